@@ -1,0 +1,1 @@
+//! Transactional state in SQLite: settings, accounts, people, outcomes of refused hits.

@@ -1,0 +1,1 @@
+//! The domain: ingest steps, sessions, the apply loop and reports.

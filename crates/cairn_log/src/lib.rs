@@ -1,0 +1,1 @@
+//! Durable, segmented, append-only log of opaque records: bytes, offsets and files, not events.

@@ -1,0 +1,1 @@
+//! HTTP: collection, API, log-in, OpenAPI, embedded tracker and dashboard. No SQL.

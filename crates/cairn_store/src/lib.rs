@@ -1,0 +1,1 @@
+//! The event store: schema, plan and backends (DuckDB, and a naive reference).
