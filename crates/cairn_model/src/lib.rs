@@ -1,1 +1,20 @@
-//! The vocabulary: ids, event, consent, outcome, question, answer, limits. No I/O, no clock, no randomness.
+//! The vocabulary of Cairn: ids, event, consent, outcome, session, limits.
+//!
+//! Guarantees: plain values. This crate does no I/O, reads no clock and draws no random numbers, so everything
+//! built from it can be replayed. It does not know HTTP, SQL or files. Read it first.
+#![forbid(unsafe_code)]
+
+pub mod consent;
+pub mod event;
+pub mod ids;
+pub mod limits;
+pub mod outcome;
+pub mod session;
+pub mod site;
+
+pub use consent::{Basis, Choice, Purpose, Verdict};
+pub use event::{Event, Identification, Origin};
+pub use ids::{PixelId, SiteId, VisitorId};
+pub use outcome::Outcome;
+pub use session::Session;
+pub use site::{Pixel, PixelKind, Policy, PrivacySettings, Site};

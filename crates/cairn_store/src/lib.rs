@@ -1,1 +1,147 @@
-//! The event store: schema, plan and backends (DuckDB, and a naive reference).
+//! The event store: one trait, one schema, two backends.
+//!
+//! Guarantees: rows, visits, outcome counts and the watermark of one [`Batch`] become visible and durable together or
+//! not at all; a batch at or below the watermark is refused, so nothing is stored twice. Every backend passes
+//! `contract.rs`, and random questions on random events get equal answers from all of them.
+//! It does not know HTTP, consent or the log. Direct identifiers (user id, e-mail, traits, address) never get here.
+
+mod error;
+pub mod schema;
+
+#[cfg(feature = "duckdb")]
+pub mod duckdb;
+
+pub use error::StoreError;
+
+use std::sync::Arc;
+
+use cairn_model::session::Attributes;
+use cairn_model::{Event, Outcome, Session, SiteId, VisitorId};
+
+/// How far the log has been applied. Committed with the rows it speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Watermark {
+    /// Offset of the last record applied; 0 = none.
+    pub offset: u64,
+    /// The log's clock there: the greatest `received_at_ms` seen.
+    pub received_at_ms: i64,
+}
+
+/// One event with the visit it belongs to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Row<'a> {
+    /// Its offset in the log.
+    pub offset: u64,
+    /// Its visit (`Session::session_id`); 0 = none (engagement without an open visit).
+    pub session_id: u64,
+    /// The visit's frozen attributes, which the row carries instead of the event's own.
+    pub attributes: Arc<Attributes>,
+    /// The event.
+    pub event: Event<'a>,
+}
+
+/// A visit as it is after the batch.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SessionChange {
+    /// Its new state.
+    pub session: Session,
+    /// The store holds an earlier state of it, which this one replaces.
+    pub replaces: bool,
+}
+
+/// Hits of one site that ended with one outcome, in one hour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutcomeCount {
+    /// The site.
+    pub site_id: SiteId,
+    /// Start of the hour, Unix milliseconds.
+    pub hour_ms: i64,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// How many more.
+    pub count: u64,
+}
+
+/// What one commit writes.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Batch<'a> {
+    /// Events, by rising offset.
+    pub rows: Vec<Row<'a>>,
+    /// Visits begun or changed, each once.
+    pub sessions: Vec<SessionChange>,
+    /// Outcomes decided while applying (accepted, or duplicate found late).
+    pub outcomes: Vec<OutcomeCount>,
+    /// The watermark afterwards.
+    pub watermark: Watermark,
+}
+
+/// Asks for the visits of one visitor that an event at `timestamp_ms` could belong to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SessionProbe {
+    /// The site.
+    pub site_id: SiteId,
+    /// The visitor.
+    pub visitor_id: VisitorId,
+    /// Visits are wanted whose start - `reach_ms` <= time <= last activity + `reach_ms`.
+    pub timestamp_ms: i64,
+}
+
+/// When a pixel reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PixelActivity {
+    /// Arrival of its first event.
+    pub first_received_ms: Option<i64>,
+    /// Arrival of its latest event.
+    pub last_received_ms: Option<i64>,
+    /// Events that arrived since the instant asked for.
+    pub events_since: u64,
+}
+
+/// Where events are kept and questions are answered.
+pub trait EventStore: Send + Sync {
+    /// The committed watermark.
+    fn watermark(&self) -> Result<Watermark, StoreError>;
+
+    /// Writes a batch, all or nothing, durably. Refuses one whose watermark does not rise.
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError>;
+
+    /// Visits that the probes ask for, each once, in no particular order.
+    fn sessions_near(
+        &self,
+        probes: &[SessionProbe],
+        reach_ms: i64,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// Visits whose latest event arrived at or after `received_ms`: what the memory holds after a restart.
+    fn sessions_active_since(&self, received_ms: i64) -> Result<Vec<Session>, StoreError>;
+
+    /// Calls `each(offset, event_key, received_at_ms)` for events after `offset` that have a key, by rising offset.
+    fn event_keys_after(
+        &self,
+        offset: u64,
+        each: &mut dyn FnMut(u64, u128, i64),
+    ) -> Result<(), StoreError>;
+
+    /// Outcomes that applying decided for a site since an instant (whole hours), summed.
+    fn outcomes_since(
+        &self,
+        site_id: SiteId,
+        since_ms: i64,
+    ) -> Result<Vec<(Outcome, u64)>, StoreError>;
+
+    /// When each pixel of the site reported; only pixels that did.
+    fn pixel_activity(
+        &self,
+        site_id: SiteId,
+        since_ms: i64,
+    ) -> Result<Vec<(cairn_model::PixelId, PixelActivity)>, StoreError>;
+
+    /// Moves what is in the write-ahead file into the database file.
+    fn checkpoint(&self) -> Result<(), StoreError>;
+
+    /// Bytes in all files of the store.
+    fn size_bytes(&self) -> u64;
+
+    /// Removes everything of a site.
+    fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError>;
+}

@@ -1,0 +1,80 @@
+//! What became of a hit: exactly one of these, counted, named, and shown.
+
+/// The final verdict of one event of one hit. The one documented list (CONTRACT.md, "Collecting").
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Stored; acknowledged after it was on disk.
+    Accepted,
+    /// A repetition of an event that is already stored.
+    Duplicate,
+    /// The visitor opted out of pixels, or was erased.
+    DroppedOptedOut,
+    /// The site's policy keeps nothing here (refusal or silence under `opt_in_strict`).
+    DroppedPolicy,
+    /// No pixel has this key.
+    RejectedUnknownKey,
+    /// The origin may not use this pixel.
+    RejectedOrigin,
+    /// It could not be read.
+    RejectedMalformed,
+    /// It has a top-level field that does not exist.
+    RejectedUnknownField,
+    /// The body, an id or a list is over its limit.
+    RejectedTooLarge,
+    /// The timestamp is more than seven days old.
+    RejectedTooOld,
+    /// The timestamp is more than five minutes ahead.
+    RejectedInFuture,
+    /// Too many hits from one place.
+    RejectedRateLimited,
+    /// The log is full or failing; nothing was kept.
+    UnavailableLogFull,
+    /// Too many requests at once; nothing was kept.
+    UnavailableOverloaded,
+}
+
+impl Outcome {
+    /// Every outcome, in order of its number.
+    pub const ALL: [Outcome; 14] = [
+        Outcome::Accepted,
+        Outcome::Duplicate,
+        Outcome::DroppedOptedOut,
+        Outcome::DroppedPolicy,
+        Outcome::RejectedUnknownKey,
+        Outcome::RejectedOrigin,
+        Outcome::RejectedMalformed,
+        Outcome::RejectedUnknownField,
+        Outcome::RejectedTooLarge,
+        Outcome::RejectedTooOld,
+        Outcome::RejectedInFuture,
+        Outcome::RejectedRateLimited,
+        Outcome::UnavailableLogFull,
+        Outcome::UnavailableOverloaded,
+    ];
+
+    /// The stable name: header `Cairn-Outcome`, counters, reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Accepted => "accepted",
+            Outcome::Duplicate => "duplicate",
+            Outcome::DroppedOptedOut => "dropped:opted_out",
+            Outcome::DroppedPolicy => "dropped:policy",
+            Outcome::RejectedUnknownKey => "rejected:unknown_key",
+            Outcome::RejectedOrigin => "rejected:origin",
+            Outcome::RejectedMalformed => "rejected:malformed",
+            Outcome::RejectedUnknownField => "rejected:unknown_field",
+            Outcome::RejectedTooLarge => "rejected:too_large",
+            Outcome::RejectedTooOld => "rejected:too_old",
+            Outcome::RejectedInFuture => "rejected:in_future",
+            Outcome::RejectedRateLimited => "rejected:rate_limited",
+            Outcome::UnavailableLogFull => "unavailable:log_full",
+            Outcome::UnavailableOverloaded => "unavailable:overloaded",
+        }
+    }
+
+    /// The outcome of that name.
+    pub fn from_name(name: &str) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}

@@ -1,0 +1,117 @@
+//! Sites and their pixels, as the pipeline needs them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{PixelId, SiteId};
+
+/// What decides where a visitor said nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Opt-in in the EEA, UK, Switzerland and where the region is unknown; opt-out elsewhere.
+    #[default]
+    Regional,
+    /// Identifiers only after a yes.
+    OptIn,
+    /// Nothing at all before a yes, and nothing after a no.
+    OptInStrict,
+    /// Identifiers until a no.
+    OptOut,
+    /// Never identifiers.
+    Anonymous,
+}
+
+/// How far Global Privacy Control reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GpcReach {
+    /// It denies ads, sale and forwarding.
+    #[default]
+    Ads,
+    /// It denies every purpose.
+    All,
+}
+
+/// A site's privacy settings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrivacySettings {
+    /// Where nothing was said.
+    pub policy: Policy,
+    /// Reach of `Sec-GPC`.
+    pub gpc: GpcReach,
+    /// Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`).
+    pub cross_site_cookies: bool,
+}
+
+/// A site.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Site {
+    /// Its number.
+    pub id: SiteId,
+    /// Name shown.
+    pub name: String,
+    /// Domain in ASCII form, lower case.
+    pub domain: String,
+    /// Further listed origins' hosts.
+    pub hosts: Vec<String>,
+    /// IANA time zone.
+    pub timezone: String,
+    /// ISO 4217 code for reports.
+    pub currency: String,
+    /// Privacy settings.
+    pub privacy: PrivacySettings,
+    /// Creation, Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// What a pixel is installed in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PixelKind {
+    /// Script in a page.
+    Web,
+    /// Image in a page.
+    Image,
+    /// Image in a mail.
+    Email,
+    /// Image in an advertisement.
+    Ad,
+    /// The owner's server; its key is secret.
+    Server,
+    /// A phone application.
+    App,
+}
+
+impl PixelKind {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            PixelKind::Web => "web",
+            PixelKind::Image => "image",
+            PixelKind::Email => "email",
+            PixelKind::Ad => "ad",
+            PixelKind::Server => "server",
+            PixelKind::App => "app",
+        }
+    }
+}
+
+/// A managed pixel: one data source.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pixel {
+    /// Its number.
+    pub id: PixelId,
+    /// Its public name; secret for server pixels.
+    pub key: String,
+    /// The site it reports to.
+    pub site_id: SiteId,
+    /// Name shown.
+    pub name: String,
+    /// What it is installed in.
+    pub kind: PixelKind,
+    /// Where it is installed.
+    pub url: String,
+    /// Creation, Unix milliseconds.
+    pub created_at_ms: i64,
+}
