@@ -1,0 +1,33 @@
+// The canonical event as it goes over the wire, and how one gets its identity and its time.
+
+export type Fields = Record<string, unknown>;
+
+export interface TrackedEvent extends Fields {
+  event: string;
+  event_id?: string;
+  timestamp?: string;
+  url?: string;
+  title?: string;
+}
+
+/**
+ * A random UUID (version 4). Not `crypto.randomUUID`: that one is missing on pages without HTTPS,
+ * and one path for all pages is one path to trust.
+ */
+export function randomId(): string {
+  const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    (byte + 256).toString(16).slice(1),
+  ).join("");
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    "4" + hex.slice(13, 16),
+    "a" + hex.slice(17, 20),
+    hex.slice(20),
+  ].join("-");
+}
+
+/** Says something to the developer of the page; a visitor never sees it and nothing is thrown. */
+export function warn(...about: unknown[]): void {
+  console.warn("cairn:", ...about);
+}
