@@ -5,45 +5,165 @@
 use crate::event::Identification;
 use crate::ids::{SiteId, VisitorId};
 
-/// Attributes of a visit, taken from its first event.
+/// One frozen attribute of a visit. The order is that of the store's columns.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Attribute {
+    /// Referrer as host and path.
+    Referrer,
+    /// Source as shown; empty = direct.
+    Source,
+    /// GA4 medium.
+    Medium,
+    /// GA4 default channel group.
+    Channel,
+    /// `utm_source`.
+    UtmSource,
+    /// `utm_medium`.
+    UtmMedium,
+    /// `utm_campaign`.
+    UtmCampaign,
+    /// `utm_content`.
+    UtmContent,
+    /// `utm_term`.
+    UtmTerm,
+    /// ISO 3166-1 alpha-2 country.
+    Country,
+    /// Region.
+    Region,
+    /// City.
+    City,
+    /// Browser family.
+    Browser,
+    /// Browser version.
+    BrowserVersion,
+    /// Operating system.
+    Os,
+    /// Its version.
+    OsVersion,
+    /// Device type.
+    Device,
+    /// Why this is a bot; empty = a person.
+    Bot,
+}
+
+/// Number of attributes.
+pub const ATTRIBUTES: usize = 18;
+
+impl Attribute {
+    /// All, in the order of the store's columns.
+    pub const ALL: [Attribute; ATTRIBUTES] = [
+        Attribute::Referrer,
+        Attribute::Source,
+        Attribute::Medium,
+        Attribute::Channel,
+        Attribute::UtmSource,
+        Attribute::UtmMedium,
+        Attribute::UtmCampaign,
+        Attribute::UtmContent,
+        Attribute::UtmTerm,
+        Attribute::Country,
+        Attribute::Region,
+        Attribute::City,
+        Attribute::Browser,
+        Attribute::BrowserVersion,
+        Attribute::Os,
+        Attribute::OsVersion,
+        Attribute::Device,
+        Attribute::Bot,
+    ];
+
+    /// The store's column.
+    pub fn column(self) -> &'static str {
+        [
+            "referrer",
+            "source",
+            "medium",
+            "channel",
+            "utm_source",
+            "utm_medium",
+            "utm_campaign",
+            "utm_content",
+            "utm_term",
+            "country",
+            "region",
+            "city",
+            "browser",
+            "browser_version",
+            "os",
+            "os_version",
+            "device",
+            "bot",
+        ][self as usize]
+    }
+}
+
+/// Attributes of a visit, taken from its first event: one allocation, since hundreds of thousands are kept in memory.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Attributes {
-    /// Referrer as host and path.
-    pub referrer: String,
-    /// Source as shown; empty = direct.
-    pub source: String,
-    /// GA4 medium.
-    pub medium: String,
-    /// GA4 default channel group.
-    pub channel: String,
-    /// `utm_source`.
-    pub utm_source: String,
-    /// `utm_medium`.
-    pub utm_medium: String,
-    /// `utm_campaign`.
-    pub utm_campaign: String,
-    /// `utm_content`.
-    pub utm_content: String,
-    /// `utm_term`.
-    pub utm_term: String,
-    /// ISO 3166-1 alpha-2 country.
-    pub country: String,
-    /// Region.
-    pub region: String,
-    /// City.
-    pub city: String,
-    /// Browser family.
-    pub browser: String,
-    /// Browser version.
-    pub browser_version: String,
-    /// Operating system.
-    pub os: String,
-    /// Its version.
-    pub os_version: String,
-    /// Device type.
-    pub device: String,
-    /// Why this is a bot; empty = a person.
-    pub bot: String,
+    text: Box<str>,
+    /// Where each attribute ends in `text`.
+    ends: [u16; ATTRIBUTES],
+}
+
+impl Attributes {
+    /// Attributes from their texts, in the order of [`Attribute::ALL`]. A text is cut to
+    /// [`crate::limits::TEXT_SIZE_BYTES_MAX`], which decoding has done already.
+    pub fn new(texts: [&str; ATTRIBUTES]) -> Self {
+        let mut text = String::with_capacity(texts.iter().map(|part| part.len()).sum());
+        let mut ends = [0; ATTRIBUTES];
+        for (part, end) in texts.iter().zip(&mut ends) {
+            let mut size = part.len().min(crate::limits::TEXT_SIZE_BYTES_MAX);
+            while !part.is_char_boundary(size) {
+                size -= 1;
+            }
+            text.push_str(&part[..size]);
+            // 18 texts of at most 2,048 bytes end below 2^16.
+            *end = text.len() as u16;
+        }
+        Attributes { text: text.into_boxed_str(), ends }
+    }
+
+    /// Attributes as this event says them.
+    pub fn of(event: &crate::Event<'_>) -> Self {
+        Attributes::new(texts_of(event))
+    }
+
+    /// True when `event` says exactly these.
+    pub fn are_of(&self, event: &crate::Event<'_>) -> bool {
+        let texts = texts_of(event);
+        Attribute::ALL.into_iter().zip(texts).all(|(attribute, text)| self.get(attribute) == text)
+    }
+
+    /// One attribute; empty = missing.
+    pub fn get(&self, attribute: Attribute) -> &str {
+        let index = attribute as usize;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.text[start..self.ends[index] as usize]
+    }
+}
+
+fn texts_of<'e>(event: &'e crate::Event<'_>) -> [&'e str; ATTRIBUTES] {
+    [
+        &event.referrer,
+        &event.source,
+        &event.medium,
+        &event.channel,
+        &event.utm_source,
+        &event.utm_medium,
+        &event.utm_campaign,
+        &event.utm_content,
+        &event.utm_term,
+        &event.country,
+        &event.region,
+        &event.city,
+        &event.browser,
+        &event.browser_version,
+        &event.os,
+        &event.os_version,
+        &event.device,
+        &event.bot,
+    ]
 }
 
 /// One visit, as the store keeps it.
