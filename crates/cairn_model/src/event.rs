@@ -203,6 +203,71 @@ impl Event<'_> {
     pub fn is_engagement(&self) -> bool {
         self.name == ENGAGEMENT
     }
+
+    /// The same event, borrowing nothing.
+    pub fn into_owned(self) -> Event<'static> {
+        fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(text.into_owned())
+        }
+        Event {
+            site_id: self.site_id,
+            pixel_id: self.pixel_id,
+            origin: self.origin,
+            received_at_ms: self.received_at_ms,
+            timestamp_ms: self.timestamp_ms,
+            name: own(self.name),
+            event_key: self.event_key,
+            event_id: own(self.event_id),
+            visitor_id: self.visitor_id,
+            identification: self.identification,
+            previous_visitor_id: self.previous_visitor_id,
+            session_key: self.session_key,
+            user_key: self.user_key,
+            user_id: own(self.user_id),
+            traits: own(self.traits),
+            basis: self.basis,
+            hostname: own(self.hostname),
+            path: own(self.path),
+            query: own(self.query),
+            title: own(self.title),
+            referrer: own(self.referrer),
+            source: own(self.source),
+            medium: own(self.medium),
+            channel: own(self.channel),
+            utm_source: own(self.utm_source),
+            utm_medium: own(self.utm_medium),
+            utm_campaign: own(self.utm_campaign),
+            utm_content: own(self.utm_content),
+            utm_term: own(self.utm_term),
+            click_id_kind: own(self.click_id_kind),
+            click_id: own(self.click_id),
+            country: own(self.country),
+            region: own(self.region),
+            city: own(self.city),
+            asn: self.asn,
+            organization: own(self.organization),
+            network_marks: own(self.network_marks),
+            browser: own(self.browser),
+            browser_version: own(self.browser_version),
+            os: own(self.os),
+            os_version: own(self.os_version),
+            device: own(self.device),
+            bot: own(self.bot),
+            screen: own(self.screen),
+            language: own(self.language),
+            value_minor: self.value_minor,
+            currency: own(self.currency),
+            order_id: own(self.order_id),
+            items: own(self.items),
+            engagement_ms: self.engagement_ms,
+            scroll_percent: self.scroll_percent,
+            section_id: own(self.section_id),
+            section_visible_ms: self.section_visible_ms,
+            section_visible_percent: self.section_visible_percent,
+            props: own(self.props),
+            truncated: self.truncated,
+        }
+    }
 }
 
 impl<'a> Event<'a> {
