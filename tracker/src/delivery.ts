@@ -144,7 +144,10 @@ function send(target: Target, leaving?: boolean): boolean {
   attempt(target.credentials)
     // An origin that the site does not list is answered without leave for cookies, which the
     // browser reports as a failure: ask again without them.
-    .catch(() => attempt("omit"))
+    .catch((fault) => {
+      if (target.endpoint.startsWith(location.origin + "/")) throw fault;
+      return attempt("omit");
+    })
     .then(
       (answer) => {
         if (answer.status > 499 || answer.status === 429) return failed(answer);
@@ -221,7 +224,12 @@ function settle(target: Target, batch: TrackedEvent[], report: Report): void {
 function keep(target: Target): void {
   if (target.queue.length && (target.failures || !navigator.onLine)) {
     target.stored = true;
-    storage(target, (kept) => kept.concat(target.queue).slice(-QUEUE_EVENTS));
+    storage(target, (kept) =>
+      kept
+        .filter((old) => !target.queue.some((event) => event.event_id === old.event_id))
+        .concat(target.queue)
+        .slice(-QUEUE_EVENTS),
+    );
   }
 }
 

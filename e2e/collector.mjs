@@ -1,0 +1,141 @@
+// A collector that only records, and a web site beside it. Both answer on one loopback port; the
+// host name tells them apart, so that the browser sees real origins:
+//   shop.test           a site that the collector lists (cookies allowed)
+//   stats.shop.test     the collector
+//   stranger.test       a site that it does not list
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+
+const tracker = readFileSync(new URL("../tracker/dist/cairn.js", import.meta.url));
+
+export class Collector {
+  /** Every POST /e in order of arrival: {at, headers, origin, body, events, status}. */
+  requests = [];
+  /** Requests that should never come: preflights, unknown paths of the collector. */
+  strays = [];
+  /** path → {html, headers}; what the sites serve. */
+  pages = new Map();
+  /** (body, request) → {status, headers, report}; undefined means 202. */
+  answer = () => undefined;
+  #waiting = new Set();
+
+  static async start() {
+    const collector = new Collector();
+    collector.server = createServer((request, response) => {
+      collector.#serve(request, response).catch((fault) => response.destroy(fault));
+    });
+    collector.server.listen(0, "127.0.0.1");
+    await once(collector.server, "listening");
+    collector.port = collector.server.address().port;
+    collector.origin = `http://stats.shop.test:${collector.port}`;
+    collector.site = `http://shop.test:${collector.port}`;
+    collector.stranger = `http://stranger.test:${collector.port}`;
+    return collector;
+  }
+
+  reset() {
+    this.requests = [];
+    this.strays = [];
+    this.pages.clear();
+    this.answer = () => undefined;
+  }
+
+  async stop() {
+    this.server.closeAllConnections();
+    this.server.close();
+    await once(this.server, "close");
+  }
+
+  script(attributes = "", key = "k1") {
+    return `<script async src="${this.origin}/cairn.js?key=${key}" ${attributes}></script>`;
+  }
+
+  /** Serves a page of the sites; a `head` that is left out loads the tracker. */
+  page(path, { title = path, head = this.script(), body = "", headers = {} } = {}) {
+    const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title>
+<link rel="icon" href="data:,">${head}</head><body>${body}</body></html>`;
+    this.pages.set(path, { html, headers });
+  }
+
+  /** Every event of every envelope so far, in order of arrival, with its envelope. */
+  get events() {
+    return this.requests.flatMap((request) =>
+      request.events.map((event) => ({ ...event, envelope: request })),
+    );
+  }
+
+  names(key) {
+    return this.events
+      .filter(({ envelope }) => !key || envelope.body.key === key)
+      .map(({ event }) => event);
+  }
+
+  /** Waits until `condition(this)` holds; looks again at each request that arrives. */
+  async until(condition, what) {
+    if (condition(this)) return;
+    await new Promise((resolve, reject) => {
+      const look = () => {
+        if (!condition(this)) return;
+        clearTimeout(deadline);
+        this.#waiting.delete(look);
+        resolve();
+      };
+      const deadline = setTimeout(() => {
+        this.#waiting.delete(look);
+        const seen = this.requests.map(({ status, body }) => `${status} ${JSON.stringify(body)}`);
+        reject(new Error(`never came: ${what ?? condition}\nseen:\n${seen.join("\n")}`));
+      }, 15_000);
+      this.#waiting.add(look);
+    });
+  }
+
+  async #serve(request, response) {
+    const host = request.headers.host.split(":")[0];
+    const { pathname } = new URL(request.url, "http://any.test");
+    if (host !== "stats.shop.test") return this.#servePage(pathname, response);
+    if (request.method === "GET" && pathname === "/cairn.js") {
+      response.writeHead(200, { "Content-Type": "text/javascript" }).end(tracker);
+      return;
+    }
+    if (request.method !== "POST" || pathname !== "/e") {
+      this.strays.push(`${request.method} ${request.url}`);
+      response.writeHead(404).end();
+      return;
+    }
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    this.#collect(request, JSON.parse(Buffer.concat(chunks).toString("utf8")), response);
+  }
+
+  #servePage(pathname, response) {
+    const page = this.pages.get(pathname);
+    response
+      .writeHead(page ? 200 : 404, { "Content-Type": "text/html; charset=utf-8", ...page?.headers })
+      .end(page?.html);
+  }
+
+  #collect(request, body, response) {
+    const origin = request.headers.origin;
+    const listed = origin === this.site;
+    const given = this.answer(body, request) ?? {};
+    const status = given.status ?? 202;
+    const record = { at: Date.now(), headers: request.headers, origin, body, status };
+    record.events = body.events;
+    this.requests.push(record);
+    const headers = {
+      "Content-Type": "application/json",
+      "Access-Control-Allow-Origin": listed ? origin : "*",
+      "Access-Control-Expose-Headers": "Retry-After, Cairn-Outcome",
+      ...given.headers,
+    };
+    if (listed) headers["Access-Control-Allow-Credentials"] = "true";
+    if (listed && /analytics:granted/.test(body.consent)) {
+      headers["Set-Cookie"] = "cairn_id=test; HttpOnly; SameSite=Lax; Path=/";
+    }
+    const report = given.report ?? { accepted: body.events.length, duplicate: 0, rejected: [] };
+    response.writeHead(status, headers).end(JSON.stringify(report), () => {
+      for (const look of [...this.#waiting]) look();
+    });
+  }
+}

@@ -1,0 +1,671 @@
+// The tracker in a real browser, against a collector that only records. Each test says which
+// requests come, and which do not: absence is shown by a marker event that is sent afterwards, since
+// a page's events are delivered in order.
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { launchBrowser } from "./browser.mjs";
+import { Collector } from "./collector.mjs";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+let browser;
+let collector;
+let context;
+let page;
+let pageErrors;
+let warnings;
+
+before(async () => {
+  [browser, collector] = await Promise.all([launchBrowser(), Collector.start()]);
+});
+
+after(async () => {
+  await browser?.close();
+  await collector?.stop();
+});
+
+beforeEach(async () => {
+  collector.reset();
+  context = await browser.newContext({ locale: "de-AT", timezoneId: "Australia/Adelaide" });
+  page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  pageErrors = [];
+  warnings = [];
+  page.on("pageerror", (fault) => pageErrors.push(String(fault)));
+  page.on("console", (line) => line.type() === "warning" && warnings.push(line.text()));
+});
+
+afterEach(async () => {
+  await context.close();
+  assert.deepEqual(pageErrors, [], "the page must never see an error");
+  assert.deepEqual(collector.strays, [], "no preflight, no unknown request");
+});
+
+const cairn = (...words) => page.evaluate((words) => window.cairn(...words), words);
+
+/** Proves that nothing else was sent so far: returns the names that came before the marker. */
+async function namesUntilMarker() {
+  await cairn("event", "marker");
+  await collector.until(({ events }) => events.some(({ event }) => event === "marker"), "marker");
+  return collector.names().filter((name) => name !== "marker");
+}
+
+async function open(path, options = {}) {
+  await page.goto((options.site ?? collector.site) + path, { referer: options.referrer });
+}
+
+const came = (name, count = 1) =>
+  collector.until(
+    ({ events }) => events.filter(({ event }) => event === name).length >= count,
+    `${count} × ${name}`,
+  );
+
+/** Hides or shows the tab as the browser would say it. */
+const setVisibility = (state) =>
+  page.evaluate((state) => {
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => state });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, state);
+
+/** The page lives on until its own clock says that so much time has passed. */
+const lookFor = (milliseconds) =>
+  page.evaluate(() => performance.now()).then((start) =>
+    page.waitForFunction((until) => performance.now() >= until, start + milliseconds),
+  );
+
+test("a page view is one envelope without preflight, and says where and when", async () => {
+  collector.page("/p/7", { title: "A stove" });
+  const before = Date.now();
+  await open("/p/7?utm_source=mail#token=secret", { referrer: "http://search.test/?q=stove" });
+  await came("page_view");
+  assert.deepEqual(await namesUntilMarker(), ["page_view"]);
+
+  const { headers, body } = collector.requests[0];
+  assert.match(headers["content-type"], /^text\/plain/);
+  assert.equal(headers.cookie, undefined);
+  assert.deepEqual(Object.keys(body).sort(), ["events", "key", "language", "screen", "timezone"]);
+  assert.equal(body.key, "k1");
+  assert.match(body.screen, /^\d+x\d+$/);
+  assert.equal(body.language, "de-AT");
+  assert.equal(body.timezone, "Australia/Adelaide");
+
+  const [event] = body.events;
+  assert.deepEqual(Object.keys(event).sort(), [
+    "event",
+    "event_id",
+    "referrer",
+    "timestamp",
+    "title",
+    "url",
+  ]);
+  assert.match(event.event_id, UUID);
+  const at = Date.parse(event.timestamp);
+  assert.ok(before <= at && at <= Date.now(), event.timestamp);
+  assert.equal(event.url, `${collector.site}/p/7?utm_source=mail`, "the fragment stays at home");
+  assert.match(event.referrer, /^http:\/\/search\.test\//);
+  assert.equal(event.title, "A stove");
+});
+
+test("single-page navigation: a changed path is a page view, a changed query is not", async () => {
+  collector.page("/", { title: "Home" });
+  await open("/");
+  await came("page_view");
+  await page.evaluate(() => history.pushState({}, "", "/?sort=price"));
+  await page.evaluate(() => history.replaceState({}, "", "/#reviews"));
+  assert.deepEqual(await namesUntilMarker(), ["page_view"]);
+
+  await page.evaluate(() => {
+    history.pushState({}, "", "/tents");
+    document.title = "Tents";
+  });
+  await came("page_view", 2);
+  await page.evaluate(() => history.replaceState({}, "", "/tents/2"));
+  await came("page_view", 3);
+  await page.goBack();
+  await came("page_view", 4);
+
+  const views = collector.events.filter(({ event }) => event === "page_view");
+  assert.deepEqual(
+    views.map(({ url }) => new URL(url).pathname),
+    ["/", "/tents", "/tents/2", "/"],
+  );
+  assert.equal(views[1].title, "Tents", "the title that the page took after navigating");
+  assert.equal(views[1].referrer, `${collector.site}/`);
+  const engaged = collector.events.filter(({ event }) => event === "engagement");
+  assert.deepEqual(
+    engaged.map(({ url }) => new URL(url).pathname),
+    ["/", "/tents", "/tents/2"],
+    "each view that was left reports its own time",
+  );
+  assert.ok(engaged.every(({ engagement_ms: ms }) => Number.isInteger(ms) && ms > 0));
+});
+
+for (const [attribute, expected] of [
+  ["", ["page_view"]],
+  ["data-hash", ["page_view", "engagement", "page_view"]],
+]) {
+  test(`hash routes ${attribute ? "count when asked for" : "do not count by default"}`, async () => {
+    collector.page("/", { head: collector.script(attribute) });
+    await open("/");
+    await came("page_view");
+    await page.evaluate(() => {
+      const changed = new Promise((resolve) => addEventListener("hashchange", resolve));
+      location.hash = "#/cart";
+      return changed;
+    });
+    assert.deepEqual(await namesUntilMarker(), expected);
+    if (attribute) assert.match(collector.events.at(-2).url, /#\/cart$/);
+  });
+}
+
+test("a page that comes back from the back/forward cache is viewed again", async () => {
+  collector.page("/one");
+  collector.page("/two", { head: "" });
+  await open("/one");
+  await came("page_view");
+  await page.evaluate(() => {
+    window.sameDocument = true;
+  });
+  await open("/two");
+  await came("engagement");
+  // A restored page fires no second load event, which the driver would wait for.
+  await page.goBack({ waitUntil: "commit" });
+  assert.equal(await page.evaluate(() => window.sameDocument), true, "restored, not reloaded");
+  await came("page_view", 2);
+  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement", "page_view"]);
+  const ids = collector.events.map(({ event_id: id }) => id);
+  assert.equal(new Set(ids).size, ids.length);
+});
+
+test("visible time: hidden time does not count, and nothing new is not sent", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await lookFor(400);
+  await setVisibility("hidden");
+  await came("engagement");
+  const [first] = collector.events.filter(({ event }) => event === "engagement");
+  assert.ok(first.engagement_ms >= 400 && first.engagement_ms < 5000, `${first.engagement_ms}`);
+  assert.equal(first.scroll_percent, 100, "a page as tall as its window is seen whole");
+
+  await lookFor(300);
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement"]);
+
+  const shownAt = Date.now();
+  await setVisibility("visible");
+  await lookFor(1100);
+  await setVisibility("hidden");
+  await came("engagement", 2);
+  const second = collector.events.at(-1);
+  assert.ok(second.engagement_ms >= 1100, "the time since the report before");
+  assert.ok(second.engagement_ms <= Date.now() - shownAt, "hidden time is left out");
+});
+
+test("time in a window without focus does not count", async () => {
+  collector.page("/");
+  collector.page("/other", { head: "" });
+  await open("/");
+  await came("page_view");
+  const session = await context.newCDPSession(page);
+  await session.send("Emulation.setFocusEmulationEnabled", { enabled: false });
+  const other = await context.newPage();
+  await other.goto(collector.site + "/other");
+  await other.bringToFront();
+  await page.waitForFunction(() => !document.hasFocus());
+  const lookedAtMost = await page.evaluate(() => performance.now());
+  await lookFor(1500);
+  await setVisibility("hidden");
+  await came("engagement");
+  const { engagement_ms: ms } = collector.events.at(-1);
+  assert.ok(ms > 0 && ms <= lookedAtMost, `${ms} of ${lookedAtMost}`);
+});
+
+test("scroll depth is the lowest part that was seen", async () => {
+  collector.page("/", { body: '<div style="height: 8000px"></div>' });
+  await open("/");
+  await came("page_view");
+  await page.evaluate(() => {
+    const scrolled = new Promise((resolve) => addEventListener("scroll", resolve, { once: true }));
+    scrollTo(0, 3000);
+    return scrolled;
+  });
+  await page.evaluate(() => {
+    const scrolled = new Promise((resolve) => addEventListener("scroll", resolve, { once: true }));
+    scrollTo(0, 0);
+    return scrolled;
+  });
+  const seen = await page.evaluate(
+    () => ((3000 + innerHeight) / document.documentElement.scrollHeight) * 100,
+  );
+  await setVisibility("hidden");
+  await came("engagement");
+  assert.equal(collector.events.at(-1).scroll_percent, Math.round(seen));
+});
+
+test("a page rendered ahead is silent until it is looked at", async () => {
+  collector.page("/");
+  await page.addInitScript(() => {
+    Object.defineProperty(document, "prerendering", { configurable: true, get: () => true });
+  });
+  await open("/");
+  await page.waitForFunction(() => window.cairn);
+  await cairn("event", "early");
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
+  assert.equal(collector.requests.length, 0);
+  await page.evaluate(() => {
+    Object.defineProperty(document, "prerendering", { configurable: true, get: () => false });
+    document.dispatchEvent(new Event("prerenderingchange"));
+  });
+  await came("early");
+  assert.deepEqual(await namesUntilMarker(), ["page_view", "early"]);
+});
+
+test("the script loaded twice counts once", async () => {
+  collector.page("/", { head: collector.script() + collector.script() });
+  await open("/");
+  await came("page_view");
+  await page.addScriptTag({ url: `${collector.origin}/cairn.js?key=k1` });
+  await page.evaluate(() => history.pushState({}, "", "/next"));
+  await came("page_view", 2);
+  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement", "page_view"]);
+});
+
+test("two keys on a page each get everything, the later one too", async () => {
+  collector.page("/", { head: collector.script() + collector.script("", "k2") });
+  await open("/");
+  await cairnReady();
+  await cairn("event", "sign_up");
+  await came("sign_up", 2);
+  await page.addScriptTag({ url: `${collector.origin}/cairn.js?key=k3` });
+  await came("sign_up", 3);
+  for (const key of ["k1", "k2", "k3"]) {
+    assert.deepEqual(collector.names(key), ["page_view", "sign_up"], key);
+  }
+  const ids = collector.events.map(({ event_id: id }) => id);
+  assert.equal(new Set(ids).size, 6, "sites share no identifiers");
+});
+
+const cairnReady = () => page.waitForFunction(() => window.cairn?.add);
+
+test("503: the same event comes again, not before Retry-After", async () => {
+  collector.page("/");
+  collector.answer = () =>
+    collector.requests.length === 0 ? { status: 503, headers: { "Retry-After": "1" } } : undefined;
+  await open("/");
+  await collector.until(({ requests }) => requests.length === 1);
+  await cairn("event", "meanwhile");
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await came("meanwhile");
+  const [refused, taken] = collector.requests;
+  assert.equal(collector.requests.length, 2, "what happened meanwhile waits for its turn");
+  assert.deepEqual([refused.status, taken.status], [503, 202]);
+  assert.ok(taken.at - refused.at >= 1000, `${taken.at - refused.at} ms`);
+  assert.deepEqual(taken.events[0], refused.events[0], "same event_id, same time");
+  assert.deepEqual(
+    taken.events.map(({ event }) => event),
+    ["page_view", "meanwhile"],
+  );
+});
+
+test("503 without Retry-After: the pauses grow", async () => {
+  collector.page("/");
+  collector.answer = () => (collector.requests.length < 3 ? { status: 503 } : undefined);
+  await open("/");
+  await collector.until(({ requests }) => requests.length === 4);
+  const [a, b, c, d] = collector.requests.map(({ at }) => at);
+  assert.ok(b - a >= 500 && c - b >= 1000 && d - c >= 2000, `${[b - a, c - b, d - c]}`);
+  assert.equal(new Set(collector.events.map(({ event_id: id }) => id)).size, 1);
+});
+
+for (const status of [400, 404, 413]) {
+  test(`${status} is final`, async () => {
+    collector.page("/");
+    collector.answer = () =>
+      collector.requests.length === 0
+        ? { status, report: { error: { code: "broken", message: "no" } } }
+        : undefined;
+    await open("/");
+    await collector.until(({ requests }) => requests.length === 1);
+    await page.evaluate(() => dispatchEvent(new Event("online")));
+    await cairn("event", "marker");
+    await came("marker");
+    assert.deepEqual(
+      collector.requests.map(({ events }) => events.map(({ event }) => event)),
+      [["page_view"], ["marker"]],
+    );
+    assert.ok(warnings.some((line) => line.startsWith("cairn:")), "the developer is told");
+  });
+}
+
+test("offline: everything waits in memory, at most 50 events, and goes out online", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await context.setOffline(true);
+  await page.evaluate(() => {
+    for (let n = 1; n <= 60; n++) window.cairn("event", "click_" + n);
+  });
+  await setVisibility("hidden");
+  await setVisibility("visible");
+  assert.equal(collector.requests.length, 1);
+  await context.setOffline(false);
+  await came("click_60");
+  await cairn("event", "marker");
+  await came("marker");
+  const clicks = collector.names().filter((name) => name.startsWith("click_"));
+  assert.ok(clicks.length <= 50 && clicks.length >= 49, `${clicks.length}`);
+  assert.equal(clicks.at(-1), "click_60", "the newest stay");
+  assert.equal(new Set(clicks).size, clicks.length, "none twice");
+});
+
+test("before permission neither cookies nor storage are touched", async () => {
+  collector.page("/");
+  collector.page("/elsewhere");
+  await page.addInitScript(watchStorage);
+  await open("/");
+  await came("page_view");
+  await cairn("event", "add_to_cart", { items: [{ item_id: "7" }], value: 5.5, currency: "EUR" });
+  await cairn("identify", "user-7", { email: "a@shop.test" });
+  await came("identify");
+  await cairn("consent", { analytics: "denied", ads: "denied" });
+  await collector.until(({ requests }) => requests.some(({ body }) => body.consent));
+  await cairn("event", "later");
+  await came("later");
+  collector.answer = () => ({ status: 503 });
+  await cairn("event", "lost");
+  await came("lost");
+  await setVisibility("hidden");
+  assert.deepEqual(await page.evaluate(() => window.touched), []);
+  await open("/elsewhere");
+  await came("page_view", 2);
+  assert.deepEqual(await page.evaluate(() => window.touched), []);
+  assert.deepEqual(await context.cookies(), []);
+});
+
+/** Notes every reading and writing of what a browser keeps. */
+function watchStorage() {
+  window.touched = [];
+  const note = (target, name) => {
+    const original = Object.getOwnPropertyDescriptor(target, name);
+    Object.defineProperty(target, name, {
+      ...original,
+      get() {
+        window.touched.push("read " + name);
+        return original.get.call(this);
+      },
+      set(value) {
+        window.touched.push("write " + name);
+        return original.set?.call(this, value);
+      },
+    });
+  };
+  note(Document.prototype, "cookie");
+  for (const name of ["localStorage", "sessionStorage", "indexedDB", "caches", "cookieStore"]) {
+    if (Object.getOwnPropertyDescriptor(window, name)) note(window, name);
+  }
+}
+
+test("consent is told at once, goes with what follows, and brings the cookie", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await cairn("consent", { analytics: "granted", ads: "denied" });
+  await collector.until(({ requests }) => requests.length === 2);
+  const told = collector.requests[1];
+  assert.deepEqual(told.body.events, []);
+  assert.equal(told.body.consent, "analytics:granted,ads:denied");
+  assert.equal(told.headers.cookie, undefined);
+
+  await cairn("event", "sign_up");
+  await came("sign_up");
+  assert.equal(collector.requests.length, 3);
+  assert.equal(collector.requests[2].body.consent, "analytics:granted,ads:denied");
+  assert.match(collector.requests[2].headers.cookie ?? "", /cairn_id=test/);
+});
+
+test("consent that could not be told is told again", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  collector.answer = () => (collector.requests.length < 2 ? { status: 503 } : undefined);
+  await cairn("consent", { analytics: "granted" });
+  await collector.until(({ requests }) => requests.length === 3);
+  assert.equal(collector.requests[2].body.consent, "analytics:granted");
+});
+
+test("whoever said no is not named", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await cairn("consent", { analytics: "denied" });
+  await cairn("identify", "user-7", { email: "a@shop.test" });
+  await cairn("event", "purchase", { order_id: "o1", value: 10, currency: "EUR" });
+  await came("purchase");
+  assert.deepEqual(collector.names(), ["page_view", "purchase"]);
+  assert.doesNotMatch(JSON.stringify(collector.requests.map(({ body }) => body)), /user-7|@/);
+
+  await cairn("consent", { analytics: "granted" });
+  await came("identify");
+  const identified = collector.events.at(-1);
+  assert.equal(identified.user_id, "user-7");
+  assert.deepEqual(identified.traits, { email: "a@shop.test" });
+});
+
+test("purposes that do not exist are left out, with a warning", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await cairn("consent", { marketing: "granted", functional: "granted" });
+  await collector.until(({ requests }) => requests.length === 2);
+  assert.equal(collector.requests[1].body.consent, "functional:granted");
+  assert.ok(warnings.some((line) => line.includes("marketing")));
+});
+
+for (const granted of [true, false]) {
+  test(`events that failed ${granted ? "cross" : "never cross"} a page change`, async () => {
+    const consent = granted ? "granted" : "denied";
+    collector.page("/");
+    collector.page("/next");
+    await open("/");
+    await came("page_view");
+    await cairn("consent", { analytics: consent });
+    await collector.until(({ requests }) => requests.length === 2);
+    collector.answer = () => ({ status: 503, headers: { "Retry-After": "60" } });
+    await cairn("event", "purchase", { order_id: "o1" });
+    await came("purchase");
+    const purchase = collector.events.at(-1);
+    await page.waitForFunction(() => performance.getEntriesByType("resource").length >= 3);
+    collector.answer = () => undefined;
+    await open("/next");
+    await came("page_view", 2);
+    assert.equal(collector.names().filter((name) => name === "purchase").length, 1);
+
+    await cairn("consent", { analytics: "granted" });
+    await cairn("event", "marker");
+    await came("marker");
+    const repeated = collector.events.filter(({ event }) => event === "purchase");
+    assert.equal(repeated.length, granted ? 2 : 1);
+    if (granted) assert.equal(repeated[1].event_id, purchase.event_id);
+    assert.equal(await page.evaluate(() => localStorage.length), 0, "nothing is left behind");
+  });
+}
+
+test("an event is copied when it happens", async () => {
+  collector.page("/");
+  await open("/");
+  await cairnReady();
+  await page.evaluate(() => {
+    const cart = { items: [{ item_id: "7" }], value: 59.9, currency: "EUR", props: { plan: "pro" } };
+    window.cairn("event", "begin_checkout", cart);
+    cart.items.push({ item_id: "8" });
+  });
+  await came("begin_checkout");
+  const { event_id, timestamp, envelope, ...event } = collector.events.at(-1);
+  assert.deepEqual(event, {
+    event: "begin_checkout",
+    url: `${collector.site}/`,
+    items: [{ item_id: "7" }],
+    value: 59.9,
+    currency: "EUR",
+    props: { plan: "pro" },
+  });
+});
+
+test("identify names the events that follow", async () => {
+  collector.page("/");
+  await open("/");
+  await cairnReady();
+  await cairn("identify", "user-7", { email: "a@shop.test" }, { token: "t0" });
+  await cairn("event", "sign_up");
+  await came("sign_up");
+  const [, identify, signUp] = collector.events;
+  assert.equal(identify.event, "identify");
+  assert.equal(identify.user_id, "user-7");
+  assert.equal(signUp.user_id, "user-7");
+  assert.equal(signUp.traits, undefined);
+});
+
+test("calls from before the script are kept, and a choice goes with the first view", async () => {
+  collector.page("/", {
+    head: `<script>window.cairn=window.cairn||function(){(cairn.q=cairn.q||[]).push(arguments)}
+      window.early = window.cairn;
+      cairn("consent", {analytics: "granted"}); cairn("event", "sign_up");</script>
+      ${collector.script()}`,
+  });
+  await open("/");
+  await came("sign_up");
+  assert.equal(collector.requests.length, 1);
+  assert.equal(collector.requests[0].body.consent, "analytics:granted");
+  assert.deepEqual(collector.names(), ["page_view", "sign_up"]);
+  await page.evaluate(() => window.early("event", "through_the_stub"));
+  await came("through_the_stub");
+});
+
+test("a fault in a call is a warning, never an exception", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await page.evaluate(() => {
+    const circle = {};
+    circle.self = circle;
+    window.cairn("event", "circle", circle);
+    window.cairn("event");
+    window.cairn("remember", "size", "M");
+    window.cairn("consent", null);
+    window.cairn();
+    document.dispatchEvent(new Event("click"));
+  });
+  assert.deepEqual(await namesUntilMarker(), ["page_view"]);
+  assert.ok(warnings.some((line) => line.includes("remember")));
+  assert.ok(warnings.some((line) => /circular/i.test(line)));
+});
+
+test("data-cairn-event reports the click, also when it leads away", async () => {
+  collector.page("/", {
+    body: `<button type="button"><b>plain</b></button>
+      <a href="/next" data-cairn-event="sign_up"><b>Join</b></a>`,
+  });
+  collector.page("/next", { head: "" });
+  await open("/");
+  await came("page_view");
+  await page.click("button b");
+  await page.click("a b");
+  await came("sign_up");
+  assert.deepEqual(
+    collector.names().filter((name) => name !== "engagement"),
+    ["page_view", "sign_up"],
+  );
+});
+
+test("a strict policy (no inline script, no eval, Trusted Types) is kept", async () => {
+  const headers = {
+    "Content-Security-Policy": `default-src 'none'; script-src ${collector.origin}; connect-src ${collector.origin}; require-trusted-types-for 'script'; trusted-types 'none'`,
+  };
+  collector.page("/", { headers });
+  const refused = [];
+  page.on("console", (line) => line.type() === "error" && refused.push(line.text()));
+  await open("/");
+  await came("page_view");
+  await page.evaluate(() => history.pushState({}, "", "/next"));
+  await came("page_view", 2);
+  assert.deepEqual(
+    refused.filter((line) => !line.includes("data:,")),
+    [],
+  );
+});
+
+test("an origin that is not listed falls back to requests without cookies, once", async () => {
+  collector.page("/");
+  await open("/", { site: collector.stranger });
+  await came("page_view", 2);
+  await cairn("event", "sign_up");
+  await came("sign_up");
+  await cairn("event", "marker");
+  await came("marker");
+  assert.deepEqual(collector.names(), ["page_view", "page_view", "sign_up", "marker"]);
+  const [first, second] = collector.events;
+  assert.equal(first.event_id, second.event_id, "the collector can tell that it is the same view");
+});
+
+test("a tag manager may add the script later, with the key in data-key", async () => {
+  collector.page("/", { head: "" });
+  await open("/");
+  await page.evaluate((origin) => {
+    const script = document.createElement("script");
+    script.async = true;
+    script.src = origin + "/cairn.js";
+    script.dataset.key = "k9";
+    document.head.append(script);
+  }, collector.origin);
+  await came("page_view");
+  assert.equal(collector.requests[0].body.key, "k9");
+});
+
+test("data-host names another collector", async () => {
+  const host = collector.origin.replace("stats.", "stats.");
+  collector.page("/", {
+    head: `<script async src="${host}/cairn.js?key=k1" data-host="${collector.origin}/"></script>`,
+  });
+  await open("/");
+  await came("page_view");
+});
+
+test("without a key nothing is sent and the developer is told", async () => {
+  collector.page("/", {
+    head: `<script async src="${collector.origin}/cairn.js"></script>${collector.script("", "k2")}`,
+  });
+  await open("/");
+  await came("page_view");
+  assert.deepEqual(await namesUntilMarker(), ["page_view"]);
+  assert.ok(warnings.some((line) => line.includes("?key=")));
+});
+
+test("a clock that runs ahead is corrected by the collector's own time", async () => {
+  collector.page("/");
+  collector.answer = (body) =>
+    body.events.some(({ event, timestamp }) => event === "page_view" && timestamp)
+      ? { report: { accepted: 0, duplicate: 0, rejected: [{ index: 0, reason: "in_future" }] } }
+      : undefined;
+  await open("/");
+  await came("page_view", 2);
+  assert.deepEqual(await namesUntilMarker(), ["page_view", "page_view"]);
+  const [first, second] = collector.events;
+  assert.equal(second.event_id, first.event_id);
+  assert.equal(second.timestamp, undefined);
+});
+
+test("many large events go out in envelopes that the collector takes", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await page.evaluate(() => {
+    for (let n = 0; n < 40; n++) window.cairn("event", "note", { props: { text: "ß".repeat(2000) } });
+  });
+  await came("note", 40);
+  for (const { body } of collector.requests) {
+    assert.ok(Buffer.byteLength(JSON.stringify(body)) <= 65_536);
+    assert.ok(body.events.length <= 100);
+  }
+  assert.equal(new Set(collector.events.map(({ event_id: id }) => id)).size, 41);
+});
