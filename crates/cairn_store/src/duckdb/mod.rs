@@ -1,1 +1,17 @@
 //! The embedded backend: DuckDB.
+//!
+//! `ffi` owns the C handles (the only unsafe code), `connection` and `appender` make them safe to use.
+
+mod appender;
+mod connection;
+mod error;
+mod ffi;
+mod types;
+
+pub use appender::{ChunkAppender, ChunkWriter};
+pub use connection::{
+    Chunk, Connection, Database, DatabaseOptions, FromCell, InterruptHandle, RowRef, Rows,
+    Statement,
+};
+pub use error::{DuckError, DuckErrorKind};
+pub use types::{ColumnType, Value};
