@@ -1,1 +1,94 @@
 //! Transactional state in SQLite: settings, accounts, people, outcomes of refused hits.
+//!
+//! Guarantees: what a method reports as done is on disk; of anything that lets someone in only a hash is stored;
+//! direct identifiers of visitors are in the table `people` only, and deleted values are overwritten.
+//! It does not know HTTP or the clock: callers pass the time. Every method blocks.
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod connection;
+mod directory;
+mod error;
+mod goals;
+mod idempotency;
+mod migrations;
+mod outcomes;
+mod people;
+mod secret;
+mod sites;
+mod tokens;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
+pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
+pub use error::CatalogError;
+pub use goals::{Goal, NewGoal};
+pub use idempotency::{Replay, StoredResponse};
+pub use migrations::VERSION;
+pub use outcomes::EdgeOutcome;
+pub use people::PersonChange;
+pub use secret::{MasterSecret, Token};
+pub use sites::{NewPixel, NewSite};
+pub use tokens::{ApiToken, NewApiToken};
+
+/// Sites of one instance: all are held in memory.
+pub const SITES_MAX: usize = 10_000;
+/// Pixels of one site.
+pub const PIXELS_PER_SITE_MAX: usize = 1_000;
+/// Goals of one site.
+pub const GOALS_PER_SITE_MAX: usize = 1_000;
+/// API tokens of one instance.
+pub const API_TOKENS_MAX: usize = 1_000;
+/// Opt-outs on record per site (8 bytes of memory each).
+pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
+/// Answers kept for repeated requests with an idempotency key.
+pub const IDEMPOTENCY_ENTRIES_MAX: usize = 10_000;
+/// How long they are kept.
+pub const IDEMPOTENCY_AGE_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+/// Life of a browser session after its last use.
+pub const BROWSER_SESSION_AGE_MS_MAX: i64 = 30 * 24 * 60 * 60 * 1000;
+
+/// The transactional database and the directory that is built from it.
+pub struct Catalog {
+    connections: connection::Connections,
+    directory: Arc<DirectoryCell>,
+    master_secret: MasterSecret,
+}
+
+impl Catalog {
+    /// Opens or makes the file (mode 0600), brings its schema up to date and fills the directory.
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        let connections = connection::Connections::open(path)?;
+        let master_secret =
+            connections.write("makes its master secret", MasterSecret::load_or_make)?;
+        let catalog = Catalog { connections, directory: Arc::default(), master_secret };
+        catalog.rebuild_directory()?;
+        Ok(catalog)
+    }
+
+    /// The secret from which the instance's keys are derived.
+    pub fn master_secret(&self) -> &MasterSecret {
+        &self.master_secret
+    }
+
+    /// Sites and pixels in memory, kept current by this catalog.
+    pub fn directory(&self) -> Arc<DirectoryCell> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Moves the journal into the file and empties it, so that overwritten values are in neither.
+    pub fn checkpoint(&self) -> Result<(), CatalogError> {
+        self.connections.maintain("empties its journal", |connection| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        })
+    }
+
+    /// Answers if the file can be read: a probe for readiness.
+    pub fn ping(&self) -> Result<(), CatalogError> {
+        self.connections.read("answers a probe", |connection| {
+            connection.query_row("SELECT 1 FROM meta LIMIT 1", [], |_| Ok(()))
+        })
+    }
+}

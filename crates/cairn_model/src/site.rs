@@ -84,6 +84,16 @@ pub enum PixelKind {
 }
 
 impl PixelKind {
+    /// Every kind.
+    pub const ALL: [PixelKind; 6] = [
+        PixelKind::Web,
+        PixelKind::Image,
+        PixelKind::Email,
+        PixelKind::Ad,
+        PixelKind::Server,
+        PixelKind::App,
+    ];
+
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         match self {

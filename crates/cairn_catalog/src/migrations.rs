@@ -1,0 +1,156 @@
+//! The schema, as numbered steps. A step that was released is never changed; a new one is added behind it.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::CatalogError;
+
+/// Step `n` brings `PRAGMA user_version` from `n` to `n + 1`.
+const STEPS: &[&str] = &["
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    password_phc TEXT NOT NULL,
+    instance_owner INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+
+-- Only hashes of what lets someone in: a copy of this file opens no session.
+CREATE TABLE browser_sessions (
+    token_hash BLOB PRIMARY KEY,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX browser_sessions_by_expiry ON browser_sessions (expires_at_ms);
+
+CREATE TABLE one_time_links (
+    token_hash BLOB PRIMARY KEY,
+    purpose TEXT NOT NULL,
+    user_id INTEGER REFERENCES users (id) ON DELETE CASCADE,
+    expires_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE api_tokens (
+    id INTEGER PRIMARY KEY,
+    token_hash BLOB NOT NULL UNIQUE,
+    user_id INTEGER REFERENCES users (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    limited INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE sites (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    domain TEXT NOT NULL UNIQUE,
+    hosts TEXT NOT NULL,
+    timezone TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    privacy TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE api_token_sites (
+    token_id INTEGER NOT NULL REFERENCES api_tokens (id) ON DELETE CASCADE,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    PRIMARY KEY (token_id, site_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE memberships (
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    PRIMARY KEY (user_id, site_id)
+) STRICT, WITHOUT ROWID;
+
+-- AUTOINCREMENT: a number is never used again, as stored events may still carry it.
+CREATE TABLE pixels (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    url TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX pixels_by_site ON pixels (site_id);
+
+CREATE TABLE goals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    event_name TEXT NOT NULL,
+    page_path TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    scroll_threshold INTEGER,
+    custom_props TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    UNIQUE (site_id, display_name)
+) STRICT;
+
+-- Keyed hashes of identifiers, never the identifiers.
+CREATE TABLE opt_outs (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    identifier_hash INTEGER NOT NULL,
+    recorded_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (site_id, identifier_hash)
+) STRICT, WITHOUT ROWID;
+
+-- The only table that may hold direct identifiers of visitors.
+CREATE TABLE people (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    user_key INTEGER NOT NULL,
+    user_id TEXT NOT NULL,
+    claimed_traits TEXT NOT NULL,
+    first_seen_ms INTEGER NOT NULL,
+    last_seen_ms INTEGER NOT NULL,
+    PRIMARY KEY (site_id, user_key)
+) STRICT, WITHOUT ROWID;
+
+-- Site 0: hits that name no known site.
+CREATE TABLE edge_outcomes (
+    site_id INTEGER NOT NULL,
+    hour_ms INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (site_id, hour_ms, outcome)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE idempotency (
+    key_hash BLOB PRIMARY KEY,
+    request_hash BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_by_age ON idempotency (created_at_ms);
+"];
+
+/// Newest schema version that this program knows.
+pub const VERSION: u32 = STEPS.len() as u32;
+
+/// Brings the file to [`VERSION`], each step in its own transaction.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), CatalogError> {
+    let doing = CatalogError::during("brings its schema up to date");
+    migrate_steps(connection).map_err(doing)?;
+    let found: u32 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(CatalogError::during("reads its schema version"))?;
+    if found > VERSION {
+        return Err(CatalogError::NewerSchema { found, known: VERSION });
+    }
+    Ok(())
+}
+
+fn migrate_steps(connection: &mut Connection) -> rusqlite::Result<()> {
+    loop {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let Some(step) = STEPS.get(done) else { return Ok(()) };
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", done + 1)?;
+        transaction.commit()?;
+    }
+}

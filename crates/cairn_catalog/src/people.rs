@@ -1,0 +1,139 @@
+//! People: direct identifiers, with the watermark of the log that was applied to them.
+
+use cairn_model::SiteId;
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde_json::{Map, Value};
+
+use crate::{Catalog, CatalogError};
+
+/// What one event says about a person.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PersonChange {
+    /// Offset of the event in the log.
+    pub offset: u64,
+    /// The site.
+    pub site_id: SiteId,
+    /// Keyed hash of the user id, per site.
+    pub user_key: u64,
+    /// The user id.
+    pub user_id: String,
+    /// Traits as a JSON object; empty = none. Claimed by the browser, not proven.
+    pub claimed_traits: String,
+    /// When, Unix milliseconds.
+    pub seen_at_ms: i64,
+}
+
+impl Catalog {
+    /// Offset of the last record of the log that was applied to people; 0 = none.
+    pub fn people_watermark(&self) -> Result<u64, CatalogError> {
+        self.connections.read("reads its watermark", |connection| {
+            let stored: Option<i64> = connection
+                .prepare_cached("SELECT value FROM meta WHERE name = 'people_watermark'")?
+                .query_row([], |row| read_number(row))
+                .optional()?;
+            Ok(stored.unwrap_or(0).cast_unsigned())
+        })
+    }
+
+    /// Applies changes and moves the watermark in one commit. Changes at or below the stored watermark are applied already
+    /// and skipped, so repeating a batch after a crash changes nothing.
+    pub fn apply_people(
+        &self,
+        changes: &[PersonChange],
+        watermark: u64,
+    ) -> Result<(), CatalogError> {
+        let doing = "applies people";
+        self.connections.write(doing, |transaction| {
+            let applied = stored_watermark(transaction).map_err(CatalogError::during(doing))?;
+            if watermark <= applied {
+                return Ok(());
+            }
+            for change in changes.iter().filter(|change| change.offset > applied) {
+                apply(transaction, change).map_err(CatalogError::during(doing))?;
+            }
+            transaction
+                .execute(
+                    "INSERT INTO meta (name, value) VALUES ('people_watermark', ?1)
+                     ON CONFLICT DO UPDATE SET value = excluded.value",
+                    [&watermark.to_le_bytes()[..]],
+                )
+                .map_err(CatalogError::during(doing))?;
+            Ok(())
+        })
+    }
+
+    /// User id and claimed traits of a person.
+    pub fn person(
+        &self,
+        site_id: SiteId,
+        user_key: u64,
+    ) -> Result<Option<(String, String)>, CatalogError> {
+        self.connections.read("looks for a person", |connection| {
+            connection
+                .query_row(
+                    "SELECT user_id, claimed_traits FROM people WHERE site_id = ?1 AND user_key = ?2",
+                    params![site_id.0, user_key.cast_signed()],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()
+        })
+    }
+}
+
+fn stored_watermark(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
+    let stored: Option<i64> = transaction
+        .prepare_cached("SELECT value FROM meta WHERE name = 'people_watermark'")?
+        .query_row([], |row| read_number(row))
+        .optional()?;
+    Ok(stored.unwrap_or(0).cast_unsigned())
+}
+
+fn read_number(row: &rusqlite::Row<'_>) -> rusqlite::Result<i64> {
+    let bytes: [u8; 8] = row.get(0)?;
+    Ok(i64::from_le_bytes(bytes))
+}
+
+fn apply(transaction: &Transaction<'_>, change: &PersonChange) -> rusqlite::Result<()> {
+    // The site may be gone by now: its people go with it, and late events bring none back.
+    let known: Option<Option<String>> = transaction
+        .prepare_cached(
+            "SELECT claimed_traits FROM sites LEFT JOIN people ON site_id = id AND user_key = ?2
+             WHERE id = ?1",
+        )?
+        .query_row(params![change.site_id.0, change.user_key.cast_signed()], |row| row.get(0))
+        .optional()?;
+    let Some(traits) = known else { return Ok(()) };
+    let traits = merged(traits.as_deref().unwrap_or(""), &change.claimed_traits);
+    transaction
+        .prepare_cached(
+            "INSERT INTO people (site_id, user_key, user_id, claimed_traits, first_seen_ms, last_seen_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+             ON CONFLICT DO UPDATE SET claimed_traits = excluded.claimed_traits,
+                first_seen_ms = min(first_seen_ms, excluded.first_seen_ms),
+                last_seen_ms = max(last_seen_ms, excluded.last_seen_ms)",
+        )?
+        .execute(params![
+            change.site_id.0,
+            change.user_key.cast_signed(),
+            change.user_id,
+            traits,
+            change.seen_at_ms
+        ])?;
+    Ok(())
+}
+
+/// Old traits with new ones laid over them, bounded by what one event may carry: past that, old names are dropped.
+fn merged(old: &str, new: &str) -> String {
+    let object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
+    if new.is_empty() {
+        return old.to_owned();
+    }
+    let mut traits = object(new);
+    for (name, value) in object(old) {
+        if traits.len() >= cairn_model::limits::PROPS_MAX {
+            break;
+        }
+        traits.entry(name).or_insert(value);
+    }
+    Value::Object(traits).to_string()
+}

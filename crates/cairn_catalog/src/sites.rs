@@ -1,0 +1,350 @@
+//! Sites, pixels and opt-outs: what the directory is built from.
+
+use std::collections::{HashMap, HashSet};
+
+use cairn_model::{Pixel, PixelId, PixelKind, PrivacySettings, Site, SiteId};
+use rusqlite::{Connection, Row, Transaction, params};
+
+use crate::accounts::{Role, UserId, role_name};
+use crate::error::is_unique_violation;
+use crate::{
+    Catalog, CatalogError, Directory, OPT_OUTS_PER_SITE_MAX, PIXELS_PER_SITE_MAX, SITES_MAX,
+    SiteEntry, secret,
+};
+
+/// A site to be made; every text is checked by the caller.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewSite {
+    /// Name shown.
+    pub name: String,
+    /// Domain in ASCII form, lower case.
+    pub domain: String,
+    /// Further listed origins' hosts.
+    pub hosts: Vec<String>,
+    /// IANA time zone.
+    pub timezone: String,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Privacy settings.
+    pub privacy: PrivacySettings,
+}
+
+/// A pixel to be made.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewPixel {
+    /// The site it reports to.
+    pub site_id: SiteId,
+    /// Name shown.
+    pub name: String,
+    /// What it is installed in.
+    pub kind: PixelKind,
+    /// Where it is installed.
+    pub url: String,
+}
+
+const DOMAIN_TAKEN: CatalogError = CatalogError::Conflict { what: "a site with this domain" };
+
+impl Catalog {
+    /// Makes a site with a random number. Without an owner it belongs to the instance's owners.
+    pub fn add_site(
+        &self,
+        new: &NewSite,
+        owner: Option<UserId>,
+        now_ms: i64,
+    ) -> Result<Site, CatalogError> {
+        let site = self.connections.write("adds a site", |transaction| {
+            require_room(transaction, "SELECT count(*) FROM sites", "sites", SITES_MAX)?;
+            let site = insert_site(transaction, new, now_ms)?;
+            add_members(transaction, site.id, owner)
+                .map_err(CatalogError::during("adds a site's owner"))?;
+            Ok(site)
+        })?;
+        self.rebuild_directory()?;
+        Ok(site)
+    }
+
+    /// Replaces the settings of a site; false if there is none with this number.
+    pub fn update_site(&self, site: &Site) -> Result<bool, CatalogError> {
+        let changed = self.connections.write("changes a site", |transaction| {
+            let changed = transaction.execute(
+                "UPDATE sites SET name = ?2, domain = ?3, hosts = ?4, timezone = ?5, currency = ?6, privacy = ?7
+                 WHERE id = ?1",
+                params![
+                    site.id.0, site.name, site.domain, hosts_text(&site.hosts), site.timezone,
+                    site.currency, privacy_text(&site.privacy)
+                ],
+            );
+            match changed {
+                Err(error) if is_unique_violation(&error) => Err(DOMAIN_TAKEN),
+                other => other.map_err(CatalogError::during("changes a site")),
+            }
+        })?;
+        self.rebuild_directory()?;
+        Ok(changed > 0)
+    }
+
+    /// Removes a site with its pixels, goals, people, opt-outs and outcomes, and empties the journal of them.
+    pub fn delete_site(&self, id: SiteId) -> Result<bool, CatalogError> {
+        let removed = self.connections.write("removes a site", |transaction| {
+            let doing = || CatalogError::during("removes a site");
+            transaction
+                .execute("DELETE FROM edge_outcomes WHERE site_id = ?1", [id.0])
+                .map_err(doing())?;
+            transaction.execute("DELETE FROM sites WHERE id = ?1", [id.0]).map_err(doing())
+        })?;
+        self.rebuild_directory()?;
+        self.checkpoint()?;
+        Ok(removed > 0)
+    }
+
+    /// Makes a pixel with a random key.
+    pub fn add_pixel(&self, new: &NewPixel, now_ms: i64) -> Result<Pixel, CatalogError> {
+        let key = secret::pixel_key(new.kind == PixelKind::Server)?;
+        let pixel = self.connections.write("adds a pixel", |transaction| {
+            let count = format!("SELECT count(*) FROM pixels WHERE site_id = {}", new.site_id);
+            require_room(transaction, &count, "pixels of a site", PIXELS_PER_SITE_MAX)?;
+            transaction
+                .execute(
+                    "INSERT INTO pixels (key, site_id, name, kind, url, created_at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![key, new.site_id.0, new.name, new.kind.name(), new.url, now_ms],
+                )
+                .map_err(CatalogError::during("adds a pixel"))?;
+            let id = u32::try_from(transaction.last_insert_rowid())
+                .map_err(|_| CatalogError::Corrupt { what: "pixel number" })?;
+            Ok(Pixel {
+                id: PixelId(id),
+                key: key.clone(),
+                site_id: new.site_id,
+                name: new.name.clone(),
+                kind: new.kind,
+                url: new.url.clone(),
+                created_at_ms: now_ms,
+            })
+        })?;
+        self.rebuild_directory()?;
+        Ok(pixel)
+    }
+
+    /// Changes name and place of a pixel; false if the site has none with this key.
+    pub fn update_pixel(&self, pixel: &Pixel) -> Result<bool, CatalogError> {
+        let changed = self.connections.write("changes a pixel", |transaction| {
+            transaction
+                .execute(
+                    "UPDATE pixels SET name = ?3, url = ?4 WHERE site_id = ?1 AND key = ?2",
+                    params![pixel.site_id.0, pixel.key, pixel.name, pixel.url],
+                )
+                .map_err(CatalogError::during("changes a pixel"))
+        })?;
+        self.rebuild_directory()?;
+        Ok(changed > 0)
+    }
+
+    /// Removes a pixel: its key is unknown from then on, its events stay.
+    pub fn delete_pixel(&self, site_id: SiteId, key: &str) -> Result<bool, CatalogError> {
+        let removed = self.connections.write("removes a pixel", |transaction| {
+            transaction
+                .execute(
+                    "DELETE FROM pixels WHERE site_id = ?1 AND key = ?2",
+                    params![site_id.0, key],
+                )
+                .map_err(CatalogError::during("removes a pixel"))
+        })?;
+        self.rebuild_directory()?;
+        Ok(removed > 0)
+    }
+
+    /// Records an opt-out by the keyed hash of an identifier. Recording it twice changes nothing.
+    pub fn add_opt_out(
+        &self,
+        site_id: SiteId,
+        identifier_hash: u64,
+        now_ms: i64,
+    ) -> Result<(), CatalogError> {
+        self.connections.write("records an opt-out", |transaction| {
+            let count = format!("SELECT count(*) FROM opt_outs WHERE site_id = {site_id}");
+            require_room(transaction, &count, "opt-outs of a site", OPT_OUTS_PER_SITE_MAX)?;
+            transaction
+                .execute(
+                    "INSERT OR IGNORE INTO opt_outs (site_id, identifier_hash, recorded_at_ms)
+                     VALUES (?1, ?2, ?3)",
+                    params![site_id.0, identifier_hash.cast_signed(), now_ms],
+                )
+                .map_err(CatalogError::during("records an opt-out"))
+        })?;
+        self.rebuild_directory()
+    }
+
+    pub(crate) fn rebuild_directory(&self) -> Result<(), CatalogError> {
+        // The writer's lock is held while reading and replacing: of two changes the later one is seen last.
+        self.connections.write("reads its sites", |transaction| {
+            let entries =
+                read_entries(transaction).map_err(CatalogError::during("reads its sites"))?;
+            self.directory.replace(Directory::new(entries));
+            Ok(())
+        })
+    }
+}
+
+/// Fails when `count` (a query for one number) is at `limit`.
+pub(crate) fn require_room(
+    transaction: &Transaction<'_>,
+    count: &str,
+    what: &'static str,
+    limit: usize,
+) -> Result<(), CatalogError> {
+    let present: usize = transaction
+        .query_row(count, [], |row| row.get(0))
+        .map_err(CatalogError::during("counts what it holds"))?;
+    if present >= limit {
+        return Err(CatalogError::LimitReached { what, limit });
+    }
+    Ok(())
+}
+
+fn insert_site(
+    transaction: &Transaction<'_>,
+    new: &NewSite,
+    now_ms: i64,
+) -> Result<Site, CatalogError> {
+    let doing = || CatalogError::during("adds a site");
+    let taken: bool = transaction
+        .query_row("SELECT EXISTS (SELECT 1 FROM sites WHERE domain = ?1)", [&new.domain], |row| {
+            row.get(0)
+        })
+        .map_err(doing())?;
+    if taken {
+        return Err(DOMAIN_TAKEN);
+    }
+    loop {
+        let id = secret::random_number()?;
+        let inserted = transaction.execute(
+            "INSERT OR IGNORE INTO sites (id, name, domain, hosts, timezone, currency, privacy, created_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                id, new.name, new.domain, hosts_text(&new.hosts), new.timezone, new.currency,
+                privacy_text(&new.privacy), now_ms
+            ],
+        ).map_err(doing())?;
+        if inserted > 0 {
+            return Ok(Site {
+                id: SiteId(id),
+                name: new.name.clone(),
+                domain: new.domain.clone(),
+                hosts: new.hosts.clone(),
+                timezone: new.timezone.clone(),
+                currency: new.currency.clone(),
+                privacy: new.privacy,
+                created_at_ms: now_ms,
+            });
+        }
+    }
+}
+
+fn add_members(
+    transaction: &Transaction<'_>,
+    site_id: SiteId,
+    owner: Option<UserId>,
+) -> rusqlite::Result<()> {
+    let role = role_name(Role::Owner);
+    match owner {
+        Some(user) => transaction.execute(
+            "INSERT INTO memberships (user_id, site_id, role) VALUES (?1, ?2, ?3)",
+            params![user.0, site_id.0, role],
+        )?,
+        None => transaction.execute(
+            "INSERT INTO memberships (user_id, site_id, role)
+             SELECT id, ?1, ?2 FROM users WHERE instance_owner = 1",
+            params![site_id.0, role],
+        )?,
+    };
+    Ok(())
+}
+
+fn hosts_text(hosts: &[String]) -> String {
+    serde_json::Value::from(hosts).to_string()
+}
+
+fn privacy_text(privacy: &PrivacySettings) -> String {
+    serde_json::to_string(privacy).unwrap_or_default()
+}
+
+fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
+    let mut pixels: HashMap<u32, Vec<Pixel>> = HashMap::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT id, key, site_id, name, kind, url, created_at_ms FROM pixels ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let pixel = read_pixel(row)?;
+        pixels.entry(pixel.site_id.0).or_default().push(pixel);
+    }
+    let mut opt_outs: HashMap<u32, HashSet<u64>> = HashMap::new();
+    let mut statement =
+        connection.prepare_cached("SELECT site_id, identifier_hash FROM opt_outs")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let hash: i64 = row.get(1)?;
+        opt_outs.entry(row.get(0)?).or_default().insert(hash.cast_unsigned());
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT id, name, domain, hosts, timezone, currency, privacy, created_at_ms FROM sites",
+    )?;
+    let sites = statement.query_map([], read_site)?;
+    sites
+        .map(|site| {
+            let site = site?;
+            let pixels = pixels.remove(&site.id.0).unwrap_or_default();
+            let opt_outs = opt_outs.remove(&site.id.0).unwrap_or_default();
+            Ok(SiteEntry::new(site, pixels, opt_outs))
+        })
+        .collect()
+}
+
+fn read_site(row: &Row<'_>) -> rusqlite::Result<Site> {
+    Ok(Site {
+        id: SiteId(row.get(0)?),
+        name: row.get(1)?,
+        domain: row.get(2)?,
+        hosts: read_json(row, 3)?,
+        timezone: row.get(4)?,
+        currency: row.get(5)?,
+        privacy: read_json(row, 6)?,
+        created_at_ms: row.get(7)?,
+    })
+}
+
+fn read_pixel(row: &Row<'_>) -> rusqlite::Result<Pixel> {
+    let kind: String = row.get(4)?;
+    let kind = PixelKind::ALL
+        .into_iter()
+        .find(|known| known.name() == kind)
+        .ok_or_else(|| unreadable(4, "pixel kind"))?;
+    Ok(Pixel {
+        id: PixelId(row.get(0)?),
+        key: row.get(1)?,
+        site_id: SiteId(row.get(2)?),
+        name: row.get(3)?,
+        kind,
+        url: row.get(5)?,
+        created_at_ms: row.get(6)?,
+    })
+}
+
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
+    })
+}
+
+fn unreadable(column: usize, what: &str) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, what.to_owned(), rusqlite::types::Type::Text)
+}

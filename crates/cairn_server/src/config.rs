@@ -1,0 +1,77 @@
+//! What the server needs to be told; the executable reads it from its configuration.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A shortest `CAIRN_BOOTSTRAP_TOKEN`, in bytes.
+pub const BOOTSTRAP_TOKEN_SIZE_BYTES_MIN: usize = 32;
+
+/// A secret text that is never printed.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    pub fn new(text: String) -> Self {
+        Secret(text)
+    }
+
+    /// The text, for comparing.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(hidden)")
+    }
+}
+
+/// One network, as `10.0.0.0/8`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network {
+    /// Its first address.
+    pub address: std::net::IpAddr,
+    /// Leading bits that count.
+    pub prefix_bits: u8,
+}
+
+/// Settings of the HTTP server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Origin under which visitors reach this server (`https://stats.example`), without a trailing slash; `None` = that of each request.
+    pub public_url: Option<String>,
+    /// Origin of dashboard and API where it differs; they answer only there.
+    pub admin_origin: Option<String>,
+    /// Networks whose `X-Forwarded-For`, `Forwarded` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<Network>,
+    /// The header `Cairn-Now` sets the time of a request (tests only).
+    pub test_clock: bool,
+    /// Bearer token with owner rights, from the environment.
+    pub bootstrap_token: Option<Secret>,
+    /// This is the demonstration.
+    pub demo: bool,
+    /// Listener threads; 0 = one per core.
+    pub threads: usize,
+    /// Above this lag of the apply loop the server says that it is not ready, milliseconds.
+    pub apply_lag_ms_max: i64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        ServerConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            admin_origin: None,
+            trusted_proxies: Vec::new(),
+            test_clock: false,
+            bootstrap_token: None,
+            demo: false,
+            threads: 0,
+            apply_lag_ms_max: 10_000,
+        }
+    }
+}
