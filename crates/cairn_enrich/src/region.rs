@@ -1,0 +1,99 @@
+//! Which law on asking first applies to a country: the small table behind the consent policy.
+//!
+//! It knows countries, not people: a visitor abroad has the region of the network he uses. Sub-national
+//! rules (California and the like) are opt-out rules and need no class of their own here.
+
+use std::fmt;
+
+/// An ISO 3166-1 alpha-2 country code; the default is "unknown" and reads as the empty text.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Country([u8; 2]);
+
+impl Country {
+    /// Takes two ASCII letters in any case; anything else, and the placeholder `ZZ`, is unknown.
+    pub fn new(code: &str) -> Self {
+        match code.as_bytes() {
+            [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
+                let code = [a.to_ascii_uppercase(), b.to_ascii_uppercase()];
+                if code == *b"ZZ" { Self::default() } else { Self(code) }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    /// The code in upper case, or the empty text when unknown.
+    pub fn as_str(&self) -> &str {
+        if self.0 == [0, 0] { "" } else { std::str::from_utf8(&self.0).unwrap_or("") }
+    }
+
+    /// Whether no country is known.
+    pub fn is_unknown(self) -> bool {
+        self.0 == [0, 0]
+    }
+}
+
+impl fmt::Debug for Country {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Country({})", self.as_str())
+    }
+}
+
+/// What a country means for the consent policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// European Union, Iceland, Liechtenstein, Norway, and the Union's outermost regions.
+    Eea,
+    /// United Kingdom with Gibraltar and the Crown dependencies, whose law follows it.
+    Uk,
+    /// Switzerland.
+    Switzerland,
+    /// A known country that is none of these.
+    Other(Country),
+    /// No country known: to be treated as the strictest.
+    Unknown,
+}
+
+/// EU members, then the EEA's other three, then EU territory with country codes of its own
+/// (Åland, French Guiana, Guadeloupe, Martinique, Mayotte, Réunion, Saint Martin), then the code `EU`.
+const EEA: [&str; 38] = [
+    "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE", "IT", "LV",
+    "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE", "IS", "LI", "NO", "AX", "GF",
+    "GP", "MQ", "YT", "RE", "MF", "EU",
+];
+const UK: [&str; 6] = ["GB", "UK", "GI", "GG", "JE", "IM"];
+
+/// The consent region of a country. The second argument, the sub-national region, decides nothing
+/// today; it is part of the question because some countries will need it.
+pub fn region_of(country: Country, _region: &str) -> Region {
+    let code = country.as_str();
+    if code.is_empty() {
+        Region::Unknown
+    } else if EEA.contains(&code) {
+        Region::Eea
+    } else if UK.contains(&code) {
+        Region::Uk
+    } else if code == "CH" {
+        Region::Switzerland
+    } else {
+        Region::Other(country)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_follow_the_table() {
+        let of = |code| region_of(Country::new(code), "");
+        assert_eq!(of("de"), Region::Eea);
+        assert_eq!(of("NO"), Region::Eea);
+        assert_eq!(of("RE"), Region::Eea);
+        assert_eq!(of("GB"), Region::Uk);
+        assert_eq!(of("CH"), Region::Switzerland);
+        assert_eq!(of("US"), Region::Other(Country::new("US")));
+        for nothing in ["", "ZZ", "X", "12", "USA", "ÄÖ"] {
+            assert_eq!(of(nothing), Region::Unknown, "{nothing:?}");
+        }
+    }
+}
