@@ -1,1 +1,3 @@
 //! The domain: ingest steps, sessions, the apply loop and reports.
+
+pub mod session;
