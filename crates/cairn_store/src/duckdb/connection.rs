@@ -4,7 +4,7 @@
 //! open as long as anything made from it. It does not know Cairn's tables.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::error::DuckError;
 use super::ffi::{
@@ -117,20 +117,23 @@ impl Connection {
 
     /// What stops the statement that runs on this connection, from any thread.
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        InterruptHandle { handle: Arc::clone(&self.handle) }
+        InterruptHandle { handle: Arc::downgrade(&self.handle) }
     }
 }
 
 /// Stops what runs on a connection. Stopping an idle connection does nothing: the next statement clears the flag.
+/// It does not keep the database open.
 #[derive(Clone)]
 pub struct InterruptHandle {
-    handle: Arc<ConnectionHandle>,
+    handle: Weak<ConnectionHandle>,
 }
 
 impl InterruptHandle {
     /// Makes the running statement end with [`super::DuckErrorKind::Interrupted`].
     pub fn interrupt(&self) {
-        self.handle.interrupt();
+        if let Some(handle) = self.handle.upgrade() {
+            handle.interrupt();
+        }
     }
 }
 

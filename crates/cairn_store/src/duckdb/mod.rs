@@ -6,7 +6,9 @@ mod appender;
 mod connection;
 mod error;
 mod ffi;
+mod store;
 mod types;
+mod write;
 
 pub use appender::{ChunkAppender, ChunkWriter};
 pub use connection::{
@@ -14,4 +16,5 @@ pub use connection::{
     Statement,
 };
 pub use error::{DuckError, DuckErrorKind};
+pub use store::{DuckOptions, DuckStore, EventKeyOf};
 pub use types::{ColumnType, Value};

@@ -1,0 +1,497 @@
+//! [`DuckStore`]: the event store in one DuckDB file.
+//!
+//! Guarantees: one writer (a lock), readers with snapshots of their own, nothing visible before it is durable. When
+//! the disk fails, the error is typed and the database is opened again before the next use.
+
+use std::path::{Path, PathBuf};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+
+use cairn_model::session::{ATTRIBUTES, Attributes};
+use cairn_model::{Identification, Outcome, PixelId, Session, SiteId, VisitorId};
+
+use super::connection::{Connection, Database, DatabaseOptions, RowRef};
+use super::error::{DuckError, DuckErrorKind};
+use super::write::{Writer, uuid_text};
+use crate::schema;
+use crate::{Batch, EventStore, PixelActivity, SessionProbe, StoreError, Watermark};
+
+/// Computes `Event::event_key` from a site and an event's id.
+pub type EventKeyOf = Arc<dyn Fn(SiteId, &str) -> u128 + Send + Sync>;
+
+/// How the store is opened.
+#[derive(Clone)]
+pub struct DuckOptions {
+    /// Most memory for DuckDB, in megabytes (10^6 bytes).
+    pub memory_limit_mb: u32,
+    /// Threads of DuckDB's own.
+    pub threads: u32,
+    /// Most bytes that questions may spill to disk, in megabytes.
+    pub temp_size_mb_max: u32,
+    /// Computes the key of an event that has an id. Given, such keys are not stored: 16 random bytes per event saved.
+    pub event_key_of: Option<EventKeyOf>,
+    /// Rows that may wait in the write-ahead file before they are moved into the database file.
+    pub checkpoint_rows: u64,
+}
+
+impl Default for DuckOptions {
+    fn default() -> Self {
+        let DatabaseOptions { memory_limit_mb, threads, temp_size_mb_max, .. } =
+            DatabaseOptions::default();
+        DuckOptions {
+            memory_limit_mb,
+            threads,
+            temp_size_mb_max,
+            event_key_of: None,
+            checkpoint_rows: 245_760,
+        }
+    }
+}
+
+/// Questions answered at once; more of them wait.
+const READERS_MAX: usize = 8;
+/// Idle connections kept for the next questions.
+const READERS_IDLE_MAX: usize = 4;
+/// Name of the database file within the store's directory.
+const FILE_NAME: &str = "events.duckdb";
+
+/// The event store in one DuckDB file.
+pub struct DuckStore {
+    directory: PathBuf,
+    options: DuckOptions,
+    /// `None`: a failure made the database unusable; it is opened again by whoever needs it next.
+    opened: RwLock<Option<Opened>>,
+    watermark: Mutex<Watermark>,
+    readers: Mutex<usize>,
+    reader_left: Condvar,
+}
+
+struct Opened {
+    writer: Mutex<WriterState>,
+    idle: Mutex<Vec<Connection>>,
+    database: Database,
+}
+
+struct WriterState {
+    writer: Writer,
+    rows_since_checkpoint: u64,
+}
+
+/// A poisoned lock guards nothing half-done here: transactions are DuckDB's, and counters are only hints.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl DuckStore {
+    /// Opens or creates the store in a directory, which is made if it is missing.
+    pub fn open(directory: &Path, options: DuckOptions) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(directory).map_err(|error| StoreError::Unavailable {
+            doing: "makes its directory",
+            cause: error.to_string(),
+        })?;
+        let (opened, watermark) = open_database(directory, &options)?;
+        Ok(DuckStore {
+            directory: directory.to_owned(),
+            options,
+            opened: RwLock::new(Some(opened)),
+            watermark: Mutex::new(watermark),
+            readers: Mutex::new(0),
+            reader_left: Condvar::new(),
+        })
+    }
+
+    /// Runs `ask` on a connection for reading; waits when too many questions run at once.
+    pub(crate) fn with_reader<T>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _place = self.place_for_reader();
+        self.with_opened(|opened| {
+            let idle = lock(&opened.idle).pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => opened
+                    .database
+                    .connect()
+                    .map_err(|error| error.while_it("opens a connection"))?,
+            };
+            let answer = ask(&connection);
+            let mut idle = lock(&opened.idle);
+            if idle.len() < READERS_IDLE_MAX {
+                idle.push(connection);
+            }
+            answer
+        })
+    }
+
+    fn place_for_reader(&self) -> ReaderPlace<'_> {
+        let readers = lock(&self.readers);
+        let mut readers = self
+            .reader_left
+            .wait_while(readers, |readers| *readers >= READERS_MAX)
+            .unwrap_or_else(PoisonError::into_inner);
+        *readers += 1;
+        ReaderPlace { store: self }
+    }
+
+    /// Runs `use_it` on the open database, opening it again if a failure closed it.
+    fn with_opened<T>(
+        &self,
+        use_it: impl FnOnce(&Opened) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let guard = self.opened_shared();
+        if let Some(opened) = guard.as_ref() {
+            return use_it(opened);
+        }
+        drop(guard);
+        let mut guard = self.opened_alone();
+        if guard.is_none() {
+            let (opened, watermark) = open_database(&self.directory, &self.options)?;
+            *lock(&self.watermark) = watermark;
+            *guard = Some(opened);
+        }
+        drop(guard);
+        match self.opened_shared().as_ref() {
+            Some(opened) => use_it(opened),
+            None => Err(StoreError::Unavailable {
+                doing: "opens again",
+                cause: "it failed again at once".into(),
+            }),
+        }
+    }
+
+    fn opened_shared(&self) -> RwLockReadGuard<'_, Option<Opened>> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opened_alone(&self) -> RwLockWriteGuard<'_, Option<Opened>> {
+        self.opened.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `write` on the writing connection. After a failure of the disk the database is closed, so that the next use
+    /// opens it afresh: DuckDB refuses everything once a commit could not be written.
+    fn with_writer<T>(
+        &self,
+        doing: &'static str,
+        write: impl FnOnce(&mut WriterState) -> Result<T, DuckError>,
+    ) -> Result<T, StoreError> {
+        let mut broken = false;
+        let result = self.with_opened(|opened| {
+            write(&mut lock(&opened.writer)).map_err(|error| {
+                broken = matches!(error.kind, DuckErrorKind::Fatal | DuckErrorKind::InputOutput);
+                error.while_it(doing)
+            })
+        });
+        if broken {
+            *self.opened_alone() = None;
+        }
+        result
+    }
+}
+
+/// Counts one running question.
+struct ReaderPlace<'a> {
+    store: &'a DuckStore,
+}
+
+impl Drop for ReaderPlace<'_> {
+    fn drop(&mut self) {
+        *lock(&self.store.readers) -= 1;
+        self.store.reader_left.notify_one();
+    }
+}
+
+fn open_database(
+    directory: &Path,
+    options: &DuckOptions,
+) -> Result<(Opened, Watermark), StoreError> {
+    let database_options = DatabaseOptions {
+        memory_limit_mb: options.memory_limit_mb,
+        threads: options.threads,
+        temp_directory: Some(directory.join("spilled")),
+        temp_size_mb_max: options.temp_size_mb_max,
+    };
+    let database = Database::open(&directory.join(FILE_NAME), &database_options)
+        .map_err(|error| error.while_it("opens its file"))?;
+    let watermark = prepare_schema(&database)?;
+    let writer = Writer::open(&database, options.event_key_of.is_some())
+        .map_err(|error| error.while_it("prepares to write"))?;
+    let writer = Mutex::new(WriterState { writer, rows_since_checkpoint: 0 });
+    Ok((Opened { writer, idle: Mutex::default(), database }, watermark))
+}
+
+/// Makes the tables of a new file; refuses a file of a newer program. Tells the watermark.
+fn prepare_schema(database: &Database) -> Result<Watermark, StoreError> {
+    let prepare = || -> Result<Result<Watermark, u32>, DuckError> {
+        let connection = database.connect()?;
+        let known = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'meta'";
+        let tables = connection.query(known, &[])?.first(|row| row.get::<u64>(0))?;
+        if tables == Some(0) {
+            connection.run("BEGIN TRANSACTION")?;
+            schema::CREATE.iter().try_for_each(|sql| connection.run(sql))?;
+            connection.execute("INSERT INTO meta VALUES (?, 0, 0)", &[schema::VERSION.into()])?;
+            connection.run("COMMIT")?;
+        }
+        let version = connection.query("SELECT schema_version FROM meta", &[])?;
+        let version = version.first(|row| row.get::<u32>(0))?.unwrap_or_default();
+        if version > schema::VERSION {
+            return Ok(Err(version));
+        }
+        let watermark = connection.query("SELECT watermark, received_at_ms FROM meta", &[])?;
+        let watermark = watermark
+            .first(|row| Ok(Watermark { offset: row.get(0)?, received_at_ms: row.get(1)? }))?;
+        Ok(Ok(watermark.unwrap_or_default()))
+    };
+    match prepare() {
+        Ok(Ok(watermark)) => Ok(watermark),
+        Ok(Err(found)) => Err(StoreError::NewerSchema { found, known: schema::VERSION }),
+        Err(error) => Err(error.while_it("prepares its tables")),
+    }
+}
+
+/// The columns of `sessions`, in the order that [`read_session`] reads.
+const SESSION_COLUMNS: &str = "s.site_id, s.session_id, s.visitor_id, s.identified, s.session_key,
+    s.started_at_ms, s.ended_at_ms, s.last_activity_ms, s.last_received_ms, s.pageviews, s.events,
+    s.entry_hostname, s.entry_page, s.exit_hostname, s.exit_page,
+    s.referrer, s.source, s.medium, s.channel,
+    s.utm_source, s.utm_medium, s.utm_campaign, s.utm_content, s.utm_term,
+    s.country, s.region, s.city, s.browser, s.browser_version, s.os, s.os_version, s.device, s.bot";
+
+fn read_session(row: RowRef<'_>) -> Result<Session, DuckError> {
+    let mut texts = [""; ATTRIBUTES];
+    for (index, text) in texts.iter_mut().enumerate() {
+        *text = row.get(15 + index)?;
+    }
+    let identified: bool = row.get(3)?;
+    Ok(Session {
+        site_id: SiteId(row.get(0)?),
+        session_id: row.get(1)?,
+        visitor_id: VisitorId(row.get(2)?),
+        identification: if identified {
+            Identification::Identified
+        } else {
+            Identification::Anonymous
+        },
+        session_key: row.get(4)?,
+        started_at_ms: row.get(5)?,
+        ended_at_ms: row.get(6)?,
+        last_activity_ms: row.get(7)?,
+        last_received_ms: row.get(8)?,
+        pageviews: row.get(9)?,
+        events: row.get(10)?,
+        entry_hostname: row.get(11)?,
+        entry_page: row.get(12)?,
+        exit_hostname: row.get(13)?,
+        exit_page: row.get(14)?,
+        attributes: Arc::new(Attributes::new(texts)),
+    })
+}
+
+/// Numbers as one text parameter, which `string_split` takes apart again.
+fn joined(numbers: impl Iterator<Item = String>) -> String {
+    numbers.collect::<Vec<_>>().join(",")
+}
+
+impl EventStore for DuckStore {
+    fn watermark(&self) -> Result<Watermark, StoreError> {
+        self.with_opened(|_| Ok(*lock(&self.watermark)))
+    }
+
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        self.with_writer("commits a batch", |state| {
+            let Watermark { offset: watermark, .. } = *lock(&self.watermark);
+            let offset = batch.watermark.offset;
+            if offset <= watermark {
+                return Ok(Err(StoreError::NotAhead { offset, watermark }));
+            }
+            state.writer.commit(batch)?;
+            *lock(&self.watermark) = batch.watermark;
+            state.rows_since_checkpoint += batch.rows.len() as u64;
+            Ok(Ok(()))
+        })?
+    }
+
+    fn sessions_near(
+        &self,
+        probes: &[SessionProbe],
+        reach_ms: i64,
+    ) -> Result<Vec<Session>, StoreError> {
+        if probes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let earliest = probes.iter().map(|probe| probe.timestamp_ms).min().unwrap_or_default();
+        let latest = probes.iter().map(|probe| probe.timestamp_ms).max().unwrap_or_default();
+        let sites = joined(probes.iter().map(|probe| probe.site_id.to_string()));
+        let visitors = joined(probes.iter().map(|probe| probe.visitor_id.to_string()));
+        let times = joined(probes.iter().map(|probe| probe.timestamp_ms.to_string()));
+        // The first two conditions let DuckDB skip whole row groups; the join decides.
+        let sql = format!(
+            "WITH probes AS (
+                SELECT unnest(string_split($1, ','))::UINTEGER AS site_id,
+                       unnest(string_split($2, ','))::UBIGINT AS visitor_id,
+                       unnest(string_split($3, ','))::BIGINT AS timestamp_ms)
+             SELECT {SESSION_COLUMNS} FROM sessions s
+             WHERE s.last_activity_ms >= $4 AND s.started_at_ms <= $5 AND EXISTS (
+                SELECT 1 FROM probes p WHERE p.site_id = s.site_id AND p.visitor_id = s.visitor_id
+                AND p.timestamp_ms::HUGEINT >= s.started_at_ms::HUGEINT - $6
+                AND p.timestamp_ms::HUGEINT <= s.last_activity_ms::HUGEINT + $6)"
+        );
+        self.sessions_of(
+            &sql,
+            &[
+                sites.as_str().into(),
+                visitors.as_str().into(),
+                times.as_str().into(),
+                earliest.saturating_sub(reach_ms).into(),
+                latest.saturating_add(reach_ms).into(),
+                reach_ms.into(),
+            ],
+        )
+    }
+
+    fn sessions_active_since(&self, received_ms: i64) -> Result<Vec<Session>, StoreError> {
+        let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.last_received_ms >= ?");
+        self.sessions_of(&sql, &[received_ms.into()])
+    }
+
+    fn event_keys_after(
+        &self,
+        offset: u64,
+        each: &mut dyn FnMut(u64, u128, i64),
+    ) -> Result<(), StoreError> {
+        // Rows lie in the order in which they were written, which is that of their offsets.
+        let sql = "SELECT event_offset, received_at_ms, event_key, event_uuid, event_id, site_id
+            FROM events WHERE event_offset > ?
+            AND (event_key IS NOT NULL OR event_uuid IS NOT NULL OR event_id <> '')";
+        self.with_reader(|connection| {
+            let mut read = || {
+                let rows = connection.prepare(sql)?.stream(&[offset.into()])?;
+                rows.for_each(|row| {
+                    let key = match (row.optional::<u128>(2)?, &self.options.event_key_of) {
+                        (Some(key), _) => key,
+                        (None, None) => return Ok(()),
+                        (None, Some(key_of)) => {
+                            let site_id = SiteId(row.get(5)?);
+                            match row.optional::<u128>(3)? {
+                                Some(uuid) => key_of(site_id, &uuid_text(uuid)),
+                                None => key_of(site_id, row.get(4)?),
+                            }
+                        }
+                    };
+                    each(row.get(0)?, key, row.get(1)?);
+                    Ok(())
+                })
+            };
+            read().map_err(|error: DuckError| error.while_it("reads the keys of events"))
+        })
+    }
+
+    fn outcomes_since(
+        &self,
+        site_id: SiteId,
+        since_ms: i64,
+    ) -> Result<Vec<(Outcome, u64)>, StoreError> {
+        let sql = "SELECT outcome, sum(count) FROM outcomes
+            WHERE site_id = ? AND hour_ms >= ? GROUP BY outcome ORDER BY outcome";
+        self.with_reader(|connection| {
+            let mut sums = Vec::new();
+            let mut read = || {
+                connection.query(sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
+                    // An outcome that this program does not know was written by a newer one.
+                    if let Some(outcome) = Outcome::ALL.get(row.get::<u8>(0)? as usize) {
+                        sums.push((*outcome, row.get(1)?));
+                    }
+                    Ok(())
+                })
+            };
+            read().map_err(|error: DuckError| error.while_it("reads the outcomes"))?;
+            Ok(sums)
+        })
+    }
+
+    fn pixel_activity(
+        &self,
+        site_id: SiteId,
+        since_ms: i64,
+    ) -> Result<Vec<(PixelId, PixelActivity)>, StoreError> {
+        let sql = "SELECT pixel_id, min(received_at_ms), max(received_at_ms),
+                count(*) FILTER (WHERE received_at_ms >= ?)
+            FROM events WHERE site_id = ? AND NOT imported GROUP BY pixel_id ORDER BY pixel_id";
+        self.with_reader(|connection| {
+            let mut activities = Vec::new();
+            let mut read = || {
+                connection.query(sql, &[since_ms.into(), site_id.0.into()])?.for_each(|row| {
+                    let activity = PixelActivity {
+                        first_received_ms: row.optional(1)?,
+                        last_received_ms: row.optional(2)?,
+                        events_since: row.get(3)?,
+                    };
+                    activities.push((PixelId(row.get(0)?), activity));
+                    Ok(())
+                })
+            };
+            read().map_err(|error: DuckError| error.while_it("reads when pixels reported"))?;
+            Ok(activities)
+        })
+    }
+
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        self.with_writer("makes a checkpoint", |state| {
+            state.writer.connection.run("CHECKPOINT")?;
+            state.rows_since_checkpoint = 0;
+            Ok(())
+        })
+    }
+
+    fn size_bytes(&self) -> u64 {
+        fn size_of(directory: &Path) -> u64 {
+            let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+            let sizes = entries.flatten().map(|entry| match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+                Ok(metadata) => metadata.len(),
+                Err(_) => 0,
+            });
+            sizes.sum()
+        }
+        size_of(&self.directory)
+    }
+
+    fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError> {
+        self.with_writer("deletes a site", |state| {
+            let connection = &state.writer.connection;
+            connection.run("BEGIN TRANSACTION")?;
+            let delete = || {
+                for table in ["events", "sessions", "outcomes"] {
+                    let sql = format!("DELETE FROM {table} WHERE site_id = ?");
+                    connection.execute(&sql, &[site_id.0.into()])?;
+                }
+                connection.run("COMMIT")
+            };
+            delete().inspect_err(|_| {
+                // The first error is the one that says what happened.
+                let _ = connection.run("ROLLBACK");
+            })
+        })
+    }
+}
+
+impl DuckStore {
+    fn sessions_of(
+        &self,
+        sql: &str,
+        parameters: &[super::Value<'_>],
+    ) -> Result<Vec<Session>, StoreError> {
+        self.with_reader(|connection| {
+            let mut sessions = Vec::new();
+            let mut read = || {
+                connection.query(sql, parameters)?.for_each(|row| {
+                    sessions.push(read_session(row)?);
+                    Ok(())
+                })
+            };
+            read().map_err(|error: DuckError| error.while_it("reads visits"))?;
+            Ok(sessions)
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! The naive backend: everything in memory, every question answered by walking over all of it.
+//!
+//! Guarantees: obviously right, so that tests can hold the others against it. It is not durable and not fast.
+
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use cairn_model::{Origin, Outcome, PixelId, Session, SiteId};
+
+use crate::{
+    Batch, EventStore, OutcomeCount, PixelActivity, Row, SessionProbe, StoreError, Watermark,
+};
+
+/// A store in memory.
+#[derive(Default)]
+pub struct ReferenceStore {
+    state: RwLock<State>,
+}
+
+/// All that it keeps.
+#[derive(Default)]
+pub(crate) struct State {
+    /// Events, by rising offset.
+    pub(crate) rows: Vec<Row<'static>>,
+    /// Visits, each once.
+    pub(crate) sessions: Vec<Session>,
+    outcomes: Vec<OutcomeCount>,
+    watermark: Watermark,
+}
+
+impl ReferenceStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every event, by rising offset.
+    pub fn rows(&self) -> Vec<Row<'static>> {
+        self.state().rows.clone()
+    }
+
+    /// Every visit, in no particular order.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.state().sessions.clone()
+    }
+
+    /// What is kept. A panic of another thread leaves whole batches only, so a poisoned lock is as good as any.
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl EventStore for ReferenceStore {
+    fn watermark(&self) -> Result<Watermark, StoreError> {
+        Ok(self.state().watermark)
+    }
+
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let mut state = self.state_mut();
+        if batch.watermark.offset <= state.watermark.offset {
+            return Err(StoreError::NotAhead {
+                offset: batch.watermark.offset,
+                watermark: state.watermark.offset,
+            });
+        }
+        state.rows.extend(batch.rows.iter().map(|row| Row {
+            offset: row.offset,
+            session_id: row.session_id,
+            attributes: Arc::clone(&row.attributes),
+            event: as_stored(row),
+        }));
+        for change in &batch.sessions {
+            if change.replaces {
+                state.sessions.retain(|kept| kept.session_id != change.session.session_id);
+            }
+            state.sessions.push(change.session.clone());
+        }
+        state.outcomes.extend(&batch.outcomes);
+        state.watermark = batch.watermark;
+        Ok(())
+    }
+
+    fn sessions_near(
+        &self,
+        probes: &[SessionProbe],
+        reach_ms: i64,
+    ) -> Result<Vec<Session>, StoreError> {
+        let asked_for = |session: &Session| {
+            probes.iter().any(|probe| {
+                session.site_id == probe.site_id
+                    && session.visitor_id == probe.visitor_id
+                    && session.started_at_ms.saturating_sub(reach_ms) <= probe.timestamp_ms
+                    && probe.timestamp_ms <= session.last_activity_ms.saturating_add(reach_ms)
+            })
+        };
+        Ok(self.state().sessions.iter().filter(|session| asked_for(session)).cloned().collect())
+    }
+
+    fn sessions_active_since(&self, received_ms: i64) -> Result<Vec<Session>, StoreError> {
+        let state = self.state();
+        let active = |session: &&Session| session.last_received_ms >= received_ms;
+        Ok(state.sessions.iter().filter(active).cloned().collect())
+    }
+
+    fn event_keys_after(
+        &self,
+        offset: u64,
+        each: &mut dyn FnMut(u64, u128, i64),
+    ) -> Result<(), StoreError> {
+        for row in &self.state().rows {
+            if row.offset > offset && row.event.event_key != 0 {
+                each(row.offset, row.event.event_key, row.event.received_at_ms);
+            }
+        }
+        Ok(())
+    }
+
+    fn outcomes_since(
+        &self,
+        site_id: SiteId,
+        since_ms: i64,
+    ) -> Result<Vec<(Outcome, u64)>, StoreError> {
+        let state = self.state();
+        let sums = Outcome::ALL.into_iter().map(|outcome| {
+            let of_outcome = state.outcomes.iter().filter(|count| {
+                count.site_id == site_id && count.outcome == outcome && count.hour_ms >= since_ms
+            });
+            (outcome, of_outcome.map(|count| count.count).sum())
+        });
+        Ok(sums.filter(|(_, count)| *count > 0).collect())
+    }
+
+    fn pixel_activity(
+        &self,
+        site_id: SiteId,
+        since_ms: i64,
+    ) -> Result<Vec<(PixelId, PixelActivity)>, StoreError> {
+        let mut activities = std::collections::BTreeMap::<PixelId, PixelActivity>::new();
+        for row in &self.state().rows {
+            let event = &row.event;
+            if event.site_id != site_id || event.origin == Origin::Import {
+                continue;
+            }
+            let at = event.received_at_ms;
+            let activity = activities.entry(event.pixel_id).or_default();
+            let first = activity.first_received_ms.map_or(at, |first| first.min(at));
+            let last = activity.last_received_ms.map_or(at, |last| last.max(at));
+            activity.first_received_ms = Some(first);
+            activity.last_received_ms = Some(last);
+            activity.events_since += u64::from(at >= since_ms);
+        }
+        Ok(activities.into_iter().collect())
+    }
+
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> u64 {
+        0
+    }
+
+    fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError> {
+        let mut state = self.state_mut();
+        state.rows.retain(|row| row.event.site_id != site_id);
+        state.sessions.retain(|session| session.site_id != site_id);
+        state.outcomes.retain(|count| count.site_id != site_id);
+        Ok(())
+    }
+}
+
+/// The event without what never enters the event store, owned.
+fn as_stored(row: &Row<'_>) -> cairn_model::Event<'static> {
+    let mut event = row.event.clone().into_owned();
+    event.user_id = "".into();
+    event.traits = "".into();
+    event
+}
