@@ -1,0 +1,205 @@
+//! Configuration: read once, checked, and handed on as decided values.
+//!
+//! Guarantees: `config.default.toml` names every key; an unknown key, a wrong type or an impossible value is an error that
+//! names the key, where it was set and, for unknown ones, the nearest known key. Nothing else reads the environment.
+
+mod layers;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use cairn_model::{PrivacySettings, site::GpcReach, site::Policy};
+use serde::Deserialize;
+
+pub use layers::{ConfigError, Layers, Origin};
+
+/// The defaults, which are also the reference.
+pub const DEFAULTS: &str = include_str!("../../../../config.default.toml");
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// HTTP.
+    pub server: Server,
+    /// Files.
+    pub data: Data,
+    /// The durable log.
+    pub log: Log,
+    /// The event store.
+    pub store: Store,
+    /// The apply loop.
+    pub apply: Apply,
+    /// Visits.
+    pub sessions: Sessions,
+    /// Defaults of new sites.
+    pub privacy: Privacy,
+    /// Databases of addresses.
+    pub enrich: Enrich,
+    /// Diagnostics.
+    pub logging: Logging,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// `HOST:PORT`.
+    pub listen: String,
+    /// Where browsers reach the server; empty: from the request.
+    pub public_url: String,
+    /// The only origin of dashboard and API; empty: any.
+    pub admin_origin: String,
+    /// Proxies that are believed.
+    pub trusted_proxies: Vec<String>,
+    /// 0: one per core.
+    pub threads: usize,
+    /// Open connections.
+    pub connections_max: usize,
+    /// Per address network and pixel.
+    pub hits_per_minute_max: u32,
+    /// `Cairn-Now` is believed.
+    pub test_clock: bool,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Where everything is kept.
+    pub directory: PathBuf,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// One file.
+    pub segment_size_bytes: u64,
+    /// All files.
+    pub size_bytes_max: u64,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Memory of the engine.
+    pub memory_size_bytes_max: u64,
+    /// 0: one per core.
+    pub threads: usize,
+    /// Longest question.
+    pub question_seconds_max: u64,
+}
+
+/// `[apply]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// Pause between commits under load.
+    pub commit_interval_ms: u64,
+    /// Time between checkpoints.
+    pub checkpoint_interval_seconds: u64,
+}
+
+/// `[sessions]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    /// Inactivity that still joins.
+    pub timeout_minutes: i64,
+    /// Visits in memory.
+    pub in_memory_max: usize,
+}
+
+/// `[privacy]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// Policy of new sites.
+    pub policy: Policy,
+    /// Reach of Global Privacy Control on new sites.
+    pub gpc: GpcReach,
+}
+
+impl Privacy {
+    /// The settings that a new site starts with.
+    pub fn settings(&self) -> PrivacySettings {
+        PrivacySettings { policy: self.policy, gpc: self.gpc, ..PrivacySettings::default() }
+    }
+}
+
+/// `[enrich]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrich {
+    /// Countries, cities.
+    pub place_databases: Vec<PathBuf>,
+    /// AS numbers.
+    pub network_databases: Vec<PathBuf>,
+    /// Hosting, VPN.
+    pub mark_databases: Vec<PathBuf>,
+}
+
+/// `[logging]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logging {
+    /// Least severe level shown.
+    pub level: Level,
+}
+
+/// Severity of diagnostics.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Failures.
+    Error,
+    /// And what will fail.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And why.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+impl Config {
+    /// Decides from the layers, and checks what single values cannot say.
+    pub fn from_layers(layers: &Layers) -> Result<Config, ConfigError> {
+        let config: Config = layers.decide()?;
+        let ranges: [(&str, u64, u64, u64); 6] = [
+            ("log.segment_size_bytes", config.log.segment_size_bytes, 1 << 20, 1 << 30),
+            (
+                "log.size_bytes_max",
+                config.log.size_bytes_max,
+                4 * config.log.segment_size_bytes,
+                1 << 44,
+            ),
+            ("store.memory_size_bytes_max", config.store.memory_size_bytes_max, 32 << 20, 1 << 44),
+            ("apply.commit_interval_ms", config.apply.commit_interval_ms, 1, 1500),
+            ("sessions.timeout_minutes", config.sessions.timeout_minutes.max(0) as u64, 1, 475),
+            ("server.connections_max", config.server.connections_max as u64, 1, 1 << 20),
+        ];
+        for (key, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                return Err(layers.impossible(key, format!("{least} to {most} is possible")));
+            }
+        }
+        for (key, value) in [
+            ("server.public_url", &config.server.public_url),
+            ("server.admin_origin", &config.server.admin_origin),
+        ] {
+            let known = value.is_empty()
+                || value.starts_with("https://")
+                || value.starts_with("http://");
+            if !known || value.ends_with('/') {
+                let wanted = "an origin like \"https://stats.example.com\", without a slash at the end";
+                return Err(layers.impossible(key, format!("{wanted}, is possible")));
+            }
+        }
+        Ok(config)
+    }
+}
