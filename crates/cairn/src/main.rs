@@ -1,3 +1,99 @@
-//! The executable.
+//! The executable: command line, configuration, wiring, start and stop.
+//!
+//! It has no logic of its own: it reads the configuration once, builds the parts in order, and takes them down in
+//! reverse. The first line on standard output is `listening on http://HOST:PORT`.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod cli;
+mod config;
+mod data_directory;
+mod demo;
+mod wire;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, Run};
+use config::{Config, ConfigError, Layers};
+
+/// Any reason to end with a failure; printed once, here.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("cairn: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(run) => serve(&run, false),
+        Command::Demo(run) => serve(&run, true),
+        Command::CheckConfig(run) => check_config(&run),
+        Command::Openapi => Ok(print(&cairn_server::openapi::document_text())?),
+        Command::Version => Ok(print(concat!("cairn ", env!("CARGO_PKG_VERSION")))?),
+    }
+}
+
+fn serve(run: &Run, demo: bool) -> Result<(), Failure> {
+    let config = Config::from_layers(&layers(run)?)?;
+    log_to_standard_error(config.logging.level);
+    wire::serve(&config, demo)
+}
+
+fn check_config(run: &Run) -> Result<(), Failure> {
+    let layers = layers(run)?;
+    let config = Config::from_layers(&layers)?;
+    wire::server_config(&config, false)?;
+    let mut text = String::new();
+    for (key, value, origin) in layers.iter() {
+        text.push_str(&format!("{key} = {value}    # {origin}\n"));
+    }
+    Ok(print(text.trim_end())?)
+}
+
+/// Defaults, then the file, the environment and the command line.
+fn layers(run: &Run) -> Result<Layers, ConfigError> {
+    let mut layers = Layers::new(config::DEFAULTS)?;
+    if let Some(path) = &run.config {
+        layers.add_file(path)?;
+    }
+    // A name or value that is not Unicode cannot be a setting of ours.
+    let readable = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    layers.add_environment(readable)?;
+    if let Some(directory) = &run.data {
+        let directory = directory.to_string_lossy().into_owned();
+        layers.add_flag("--data", "data.directory", directory)?;
+    }
+    if let Some(listen) = &run.listen {
+        layers.add_flag("--listen", "server.listen", listen.clone())?;
+    }
+    Ok(layers)
+}
+
+fn log_to_standard_error(level: config::Level) {
+    use tracing::level_filters::LevelFilter;
+    let filter = match level {
+        config::Level::Error => LevelFilter::ERROR,
+        config::Level::Warn => LevelFilter::WARN,
+        config::Level::Info => LevelFilter::INFO,
+        config::Level::Debug => LevelFilter::DEBUG,
+        config::Level::Trace => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt().with_max_level(filter).with_writer(std::io::stderr).compact().init();
+}
+
+/// Prints to standard output; a reader that went away is no failure.
+fn print(text: &str) -> std::io::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}

@@ -134,12 +134,8 @@ impl Privacy {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enrich {
-    /// Countries, cities.
-    pub place_databases: Vec<PathBuf>,
-    /// AS numbers.
-    pub network_databases: Vec<PathBuf>,
-    /// Hosting, VPN.
-    pub mark_databases: Vec<PathBuf>,
+    /// Files, beside those in the data directory.
+    pub databases: Vec<PathBuf>,
 }
 
 /// `[logging]`

@@ -1,0 +1,43 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// First-party tracking that you run yourself.
+#[derive(Parser, Debug)]
+#[command(name = "cairn", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the server
+    Serve(Run),
+    /// Run the server with a small shop under /demo and sixty days of history; prints a log-in link
+    Demo(Run),
+    /// Print every setting, its value and where it came from, or say what is wrong with them
+    CheckConfig(Run),
+    /// Print the OpenAPI document of the API
+    Openapi,
+    /// Print the version
+    Version,
+}
+
+/// What running takes from the command line.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Run {
+    /// File with settings (every key is in config.default.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of everything Cairn keeps [default: ./cairn-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+}

@@ -1,0 +1,85 @@
+//! The directory of everything Cairn keeps, held by one process at a time.
+//!
+//! Guarantees: it exists, it can be written, and no other process serves from it. Readable by its owner only.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirectoryError {
+    /// It cannot be made or written.
+    #[error("the data directory {} cannot be used ({doing}): {cause}", path.display())]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// The system's answer.
+        cause: std::io::Error,
+    },
+    /// Another process has it.
+    #[error("the data directory {} is in use by another process", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// The directory, locked for as long as this lives.
+#[derive(Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Makes the directory if it is missing, and takes it.
+    pub fn take(path: &Path) -> Result<DataDirectory, DataDirectoryError> {
+        let unusable = |doing| {
+            move |cause| DataDirectoryError::Unusable { path: path.to_owned(), doing, cause }
+        };
+        if !path.is_dir() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(unusable("making it"))?;
+        }
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("lock"))
+            .map_err(unusable("writing to it"))?;
+        let private = fs::Permissions::from_mode(0o600);
+        lock.set_permissions(private).map_err(unusable("setting permissions"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(DataDirectory { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                Err(DataDirectoryError::InUse { path: path.to_owned() })
+            }
+            Err(TryLockError::Error(cause)) => Err(unusable("locking it")(cause)),
+        }
+    }
+
+    /// A file or directory within.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Address databases that the owner put here.
+    pub fn databases(&self) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = fs::read_dir(self.join("databases"))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.extension().is_some_and(|ending| ending == "mmdb" || ending == "csv")
+            })
+            .collect();
+        found.sort();
+        found
+    }
+}
