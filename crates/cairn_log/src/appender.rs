@@ -91,12 +91,13 @@ impl AppenderCore {
     fn release(state: &mut AppenderState, at: usize) {
         let entry = &mut state.waiting[at];
         entry.open -= 1;
-        if entry.open == 0 && entry.outcome.is_some() {
-            if let Some(mut entry) = state.waiting.remove(at) {
-                entry.wakers.clear();
-                if state.spare_wakers.len() < 4 {
-                    state.spare_wakers.push(entry.wakers);
-                }
+        if entry.open == 0
+            && entry.outcome.is_some()
+            && let Some(mut entry) = state.waiting.remove(at)
+        {
+            entry.wakers.clear();
+            if state.spare_wakers.len() < 4 {
+                state.spare_wakers.push(entry.wakers);
             }
         }
     }

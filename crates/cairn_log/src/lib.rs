@@ -19,6 +19,7 @@ mod queue;
 mod reader;
 mod recovery;
 mod segments;
+pub mod sim;
 mod status;
 mod writer;
 

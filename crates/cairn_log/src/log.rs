@@ -93,13 +93,7 @@ impl Log {
         let shared = Arc::new(Shared {
             queue: Queue::new(options.batch_size_bytes_max),
             segments: Segments::new(segments, next, options.consumed_before.0),
-            pool: Pool::new(
-                Arc::clone(&disk),
-                options.directory.clone(),
-                options.segment_size_bytes,
-                options.files_max(),
-                files,
-            ),
+            pool: Pool::new(Arc::clone(&disk), &options, files),
             status: Counters::default(),
             options,
         });
@@ -138,6 +132,11 @@ impl Log {
     /// is closed before. For a thread of its own, not for a runtime's.
     pub fn wait_durable_after(&self, offset: Offset, timeout: Duration) -> bool {
         self.shared().segments.wait_durable_after(offset.0, timeout)
+    }
+
+    /// Blocks until appends are taken; false if the time is over or the log is closed before.
+    pub fn wait_healthy(&self, timeout: Duration) -> bool {
+        self.shared().queue.wait_open(timeout)
     }
 
     /// Reads from a record on. The number may lie ahead of the log's end.

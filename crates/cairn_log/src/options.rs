@@ -38,6 +38,10 @@ pub struct LogOptions {
     pub batch_size_bytes_max: usize,
     /// Longest time a group is held back, under load, to become larger.
     pub group_delay_max: Duration,
+    /// Pause before the first new attempt after the disk failed.
+    pub retry_pause_min: Duration,
+    /// Longest pause between attempts; each is twice the one before.
+    pub retry_pause_max: Duration,
     /// A fully trimmed segment is emptied when nothing was appended for this long.
     pub idle_scrub_after: Duration,
     /// Records before this one are not needed any more (the reader's watermark plus one). The next
@@ -57,6 +61,8 @@ impl LogOptions {
             record_size_bytes_max: 1 << 20,
             batch_size_bytes_max: 4 << 20,
             group_delay_max: Duration::from_micros(500),
+            retry_pause_min: Duration::from_millis(100),
+            retry_pause_max: Duration::from_secs(5),
             idle_scrub_after: Duration::from_secs(60),
             consumed_before: Offset(1),
             on_corruption: OnCorruption::Refuse,
@@ -69,7 +75,7 @@ impl LogOptions {
         if self.segment_size_bytes > SEGMENT_SIZE_BYTES_MAX {
             return Err(LogError::Options("segment_size_bytes is larger than 256 MiB"));
         }
-        if self.segment_size_bytes % 4096 != 0 {
+        if !self.segment_size_bytes.is_multiple_of(4096) {
             return Err(LogError::Options("segment_size_bytes is not a multiple of 4096"));
         }
         if group > room {

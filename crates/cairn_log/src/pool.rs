@@ -2,20 +2,19 @@
 //!
 //! Guarantees: a file handed out holds nothing but zeros and is durable at its full size; a trimmed
 //! segment loses its name before its bytes, so no half-emptied file is ever taken for a segment;
-//! after a failure the next attempt comes after a pause that doubles from 100 ms to 5 s.
+//! after a failure the next attempt comes after a pause that doubles up to a limit.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, DiskFile, write_zeros};
 use crate::error::{DiskFailure, DiskOperation, LogError, Step};
+use crate::options::LogOptions;
 use crate::queue::lock;
 use crate::segments::{Segment, file_name};
-
-pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(100);
-pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) const SPARE_PREFIX: &str = "spare-";
 
@@ -54,23 +53,22 @@ pub(crate) struct Pool {
     directory: PathBuf,
     segment_size_bytes: u64,
     files_max: usize,
+    retry_pause_min: Duration,
+    retry_pause_max: Duration,
     inner: Mutex<PoolInner>,
     changed: Condvar,
 }
 
 impl Pool {
-    pub fn new(
-        disk: Arc<dyn Disk>,
-        directory: PathBuf,
-        segment_size_bytes: u64,
-        files_max: usize,
-        files: usize,
-    ) -> Self {
+    /// `files`: how many files of a segment's size there are already.
+    pub fn new(disk: Arc<dyn Disk>, options: &LogOptions, files: usize) -> Self {
         Self {
             disk,
-            directory,
-            segment_size_bytes,
-            files_max,
+            directory: options.directory.clone(),
+            segment_size_bytes: options.segment_size_bytes,
+            files_max: options.files_max(),
+            retry_pause_min: options.retry_pause_min,
+            retry_pause_max: options.retry_pause_max,
             inner: Mutex::new(PoolInner {
                 spares: Vec::new(),
                 retired: VecDeque::new(),
@@ -205,16 +203,16 @@ impl Pool {
 
     /// The thread: until `close`.
     pub fn run(&self) {
-        let mut pause = BACKOFF_MIN;
+        let mut pause = self.retry_pause_min;
         loop {
             let Some(task) = self.next_task() else { return };
             match self.perform(task) {
-                Ok(()) => pause = BACKOFF_MIN,
+                Ok(()) => pause = self.retry_pause_min,
                 Err((failure, task)) => {
                     if self.fail(failure, task, pause) {
                         return;
                     }
-                    pause = (pause * 2).min(BACKOFF_MAX);
+                    pause = (pause * 2).min(self.retry_pause_max);
                 }
             }
         }
@@ -325,7 +323,11 @@ impl Pool {
                 inner.spare_number
             };
             let path = self.spare_path(number);
-            self.disk.rename(&retired.path, &path).step(DiskOperation::Rename)?;
+            match self.disk.rename(&retired.path, &path) {
+                // Somebody else removed it: there is nothing to empty.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                result => result.step(DiskOperation::Rename)?,
+            }
             retired.path = path;
             retired.renamed = true;
         }

@@ -87,6 +87,7 @@ pub(crate) struct Place {
 pub(crate) struct Queue {
     inner: Mutex<QueueInner>,
     writer_signal: Condvar,
+    state_changed: Condvar,
 }
 
 impl Queue {
@@ -102,6 +103,7 @@ impl Queue {
                 batch_size_bytes_max,
             }),
             writer_signal: Condvar::new(),
+            state_changed: Condvar::new(),
         }
     }
 
@@ -230,6 +232,27 @@ impl Queue {
         if matches!(inner.state, QueueState::Suspended(_)) {
             inner.state = QueueState::Open;
         }
+        drop(inner);
+        self.state_changed.notify_all();
+    }
+
+    /// Blocks until appends are taken, nobody will take any, or the time is over.
+    pub fn wait_open(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut inner = lock(&self.inner);
+        loop {
+            match inner.state {
+                QueueState::Open => return true,
+                QueueState::Suspended(_) => {}
+                QueueState::Closing | QueueState::Closed => return false,
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return false;
+            }
+            let waited = self.state_changed.wait_timeout(inner, deadline - now);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Takes no more appends; the writer finishes what is there and ends.
@@ -246,6 +269,7 @@ impl Queue {
     pub fn finish_closing(&self) -> Group {
         let mut inner = lock(&self.inner);
         inner.state = QueueState::Closed;
+        self.state_changed.notify_all();
         inner.take_group()
     }
 

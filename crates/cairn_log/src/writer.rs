@@ -17,7 +17,7 @@ use crate::format::{
     FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, aligned, finish_frame, start_frame,
 };
 use crate::log::Shared;
-use crate::pool::{BACKOFF_MAX, BACKOFF_MIN, Spare};
+use crate::pool::Spare;
 use crate::queue::{Group, Work};
 use crate::segments::Segment;
 
@@ -81,11 +81,11 @@ impl Writer {
 
     fn commit(&mut self, mut group: Group) {
         let size_bytes = aligned(group.bytes.len()) as u64;
-        if self.spoiled || self.position + size_bytes > self.shared.options.segment_size_bytes {
-            if let Err(error) = self.roll() {
-                self.suspend(group, error);
-                return;
-            }
+        if (self.spoiled || self.position + size_bytes > self.shared.options.segment_size_bytes)
+            && let Err(error) = self.roll()
+        {
+            self.suspend(group, error);
+            return;
         }
         finish_frame(&mut group.bytes, self.current.generation, self.next, group.records);
         let began = Instant::now();
@@ -169,7 +169,7 @@ impl Writer {
         tracing::warn!(%error, "the log refuses records until its disk is well again");
         let shared = Arc::clone(&self.shared);
         let closing = || shared.queue.is_closing();
-        let mut pause = BACKOFF_MIN;
+        let mut pause = shared.options.retry_pause_min;
         while shared.pool.wait_available(closing) {
             match self.roll() {
                 Ok(()) => {
@@ -185,7 +185,7 @@ impl Writer {
             if !shared.pool.wait_pause(pause, closing) {
                 return;
             }
-            pause = (pause * 2).min(BACKOFF_MAX);
+            pause = (pause * 2).min(shared.options.retry_pause_max);
         }
     }
 
