@@ -4,17 +4,21 @@
 //! built from it can be replayed. It does not know HTTP, SQL or files. Read it first.
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod consent;
 pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod outcome;
+pub mod question;
 pub mod session;
 pub mod site;
 
+pub use answer::Answer;
 pub use consent::{Basis, Choice, Purpose, Verdict};
 pub use event::{Event, Identification, Origin};
 pub use ids::{PixelId, SiteId, VisitorId};
 pub use outcome::Outcome;
+pub use question::Question;
 pub use session::Session;
 pub use site::{Pixel, PixelKind, Policy, PrivacySettings, Site};

@@ -1,0 +1,82 @@
+//! The answer: rows of raw values, before any label is put on them.
+//!
+//! Guarantees: rates are exact integers of their last decimal, so two stores that agree are equal to the bit.
+//! Missing text is the empty string here; what it is called (`Direct / None`) is decided at the edge.
+
+/// The value of one dimension in one row.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Key {
+    /// Text as stored; empty = missing.
+    Text(String),
+    /// Position of the bucket in its range.
+    Bucket(i64),
+    /// Position of the goal in the question's list.
+    Goal(usize),
+}
+
+/// The value of one metric in one row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Figure {
+    /// There is none.
+    Missing,
+    /// A count, or a rate in whole numbers.
+    Whole(i64),
+    /// A rate in tenths.
+    Tenths(i64),
+    /// A rate in hundredths.
+    Hundredths(i64),
+    /// An amount in thousandths of the currency's main unit.
+    Thousandths(i64),
+}
+
+impl Figure {
+    /// The number itself, without its scale; `None` when missing.
+    pub fn raw(self) -> Option<i64> {
+        match self {
+            Figure::Missing => None,
+            Figure::Whole(raw)
+            | Figure::Tenths(raw)
+            | Figure::Hundredths(raw)
+            | Figure::Thousandths(raw) => Some(raw),
+        }
+    }
+
+    /// The number as a decimal.
+    pub fn decimal(self) -> Option<f64> {
+        let divisor = match self {
+            Figure::Missing => return None,
+            Figure::Whole(_) => 1.0,
+            Figure::Tenths(_) => 10.0,
+            Figure::Hundredths(_) => 100.0,
+            Figure::Thousandths(_) => 1000.0,
+        };
+        self.raw().map(|raw| raw as f64 / divisor)
+    }
+}
+
+/// `scale * part / whole`, rounded half away from zero; both at least 0, `whole` above 0.
+pub fn rounded(part: i64, whole: i64, scale: i64) -> i64 {
+    let (part, whole, scale) = (i128::from(part), i128::from(whole), i128::from(scale));
+    let rounded = (2 * scale * part + whole).div_euclid(2 * whole);
+    i64::try_from(rounded).unwrap_or(i64::MAX)
+}
+
+/// One row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// One per dimension of the question.
+    pub keys: Vec<Key>,
+    /// One per metric of the question.
+    pub figures: Vec<Figure>,
+}
+
+/// Rows in the order and of the page that the question asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Answer {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Rows before the page was cut; known only when the question asked for it.
+    pub total_rows: Option<u64>,
+    /// The visitors counted are partly identified, partly anonymous.
+    pub mixed_identification: bool,
+}
