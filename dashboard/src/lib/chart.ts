@@ -1,0 +1,175 @@
+// The drawing of the chart: ECharts with only the parts that a line needs, loaded on demand.
+import { LineChart } from "echarts/charts";
+import { GridComponent, TooltipComponent } from "echarts/components";
+import { init, use, type EChartsType } from "echarts/core";
+import { CanvasRenderer } from "echarts/renderers";
+import { bucket, change, compact, metricExact, tick } from "./format.ts";
+import { type Series, growth } from "./series.ts";
+import { t } from "./texts.ts";
+import type { Metric } from "./view.ts";
+
+use([LineChart, GridComponent, TooltipComponent, CanvasRenderer]);
+
+export type Drawing = EChartsType;
+
+export function createDrawing(element: HTMLElement): Drawing {
+  return init(element, undefined, { renderer: "canvas" });
+}
+
+function colours(element: HTMLElement) {
+  const style = getComputedStyle(element);
+  const of = (name: string) => style.getPropertyValue(name).trim();
+  return {
+    accent: of("--accent"),
+    area: of("--area"),
+    earlier: of("--earlier"),
+    line: of("--line"),
+    ink2: of("--ink-2"),
+    raised: of("--raised"),
+    font: style.fontFamily,
+  };
+}
+
+function line(text: string, className: string): HTMLElement {
+  const element = document.createElement("div");
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+/** What the tooltip says about one interval; shared with the reader of the screen. */
+export function describe(series: Series, metric: Metric, index: number): string[] {
+  const point = series.points[index];
+  if (!point) return [];
+  const unfinished = index === series.running ? ` (${t.chart.unfinished})` : "";
+  const lines = [
+    bucket(point.label, series.interval) + unfinished,
+    `${t.metric[metric].name} ${metricExact(metric, point.value)}`,
+  ];
+  if (point.earlier) {
+    lines.push(
+      `${bucket(point.earlier.label, series.interval)}: ${metricExact(metric, point.earlier.value)}`,
+    );
+    const grown = index === series.running ? null : growth(metric, point.value, point.earlier.value);
+    if (grown !== null) lines.push(change(metric, grown).text);
+  }
+  return lines;
+}
+
+function tooltip(series: Series, metric: Metric, index: number): HTMLElement {
+  const box = document.createElement("div");
+  box.className = "chart-tip";
+  const classes = ["date", "value", "earlier", "change"];
+  describe(series, metric, index).forEach((text, at) => box.append(line(text, classes[at] ?? "")));
+  return box;
+}
+
+export function draw(drawing: Drawing, series: Series, metric: Metric): void {
+  const element = drawing.getDom();
+  const colour = colours(element);
+  const { points, running, interval } = series;
+  const years = new Set(points.map((point) => point.label.slice(0, 4))).size > 1;
+  const counts = metric === "visitors" || metric === "visits" || metric === "pageviews";
+  const lone = points.filter((point) => point.value !== null).length === 1;
+  const main = points.map((point, index) => (index === running ? null : point.value));
+  const tail = points.map((point, index) =>
+    running >= 0 && (index === running || index === running - 1) ? point.value : null,
+  );
+  const shared = { type: "line" as const, silent: true, connectNulls: true, symbol: "circle", symbolSize: 6 };
+  drawing.setOption(
+    {
+      animation: false,
+      textStyle: { fontFamily: colour.font },
+      grid: {
+        left: 4,
+        right: 16,
+        top: 12,
+        bottom: 2,
+        outerBoundsMode: "same",
+        outerBoundsContain: "axisLabel",
+      },
+      xAxis: {
+        type: "category",
+        boundaryGap: lone,
+        data: points.map((_, index) => String(index)),
+        axisLine: { lineStyle: { color: colour.line } },
+        axisTick: { show: false },
+        axisLabel: {
+          color: colour.ink2,
+          fontSize: 12,
+          margin: 10,
+          hideOverlap: true,
+          formatter: (index: string) => tick(points[Number(index)]?.label ?? "", interval, years),
+        },
+      },
+      yAxis: {
+        type: "value",
+        min: 0,
+        ...(metric === "bounce_rate" ? { max: 100 } : {}),
+        ...(counts ? { minInterval: 1 } : {}),
+        splitNumber: 3,
+        splitLine: { lineStyle: { color: colour.line } },
+        axisLabel: {
+          color: colour.ink2,
+          fontSize: 12,
+          formatter: (value: number) =>
+            counts ? compact(value) : metricExact(metric, value).replace(/[.,]00$/, ""),
+        },
+      },
+      tooltip: {
+        trigger: "axis",
+        confine: true,
+        transitionDuration: 0,
+        padding: 0,
+        borderWidth: 0,
+        backgroundColor: "transparent",
+        extraCssText: "box-shadow:none",
+        axisPointer: { type: "line", lineStyle: { color: colour.ink2, width: 1, type: "solid" } },
+        formatter: (items: unknown) => {
+          const first = (items as { dataIndex: number }[])[0];
+          return first ? tooltip(series, metric, first.dataIndex) : "";
+        },
+      },
+      series: [
+        {
+          ...shared,
+          name: t.chart.earlier,
+          data: points.map((point) => point.earlier?.value ?? null),
+          lineStyle: { color: colour.earlier, width: 1.5, type: [4, 4] },
+          itemStyle: { color: colour.earlier },
+          showSymbol: false,
+          z: 2,
+        },
+        {
+          ...shared,
+          name: t.metric[metric].name,
+          data: main,
+          lineStyle: { color: colour.accent, width: 2 },
+          itemStyle: { color: colour.accent },
+          areaStyle: { color: colour.area },
+          showSymbol: lone,
+          z: 4,
+        },
+        {
+          ...shared,
+          name: t.chart.unfinished,
+          data: tail,
+          lineStyle: { color: colour.accent, width: 2, type: [3, 4] },
+          itemStyle: { color: colour.accent },
+          areaStyle: { color: colour.area, opacity: 0.5 },
+          showSymbol: lone && running >= 0,
+          z: 3,
+        },
+      ],
+    },
+    { notMerge: true },
+  );
+}
+
+/** The interval under a horizontal position, or nothing outside of the drawing. */
+export function indexAt(drawing: Drawing, x: number, length: number): number | undefined {
+  const index: unknown = drawing.convertFromPixel({ xAxisIndex: 0 }, x);
+  const value = Array.isArray(index) ? (index[0] as unknown) : index;
+  if (typeof value !== "number" || Number.isNaN(value)) return undefined;
+  return Math.max(0, Math.min(length - 1, Math.round(value)));
+}

@@ -1,0 +1,45 @@
+// A form being sent: what is wrong, at which field, and whether it is on its way.
+import { tick } from "svelte";
+import { ApiError } from "./api/client.ts";
+import { t } from "./texts.ts";
+
+export class Form {
+  errors = $state<Record<string, string>>({});
+  /** What is wrong with the whole, when no field is to blame. */
+  problem = $state("");
+  busy = $state(false);
+  #fields: readonly string[];
+
+  constructor(...fields: string[]) {
+    this.#fields = fields;
+  }
+
+  /** Sends if `check` finds nothing wrong; puts the server's complaint at the field it names. */
+  async send(check: () => Record<string, string | undefined>, work: () => Promise<void>): Promise<void> {
+    const found = Object.entries(check()).filter((entry): entry is [string, string] => !!entry[1]);
+    this.errors = Object.fromEntries(found);
+    this.problem = "";
+    if (found.length === 0 && !this.busy) {
+      this.busy = true;
+      try {
+        await work();
+      } catch (cause) {
+        this.#blame(cause);
+      } finally {
+        this.busy = false;
+      }
+    }
+    if (Object.keys(this.errors).length > 0) {
+      await tick();
+      document.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+    }
+  }
+
+  #blame(cause: unknown): void {
+    if (!(cause instanceof ApiError)) throw cause;
+    const text = cause.help ? `${cause.message} ${cause.help}` : cause.message;
+    if (cause.field && this.#fields.includes(cause.field)) this.errors = { [cause.field]: text };
+    else if (cause.status === 429) this.problem = t.login.tooMany;
+    else this.problem = text;
+  }
+}

@@ -1,0 +1,79 @@
+// From the answer of the chart's question to what is drawn: one value per interval, the earlier
+// value beside it, and where the present cuts the line.
+import type { Answer, Row } from "./api/client.ts";
+import { type Day, type Interval, progressOf } from "./dates.ts";
+import { CHART_METRICS } from "./questions.ts";
+import type { Metric } from "./view.ts";
+
+export interface Point {
+  label: string;
+  value: number | null;
+  earlier: { label: string; value: number | null } | undefined;
+}
+
+export interface Series {
+  interval: Interval;
+  points: Point[];
+  /** Index of the interval that has not ended; -1: all have. */
+  running: number;
+}
+
+function read(metrics: (number | null)[], metric: Metric): number | null {
+  const at = (name: (typeof CHART_METRICS)[number]) => metrics[CHART_METRICS.indexOf(name)] ?? null;
+  const visits = at("visits");
+  if (metric === "views_per_visit") {
+    const views = at("pageviews");
+    return views === null || !visits ? null : Math.round((views / visits) * 100) / 100;
+  }
+  // Without a visit a rate is not zero: it does not exist.
+  if ((metric === "bounce_rate" || metric === "visit_duration") && !visits) return null;
+  return at(metric);
+}
+
+function intervalOf(answer: Answer): Interval {
+  const name = answer.query.dimensions[0]?.replace("time:", "");
+  return name === "hour" || name === "week" || name === "month" ? name : "day";
+}
+
+/** Rows by label, in order: an hour that the clocks repeat has two rows with one label. */
+function aligned(labels: string[], rows: Row[]): (Row | undefined)[] {
+  let next = 0;
+  return labels.map((label) => {
+    const row = rows[next];
+    if (row?.dimensions[0] !== label) return undefined;
+    next += 1;
+    return row;
+  });
+}
+
+export function seriesOf(answer: Answer, metric: Metric, today: Day, hour: string): Series {
+  const interval = intervalOf(answer);
+  const rows = answer.results;
+  const all = answer.meta.time_labels ?? rows.map((row) => row.dimensions[0] ?? "");
+  const { running, future } = progressOf(all, interval, today, hour);
+  const byLabel = aligned(all, rows);
+  const counts = metric === "visitors" || metric === "visits" || metric === "pageviews";
+  const points = all.map((label, index): Point => {
+    const row = byLabel[index];
+    const value = row ? read(row.metrics, metric) : counts ? 0 : null;
+    const compared = row?.comparison;
+    const earlierLabel = compared?.dimensions[0];
+    return {
+      label,
+      value: index >= future ? null : value,
+      earlier:
+        compared && earlierLabel
+          ? { label: earlierLabel, value: read(compared.metrics, metric) }
+          : undefined,
+    };
+  });
+  return { interval, points, running };
+}
+
+/** Growth from the earlier to the present value, as the API computes it for the cards. */
+export function growth(metric: Metric, value: number | null, earlier: number | null): number | null {
+  if (value === null || earlier === null) return null;
+  if (metric === "bounce_rate") return earlier === 0 ? null : Math.round(value - earlier);
+  if (earlier === 0) return value > 0 ? 100 : 0;
+  return Math.round(((value - earlier) / earlier) * 100);
+}

@@ -1,0 +1,151 @@
+// The state of the Overview, and how it reads in the URL. What is not said has its default, so the
+// plain address of a site is its plain view.
+import { type Filter, readFilter, writeFilter } from "./filters.ts";
+import {
+  type Day,
+  type Interval,
+  type Preset,
+  type Range,
+  PRESETS,
+  intervalsOf,
+  isDay,
+  rangeOf,
+} from "./dates.ts";
+
+export const METRICS = [
+  "visitors",
+  "visits",
+  "pageviews",
+  "views_per_visit",
+  "bounce_rate",
+  "visit_duration",
+] as const;
+export type Metric = (typeof METRICS)[number];
+
+export const COMPARISONS = ["previous_period", "year_over_year", "off"] as const;
+export type Comparison = (typeof COMPARISONS)[number];
+export const BOTS = ["hidden", "shown", "only"] as const;
+export type Bots = (typeof BOTS)[number];
+
+export const TABS = {
+  sources: ["channel", "source", "referrer", "utm_campaign"],
+  pages: ["page", "entry_page", "exit_page"],
+  places: ["country", "region", "city"],
+  devices: ["device", "browser", "os"],
+} as const;
+export type Panel = keyof typeof TABS;
+export const PANELS = Object.keys(TABS) as Panel[];
+export type Tabs = { [P in Panel]: (typeof TABS)[P][number] };
+
+const DEFAULT_TABS: Tabs = {
+  sources: "source",
+  pages: "page",
+  places: "country",
+  devices: "device",
+};
+
+export interface View {
+  period: Preset | "custom";
+  custom: Range | undefined;
+  metric: Metric;
+  comparison: Comparison;
+  bots: Bots;
+  interval: Interval | undefined;
+  filters: Filter[];
+  tabs: Tabs;
+  table: boolean;
+  details: Panel | undefined;
+}
+
+const DEFAULT_PERIOD: Preset = "30d";
+
+function oneOf<T extends string>(text: string | null, allowed: readonly T[], fallback: T): T {
+  return allowed.includes(text as T) ? (text as T) : fallback;
+}
+
+export function readView(search: string): View {
+  const query = new URLSearchParams(search);
+  const from = query.get("from");
+  const to = query.get("to");
+  const custom = isDay(from) && isDay(to) && from <= to ? { from, to } : undefined;
+  const interval = query.get("interval");
+  const details = query.get("details");
+  return {
+    period: custom ? "custom" : oneOf(query.get("period"), PRESETS, DEFAULT_PERIOD),
+    custom,
+    metric: oneOf(query.get("metric"), METRICS, "visitors"),
+    comparison: oneOf(query.get("comparison"), COMPARISONS, "previous_period"),
+    bots: oneOf(query.get("bots"), BOTS, "hidden"),
+    interval: ["hour", "day", "week", "month"].includes(interval ?? "")
+      ? (interval as Interval)
+      : undefined,
+    filters: query.getAll("f").flatMap((text) => readFilter(text) ?? []),
+    tabs: readTabs(query),
+    table: query.get("table") === "1",
+    details: PANELS.includes(details as Panel) ? (details as Panel) : undefined,
+  };
+}
+
+function readTabs(query: URLSearchParams): Tabs {
+  return {
+    sources: oneOf(query.get("sources"), TABS.sources, DEFAULT_TABS.sources),
+    pages: oneOf(query.get("pages"), TABS.pages, DEFAULT_TABS.pages),
+    places: oneOf(query.get("places"), TABS.places, DEFAULT_TABS.places),
+    devices: oneOf(query.get("devices"), TABS.devices, DEFAULT_TABS.devices),
+  };
+}
+
+/** The query part of the URL, with its question mark, or the empty text for the plain view. */
+export function writeView(view: View): string {
+  const query = new URLSearchParams();
+  if (view.period === "custom" && view.custom) {
+    query.set("from", view.custom.from);
+    query.set("to", view.custom.to);
+  } else if (view.period !== DEFAULT_PERIOD) query.set("period", view.period);
+  if (view.metric !== "visitors") query.set("metric", view.metric);
+  if (view.comparison !== "previous_period") query.set("comparison", view.comparison);
+  if (view.bots !== "hidden") query.set("bots", view.bots);
+  if (view.interval) query.set("interval", view.interval);
+  for (const panel of PANELS) {
+    if (view.tabs[panel] !== DEFAULT_TABS[panel]) query.set(panel, view.tabs[panel]);
+  }
+  if (view.table) query.set("table", "1");
+  if (view.details) query.set("details", view.details);
+  for (const filter of view.filters) query.append("f", writeFilter(filter));
+  const text = query.toString().replaceAll("%3A", ":").replaceAll("%2F", "/").replaceAll("%2C", ",");
+  return text === "" ? "" : `?${text}`;
+}
+
+/** The days that a view shows; nothing for "all time", whose start only the server knows. */
+export function rangeOfView(view: View, today: Day): Range | undefined {
+  if (view.period === "custom") return view.custom;
+  return view.period === "all" ? undefined : rangeOf(view.period, today);
+}
+
+/** A range as the preset it equals, if any, so that the URL stays short and moves with the days. */
+export function withRange(view: View, range: Range, today: Day): View {
+  const preset = PRESETS.find((p) => {
+    if (p === "all") return false;
+    const known = rangeOf(p, today);
+    return known.from === range.from && known.to === range.to;
+  });
+  const next: View = preset
+    ? { ...view, period: preset, custom: undefined }
+    : { ...view, period: "custom", custom: range };
+  return withValidInterval(next, today);
+}
+
+export function withPeriod(view: View, period: Preset, today: Day): View {
+  return withValidInterval({ ...view, period, custom: undefined }, today);
+}
+
+function withValidInterval(view: View, today: Day): View {
+  const allowed = intervalsOf(rangeOfView(view, today));
+  return view.interval && !allowed.includes(view.interval) ? { ...view, interval: undefined } : view;
+}
+
+/** The interval of the chart; nothing means that the server chooses (all time). */
+export function intervalOfView(view: View, today: Day): Interval | undefined {
+  const allowed = intervalsOf(rangeOfView(view, today));
+  return view.interval && allowed.includes(view.interval) ? view.interval : allowed[0];
+}

@@ -1,0 +1,313 @@
+// A stand-in for the server, in memory, on a free port of this machine. It speaks the API that the
+// dashboard uses, with the real one's headers: a strict Content-Security-Policy shows up what the
+// real server would block. What it answers comes from made-up visits.
+import { readFile } from "node:fs/promises";
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { EventItem, Outcomes, Pixel, PixelKind, Query, Site } from "../../src/lib/api/client.ts";
+import { BadQuestion, answer } from "./engine.ts";
+import { type Visit, makeVisits } from "./visits.ts";
+
+const DIST = fileURLToPath(new URL("../../dist/", import.meta.url));
+export const PASSWORD = "correct horse battery";
+export const EMAIL = "owner@shop.example";
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+  "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly field?: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface MockOptions {
+  now?: number;
+  setupNeeded?: boolean;
+  demo?: boolean;
+  sites?: Site[];
+  visits?: Visit[];
+  signedIn?: boolean;
+  outcomes?: Omit<Outcomes, "since">;
+}
+
+export function makeSite(id: string, name: string, domain: string): Site {
+  return {
+    id,
+    name,
+    domain,
+    timezone: "UTC",
+    currency: "EUR",
+    created_at: "2026-01-01T00:00:00Z",
+  } as Site;
+}
+
+const OUTCOMES: Omit<Outcomes, "since"> = {
+  received: 14_902,
+  outcomes: {
+    accepted: 14_519,
+    duplicate: 214,
+    "dropped:opted_out": 61,
+    "dropped:policy": 80,
+    "rejected:unknown_key": 19,
+    "rejected:origin": 6,
+    "rejected:too_old": 3,
+  },
+  bots: { "declared:googlebot": 802, "declared:gptbot": 311, headless: 120, missing_user_agent: 44 },
+} as Omit<Outcomes, "since">;
+
+/** The mock, and what a test may do to it. */
+export class Mock {
+  readonly visits: Visit[];
+  readonly sites: Site[];
+  readonly pixels = new Map<string, Pixel[]>();
+  readonly asked: Query[] = [];
+  readonly requests: string[] = [];
+  setupNeeded: boolean;
+  signedIn: boolean;
+  demo: boolean;
+  /** While set, questions wait for it: a slow network. */
+  gate: Promise<void> | undefined;
+  /** While set, questions fail with this status. */
+  failing: number | undefined;
+  origin = "";
+  readonly now: number;
+  #outcomes: Omit<Outcomes, "since">;
+  #server: Server;
+  #live = new Map<string, Set<ServerResponse>>();
+
+  constructor(options: MockOptions = {}) {
+    this.now = options.now ?? Date.now();
+    this.visits = options.visits ?? makeVisits(this.now);
+    this.sites = options.sites ?? [makeSite("1", "Stone & Linen", "shop.example")];
+    this.setupNeeded = options.setupNeeded ?? false;
+    this.signedIn = options.signedIn ?? true;
+    this.demo = options.demo ?? false;
+    this.#outcomes = options.outcomes ?? OUTCOMES;
+    for (const site of this.sites) {
+      this.pixels.set(site.id, this.visits.length > 0 ? [this.#makePixel("Main site", "web", "")] : []);
+    }
+    for (const pixel of [...this.pixels.values()].flat()) {
+      pixel.status = "receiving";
+      pixel.first_event_at = new Date(this.now - 40 * 86_400_000).toISOString();
+      pixel.last_event_at = new Date(this.now - 9_000).toISOString();
+      pixel.events_24h = 412;
+    }
+    this.#server = createServer((request, response) => void this.#handle(request, response));
+  }
+
+  async start(port = 0): Promise<this> {
+    await new Promise<void>((done) => this.#server.listen(port, "127.0.0.1", done));
+    this.origin = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((done) => this.#server.close(done));
+  }
+
+  #makePixel(name: string, kind: PixelKind, url: string): Pixel {
+    const key = `k${Buffer.from(name).toString("hex").slice(0, 10)}${this.pixels.size}`;
+    const address = `https://cairn.shop.example/cairn.js?key=${key}`;
+    return {
+      key,
+      name,
+      kind,
+      url,
+      status: "waiting",
+      snippet: `<script defer src="${address}"></script>`,
+      noscript: `<noscript><img src="https://cairn.shop.example/p.gif?key=${key}" alt=""></noscript>`,
+      first_event_at: null,
+      last_event_at: null,
+      events_24h: 0,
+      created_at: new Date(this.now).toISOString(),
+    } as Pixel;
+  }
+
+  /** A visit arrives: it is stored, counted, and announced to whoever listens. */
+  arrive(siteId: string, page: string): void {
+    const at = this.now;
+    const values = { ...this.visits.at(-1)?.values, "visit:bot": "false", "visit:source": "Google" };
+    this.visits.push({ visitor: `new${this.visits.length}`, hits: [{ at, page, event: "pageview" }], bot: false, values });
+    const pixel = this.pixels.get(siteId)?.[0];
+    if (pixel) {
+      pixel.status = "receiving";
+      pixel.first_event_at ??= new Date(at).toISOString();
+      pixel.last_event_at = new Date(at).toISOString();
+      pixel.events_24h += 1;
+    }
+    const item = this.#item(page, at, pixel?.key ?? "");
+    for (const response of this.#live.get(siteId) ?? []) {
+      response.write(`event: event\ndata: ${JSON.stringify(item)}\n\n`);
+      response.write(`event: visitors\ndata: {"visitors_now":${24}}\n\n`);
+    }
+  }
+
+  #item(page: string, at: number, key: string): EventItem {
+    return {
+      event: "page_view",
+      timestamp: new Date(at).toISOString(),
+      url: `https://shop.example${page}`,
+      page,
+      hostname: "shop.example",
+      visitor_id: "v",
+      session_id: "s",
+      source: "Google",
+      channel: "Organic Search",
+      geo: { country: "EE", region: "EE-37", city: "Tallinn" },
+      device: { browser: "Firefox", os: "Linux", type: "Desktop" },
+      bot: "",
+      identification: "anonymous",
+      pixel_key: key,
+    } as unknown as EventItem;
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", this.origin);
+    try {
+      if (!url.pathname.startsWith("/api/")) return await this.#file(url.pathname, response);
+      this.requests.push(`${request.method} ${url.pathname}`);
+      if (request.method !== "GET" && request.headers["cairn-request"] !== "dashboard") {
+        throw new Refusal(403, "csrf", "The header Cairn-Request is missing.");
+      }
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk as Buffer);
+      const text = Buffer.concat(chunks).toString();
+      const body = (text ? JSON.parse(text) : {}) as Record<string, string>;
+      await this.#api(`${request.method} ${url.pathname}`, body, url, response);
+    } catch (cause) {
+      const known = cause instanceof Refusal ? cause : undefined;
+      const status = known?.status ?? (cause instanceof BadQuestion ? 400 : 500);
+      const { code = "bad", message = String(cause), field } = known ?? {};
+      this.#send(response, status, { error: { code, message, ...(field ? { field } : {}) } });
+    }
+  }
+
+  async #file(path: string, response: ServerResponse): Promise<void> {
+    const wanted = normalize(path).replace(/^\/+/, "");
+    const file = extname(wanted) ? wanted : "index.html";
+    const type = TYPES[extname(file)] ?? "application/octet-stream";
+    const content = await readFile(join(DIST, file)).catch(() => undefined);
+    response.writeHead(content ? 200 : 404, {
+      "Content-Type": type,
+      "Content-Security-Policy": POLICY,
+      "X-Content-Type-Options": "nosniff",
+    });
+    response.end(content);
+  }
+
+  #send(response: ServerResponse, status: number, body?: unknown): void {
+    response.writeHead(status, { "Content-Type": "application/json" });
+    response.end(body === undefined ? undefined : JSON.stringify(body));
+  }
+
+  async #api(route: string, body: Record<string, string>, url: URL, response: ServerResponse): Promise<void> {
+    const ok = (value: unknown, status = 200) => this.#send(response, status, value);
+    switch (route) {
+      case "GET /api/v1/session":
+        return ok({
+          user: this.signedIn ? { id: "u1", email: EMAIL } : null,
+          setup_needed: this.setupNeeded,
+          demo: this.demo,
+        });
+      case "POST /api/v1/setup":
+        if (body["token"] !== "setup-token") throw new Refusal(403, "bad_token", "This link is not valid.");
+        if (body["email"]?.endsWith("@taken.example")) {
+          throw new Refusal(422, "invalid", "This address cannot be used.", "email");
+        }
+        this.setupNeeded = false;
+        this.signedIn = true;
+        return ok({ user: { id: "u1", email: body["email"] } }, 201);
+      case "POST /api/v1/session":
+        if (body["token"] !== "one-time" && (body["email"] !== EMAIL || body["password"] !== PASSWORD)) {
+          throw new Refusal(401, "wrong_credentials", "The e-mail or the password is wrong.");
+        }
+        this.signedIn = true;
+        return ok({ user: { id: "u1", email: EMAIL } }, 201);
+    }
+    if (!this.signedIn) throw new Refusal(401, "unauthorized", "Sign in first.");
+    switch (route) {
+      case "DELETE /api/v1/session":
+        this.signedIn = false;
+        return ok(undefined, 204);
+      case "GET /api/v1/sites":
+        return ok({ items: this.sites, next: null });
+      case "POST /api/v1/sites":
+        return ok(this.#addSite(body), 201);
+      case "POST /api/v2/query": {
+        const question = body as unknown as Query;
+        this.asked.push(question);
+        await this.gate;
+        if (this.failing) throw new Refusal(this.failing, "unavailable", "The store cannot be reached.");
+        return ok(answer(question, this.visits, this.now));
+      }
+    }
+    const [, id = "", rest = ""] = /^\w+ \/api\/v1\/sites\/([^/]+)\/(\w+)$/.exec(route) ?? [];
+    if (!this.sites.some((site) => site.id === id)) throw new Refusal(404, "no_such_site", "There is no such site.");
+    return this.#ofSite(`${route.split(" ")[0]} ${rest}`, id, body, url, response);
+  }
+
+  #addSite(body: Record<string, string>): Site {
+    if (!body["domain"]?.includes(".")) {
+      throw new Refusal(422, "invalid", "A domain has at least one dot.", "domain");
+    }
+    const site = { ...makeSite(String(this.sites.length + 1), body["name"] ?? "", body["domain"]), ...body };
+    this.sites.push(site);
+    this.pixels.set(site.id, []);
+    return site;
+  }
+
+  #ofSite(route: string, id: string, body: Record<string, string>, url: URL, response: ServerResponse): void {
+    const ok = (value: unknown, status = 200) => this.#send(response, status, value);
+    switch (route) {
+      case "GET pixels":
+        return ok({ items: this.pixels.get(id), next: null });
+      case "POST pixels": {
+        const pixel = this.#makePixel(body["name"] ?? "", body["kind"] as PixelKind, body["url"] ?? "");
+        this.pixels.get(id)?.unshift(pixel);
+        return ok(pixel, 201);
+      }
+      case "GET outcomes":
+        return ok({ since: url.searchParams.get("since"), ...this.#outcomes });
+      case "GET events": {
+        const key = this.pixels.get(id)?.[0]?.key ?? "";
+        const latest = this.visits
+          .slice(-8)
+          .flatMap((visit) => visit.hits.slice(0, 1))
+          .reverse();
+        return ok({ items: latest.map((hit) => this.#item(hit.page, hit.at, key)), next: null });
+      }
+      case "GET live":
+        return this.#listen(id, response);
+      default:
+        throw new Refusal(404, "no_such_route", "There is no such route.");
+    }
+  }
+
+  #listen(id: string, response: ServerResponse): void {
+    response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+    response.write(`event: visitors\ndata: {"visitors_now":${this.visits.length > 0 ? 23 : 0}}\n\n`);
+    const all = this.#live.get(id) ?? new Set();
+    this.#live.set(id, all.add(response));
+    response.on("close", () => all.delete(response));
+  }
+
+  /** How many pages listen to a site's live view. */
+  listeners(id: string): number {
+    return this.#live.get(id)?.size ?? 0;
+  }
+}

@@ -1,0 +1,139 @@
+// Made-up visits of a made-up shop, the same for the same seed.
+
+export interface Hit {
+  at: number;
+  page: string;
+  event: string;
+}
+
+export interface Visit {
+  visitor: string;
+  hits: Hit[];
+  bot: boolean;
+  values: Record<string, string>;
+}
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+/** A small generator of numbers in [0, 1): mulberry32. */
+export function chance(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** Picks the earlier ones more often. */
+function pick<T>(random: () => number, from: readonly T[], slope = 2): T {
+  return from[Math.floor(Math.pow(random(), slope) * from.length)] as T;
+}
+
+const SOURCES = [
+  ["Direct / None", "Direct", "Direct / None"],
+  ["Google", "Organic Search", "google.com"],
+  ["Newsletter", "Email", "Direct / None"],
+  ["Instagram", "Organic Social", "instagram.com"],
+  ["Bing", "Organic Search", "bing.com"],
+  ["DuckDuckGo", "Organic Search", "duckduckgo.com"],
+  ["Reddit", "Organic Social", "reddit.com/r/goodtools"],
+  ["ChatGPT", "AI Assistants", "chatgpt.com"],
+  ["Hacker News", "Organic Social", "news.ycombinator.com"],
+  ["pinboard.test", "Referral", "pinboard.test/popular"],
+  ["Google Ads", "Paid Search", "google.com"],
+] as const;
+const PLACES = [
+  ["DE", "DE-BE", "Berlin"],
+  ["US", "US-CA", "San Francisco"],
+  ["GB", "GB-ENG", "London"],
+  ["FR", "FR-IDF", "Paris"],
+  ["EE", "EE-37", "Tallinn"],
+  ["NL", "NL-NH", "Amsterdam"],
+  ["AT", "AT-9", "Vienna"],
+  ["SE", "SE-AB", "Stockholm"],
+  ["BR", "BR-SP", "São Paulo"],
+  ["IN", "IN-KA", "Bengaluru"],
+  ["JP", "JP-13", "Tokyo"],
+  ["SG", "SG-01", "Singapore"],
+  ["MT", "MT-60", "Valletta"],
+  ["ZA", "ZA-WC", "Cape Town"],
+  ["AU", "AU-NSW", "Sydney"],
+  ["", "", ""],
+] as const;
+const PAGES = [
+  "/",
+  "/p/oak-stool",
+  "/catalogue",
+  "/p/linen-throw",
+  "/cart",
+  "/p/brass-hook",
+  "/checkout",
+  "/journal/how-we-oil-a-table-and-why-it-takes-three-days-in-a-very-cold-workshop",
+  "/p/wool-blanket",
+  "/about",
+  "/thanks",
+  "/مجموعة/خشب-البلوط",
+];
+const DEVICES = [
+  ["Mobile", "Safari", "iOS"],
+  ["Desktop", "Chrome", "Windows"],
+  ["Mobile", "Chrome", "Android"],
+  ["Desktop", "Firefox", "Linux"],
+  ["Desktop", "Safari", "macOS"],
+  ["Tablet", "Safari", "iPadOS"],
+  ["Desktop", "Edge", "Windows"],
+] as const;
+const CAMPAIGNS = ["(not set)", "(not set)", "autumn-sale", "oak-week", "newsletter-47"];
+
+/** Visits of the 420 days before `now`, with a weekly rhythm and slow growth. */
+export function makeVisits(now: number, seed = 7, perDay = 60): Visit[] {
+  const random = chance(seed);
+  const visits: Visit[] = [];
+  for (let ago = 420; ago >= 0; ago -= 1) {
+    const day = Math.floor(now / DAY) * DAY - ago * DAY;
+    const weekend = [0, 6].includes(new Date(day).getUTCDay());
+    const count = perDay * (weekend ? 0.65 : 1) * (1.15 - ago / 600) * (0.8 + random() * 0.4);
+    for (let index = 0; index < count; index += 1) {
+      const at = day + (7 + 15 * (random() + random()) * 0.5) * HOUR;
+      if (at <= now) visits.push(makeVisit(random, at, visits.length));
+    }
+  }
+  return visits.sort((a, b) => (a.hits[0]?.at ?? 0) - (b.hits[0]?.at ?? 0));
+}
+
+function makeVisit(random: () => number, at: number, index: number): Visit {
+  const [source, channel, referrer] = pick(random, SOURCES);
+  const [country, region, city] = pick(random, PLACES, 1.8);
+  const [device, browser, os] = pick(random, DEVICES, 1.5);
+  const pages = random() < 0.45 ? 1 : 1 + Math.floor(random() * 7);
+  const hits: Hit[] = [];
+  let clock = at;
+  for (let view = 0; view < pages; view += 1) {
+    hits.push({ at: clock, page: pick(random, PAGES, 1.7), event: "pageview" });
+    clock += 5_000 + random() * 150_000;
+  }
+  const bot = random() < 0.11;
+  return {
+    visitor: random() < 0.25 && index > 50 ? `v${index - Math.floor(random() * 50)}` : `v${index}`,
+    hits,
+    bot,
+    values: {
+      "visit:source": source,
+      "visit:channel": channel,
+      "visit:referrer": referrer,
+      "visit:utm_campaign": pick(random, CAMPAIGNS, 1),
+      "visit:country": country,
+      "visit:region": region,
+      "visit:city": city,
+      "visit:device": device,
+      "visit:browser": browser,
+      "visit:os": os,
+      "visit:entry_page": hits[0]?.page ?? "",
+      "visit:exit_page": hits.at(-1)?.page ?? "",
+      "visit:bot": String(bot),
+    },
+  };
+}
