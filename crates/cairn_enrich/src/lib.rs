@@ -77,6 +77,11 @@ impl Enricher {
         self.sources.attribute(facts)
     }
 
+    /// The channel of a source, medium and campaign that an import states.
+    pub fn channel(&self, source: &str, medium: &str, campaign: &str) -> &'static str {
+        self.sources.channel(source, medium, campaign)
+    }
+
     /// The databases in use, for their attribution and age.
     pub fn network(&self) -> &Network {
         &self.network
