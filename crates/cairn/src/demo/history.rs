@@ -338,3 +338,15 @@ impl Story<'_> {
         *self.random.choose(&choices)
     }
 }
+
+/// The page of an article.
+fn article_path(index: usize) -> String {
+    format!("/demo/{}.html", super::ARTICLES[index].id)
+}
+
+/// Cents as a number with two decimals: the text of it, since no float holds money.
+fn decimal(cents: u64) -> Value {
+    let text = format!("{}.{:02}", cents / 100, cents % 100);
+    // A JSON number keeps its digits only as text; these have at most two decimals, which survive the round trip.
+    text.parse::<serde_json::Number>().map_or(Value::Null, Value::Number)
+}

@@ -1,0 +1,170 @@
+//! "No" means no: nothing of a refused visitor is in any file, in any table, in any usual hash of it;
+//! and the same search finds a visitor who agreed, so that it is known to search.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use aho_corasick::AhoCorasick;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use cairn_store::duckdb::{Database, DatabaseOptions};
+use serde_json::json;
+use sha2::Digest;
+
+use crate::server::Server;
+
+const REFUSED: usize = 10_000;
+
+/// What one visitor could be recognised by.
+struct Visitor {
+    address: String,
+    agent: String,
+    cookie: String,
+    email: String,
+    user_id: String,
+}
+
+fn visitor(kind: &str, number: usize) -> Visitor {
+    // Spread over the number's digits, so that no two share a long text.
+    let mixed = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    Visitor {
+        address: format!("2001:db8:{:x}:{:x}::{:x}", mixed >> 48, (mixed >> 32) & 0xFFFF, number + 1),
+        agent: format!(
+            "Mozilla/5.0 (X11; Linux x86_64; {kind}-{mixed:016x}) Gecko/20100101 Firefox/145.0"
+        ),
+        cookie: format!("{mixed:016x}{:016x}", mixed.rotate_left(17)),
+        email: format!("{kind}.{mixed:x}@mail.example"),
+        user_id: format!("{kind}-user-{mixed:x}"),
+    }
+}
+
+/// Every form in which an identifier must not be found.
+fn forms(text: &str) -> Vec<Vec<u8>> {
+    let mut forms = vec![text.as_bytes().to_vec()];
+    let digests = [
+        md5::Md5::digest(text).to_vec(),
+        sha1::Sha1::digest(text).to_vec(),
+        sha2::Sha256::digest(text).to_vec(),
+    ];
+    for digest in digests {
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        forms.push(hex.into_bytes());
+        forms.push(BASE64_STANDARD.encode(&digest).into_bytes());
+        forms.push(digest);
+    }
+    if let Ok(address) = text.parse::<std::net::Ipv6Addr>() {
+        forms.push(address.octets().to_vec());
+    }
+    forms
+}
+
+fn body(key: &str, visitor: &Visitor, consent: &str) -> String {
+    json!({"key": key, "consent": consent, "events": [{
+        "event": "page_view",
+        "event_id": format!("page-{}", visitor.user_id),
+        "url": format!("https://refusal.test/?email={}&gclid={}", visitor.email, visitor.cookie),
+        "user_id": visitor.user_id,
+        "traits": {"email": visitor.email},
+    }]})
+    .to_string()
+}
+
+fn send(server: &Server, key: &str, visitors: &[Visitor], consent: &str) {
+    let mut client = server.client();
+    for visitor in visitors {
+        let cookie = format!("cairn_id={}", visitor.cookie);
+        let headers = [
+            ("x-forwarded-for", visitor.address.as_str()),
+            ("user-agent", visitor.agent.as_str()),
+            ("cookie", cookie.as_str()),
+            ("origin", "https://refusal.test"),
+            ("accept-language", "de-DE"),
+        ];
+        let answer = client
+            .send("POST", "/e", &headers, body(key, visitor, consent).as_bytes())
+            .unwrap();
+        assert_eq!((answer.status, answer.outcome()), (202, "accepted"), "{}", answer.text());
+    }
+}
+
+/// Every byte of every file, by its path.
+fn files(directory: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.insert(path.display().to_string(), std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+/// Every cell of every table, as text: compressed columns hide it from a search of the file.
+fn tables(data: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    let path = data.join("store").join("events.duckdb");
+    let database = Database::open(&path, &DatabaseOptions::default()).unwrap();
+    let connection = database.connect().unwrap();
+    for table in ["events", "sessions", "outcomes", "meta"] {
+        let mut text = Vec::new();
+        let sql = format!("SELECT CAST(t AS VARCHAR) FROM {table} t");
+        let mut rows = connection.query(&sql, &[]).unwrap();
+        while let Some(chunk) = rows.next_chunk().unwrap() {
+            for row in 0..chunk.length() {
+                text.extend_from_slice(chunk.get::<&str>(0, row).unwrap().as_bytes());
+                text.push(b'\n');
+            }
+        }
+        found.insert(format!("table {table} of the store"), text);
+    }
+}
+
+/// Which needles occur anywhere in the data directory, and where.
+fn search(data: &Path, visitors: &[Visitor]) -> Vec<(usize, String)> {
+    let mut needles = Vec::new();
+    for visitor in visitors {
+        let Visitor { address, agent, cookie, email, user_id } = visitor;
+        for text in [address, agent, cookie, email, user_id] {
+            needles.extend(forms(text));
+        }
+    }
+    let automaton = AhoCorasick::new(&needles).unwrap();
+    let per_visitor = needles.len() / visitors.len();
+    let mut hay = BTreeMap::new();
+    files(data, &mut hay);
+    tables(data, &mut hay);
+    let mut hits: Vec<(usize, String)> = hay
+        .iter()
+        .flat_map(|(name, bytes)| {
+            let found = automaton.find_overlapping_iter(bytes);
+            found.map(|hit| (hit.pattern().as_usize() / per_visitor, name.clone()))
+        })
+        .collect();
+    hits.sort();
+    hits.dedup();
+    hits
+}
+
+#[test]
+fn nothing_of_a_refused_visitor_is_kept() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let settings = [("CAIRN_SERVER__TRUSTED_PROXIES", "127.0.0.1")];
+    let server = Server::start_in(directory.path(), &settings).unwrap();
+    let (site, key) = server.site("refusal.test", &json!({"policy": "opt_in"}));
+    let refused: Vec<Visitor> = (0..REFUSED).map(|number| visitor("refused", number)).collect();
+    let canary = [visitor("canary", REFUSED)];
+    send(&server, &key, &refused, "analytics:denied,ads:denied");
+    send(&server, &key, &canary, "analytics:granted,ads:granted");
+    // Counted all the same: each address and agent is a visitor of today.
+    assert_eq!(server.outcomes(&site)["outcomes"]["accepted"], json!(REFUSED + 1));
+    let counted = server.totals(&site, &["visitors", "visits", "pageviews"]);
+    assert_eq!(counted, [REFUSED as i64 + 1; 3]);
+    assert_eq!(server.stop(), Some(0));
+
+    let found = search(directory.path(), &canary);
+    let places: Vec<&str> = found.iter().map(|(_, place)| place.as_str()).collect();
+    assert!(places.iter().any(|place| place.contains("events of the store")), "{places:?}");
+    assert!(places.iter().any(|place| place.contains("catalog")), "{places:?}");
+    let found = search(directory.path(), &refused);
+    println!("refusal: {REFUSED} refused visitors, {} places hold something of them", found.len());
+    assert_eq!(found, []);
+}

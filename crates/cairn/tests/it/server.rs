@@ -1,0 +1,152 @@
+//! The program under test, on a free port, in a directory of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Client, Response};
+
+/// Owner rights for the test.
+pub const TOKEN: &str = "bootstrap-token-of-the-tests-0123456789";
+
+/// A running server. Killed when dropped; `stop` ends it politely.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    directory: Directory,
+}
+
+enum Directory {
+    Own(TempDir),
+    Shared(PathBuf),
+}
+
+impl Server {
+    /// Starts on an empty directory.
+    pub fn start(settings: &[(&str, &str)]) -> Server {
+        let directory = TempDir::new().unwrap();
+        let (child, address) = spawn(directory.path(), settings).unwrap();
+        Server { child, address, directory: Directory::Own(directory) }
+    }
+
+    /// Starts on a directory that outlives the server; says why it would not start.
+    pub fn start_in(directory: &Path, settings: &[(&str, &str)]) -> Result<Server, String> {
+        let (child, address) = spawn(directory, settings)?;
+        Ok(Server { child, address, directory: Directory::Shared(directory.to_owned()) })
+    }
+
+    /// Where its files are.
+    pub fn data(&self) -> &Path {
+        match &self.directory {
+            Directory::Own(directory) => directory.path(),
+            Directory::Shared(path) => path,
+        }
+    }
+
+    /// Process id, for looking at it from outside.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address).unwrap()
+    }
+
+    /// One call of the API as owner.
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> Response {
+        let bearer = format!("Bearer {TOKEN}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.client().send(method, path, &headers, &body).unwrap()
+    }
+
+    /// A site with these privacy settings and one web pixel: the site's id and the pixel's key.
+    pub fn site(&self, domain: &str, privacy: &Value) -> (String, String) {
+        let site = json!({"name": domain, "domain": domain, "timezone": "UTC", "privacy": privacy});
+        let site = self.api("POST", "/api/v1/sites", &site);
+        assert_eq!(site.status, 201, "{}", site.text());
+        let id = site.json()["id"].as_str().unwrap().to_owned();
+        let pixel = json!({"name": "Pages", "kind": "web"});
+        let pixel = self.api("POST", &format!("/api/v1/sites/{id}/pixels"), &pixel);
+        assert_eq!(pixel.status, 201, "{}", pixel.text());
+        (id, pixel.json()["key"].as_str().unwrap().to_owned())
+    }
+
+    /// The one row of a question without dimensions.
+    pub fn totals(&self, site: &str, metrics: &[&str]) -> Vec<i64> {
+        let question = json!({"site_id": site, "metrics": metrics, "date_range": "all",
+                              "filters": [["is", "visit:bot", ["true", "false"]]]});
+        let answer = self.api("POST", "/api/v2/query", &question);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let row = &answer.json()["results"][0]["metrics"];
+        row.as_array().unwrap().iter().map(|number| number.as_i64().unwrap()).collect()
+    }
+
+    /// Outcome counts of a site since a day ago; the server answers when all acknowledged hits are in.
+    pub fn outcomes(&self, site: &str) -> Value {
+        let path = format!("/api/v1/sites/{site}/outcomes");
+        let answer = self.api("GET", &path, &Value::Null);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(directory: &Path, settings: &[(&str, &str)]) -> Result<(Child, SocketAddr), String> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cairn"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(directory)
+        .env("CAIRN_BOOTSTRAP_TOKEN", TOKEN)
+        .envs(settings.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut errors = child.stderr.take().unwrap();
+    let mut first = String::new();
+    output.read_line(&mut first).map_err(|error| error.to_string())?;
+    let address = first
+        .trim()
+        .strip_prefix("listening on http://")
+        .and_then(|address| address.parse().ok());
+    let Some(address) = address else {
+        let mut said = String::new();
+        let _ = errors.read_to_string(&mut said);
+        let _ = child.wait();
+        return Err(said);
+    };
+    // Pipes must not fill up: what is said later is shown with the test's own output.
+    std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    std::thread::spawn(move || {
+        for line in BufReader::new(errors).lines().map_while(Result::ok) {
+            println!("server: {line}");
+        }
+    });
+    Ok((child, address))
+}
