@@ -26,7 +26,7 @@ function layout({ title, description, page, product, main }) {
 <body data-page="${page}"${product ? ` data-product="${product}"` : ""}>
 <noscript><img src="/p.gif?key=__CAIRN_KEY__" alt="" width="1" height="1"></noscript>
 <a class="skip" href="#content">Skip to the content</a>
-<p class="ribbon">A demonstration shop: nothing is sold, nothing is sent. <a href="/">See your clicks in Cairn</a></p>
+<p class="ribbon">A demonstration shop: nothing is sold and nothing is shipped. <a href="/">See your clicks in Cairn</a></p>
 <header class="top">
 <a class="brand" href="./"><img src="art/mark.svg" alt="" width="32" height="32"> Cairn Outdoor</a>
 <nav aria-label="Shop">
@@ -158,7 +158,7 @@ const checkout = layout({
 <form id="checkout" data-cairn-section="checkout">
 <label for="email">E-mail address</label>
 <input id="email" name="email" type="email" autocomplete="off" placeholder="you@example.org" aria-describedby="email-why" required>
-<p id="email-why" class="hint">Please invent one. Cairn is told of it only if you said yes to being counted.</p>
+<p id="email-why" class="hint">Please invent one. Cairn keeps it only if you said yes to being counted.</p>
 <label for="name">Name</label>
 <input id="name" name="name" autocomplete="off" required>
 <fieldset><legend>Delivery</legend>
@@ -166,7 +166,7 @@ const checkout = layout({
 <label class="pick"><input type="radio" name="delivery" value="bicycle"> By bicycle courier, where there is one</label>
 </fieldset>
 <button type="submit" class="button">Place the order</button>
-<p class="hint">Nothing is charged and nothing is sent.</p>
+<p class="hint">Nothing is charged and nothing is shipped.</p>
 </form>
 <aside aria-labelledby="summary-title"><h2 id="summary-title">Your order</h2><ul id="summary" class="summary"></ul><p class="total"><span>Total</span><strong id="summary-total" class="price"></strong></p></aside>
 </div>`,
