@@ -1,3 +1,7 @@
 //! The domain: ingest steps, sessions, the apply loop and reports.
 
+pub mod apply;
+pub mod ingest;
+pub mod outcomes;
+pub mod record;
 pub mod session;

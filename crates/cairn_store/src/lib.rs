@@ -6,6 +6,7 @@
 //! It does not know HTTP, consent or the log. Direct identifiers (user id, e-mail, traits, address) never get here.
 
 mod error;
+pub mod event_ids;
 pub mod reference;
 pub mod schema;
 

@@ -1,0 +1,170 @@
+//! From log records to one batch: the pure part of the apply loop.
+
+use std::collections::{HashMap, HashSet};
+
+use cairn_catalog::PersonChange;
+use cairn_model::{Event, Identification, Origin, Outcome, Session, SiteId};
+use cairn_store::event_ids::EventIds;
+use cairn_store::{Batch, OutcomeCount, Row, SessionProbe, Watermark};
+
+use crate::record;
+use crate::session::Sessions;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// What applying some records comes to.
+pub(super) struct Applied<'a> {
+    /// For the store.
+    pub batch: Batch<'a>,
+    /// For the people table.
+    pub people: Vec<PersonChange>,
+    /// Offset of the last record seen, which the people table reaches with these.
+    pub people_watermark: u64,
+    /// For the index of event ids: key, offset, arrival.
+    pub event_keys: Vec<(u128, u64, i64)>,
+    /// Offsets that turned out to be repetitions.
+    pub duplicates: Vec<u64>,
+    /// Events that came later than the session timeout.
+    pub late: u64,
+    /// Bytes of the records.
+    pub size_bytes: u64,
+    /// Records that no version of the format explains: a bug, counted.
+    pub undecodable: u64,
+}
+
+impl<'a> Applied<'a> {
+    /// Decides about records in order. Those at or below the store's watermark only feed the people table.
+    pub fn decide(
+        records: impl Iterator<Item = (u64, &'a [u8])>,
+        from: Watermark,
+        sessions: &mut Sessions,
+        event_ids: &EventIds,
+        look_up: impl FnOnce(&[SessionProbe], i64) -> Vec<Session>,
+    ) -> Applied<'a> {
+        let mut applied = Applied {
+            batch: Batch { watermark: from, ..Batch::default() },
+            people: Vec::new(),
+            people_watermark: 0,
+            event_keys: Vec::new(),
+            duplicates: Vec::new(),
+            late: 0,
+            size_bytes: 0,
+            undecodable: 0,
+        };
+        let events = applied.decode(records, from);
+        let mut probes = HashSet::new();
+        for (_, event) in &events {
+            sessions.probes_for(event, &mut probes);
+        }
+        if !probes.is_empty() {
+            let probes: Vec<SessionProbe> = probes.into_iter().collect();
+            sessions.load(look_up(&probes, sessions.reach_ms()));
+        }
+        let mut outcomes = HashMap::new();
+        let mut keys = HashSet::new();
+        applied.batch.rows.reserve(events.len());
+        for (offset, event) in events {
+            let outcome = applied.apply(offset, event, sessions, event_ids, &mut keys);
+            *outcomes.entry(outcome).or_insert(0) += 1;
+        }
+        applied.batch.sessions = sessions.take_changes();
+        applied.batch.outcomes = counts(outcomes);
+        applied
+    }
+
+    fn decode(
+        &mut self,
+        records: impl Iterator<Item = (u64, &'a [u8])>,
+        from: Watermark,
+    ) -> Vec<(u64, Event<'a>)> {
+        let mut events = Vec::new();
+        for (offset, bytes) in records {
+            self.people_watermark = offset;
+            self.size_bytes += bytes.len() as u64;
+            match record::decode(bytes) {
+                Ok(mut event) => {
+                    self.people.extend(person_change(offset, &mut event));
+                    if offset > from.offset {
+                        events.push((offset, event));
+                    }
+                }
+                Err(error) => {
+                    debug_assert!(false, "record {offset}: {error}");
+                    tracing::error!(offset, %error, "a log record cannot be read; it is left out");
+                    self.undecodable += 1;
+                }
+            }
+            self.batch.watermark.offset = self.batch.watermark.offset.max(offset);
+        }
+        events
+    }
+
+    fn apply(
+        &mut self,
+        offset: u64,
+        mut event: Event<'a>,
+        sessions: &mut Sessions,
+        event_ids: &EventIds,
+        keys: &mut HashSet<u128>,
+    ) -> (SiteId, i64, Outcome) {
+        let hour_ms = event.received_at_ms.div_euclid(HOUR_MS) * HOUR_MS;
+        let clock_ms = self.batch.watermark.received_at_ms.max(event.received_at_ms);
+        self.batch.watermark.received_at_ms = clock_ms;
+        if event.event_key != 0 {
+            let repeated = !keys.insert(event.event_key)
+                || event_ids.contains(event.event_key, event.received_at_ms);
+            if repeated {
+                self.duplicates.push(offset);
+                return (event.site_id, hour_ms, Outcome::Duplicate);
+            }
+            self.event_keys.push((event.event_key, offset, event.received_at_ms));
+        }
+        if event.origin == Origin::Live
+            && event.received_at_ms - event.timestamp_ms > sessions.reach_ms()
+        {
+            self.late += 1;
+        }
+        let assigned = sessions.assign(offset, &event);
+        event.visitor_id = assigned.visitor_id;
+        event.identification = assigned.identification;
+        let outcome = (event.site_id, hour_ms, Outcome::Accepted);
+        self.batch.rows.push(Row {
+            offset,
+            session_id: assigned.session_id,
+            attributes: assigned.attributes,
+            event,
+        });
+        outcome
+    }
+}
+
+/// Takes the direct identifiers out of an event: they belong into the people table only.
+fn person_change(offset: u64, event: &mut Event<'_>) -> Option<PersonChange> {
+    let user_id = std::mem::take(&mut event.user_id);
+    let traits = std::mem::take(&mut event.traits);
+    if user_id.is_empty() || event.identification != Identification::Identified {
+        return None;
+    }
+    Some(PersonChange {
+        offset,
+        site_id: event.site_id,
+        user_key: event.user_key,
+        user_id: user_id.into_owned(),
+        claimed_traits: traits.into_owned(),
+        seen_at_ms: event.timestamp_ms,
+    })
+}
+
+fn counts(outcomes: HashMap<(SiteId, i64, Outcome), u64>) -> Vec<OutcomeCount> {
+    let mut counts: Vec<OutcomeCount> = outcomes
+        .into_iter()
+        .map(|((site_id, hour_ms, outcome), count)| OutcomeCount {
+            site_id,
+            hour_ms,
+            outcome,
+            count,
+        })
+        .collect();
+    counts.sort_by_key(|count| (count.site_id, count.hour_ms, count.outcome));
+    counts
+}

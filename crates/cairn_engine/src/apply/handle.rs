@@ -1,0 +1,226 @@
+//! What the rest of the program may know of the apply loop, and ask of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use cairn_model::SiteId;
+use cairn_store::event_ids::EventIds;
+use cairn_store::{Row, Watermark};
+use tokio::sync::{broadcast, watch};
+
+use super::batch::Applied;
+
+/// A row as it was stored, for the live view.
+pub type LiveEvent = Row<'static>;
+
+/// Live events waiting for a slow reader.
+const LIVE_EVENTS_MAX: usize = 1024;
+/// Live events of one commit: nobody reads faster.
+const LIVE_EVENTS_PER_COMMIT_MAX: usize = 256;
+/// Late repetitions whose offsets are remembered for imports that are being answered.
+const DUPLICATES_REMEMBERED_MAX: usize = 1_000_000;
+/// Pause between two counts of the people there now.
+const VISITORS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What became of records of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AppliedCounts {
+    /// Stored.
+    pub accepted: u64,
+    /// Found to be stored already.
+    pub duplicate: u64,
+}
+
+/// Where the loop stands.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplyStatus {
+    /// Committed in the store.
+    pub watermark: Watermark,
+    /// A database fails, and the loop is waiting for it.
+    pub failing: bool,
+    /// The loop has ended.
+    pub stopped: bool,
+    /// Events that came later than the session timeout, since the start.
+    pub late: u64,
+    /// Repetitions found late, since the start.
+    pub duplicates: u64,
+    /// Records that could not be read, since the start: a bug.
+    pub bugs: u64,
+}
+
+pub(super) struct Shared {
+    pub stopping: AtomicBool,
+    pub failing: AtomicBool,
+    pub bugs: AtomicU64,
+    stopped: AtomicBool,
+    late: AtomicU64,
+    duplicates_total: AtomicU64,
+    watermark: watch::Sender<Watermark>,
+    duplicates: Mutex<VecDeque<u64>>,
+    live: broadcast::Sender<Arc<LiveEvent>>,
+    visitors_now: RwLock<HashMap<SiteId, u32>>,
+    visitors_counted: Mutex<Option<Instant>>,
+    event_ids: Arc<EventIds>,
+    stop_signal: (Mutex<bool>, Condvar),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn new(watermark: Watermark, event_ids: Arc<EventIds>) -> Self {
+        Shared {
+            stopping: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+            bugs: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            late: AtomicU64::new(0),
+            duplicates_total: AtomicU64::new(0),
+            watermark: watch::Sender::new(watermark),
+            duplicates: Mutex::new(VecDeque::new()),
+            live: broadcast::Sender::new(LIVE_EVENTS_MAX),
+            visitors_now: RwLock::new(HashMap::new()),
+            visitors_counted: Mutex::new(None),
+            event_ids,
+            stop_signal: (Mutex::new(false), Condvar::new()),
+        }
+    }
+
+    /// Waits for at most `pause`, less when the loop shall stop.
+    pub fn wait_stop(&self, pause: Duration) {
+        let (stop, signal) = &self.stop_signal;
+        let guard = lock(stop);
+        if !*guard {
+            drop(signal.wait_timeout_while(guard, pause, |stop| !*stop));
+        }
+    }
+
+    /// Waits between two tries; stopping does not hurry a database that fails.
+    pub fn wait_retry(&self, pause: Duration) {
+        std::thread::park_timeout(pause);
+    }
+
+    /// Tells everybody about a commit.
+    pub fn publish(&self, applied: &Applied<'_>, watermark: Watermark) {
+        self.late.fetch_add(applied.late, Ordering::Relaxed);
+        self.duplicates_total.fetch_add(applied.duplicates.len() as u64, Ordering::Relaxed);
+        if !applied.duplicates.is_empty() {
+            let mut duplicates = lock(&self.duplicates);
+            duplicates.extend(&applied.duplicates);
+            let surplus = duplicates.len().saturating_sub(DUPLICATES_REMEMBERED_MAX);
+            duplicates.drain(..surplus);
+        }
+        if self.live.receiver_count() > 0 {
+            for row in applied.batch.rows.iter().rev().take(LIVE_EVENTS_PER_COMMIT_MAX).rev() {
+                // Nobody listening any more is no error.
+                let _ = self.live.send(Arc::new(owned(row)));
+            }
+        }
+        self.watermark.send_replace(watermark);
+    }
+
+    pub fn visitors_due(&self) -> bool {
+        let mut counted = lock(&self.visitors_counted);
+        let due = counted.is_none_or(|at| at.elapsed() >= VISITORS_INTERVAL);
+        if due {
+            *counted = Some(Instant::now());
+        }
+        due
+    }
+
+    pub fn set_visitors_now(&self, visitors: Option<HashMap<SiteId, u32>>) {
+        if let Some(visitors) = visitors {
+            *self.visitors_now.write().unwrap_or_else(PoisonError::into_inner) = visitors;
+        }
+    }
+
+    pub fn set_stopped(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+}
+
+fn owned(row: &Row<'_>) -> LiveEvent {
+    Row {
+        offset: row.offset,
+        session_id: row.session_id,
+        attributes: Arc::clone(&row.attributes),
+        event: row.event.clone().into_owned(),
+    }
+}
+
+/// A handle on the running loop. Cheap to clone.
+#[derive(Clone)]
+pub struct ApplyHandle {
+    shared: Arc<Shared>,
+}
+
+impl ApplyHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        ApplyHandle { shared }
+    }
+
+    /// What the store has.
+    pub fn watermark(&self) -> Watermark {
+        *self.shared.watermark.borrow()
+    }
+
+    /// Waits until the record at `offset` is in the store; false when `limit` passed first.
+    pub async fn wait_applied(&self, offset: u64, limit: Duration) -> bool {
+        let mut watermark = self.shared.watermark.subscribe();
+        let applied = watermark.wait_for(|watermark| watermark.offset >= offset);
+        matches!(tokio::time::timeout(limit, applied).await, Ok(Ok(_)))
+    }
+
+    /// What became of the records of these ranges, all of them applied lately.
+    pub fn counts(&self, ranges: &[Range<u64>]) -> AppliedCounts {
+        let duplicates = lock(&self.shared.duplicates);
+        let mut counts = AppliedCounts::default();
+        for range in ranges {
+            let from = duplicates.partition_point(|offset| *offset < range.start);
+            let to = duplicates.partition_point(|offset| *offset < range.end);
+            counts.duplicate += (to - from) as u64;
+            counts.accepted += (range.end - range.start) - (to - from) as u64;
+        }
+        counts
+    }
+
+    /// True when an event with this key is stored already.
+    pub fn is_repetition(&self, event_key: u128, received_at_ms: i64) -> bool {
+        event_key != 0 && self.shared.event_ids.contains(event_key, received_at_ms)
+    }
+
+    /// Rows as they are stored, from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<LiveEvent>> {
+        self.shared.live.subscribe()
+    }
+
+    /// People (no bots) active on the site within the last five minutes.
+    pub fn visitors_now(&self, site_id: SiteId) -> u32 {
+        let visitors = self.shared.visitors_now.read().unwrap_or_else(PoisonError::into_inner);
+        visitors.get(&site_id).copied().unwrap_or(0)
+    }
+
+    /// Where the loop stands.
+    pub fn status(&self) -> ApplyStatus {
+        ApplyStatus {
+            watermark: self.watermark(),
+            failing: self.shared.failing.load(Ordering::Acquire),
+            stopped: self.shared.stopped.load(Ordering::Acquire),
+            late: self.shared.late.load(Ordering::Relaxed),
+            duplicates: self.shared.duplicates_total.load(Ordering::Relaxed),
+            bugs: self.shared.bugs.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Asks the loop to apply what is durable, and to end.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        let (stop, signal) = &self.shared.stop_signal;
+        *lock(stop) = true;
+        signal.notify_all();
+    }
+}

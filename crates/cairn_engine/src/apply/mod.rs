@@ -1,0 +1,264 @@
+//! The apply loop: one thread that turns the log into rows.
+//!
+//! Guarantees: records are taken strictly in order; each becomes a row, or is counted as a duplicate, exactly once: rows,
+//! visits, outcome counts and the watermark go into the store in one commit, and after a crash the loop goes on
+//! behind the store's watermark. Direct identifiers go to the people table, which has a watermark of its own.
+//! An unavailable store is waited for (one warning); the log grows meanwhile, and hits are refused once it is full.
+//! It does not know HTTP, consent or where an event came from.
+
+mod batch;
+mod handle;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use cairn_catalog::Catalog;
+use cairn_log::{Log, Offset};
+use cairn_store::event_ids::EventIds;
+use cairn_store::{EventStore, Watermark};
+
+use crate::session::{SessionOptions, Sessions};
+
+pub use handle::{AppliedCounts, ApplyHandle, ApplyStatus, LiveEvent};
+
+use batch::Applied;
+use handle::Shared;
+
+/// How the loop runs.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplyOptions {
+    /// Session rules.
+    pub sessions: SessionOptions,
+    /// Pause between two commits under load: longer makes commits cheaper, shorter makes rows visible sooner.
+    pub commit_interval: Duration,
+    /// Log bytes in one commit.
+    pub batch_size_bytes_max: usize,
+    /// Time after which rows written since are moved from the write-ahead file into the database.
+    pub checkpoint_interval: Duration,
+    /// Log bytes after which the same happens earlier.
+    pub checkpoint_size_bytes: u64,
+}
+
+impl Default for ApplyOptions {
+    fn default() -> Self {
+        ApplyOptions {
+            sessions: SessionOptions::default(),
+            commit_interval: Duration::from_millis(400),
+            batch_size_bytes_max: 16 * 1024 * 1024,
+            checkpoint_interval: Duration::from_secs(60),
+            checkpoint_size_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// Longest wait before a failing store is tried again.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long the loop waits for records before it looks at its other duties.
+const IDLE_WAIT: Duration = Duration::from_millis(500);
+/// People seen within this time are "now".
+const NOW_WINDOW_MS: i64 = 5 * 60 * 1000;
+
+/// An error that ends the loop.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The store could not be read at the start.
+    #[error(transparent)]
+    Store(#[from] cairn_store::StoreError),
+    /// The people table could not be read at the start.
+    #[error(transparent)]
+    Catalog(#[from] cairn_catalog::CatalogError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] cairn_log::LogError),
+}
+
+/// The loop's parts, before it runs.
+pub struct ApplyLoop {
+    log: Log,
+    store: Arc<dyn EventStore>,
+    catalog: Arc<Catalog>,
+    event_ids: Arc<EventIds>,
+    sessions: Sessions,
+    shared: Arc<Shared>,
+    options: ApplyOptions,
+    clock: fn() -> i64,
+    /// Committed in the store.
+    watermark: Watermark,
+    /// Committed in the people table.
+    people_watermark: u64,
+    last_checkpoint: Instant,
+    bytes_since_checkpoint: u64,
+}
+
+impl ApplyLoop {
+    /// Reads where the databases stand. `clock` gives Unix milliseconds.
+    pub fn open(
+        log: Log,
+        store: Arc<dyn EventStore>,
+        catalog: Arc<Catalog>,
+        event_ids: Arc<EventIds>,
+        options: ApplyOptions,
+        clock: fn() -> i64,
+    ) -> Result<(ApplyLoop, ApplyHandle), ApplyError> {
+        let watermark = store.watermark()?;
+        let people_watermark = catalog.people_watermark()?;
+        let window_ms = options.sessions.reach_ms() + cairn_model::limits::FUTURE_MS_MAX;
+        let active_since_ms = watermark.received_at_ms - window_ms;
+        let active = store.sessions_active_since(active_since_ms)?;
+        // A visit whose last event arrived earlier was active at most the permitted lead of a timestamp later.
+        let others_until_ms = if watermark.offset == 0 {
+            i64::MIN
+        } else {
+            active_since_ms + cairn_model::limits::FUTURE_MS_MAX
+        };
+        let sessions = Sessions::new(options.sessions, active, others_until_ms);
+        let shared = Arc::new(Shared::new(watermark, Arc::clone(&event_ids)));
+        let handle = ApplyHandle::new(Arc::clone(&shared));
+        let apply = ApplyLoop {
+            log,
+            store,
+            catalog,
+            event_ids,
+            sessions,
+            shared,
+            options,
+            clock,
+            watermark,
+            people_watermark,
+            last_checkpoint: Instant::now(),
+            bytes_since_checkpoint: 0,
+        };
+        Ok((apply, handle))
+    }
+
+    /// Runs until [`ApplyHandle::stop`], after which it still applies what is durable in the log.
+    pub fn run(mut self) -> Result<(), ApplyError> {
+        let _ended = Ended(Arc::clone(&self.shared));
+        // The people table has no watermark for records without people: what the log has let go of was not for it.
+        let gone = self.log.first().0.min(self.watermark.offset + 1);
+        self.people_watermark = self.people_watermark.max(gone - 1);
+        let mut reader = self.log.reader(Offset(self.resume_offset() + 1));
+        let mut last_commit = Instant::now() - self.options.commit_interval;
+        loop {
+            let stopping = self.shared.stopping.load(Ordering::Acquire);
+            let more = self.log.wait_durable_after(Offset(self.resume_offset()), IDLE_WAIT);
+            if more {
+                // Under load commits are spaced: each costs a sync and a search for the visits it replaces.
+                let pause = self.options.commit_interval.saturating_sub(last_commit.elapsed());
+                if !stopping && !pause.is_zero() {
+                    self.shared.wait_stop(pause);
+                }
+                last_commit = Instant::now();
+                let records = reader.next_batch(self.options.batch_size_bytes_max)?;
+                self.apply(&records)?;
+            } else if stopping {
+                self.checkpoint();
+                return Ok(());
+            }
+            self.housekeep(more);
+        }
+    }
+
+    /// Everything up to here is in both databases.
+    fn resume_offset(&self) -> u64 {
+        self.watermark.offset.min(self.people_watermark)
+    }
+
+    /// Applies one batch of the log. Returns when both databases have it.
+    fn apply(&mut self, records: &cairn_log::Batch) -> Result<(), ApplyError> {
+        let applied = Applied::decide(
+            records.iter(),
+            self.watermark,
+            &mut self.sessions,
+            &self.event_ids,
+            |probes, reach_ms| {
+                retry("looks visits up", &self.shared, || {
+                    self.store.sessions_near(probes, reach_ms)
+                })
+            },
+        );
+        self.shared.bugs.fetch_add(applied.undecodable, Ordering::Relaxed);
+        if !applied.people.is_empty() {
+            retry("writes people", &self.shared, || {
+                self.catalog.apply_people(&applied.people, applied.people_watermark)
+            });
+        }
+        // Without changes there is nothing to commit: after a crash the same records say the same again.
+        self.people_watermark = self.people_watermark.max(applied.people_watermark);
+        if applied.batch.watermark.offset > self.watermark.offset {
+            retry("commits a batch", &self.shared, || self.store.commit(&applied.batch));
+            self.watermark = applied.batch.watermark;
+            self.event_ids.insert_committed(&applied.event_keys);
+            self.bytes_since_checkpoint += applied.size_bytes;
+            self.shared.publish(&applied, self.watermark);
+        }
+        self.sessions.evict(self.watermark.received_at_ms);
+        self.log.trim(Offset(self.resume_offset() + 1));
+        Ok(())
+    }
+
+    fn housekeep(&mut self, busy: bool) {
+        self.shared.set_visitors_now(self.visitors_now());
+        let due = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval
+            || self.bytes_since_checkpoint >= self.options.checkpoint_size_bytes;
+        // Waiting for a quiet moment costs nothing; waiting for ever would.
+        if self.bytes_since_checkpoint > 0
+            && (due || (!busy && self.last_checkpoint.elapsed() >= Duration::from_secs(5)))
+        {
+            self.checkpoint();
+        }
+    }
+
+    fn visitors_now(&self) -> Option<HashMap<cairn_model::SiteId, u32>> {
+        self.shared
+            .visitors_due()
+            .then(|| self.sessions.visitors_since((self.clock)() - NOW_WINDOW_MS))
+    }
+
+    fn checkpoint(&mut self) {
+        if let Err(error) = self.store.checkpoint() {
+            tracing::warn!(%error, "the checkpoint failed; the write-ahead file keeps growing");
+        }
+        self.last_checkpoint = Instant::now();
+        self.bytes_since_checkpoint = 0;
+    }
+}
+
+/// Says that the loop has ended, however it ended.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.set_stopped();
+    }
+}
+
+/// Repeats `action` until it succeeds: the log keeps what is not applied. Warns once, and says when it is well again.
+fn retry<T, E: std::error::Error>(
+    doing: &'static str,
+    shared: &Shared,
+    mut action: impl FnMut() -> Result<T, E>,
+) -> T {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match action() {
+            Ok(value) => {
+                if shared.failing.swap(false, Ordering::AcqRel) {
+                    tracing::info!(doing, "the database works again");
+                }
+                return value;
+            }
+            Err(error) => {
+                if !shared.failing.swap(true, Ordering::AcqRel) {
+                    tracing::warn!(doing, %error, "the database failed; trying again until it works");
+                }
+                shared.wait_retry(pause);
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
+            }
+        }
+    }
+}
