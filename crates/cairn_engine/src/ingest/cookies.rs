@@ -1,0 +1,131 @@
+//! The two cookies: reading them from a request, and what a response sets.
+//!
+//! Guarantees: nothing is set before permission or a choice, nothing for other origins; an id that
+//! was refused is taken back. Lifetimes are never refreshed: the browser's expiry stands.
+
+use cairn_model::Verdict;
+use cairn_model::limits::COOKIE_AGE_DAYS_MAX;
+
+use super::consent::RecordedConsent;
+use super::gate::Decision;
+use super::visitor::{CookieId, parse_cookie_id};
+
+/// Name of the visitor's cookie.
+pub const ID_COOKIE: &str = "cairn_id";
+/// Name of the cookie that holds the choice.
+pub const CONSENT_COOKIE: &str = "cairn_consent";
+
+/// What a request's `Cookie` header holds of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cookies {
+    /// A valid `cairn_id`.
+    pub id: Option<CookieId>,
+    /// `cairn_id` is there, valid or not.
+    pub has_id: bool,
+    /// `cairn_consent`.
+    pub consent: Option<RecordedConsent>,
+}
+
+impl Cookies {
+    /// Reads the header; of a repeated name the first counts, as browsers send the nearest path first.
+    pub fn parse(header: &str) -> Self {
+        let mut cookies = Cookies::default();
+        if header.is_empty() {
+            return cookies;
+        }
+        for pair in header.split(';') {
+            let Some((name, value)) = pair.trim().split_once('=') else { continue };
+            if name == ID_COOKIE && !cookies.has_id {
+                cookies.has_id = true;
+                cookies.id = parse_cookie_id(value);
+            } else if name == CONSENT_COOKIE && cookies.consent.is_none() {
+                cookies.consent = RecordedConsent::parse(value);
+            }
+        }
+        cookies
+    }
+}
+
+/// How cookies are to be set for this request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Jar {
+    /// The request came by HTTPS.
+    pub secure: bool,
+    /// The page is on another site, and the owner chose cookies there.
+    pub cross_site: bool,
+}
+
+impl Jar {
+    fn attributes(self, name: &str, value: &str, age_s: u64, http_only: bool) -> String {
+        let mut cookie = format!("{name}={value}; Max-Age={age_s}; Path=/");
+        if http_only {
+            cookie.push_str("; HttpOnly");
+        }
+        cookie.push_str(match self {
+            Jar { cross_site: true, .. } => "; SameSite=None; Secure; Partitioned",
+            Jar { secure: true, .. } => "; SameSite=Lax; Secure",
+            Jar { .. } => "; SameSite=Lax",
+        });
+        cookie
+    }
+
+    /// `Set-Cookie` for a new visitor.
+    pub fn id(self, id: &CookieId) -> String {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let digit = |value: u8| char::from(HEX[usize::from(value & 15)]);
+        let value: String = id.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect();
+        self.attributes(ID_COOKIE, &value, age_s(), true)
+    }
+
+    /// `Set-Cookie` that takes the visitor's id back.
+    pub fn forget_id(self) -> String {
+        self.attributes(ID_COOKIE, "", 0, true)
+    }
+
+    /// `Set-Cookie` for a choice. Readable by scripts, so that a banner need not ask again.
+    pub fn consent(self, record: &RecordedConsent) -> String {
+        self.attributes(CONSENT_COOKIE, &record.cookie_value(), age_s(), false)
+    }
+}
+
+fn age_s() -> u64 {
+    u64::from(COOKIE_AGE_DAYS_MAX) * 24 * 60 * 60
+}
+
+/// Whether the id in the browser must go: it is there, and the visitor said no.
+pub fn must_forget(cookies: &Cookies, decision: &Decision, denied_analytics: bool) -> bool {
+    cookies.has_id && decision.verdict != Verdict::Full && denied_analytics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_its_own_and_skips_the_rest() {
+        let id = "00112233445566778899aabbccddeeff";
+        let cookies = Cookies::parse(&format!("a=b; cairn_id={id}; cairn_consent=v1.ads=0.t=7;x"));
+        assert_eq!(cookies.id.unwrap()[15], 0xff);
+        assert_eq!(cookies.consent.unwrap().at_s, 7);
+        assert_eq!(Cookies::parse("cairn_id=short").id, None);
+        assert!(Cookies::parse("cairn_id=short").has_id);
+        assert_eq!(Cookies::parse(""), Cookies::default());
+    }
+
+    #[test]
+    fn attributes_follow_the_contract() {
+        let id = [0xab; 16];
+        let plain = Jar { secure: false, cross_site: false }.id(&id);
+        assert_eq!(
+            plain,
+            format!(
+                "cairn_id={}; Max-Age=34128000; Path=/; HttpOnly; SameSite=Lax",
+                "ab".repeat(16)
+            )
+        );
+        assert!(Jar { secure: true, cross_site: false }.id(&id).ends_with("SameSite=Lax; Secure"));
+        let cross = Jar { secure: true, cross_site: true }.id(&id);
+        assert!(cross.ends_with("SameSite=None; Secure; Partitioned"));
+        assert!(Jar { secure: true, cross_site: false }.forget_id().contains("Max-Age=0"));
+    }
+}

@@ -1,0 +1,151 @@
+//! The body of `POST /e`.
+//!
+//! Guarantees: a fault of the envelope is one rejection with its position or field; a fault of one
+//! event stays with that event. Bounded by the size of the body and the number of events.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use cairn_model::Outcome;
+use cairn_model::limits::{BODY_SIZE_BYTES_MAX, EVENTS_PER_BODY_MAX};
+
+use super::consent::{self, SentConsent};
+use super::fields::{decoration, not_a, text};
+use super::json::{Kind, Raw, document};
+use super::rejection::Rejection;
+use super::text as texts;
+
+/// A readable envelope; its events are not yet read.
+#[derive(Debug)]
+pub struct Envelope<'a> {
+    /// The pixel's key.
+    pub key: Cow<'a, str>,
+    /// The events, unread.
+    pub events: Vec<Raw<'a>>,
+    /// What the visitor said, if anything.
+    pub consent: SentConsent,
+    /// `WIDTHxHEIGHT`, for all events.
+    pub screen: Cow<'a, str>,
+    /// BCP 47 language, for all events.
+    pub language: Cow<'a, str>,
+}
+
+/// An envelope that cannot be taken, with the number of events that go down with it.
+#[derive(Debug)]
+pub struct BrokenEnvelope {
+    /// Why.
+    pub rejection: Rejection,
+    /// Events that were counted in it; 1 where they cannot be counted.
+    pub events: usize,
+}
+
+impl From<Rejection> for BrokenEnvelope {
+    fn from(rejection: Rejection) -> Self {
+        BrokenEnvelope { rejection, events: 1 }
+    }
+}
+
+/// Reads the envelope.
+pub fn envelope(body: &[u8]) -> Result<Envelope<'_>, BrokenEnvelope> {
+    if body.len() > BODY_SIZE_BYTES_MAX {
+        return Err(Rejection::too_large("", "the body is over 64 KiB").into());
+    }
+    let fields = document(body)?;
+    let mut events = Vec::new();
+    if let Some((_, list)) = fields.iter().find(|(name, _)| name == "events") {
+        events = list
+            .elements()
+            .ok_or_else(|| BrokenEnvelope::from(not_a("events", "JSON list of events")))?;
+    }
+    let count = events.len().max(1);
+    let read = rest(&fields, events);
+    read.map_err(|rejection| BrokenEnvelope { rejection, events: count })
+}
+
+fn rest<'a>(
+    fields: &[(Cow<'a, str>, Raw<'a>)],
+    events: Vec<Raw<'a>>,
+) -> Result<Envelope<'a>, Rejection> {
+    let mut envelope = Envelope {
+        key: Cow::Borrowed(""),
+        events,
+        consent: SentConsent::Nothing,
+        screen: Cow::Borrowed(""),
+        language: Cow::Borrowed(""),
+    };
+    for (at, (name, value)) in fields.iter().enumerate() {
+        if fields[..at].iter().any(|(earlier, _)| earlier == name) {
+            let mut rejection = Rejection::malformed("", "given twice");
+            rejection.field = Cow::Owned(texts::cut(name, 64).to_owned());
+            return Err(rejection);
+        }
+        match name.as_ref() {
+            "key" => envelope.key = text("key", *value)?,
+            "events" => {}
+            "consent" | "screen" | "language" | "timezone" if value.kind() == Kind::Null => {}
+            "consent" => envelope.consent = consent_of(*value)?,
+            "screen" => envelope.screen = decoration(text("screen", *value)?, texts::screen),
+            "language" => {
+                envelope.language = decoration(text("language", *value)?, texts::language);
+            }
+            // Accepted for senders that know it; places come from the address.
+            "timezone" => drop(text("timezone", *value)?),
+            other => {
+                let mut rejection = Rejection::unknown_field(other);
+                rejection.message = Cow::Borrowed(
+                    "no such field; an envelope has key, events, consent, screen, language, timezone",
+                );
+                return Err(rejection);
+            }
+        }
+    }
+    if envelope.key.is_empty() {
+        return Err(Rejection::malformed("key", "missing"));
+    }
+    if envelope.events.len() > EVENTS_PER_BODY_MAX {
+        return Err(Rejection::too_large("events", "more than 100 events"));
+    }
+    if envelope.events.is_empty() && matches!(envelope.consent, SentConsent::Nothing) {
+        return Err(Rejection::malformed("events", "empty, and there is no consent to record"));
+    }
+    Ok(envelope)
+}
+
+/// `"analytics:granted,ads:denied"`, or the same as an object.
+fn consent_of(value: Raw<'_>) -> Result<SentConsent, Rejection> {
+    let Some(fields) = value.fields() else {
+        return consent::parse(&text("consent", value)?);
+    };
+    let mut joined = String::new();
+    for (name, value) in fields {
+        let choice = value.text().ok_or_else(|| consent::unreadable())?;
+        let comma = if joined.is_empty() { "" } else { "," };
+        joined.extend([comma, &name, ":", &choice]);
+    }
+    consent::parse(&joined)
+}
+
+/// The body behind `Content-Encoding: gzip`; reading stops at the limit, whatever it claims to hold.
+pub fn unzipped(body: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let mut plain = Vec::with_capacity((body.len() * 4).min(BODY_SIZE_BYTES_MAX + 1));
+    let limit = BODY_SIZE_BYTES_MAX as u64 + 1;
+    flate2::read::MultiGzDecoder::new(body)
+        .take(limit)
+        .read_to_end(&mut plain)
+        .map_err(|_| Rejection::malformed("", "Content-Encoding says gzip, but the body is not"))?;
+    if plain.len() > BODY_SIZE_BYTES_MAX {
+        return Err(Rejection::too_large("", "the body is over 64 KiB when decompressed"));
+    }
+    Ok(plain)
+}
+
+/// The status code that answers a broken envelope.
+pub fn status_of(outcome: Outcome) -> u16 {
+    match outcome {
+        Outcome::RejectedUnknownKey => 404,
+        Outcome::RejectedTooLarge => 413,
+        Outcome::RejectedRateLimited => 429,
+        Outcome::UnavailableLogFull | Outcome::UnavailableOverloaded => 503,
+        _ => 400,
+    }
+}

@@ -1,0 +1,320 @@
+//! The consent gate: the one place that decides what may be kept of a hit.
+//!
+//! Guarantees: [`decide`] is a pure function of signals, settings and region; a [`ConsentedEvent`]
+//! is made only here, by [`consented`], and without permission it holds no identifier: no cookie,
+//! address, user id, traits, click id, event id, and of the page's query only `utm_*`.
+//! It does not know where signals come from or what they are later used for.
+
+use std::borrow::Cow;
+
+use cairn_enrich::Region;
+use cairn_model::site::GpcReach;
+use cairn_model::{Basis, Choice, Identification, Policy, PrivacySettings, Purpose, Verdict};
+use cairn_model::{SiteId, VisitorId};
+
+use super::consent::{RecordedConsent, SentConsent};
+use super::page::filtered_query;
+use super::parsed::ParsedEvent;
+use super::visitor::IdentityKeys;
+
+/// Where the request came from, as far as the site's list of origins tells.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Standing {
+    /// A listed origin, or none was named.
+    Own,
+    /// A listed origin on another site than the pixel's, and the owner chose no cookies there.
+    CrossSite,
+    /// Any other origin.
+    Foreign,
+}
+
+/// Who says what the visitor said.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Voice {
+    /// The visitor's own browser.
+    Browser,
+    /// The owner's server, with the pixel's secret key.
+    Server,
+    /// The owner, importing.
+    Owner,
+}
+
+/// Everything that bears on permission.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Signals {
+    /// An opt-out or an erasure is on record.
+    pub opted_out: bool,
+    /// The choice kept in the browser.
+    pub recorded: RecordedConsent,
+    /// The choice sent with the hit.
+    pub sent: SentConsent,
+    /// `Sec-GPC: 1`.
+    pub gpc: bool,
+    /// Where the request came from.
+    pub standing: Standing,
+    /// Who speaks.
+    pub voice: Voice,
+}
+
+/// What may be done, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Granted purposes in the order of [`Purpose::ALL`]; none unless the verdict is full.
+    pub granted: [bool; 4],
+    /// What it relied on.
+    pub basis: Basis,
+    /// In words, for people.
+    pub reason: &'static str,
+}
+
+impl Decision {
+    /// Whether identifiers may be kept for this purpose.
+    pub fn grants(&self, purpose: Purpose) -> bool {
+        Purpose::ALL.iter().zip(self.granted).any(|(known, granted)| *known == purpose && granted)
+    }
+}
+
+/// The rules of the contract, in its order.
+pub fn decide(signals: &Signals, privacy: &PrivacySettings, region: Region) -> Decision {
+    let anonymous = |basis, reason| Decision {
+        verdict: Verdict::Anonymous,
+        granted: [false; 4],
+        basis,
+        reason,
+    };
+    let drop = |basis, reason| Decision { verdict: Verdict::Drop, ..anonymous(basis, reason) };
+    if signals.opted_out {
+        return drop(Basis::RecordedChoice, "opt-out or erasure on record");
+    }
+    if signals.voice == Voice::Owner {
+        return Decision {
+            verdict: Verdict::Full,
+            granted: [true; 4],
+            basis: Basis::OwnerAssertion,
+            reason: "the owner asserts permission",
+        };
+    }
+    let answers = [0, 1, 2, 3].map(|place| answer(place, signals, privacy, region));
+    let (analytics, basis, reason) = answers[0];
+    if analytics == Choice::Denied {
+        return match privacy.policy {
+            Policy::OptInStrict => drop(basis, reason),
+            _ => anonymous(basis, reason),
+        };
+    }
+    match signals.standing {
+        Standing::Own => Decision {
+            verdict: Verdict::Full,
+            granted: answers.map(|(choice, ..)| choice == Choice::Granted),
+            basis,
+            reason,
+        },
+        Standing::CrossSite => anonymous(Basis::ForeignOrigin, "cross-site without cookies"),
+        Standing::Foreign => anonymous(Basis::ForeignOrigin, "origin that the site does not list"),
+    }
+}
+
+/// The answer for one purpose, given by its place in [`Purpose::ALL`].
+fn answer(
+    place: usize,
+    signals: &Signals,
+    privacy: &PrivacySettings,
+    region: Region,
+) -> (Choice, Basis, &'static str) {
+    let recorded = signals.recorded.choices[place];
+    let explicit = match signals.sent {
+        SentConsent::Unsupported => {
+            Some((Choice::Denied, sent_basis(signals), "TCF or GPP string, which counts as no"))
+        }
+        SentConsent::Choices(choices) => choices[place].map(|choice| {
+            let reason = match choice {
+                Choice::Granted => "granted with the hit",
+                Choice::Denied => "denied with the hit",
+            };
+            (choice, sent_basis(signals), reason)
+        }),
+        SentConsent::Nothing => None,
+    };
+    let explicit = explicit.or_else(|| {
+        let reason = match recorded?.choice {
+            Choice::Granted => "granted, on record",
+            Choice::Denied => "denied, on record",
+        };
+        Some((recorded?.choice, Basis::RecordedChoice, reason))
+    });
+    if signals.gpc && gpc_reaches(Purpose::ALL[place], privacy.gpc) {
+        let denied = explicit.filter(|(choice, ..)| *choice == Choice::Denied);
+        let overridden = recorded
+            .is_some_and(|recorded| recorded.choice == Choice::Granted && recorded.under_gpc);
+        if denied.is_none() && !overridden {
+            return (Choice::Denied, Basis::Gpc, "Global Privacy Control");
+        }
+    }
+    explicit.unwrap_or_else(|| by_policy(privacy.policy, region))
+}
+
+fn sent_basis(signals: &Signals) -> Basis {
+    if signals.voice == Voice::Server { Basis::Server } else { Basis::SentChoice }
+}
+
+fn gpc_reaches(purpose: Purpose, reach: GpcReach) -> bool {
+    reach == GpcReach::All || purpose == Purpose::Ads
+}
+
+fn by_policy(policy: Policy, region: Region) -> (Choice, Basis, &'static str) {
+    let (choice, reason) = match (policy, region) {
+        (Policy::Regional, Region::Other(_)) => (Choice::Granted, "silence; opt-out region"),
+        (Policy::Regional, Region::Unknown) => (Choice::Denied, "silence; region unknown"),
+        (Policy::Regional, _) => (Choice::Denied, "silence; opt-in region"),
+        (Policy::OptOut, _) => (Choice::Granted, "silence; policy opt_out"),
+        (Policy::OptIn, _) => (Choice::Denied, "silence; policy opt_in"),
+        (Policy::OptInStrict, _) => (Choice::Denied, "silence; policy opt_in_strict"),
+        (Policy::Anonymous, _) => (Choice::Denied, "silence; policy anonymous"),
+    };
+    (choice, Basis::Policy, reason)
+}
+
+/// Who the visitor is, as the decision allows it to be known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Visitor {
+    /// The number.
+    pub id: VisitorId,
+    /// Its kind.
+    pub identification: Identification,
+    /// Yesterday's anonymous number; 0 = none.
+    pub previous: VisitorId,
+}
+
+/// An event that may be stored. Its fields can be read but not put back.
+pub struct ConsentedEvent<'a> {
+    parsed: ParsedEvent<'a>,
+    visitor: Visitor,
+    basis: Basis,
+    event_key: u128,
+    user_key: u64,
+    keeps_click_id: bool,
+    /// Set where the query that may be kept is not the one that was sent.
+    query: Option<String>,
+}
+
+impl<'a> ConsentedEvent<'a> {
+    /// What is left of the event.
+    pub fn parsed(&self) -> &ParsedEvent<'a> {
+        &self.parsed
+    }
+
+    /// The visitor.
+    pub fn visitor(&self) -> Visitor {
+        self.visitor
+    }
+
+    /// What keeping it relies on.
+    pub fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// Keyed hash of the event id; 0 = it had none.
+    pub fn event_key(&self) -> u128 {
+        self.event_key
+    }
+
+    /// Keyed hash of the user id; 0 = none.
+    pub fn user_key(&self) -> u64 {
+        self.user_key
+    }
+
+    /// Whether an advertiser's click id may be kept.
+    pub fn keeps_click_id(&self) -> bool {
+        self.keeps_click_id
+    }
+
+    /// The query that may be kept.
+    pub fn query(&self) -> &str {
+        self.query.as_deref().unwrap_or_else(|| self.parsed.page.raw_query())
+    }
+
+    /// The path that may be kept: a client-side route may have a query of its own.
+    pub fn path(&self) -> &str {
+        let path = self.parsed.page.path();
+        match self.visitor.identification {
+            Identification::Identified => path,
+            Identification::Anonymous => path.split('?').next().unwrap_or(path),
+        }
+    }
+}
+
+/// Applies a decision; `None` where nothing may be kept. This is the only maker of [`ConsentedEvent`].
+pub fn consented<'a>(
+    mut parsed: ParsedEvent<'a>,
+    decision: &Decision,
+    site: SiteId,
+    visitor: Visitor,
+    keys: &IdentityKeys,
+) -> Option<ConsentedEvent<'a>> {
+    let event_key =
+        if parsed.event_id.is_empty() { 0 } else { keys.of_event(site, &parsed.event_id) };
+    let keeps_click_id = match decision.verdict {
+        Verdict::Drop => return None,
+        Verdict::Full => decision.grants(Purpose::Ads),
+        Verdict::Anonymous => {
+            parsed.event_id = Cow::Borrowed("");
+            parsed.user_id = Cow::Borrowed("");
+            parsed.traits = Cow::Borrowed("");
+            false
+        }
+    };
+    let full = decision.verdict == Verdict::Full;
+    let raw = parsed.page.raw_query();
+    let query = filtered_query(raw, |name| match (full, keeps_click_id) {
+        (false, _) => name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("utm_")),
+        (true, false) => !is_click_id(name),
+        (true, true) => true,
+    });
+    let query = match query {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(query) => Some(query),
+    };
+    let user_key = if parsed.user_id.is_empty() { 0 } else { keys.of_user(site, &parsed.user_id) };
+    Some(ConsentedEvent {
+        parsed,
+        visitor,
+        basis: decision.basis,
+        event_key,
+        user_key,
+        keeps_click_id,
+        query,
+    })
+}
+
+/// Parameters by which advertisers recognise a click (PROTOCOLS.md 4.10), in any case.
+const CLICK_ID_PARAMETERS: [&str; 23] = [
+    "gclid",
+    "gbraid",
+    "wbraid",
+    "dclid",
+    "gclsrc",
+    "gad_source",
+    "gad_campaignid",
+    "msclkid",
+    "yclid",
+    "ttclid",
+    "twclid",
+    "li_fat_id",
+    "epik",
+    "sccid",
+    "rdt_cid",
+    "qclid",
+    "oppref",
+    "irclickid",
+    "fbclid",
+    "igshid",
+    "srsltid",
+    "vmcid",
+    "_gl",
+];
+
+fn is_click_id(name: &str) -> bool {
+    CLICK_ID_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))
+}

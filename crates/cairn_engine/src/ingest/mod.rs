@@ -1,0 +1,429 @@
+//! From a hit to a record of the log: decode, gate, enrich, encode.
+//!
+//! Guarantees: a [`Hit`] becomes a record only through the consent gate; each step has one maker
+//! (`fields`/`query` make [`ParsedEvent`], `gate` makes `ConsentedEvent`, `enrich` assembles the
+//! event). No step does I/O or waits. It knows neither HTTP nor where records go.
+
+pub mod consent;
+pub mod cookies;
+pub mod enrich;
+pub mod envelope;
+pub mod fields;
+pub mod gate;
+pub mod import;
+pub mod json;
+pub mod money;
+pub mod page;
+pub mod parsed;
+pub mod query;
+pub mod rejection;
+pub mod text;
+pub mod timestamp;
+pub mod visitor;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cairn_catalog::{MasterSecret, PixelEntry, SiteEntry};
+use cairn_enrich::{Address, Enricher, Location, RequestKind};
+use cairn_model::{
+    Choice, Identification, Origin, Outcome, PixelKind, Purpose, Site, Verdict, VisitorId,
+};
+
+use crate::record;
+use consent::SentConsent;
+use cookies::{Cookies, Jar, must_forget};
+use enrich::{AgentFacts, Arrival};
+use gate::{Decision, Signals, Standing, Visitor, Voice, decide};
+pub use parsed::ParsedEvent;
+pub use rejection::Rejection;
+use visitor::{AnonymousKeys, CookieId, IdentityKeys};
+
+/// What the edge knows of a request. Texts that are missing are empty.
+#[derive(Clone)]
+pub struct Hit<'a> {
+    /// The visitor's address, forwarded ones from trusted proxies included.
+    pub address: Address,
+    /// Agent, client hints and presence of headers.
+    pub agent: AgentFacts<'a>,
+    /// `Accept-Language`.
+    pub accept_language: &'a str,
+    /// `Origin`.
+    pub origin: &'a str,
+    /// `Referer`.
+    pub referer: &'a str,
+    /// `Sec-Fetch-Site: cross-site`.
+    pub cross_site: bool,
+    /// `Sec-GPC: 1`, exactly.
+    pub gpc: bool,
+    /// `Cookie`.
+    pub cookies: &'a str,
+    /// It came by HTTPS, as the visitor saw it.
+    pub secure: bool,
+    /// Arrival, Unix milliseconds.
+    pub received_at_ms: i64,
+}
+
+/// The pipeline's tables and keys; shared by all threads.
+pub struct Ingest {
+    enricher: Arc<Enricher>,
+    keys: IdentityKeys,
+    anonymous: AnonymousKeys,
+}
+
+impl Ingest {
+    /// Derives the keys of what is kept; anonymous keys are drawn as visitors come.
+    pub fn new(enricher: Arc<Enricher>, master: &MasterSecret, session_timeout_ms: i64) -> Self {
+        Ingest {
+            enricher,
+            keys: IdentityKeys::new(master),
+            anonymous: AnonymousKeys::new(session_timeout_ms),
+        }
+    }
+
+    /// The keys of anonymous numbers, to destroy expired ones on time.
+    pub fn anonymous_keys(&self) -> &AnonymousKeys {
+        &self.anonymous
+    }
+
+    /// The keys of what is kept.
+    pub fn keys(&self) -> &IdentityKeys {
+        &self.keys
+    }
+
+    /// Judges a request: what its events may be, and which cookies the answer sets.
+    /// `choice_alone`: the request exists only to report a choice.
+    pub fn admit<'r>(
+        &'r self,
+        hit: &'r Hit<'r>,
+        entry: &'r PixelEntry,
+        sent: SentConsent,
+        choice_alone: bool,
+    ) -> Admission<'r> {
+        let site = &entry.site.site;
+        let voice = match entry.pixel.kind {
+            PixelKind::Server => Voice::Server,
+            _ => Voice::Browser,
+        };
+        let (standing, listed_origin) = standing(hit, site);
+        let uses_cookies = voice == Voice::Browser && standing == Standing::Own;
+        let cookies = if uses_cookies { Cookies::parse(hit.cookies) } else { Cookies::default() };
+        let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
+        let signals = Signals {
+            opted_out: cookie_visitor.is_some_and(|visitor| entry.site.is_opted_out(visitor.0)),
+            recorded: cookies.consent.unwrap_or_default(),
+            sent,
+            gpc: hit.gpc,
+            standing,
+            voice,
+        };
+        let location = match voice {
+            Voice::Browser => self.enricher.locate(&hit.address),
+            _ => Location::default(),
+        };
+        let decision = decide(&signals, &site.privacy, location.region());
+        let mut admission = Admission {
+            ingest: self,
+            hit,
+            entry,
+            signals,
+            decision,
+            location,
+            cookies,
+            uses_cookies,
+            choice_alone,
+            listed_origin,
+            visitor: cookie_visitor.map(identified),
+            new_id: None,
+            seen: Vec::new(),
+        };
+        admission.greet();
+        admission
+    }
+}
+
+/// A judged request.
+pub struct Admission<'r> {
+    ingest: &'r Ingest,
+    hit: &'r Hit<'r>,
+    entry: &'r PixelEntry,
+    signals: Signals,
+    decision: Decision,
+    location: Location,
+    cookies: Cookies,
+    uses_cookies: bool,
+    choice_alone: bool,
+    listed_origin: bool,
+    /// The visitor, once known.
+    visitor: Option<Visitor>,
+    new_id: Option<CookieId>,
+    /// Keys of the event ids taken so far.
+    seen: Vec<u128>,
+}
+
+/// What belongs to all events of an envelope.
+#[derive(Clone, Copy, Default)]
+pub struct Common<'a> {
+    /// `WIDTHxHEIGHT`.
+    pub screen: &'a str,
+    /// BCP 47 language.
+    pub language: &'a str,
+}
+
+impl<'r> Admission<'r> {
+    /// The decision for the request as a whole.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// The request names an origin that the site lists: it is echoed, with credentials.
+    pub fn has_listed_origin(&self) -> bool {
+        self.listed_origin
+    }
+
+    /// Gives a new visitor his id, or an anonymous one his number.
+    fn greet(&mut self) {
+        if self.signals.voice != Voice::Browser {
+            self.visitor = None;
+            return;
+        }
+        match self.decision.verdict {
+            Verdict::Drop => {}
+            Verdict::Full if self.visitor.is_some() => {}
+            Verdict::Full => {
+                self.new_id = visitor::new_cookie_id();
+                let site = self.entry.site.site.id;
+                self.visitor =
+                    self.new_id.map(|id| identified(self.ingest.keys.of_cookie(site, &id)));
+            }
+            Verdict::Anonymous => self.visitor = None,
+        }
+    }
+
+    /// Turns one event into a record at the end of `buffer`.
+    pub fn take(
+        &mut self,
+        parsed: ParsedEvent<'_>,
+        common: Common<'_>,
+        buffer: Vec<u8>,
+    ) -> (Vec<u8>, Result<(), Rejection>) {
+        match self.prepare(parsed, common) {
+            Ok(prepared) => {
+                let written = prepared.write(self, buffer);
+                written.unwrap_or_else(|| {
+                    let fault = Rejection::malformed("", "it cannot be stored");
+                    (Vec::new(), Err(fault))
+                })
+            }
+            Err(rejection) => (buffer, Err(rejection)),
+        }
+    }
+
+    fn prepare<'e>(
+        &mut self,
+        mut parsed: ParsedEvent<'e>,
+        common: Common<'e>,
+    ) -> Result<Prepared<'e>, Rejection> {
+        if let Some(timestamp_ms) = parsed.timestamp_ms {
+            timestamp::checked(timestamp_ms, self.hit.received_at_ms)?;
+        }
+        let site = &self.entry.site;
+        let context = parsed.context.take();
+        let (decision, location) = match &context {
+            Some(context) if self.signals.voice == Voice::Server => {
+                let location = context.address.as_ref().map(|at| self.ingest.enricher.locate(at));
+                let location = location.unwrap_or_default();
+                let region = location.region();
+                (decide(&self.signals, &site.site.privacy, region), Cow::Owned(location))
+            }
+            _ => (self.decision, Cow::Borrowed(&self.location)),
+        };
+        if !parsed.user_id.is_empty() {
+            let user_key = self.ingest.keys.of_user(site.site.id, &parsed.user_id);
+            if site.is_opted_out(user_key) {
+                return Err(opted_out());
+            }
+        }
+        if decision.verdict == Verdict::Drop {
+            return Err(dropped(&self.signals));
+        }
+        let location = location.into_owned();
+        let visitor = self.visitor_of(&parsed, &decision, context.as_ref());
+        let event = gate::consented(parsed, &decision, site.site.id, visitor, &self.ingest.keys)
+            .ok_or_else(|| dropped(&self.signals))?;
+        if event.event_key() != 0 {
+            if self.seen.contains(&event.event_key()) {
+                let mut rejection =
+                    Rejection::new(Outcome::Duplicate, "an earlier event of this body has this id");
+                rejection.field = Cow::Borrowed("event_id");
+                return Err(rejection);
+            }
+            self.seen.push(event.event_key());
+        }
+        Ok(Prepared { event, location, context, common })
+    }
+
+    fn visitor_of(
+        &mut self,
+        parsed: &ParsedEvent<'_>,
+        decision: &Decision,
+        context: Option<&parsed::Context<'_>>,
+    ) -> Visitor {
+        let site = &self.entry.site;
+        if self.signals.voice == Voice::Browser {
+            let ip = self.hit.address.ip();
+            let agent = self.hit.agent.user_agent;
+            let known = self.visitor;
+            let visitor = known.unwrap_or_else(|| self.anonymous(site, ip, agent));
+            self.visitor = Some(visitor);
+            return visitor;
+        }
+        if decision.verdict == Verdict::Full && !parsed.user_id.is_empty() {
+            return identified(self.ingest.keys.of_named_visitor(site.site.id, &parsed.user_id));
+        }
+        match context {
+            Some(parsed::Context { address: Some(address), user_agent }) => {
+                self.anonymous(site, address.ip(), user_agent)
+            }
+            _ => lone(),
+        }
+    }
+
+    fn anonymous(&self, site: &SiteEntry, ip: IpAddr, agent: &str) -> Visitor {
+        let now_ms = self.hit.received_at_ms;
+        let number = self.ingest.anonymous.number(site, now_ms, ip, agent);
+        Visitor {
+            id: number.current,
+            identification: Identification::Anonymous,
+            previous: number.previous,
+        }
+    }
+
+    /// The `Set-Cookie` headers of the answer; mostly none.
+    pub fn set_cookies(&self) -> Vec<String> {
+        let mut headers = Vec::new();
+        if !self.uses_cookies || self.signals.opted_out {
+            return headers;
+        }
+        let jar = Jar { secure: self.hit.secure, cross_site: self.hit.cross_site };
+        if let Some(id) = &self.new_id {
+            headers.push(jar.id(id));
+        }
+        let denied = match self.signals.sent {
+            SentConsent::Unsupported => true,
+            SentConsent::Choices([Some(choice), ..]) => choice == Choice::Denied,
+            _ => self.signals.recorded.choices[0]
+                .is_some_and(|recorded| recorded.choice == Choice::Denied),
+        };
+        debug_assert_eq!(Purpose::ALL[0], Purpose::Analytics);
+        if must_forget(&self.cookies, &self.decision, denied) {
+            headers.push(jar.forget_id());
+        }
+        if let SentConsent::Choices(choices) = &self.signals.sent {
+            let under_gpc = self.signals.gpc && self.choice_alone;
+            let now_s = self.hit.received_at_ms.div_euclid(1000);
+            if let Some(record) = self.signals.recorded.updated(choices, under_gpc, now_s) {
+                headers.push(jar.consent(&record));
+            }
+        }
+        headers
+    }
+}
+
+/// An event that passed the gate, with what its enrichment needs.
+struct Prepared<'e> {
+    event: gate::ConsentedEvent<'e>,
+    location: Location,
+    context: Option<parsed::Context<'e>>,
+    common: Common<'e>,
+}
+
+impl Prepared<'_> {
+    fn write(
+        &self,
+        admission: &Admission<'_>,
+        buffer: Vec<u8>,
+    ) -> Option<(Vec<u8>, Result<(), Rejection>)> {
+        let hit = admission.hit;
+        let from_browser = admission.signals.voice == Voice::Browser;
+        let agent = match &self.context {
+            _ if from_browser => hit.agent,
+            Some(context) => server_agent(&context.user_agent),
+            None => server_agent(""),
+        };
+        let language = match self.common.language {
+            "" if from_browser => text::first_language(hit.accept_language),
+            language => language,
+        };
+        let arrival = Arrival {
+            site: &admission.entry.site.site,
+            pixel_id: admission.entry.pixel.id,
+            origin: Origin::Live,
+            received_at_ms: hit.received_at_ms,
+            agent,
+            language,
+            screen: self.common.screen,
+        };
+        let enricher = &admission.ingest.enricher;
+        let found = enrich::enrich(enricher, &self.event, &arrival, &self.location);
+        let event = enrich::assemble(&self.event, &found, &arrival);
+        Some((record::encode(&event, buffer).ok()?, Ok(())))
+    }
+}
+
+/// A server's own agent says nothing about the visitor, and gets no verdict.
+fn server_agent(user_agent: &str) -> AgentFacts<'_> {
+    let mut agent = AgentFacts { user_agent, ..AgentFacts::default() };
+    agent.headers.kind = RequestKind::Server;
+    agent
+}
+
+fn identified(id: VisitorId) -> Visitor {
+    Visitor { id, identification: Identification::Identified, previous: VisitorId(0) }
+}
+
+fn lone() -> Visitor {
+    Visitor {
+        id: visitor::lone_visitor(),
+        identification: Identification::Anonymous,
+        previous: VisitorId(0),
+    }
+}
+
+fn opted_out() -> Rejection {
+    Rejection::new(Outcome::DroppedOptedOut, "an opt-out or an erasure is on record")
+}
+
+fn dropped(signals: &Signals) -> Rejection {
+    if signals.opted_out {
+        return opted_out();
+    }
+    Rejection::new(Outcome::DroppedPolicy, "the site keeps nothing without a yes")
+}
+
+/// Where the request stands, and whether it names an origin to echo.
+fn standing(hit: &Hit<'_>, site: &Site) -> (Standing, bool) {
+    let named = if hit.origin.is_empty() { hit.referer } else { hit.origin };
+    let host = page::origin_host(named);
+    let listed = host.as_deref().map(|host| is_listed(site, host));
+    let standing = match listed {
+        Some(false) => Standing::Foreign,
+        // `Origin: null` is an origin that nobody lists.
+        None if !hit.origin.is_empty() => Standing::Foreign,
+        _ if hit.cross_site && !site.privacy.cross_site_cookies => Standing::CrossSite,
+        _ => Standing::Own,
+    };
+    (standing, !hit.origin.is_empty() && listed == Some(true))
+}
+
+/// Whether a host belongs to the site: its domain, a subdomain of it, or one that was added.
+pub fn is_listed(site: &Site, host: &str) -> bool {
+    let is_domain = host
+        .strip_suffix(site.domain.as_str())
+        .is_some_and(|before| before.is_empty() || before.ends_with('.'));
+    (is_domain && !site.domain.is_empty()) || site.hosts.iter().any(|known| known == host)
+}

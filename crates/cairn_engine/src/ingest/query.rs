@@ -1,0 +1,164 @@
+//! The query of `GET /p.gif`.
+//!
+//! Guarantees: what cannot be read exactly is refused by name, never guessed. Texts are borrowed
+//! from the request as long as they need no decoding.
+
+use std::borrow::Cow;
+
+use cairn_model::event::PAGE_VIEW;
+use cairn_model::limits::PROPS_MAX;
+
+use super::consent::{self, SentConsent};
+use super::fields::{decoration, props_json, set_amount};
+use super::page::Page;
+use super::parsed::{ParsedEvent, check_whole, event_name};
+use super::rejection::Rejection;
+use super::text::{self, bounded, percent_decoded};
+use super::timestamp;
+
+/// A value longer than this was cut on its way in, maybe inside an escape.
+pub const PARAMETER_SIZE_BYTES_MAX: usize = 16 * 1024;
+
+/// Parameters that keep caches from answering; what they hold is ignored.
+const CACHE_BREAKERS: [&str; 4] = ["_", "cb", "ord", "rnd"];
+
+/// What an image request says.
+#[derive(Debug)]
+pub struct ImageQuery<'a> {
+    /// The event.
+    pub event: ParsedEvent<'a>,
+    /// What the visitor said, if anything.
+    pub consent: SentConsent,
+}
+
+#[derive(Default)]
+struct Found<'a> {
+    name: Option<Cow<'a, str>>,
+    value: Option<Cow<'a, str>>,
+    currency: Option<Cow<'a, str>>,
+    url: Option<Cow<'a, str>>,
+    props: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// One bit for each known parameter that was given.
+    seen: u32,
+}
+
+/// The key of an image request: it names the site that a fault of the rest is counted for.
+pub fn key(query: &str) -> Result<Cow<'_, str>, Rejection> {
+    for pair in query.split('&') {
+        if let Some(value) = pair.strip_prefix("key=") {
+            return percent_decoded(value).ok_or_else(|| not_utf8("key"));
+        }
+    }
+    Ok(Cow::Borrowed(""))
+}
+
+/// Reads an image request; `referer` is the header of that name.
+pub fn image<'a>(query: &'a str, referer: &'a str) -> Result<ImageQuery<'a>, Rejection> {
+    let mut event = ParsedEvent::default();
+    let mut consent = SentConsent::Nothing;
+    let mut found = Found::default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        parameter(&mut event, &mut consent, &mut found, name, value)?;
+    }
+    event.name = event_name(found.name.unwrap_or(Cow::Borrowed(PAGE_VIEW)))?;
+    let url = match found.url {
+        Some(url) => bounded(url, &mut event.truncated),
+        None => bounded(Cow::Borrowed(referer), &mut event.truncated),
+    };
+    event.page = Page::parse("url", url)?;
+    set_amount(&mut event, found.value.as_deref(), found.currency.as_deref())?;
+    if !found.props.is_empty() {
+        let pairs = found.props.iter().map(|(name, value)| (name.as_ref(), value.clone()));
+        event.props = Cow::Owned(props_json(pairs, &mut event.truncated));
+    }
+    check_whole(&event)?;
+    Ok(ImageQuery { event, consent })
+}
+
+const NAMES: [&str; 15] = [
+    "key",
+    "event",
+    "url",
+    "referrer",
+    "title",
+    "event_id",
+    "timestamp",
+    "user_id",
+    "value",
+    "currency",
+    "order_id",
+    "consent",
+    "screen",
+    "language",
+    "_",
+];
+
+fn parameter<'a>(
+    event: &mut ParsedEvent<'a>,
+    consent: &mut SentConsent,
+    found: &mut Found<'a>,
+    name: &'a str,
+    value: &'a str,
+) -> Result<(), Rejection> {
+    let name =
+        percent_decoded(name).ok_or_else(|| Rejection::malformed("", "a name is not UTF-8"))?;
+    let Some(place) = NAMES.iter().position(|known| *known == name) else {
+        return own_parameter(found, name, value);
+    };
+    let field = NAMES[place];
+    if found.seen & 1 << place != 0 && field != "_" {
+        return Err(Rejection::malformed(field, "given twice"));
+    }
+    found.seen |= 1 << place;
+    let value = percent_decoded(value).ok_or_else(|| not_utf8(field))?;
+    match field {
+        "event" => found.name = Some(value),
+        "url" => found.url = Some(value),
+        "referrer" => event.referrer = bounded(value, &mut event.truncated),
+        "title" => event.title = bounded(value, &mut event.truncated),
+        "event_id" => event.event_id = text::id(field, value)?,
+        "user_id" => event.user_id = text::id(field, value)?,
+        "order_id" => event.order_id = text::id(field, value)?,
+        "timestamp" if value.is_empty() => {}
+        "timestamp" => event.timestamp_ms = Some(timestamp::parse(&value)?),
+        "value" => found.value = Some(value).filter(|value| !value.is_empty()),
+        "currency" => found.currency = Some(value),
+        "consent" => *consent = consent::parse(&value)?,
+        "screen" => event.screen = decoration(value, text::screen),
+        "language" => event.language = decoration(value, text::language),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `props[NAME]`, or a parameter that does not exist.
+fn own_parameter<'a>(
+    found: &mut Found<'a>,
+    name: Cow<'a, str>,
+    value: &'a str,
+) -> Result<(), Rejection> {
+    let own = name.strip_prefix("props[").and_then(|rest| rest.strip_suffix(']'));
+    let Some(own) = own else {
+        if CACHE_BREAKERS.contains(&name.as_ref()) {
+            return Ok(());
+        }
+        let mut rejection = Rejection::unknown_field(&name);
+        rejection.message = Cow::Borrowed("no such parameter; put your own in props[NAME]");
+        return Err(rejection);
+    };
+    if found.props.len() == PROPS_MAX {
+        return Err(Rejection::too_large("props", "more than 64 properties"));
+    }
+    let fault = |message| Rejection::malformed("", message).at("props", own);
+    let value = percent_decoded(value).ok_or_else(|| fault("not UTF-8"))?;
+    if found.props.iter().any(|(earlier, _)| earlier == own) {
+        return Err(fault("given twice"));
+    }
+    found.props.push((Cow::Owned(own.to_owned()), value));
+    Ok(())
+}
+
+fn not_utf8(field: &'static str) -> Rejection {
+    Rejection::malformed(field, "not UTF-8 behind its percent signs")
+}
