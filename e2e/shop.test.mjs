@@ -1,0 +1,263 @@
+// The demo shop, the tracker, the server and the dashboard together: visitors buy, one who said yes,
+// one who said no, one whose browser asks for privacy; then the numbers are read from the API and off
+// the dashboard. Each visitor comes by a campaign of their own, which keeps them apart from the
+// demonstration's history.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { launchBrowser } from "./browser.mjs";
+import { Server } from "./server.mjs";
+
+/** Stored events are visible after at most two seconds; a busy machine gets some more. */
+const VISIBLE_MS = 15_000;
+const POLL_MS = 50;
+
+// Three different browsers of today: without permission, agent and address are all there is to tell
+// visitors apart, and a headless agent would rightly be taken for a bot.
+const AGENT = (system) =>
+  `Mozilla/5.0 (${system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36`;
+const WINDOWS = AGENT("Windows NT 10.0; Win64; x64");
+const MAC = AGENT("Macintosh; Intel Mac OS X 10_15_7");
+const LINUX = AGENT("X11; Linux x86_64");
+
+let browser;
+let server;
+let site;
+
+before(async () => {
+  [browser, server] = await Promise.all([launchBrowser(), Server.start()]);
+  const { items } = await server.api("GET", "/api/v1/sites");
+  assert.equal(items.length, 1, "the demonstration is one site");
+  [site] = items;
+});
+
+after(async () => {
+  await browser?.close();
+  if (server) assert.equal(await server.stop(), 0, "SIGTERM ends it cleanly");
+});
+
+/** The days around now, so that a test that runs over midnight sees its events. */
+function around() {
+  const day = (offset) => new Date(Date.now() + offset * 86_400_000).toISOString().slice(0, 10);
+  return [day(-1), day(1)];
+}
+
+async function query(campaign, metrics, dimensions = []) {
+  const { results } = await server.api("POST", "/api/v2/query", {
+    site_id: site.domain,
+    metrics,
+    dimensions,
+    date_range: around(),
+    filters: [["is", "visit:utm_campaign", [campaign]]],
+  });
+  return results;
+}
+
+/** Asks until the answer is the expected one, and shows the last answer when it never is. */
+async function eventually(ask, expected) {
+  const deadline = Date.now() + VISIBLE_MS;
+  for (;;) {
+    const answer = await ask();
+    try {
+      assert.deepEqual(answer, expected);
+      return;
+    } catch (difference) {
+      if (Date.now() > deadline) throw difference;
+    }
+    await pause(POLL_MS);
+  }
+}
+
+const names = async (campaign) =>
+  Object.fromEntries(
+    (await query(campaign, ["events"], ["event:name"])).map(({ dimensions, metrics }) => [
+      dimensions[0],
+      metrics[0],
+    ]),
+  );
+
+const totals = async (campaign) => {
+  const [row] = await query(campaign, ["visitors", "visits", "pageviews", "bounce_rate"]);
+  return row.metrics;
+};
+
+async function visitor(userAgent, { gpc = false } = {}) {
+  const context = await browser.newContext({
+    userAgent,
+    locale: "en-GB",
+    extraHTTPHeaders: gpc ? { "Sec-GPC": "1" } : {},
+  });
+  if (gpc) {
+    await context.addInitScript(() => {
+      Object.defineProperty(Navigator.prototype, "globalPrivacyControl", { get: () => true });
+    });
+  }
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  const faults = [];
+  page.on("pageerror", (fault) => faults.push(String(fault)));
+  page.on("console", (line) => {
+    if (["warning", "error"].includes(line.type())) faults.push(line.text());
+  });
+  const foreign = [];
+  page.on("request", (request) => {
+    if (!request.url().startsWith(server.origin) && !request.url().startsWith("data:")) {
+      foreign.push(request.url());
+    }
+  });
+  return { context, page, faults, foreign };
+}
+
+/** Does something on the page and waits until the event that it reports is acknowledged. */
+async function reporting(page, event, act) {
+  const answered = page.waitForResponse(
+    (answer) =>
+      answer.url() === `${server.origin}/e` &&
+      (event === "consent"
+        ? !!answer.request().postDataJSON().consent
+        : answer
+            .request()
+            .postDataJSON()
+            .events.some((sent) => sent.event === event)),
+  );
+  await act();
+  const answer = await answered;
+  assert.equal(answer.status(), 202);
+  return answer.request();
+}
+
+const choose = (page, answer) =>
+  reporting(page, "consent", () => page.click(`#choice button[value=${answer}]`));
+
+async function buy(page, article, email) {
+  await reporting(page, "view_item", () => page.goto(`${server.origin}/demo/${article}.html`));
+  await reporting(page, "add_to_cart", () => page.getByRole("button", { name: "Add to cart" }).click());
+  await reporting(page, "page_view", () => page.getByRole("link", { name: "Go to the cart" }).click());
+  await reporting(page, "begin_checkout", () => page.getByRole("link", { name: "Check out" }).click());
+  await page.getByLabel("E-mail address").fill(email);
+  await page.getByLabel("Name").fill("Ada");
+  const bought = await reporting(page, "purchase", () =>
+    page.getByRole("button", { name: "Place the order" }).click(),
+  );
+  await page.getByRole("heading", { name: "Thank you" }).waitFor();
+  return bought.postDataJSON().events.find(({ event }) => event === "purchase");
+}
+
+const enter = (page, campaign) =>
+  reporting(page, "page_view", () =>
+    page.goto(`${server.origin}/demo/?utm_source=letter&utm_medium=email&utm_campaign=${campaign}`),
+  );
+
+const cookieNames = async (context) => (await context.cookies()).map(({ name }) => name).sort();
+
+async function storedText(campaign) {
+  const filters = encodeURIComponent(JSON.stringify([["is", "visit:utm_campaign", [campaign]]]));
+  return JSON.stringify(
+    await server.api("GET", `/api/v1/sites/${site.id}/events?limit=100&filters=${filters}`),
+  );
+}
+
+const BOUGHT = { pageview: 5, view_item: 1, add_to_cart: 1, begin_checkout: 1, purchase: 1 };
+
+test("a visitor who says yes is recognised, and what they do is counted", async () => {
+  const { context, page, faults, foreign } = await visitor(WINDOWS);
+  await reporting(page, "page_view", () => page.goto(`${server.origin}/demo/`));
+  assert.deepEqual(await cookieNames(context), [], "nothing before a choice");
+  await choose(page, "yes");
+  assert.deepEqual(await cookieNames(context), ["cairn_consent", "cairn_id"]);
+  const id = (await context.cookies()).find(({ name }) => name === "cairn_id");
+  assert.ok(id.httpOnly && id.sameSite === "Lax", "out of reach of the page's scripts");
+
+  await enter(page, "e2e-yes");
+  const purchase = await buy(page, "ember", "ada.yes@shop.example");
+  assert.equal(purchase.value, 59.9);
+  await page.reload();
+  await page.getByRole("heading", { name: "Thank you" }).waitFor();
+
+  await eventually(() => names("e2e-yes"), { ...BOUGHT, pageview: 6, identify: 1 });
+  await eventually(() => totals("e2e-yes"), [1, 1, 6, 0]);
+  assert.deepEqual(
+    (await query("e2e-yes", ["visits"], ["visit:identification"])).map((row) => row.dimensions[0]),
+    ["identified"],
+  );
+  assert.deepEqual(faults, []);
+  assert.deepEqual(foreign, [], "the shop asks nobody else for anything");
+  await context.close();
+});
+
+test("a visitor who says no is counted, and not known", async () => {
+  const { context, page, faults } = await visitor(MAC);
+  await enter(page, "e2e-no");
+  await choose(page, "no");
+  await buy(page, "dawn", "ada.no@shop.example");
+  assert.deepEqual(await cookieNames(context), ["cairn_consent"], "only the choice is kept");
+
+  await eventually(() => names("e2e-no"), BOUGHT);
+  await eventually(() => totals("e2e-no"), [1, 1, 5, 0]);
+  assert.deepEqual(
+    (await query("e2e-no", ["visits"], ["visit:identification"])).map((row) => row.dimensions[0]),
+    ["anonymous"],
+  );
+  assert.doesNotMatch(await storedText("e2e-no"), /ada\.no|customer-/);
+  assert.deepEqual(faults, []);
+  await context.close();
+});
+
+test("Global Privacy Control: the shop says so, and a yes leaves advertising out", async () => {
+  const { context, page, faults } = await visitor(LINUX, { gpc: true });
+  await reporting(page, "page_view", () => page.goto(`${server.origin}/demo/`));
+  await page.getByText("Your browser sends Global Privacy Control").waitFor();
+  const told = await choose(page, "yes");
+  assert.equal((await told.allHeaders())["sec-gpc"], "1");
+  assert.equal(told.postDataJSON().consent, "analytics:granted,ads:denied");
+
+  await enter(page, "e2e-gpc");
+  await buy(page, "glow", "ada.gpc@shop.example");
+  await eventually(() => names("e2e-gpc"), { ...BOUGHT, identify: 1 });
+  await eventually(() => totals("e2e-gpc"), [1, 1, 5, 0]);
+  assert.deepEqual(faults, []);
+  await context.close();
+});
+
+test("a choice can be changed on every page, and the cookie goes with the yes", async () => {
+  const { context, page } = await visitor(WINDOWS);
+  await reporting(page, "page_view", () => page.goto(`${server.origin}/demo/`));
+  await choose(page, "yes");
+  await page.getByRole("button", { name: "Privacy choices" }).click();
+  await page.getByText("At the moment your visits are counted").waitFor();
+  await choose(page, "no");
+  assert.deepEqual(await cookieNames(context), ["cairn_consent"]);
+  await context.close();
+});
+
+test("the dashboard shows the same numbers, and the next click arrives live", async () => {
+  assert.ok(server.loginUrl, "a link that signs in was printed");
+  const { context, page, faults } = await visitor(WINDOWS);
+  await page.goto(server.loginUrl);
+  await page.waitForURL((url) => !url.pathname.startsWith("/login"));
+  const [from, to] = around();
+  const overview = (campaign) =>
+    `${server.origin}/sites/${site.id}?from=${from}&to=${to}&f=${encodeURIComponent(`is,visit:utm_campaign,${campaign}`)}`;
+  const card = (name, value) =>
+    page.getByRole("button", { name: new RegExp(`^${name}: ${value}(?![\\d.,])`) }).waitFor();
+
+  for (const [campaign, pageviews] of [
+    ["e2e-yes", 6],
+    ["e2e-no", 5],
+    ["e2e-gpc", 5],
+  ]) {
+    await page.goto(overview(campaign));
+    await card("Visitors", 1);
+    await card("Visits", 1);
+    await card("Page views", pageviews);
+  }
+
+  await page.goto(overview("e2e-live"));
+  await card("Page views", 0);
+  const other = await visitor(MAC.replace("156", "155"));
+  await enter(other.page, "e2e-live");
+  await card("Page views", 1);
+  assert.deepEqual(faults, []);
+  await other.context.close();
+  await context.close();
+});
