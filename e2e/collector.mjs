@@ -34,13 +34,6 @@ export class Collector {
     return collector;
   }
 
-  reset() {
-    this.requests = [];
-    this.strays = [];
-    this.pages.clear();
-    this.answer = () => undefined;
-  }
-
   async stop() {
     this.server.closeAllConnections();
     this.server.close();

@@ -16,16 +16,16 @@ let pageErrors;
 let warnings;
 
 before(async () => {
-  [browser, collector] = await Promise.all([launchBrowser(), Collector.start()]);
+  browser = await launchBrowser();
 });
 
 after(async () => {
   await browser?.close();
-  await collector?.stop();
 });
 
 beforeEach(async () => {
-  collector.reset();
+  // A collector for each test: what a closing page still sends must not reach the next one.
+  collector = await Collector.start();
   context = await browser.newContext({ locale: "de-AT", timezoneId: "Australia/Adelaide" });
   page = await context.newPage();
   page.setDefaultTimeout(15_000);
@@ -37,6 +37,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await context.close();
+  await collector.stop();
   assert.deepEqual(pageErrors, [], "the page must never see an error");
   assert.deepEqual(collector.strays, [], "no preflight, no unknown request");
 });
