@@ -7,8 +7,11 @@
 
 pub mod buckets;
 mod checks;
+pub mod countries;
+pub mod events;
 mod filter_parse;
-mod filters;
+pub mod filters;
+pub mod labels;
 mod names;
 mod parse;
 pub mod pattern;
@@ -17,6 +20,7 @@ pub mod range;
 use std::ops::Deref;
 
 pub use buckets::{Buckets, TimeUnit};
+pub use events::EventsQuestion;
 pub use filters::{Filter, Operator, Subject, Test};
 pub use names::{Dimension, Field, Metric};
 pub use pattern::Pattern;

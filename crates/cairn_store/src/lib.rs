@@ -5,8 +5,11 @@
 //! `contract.rs`, and random questions on random events get equal answers from all of them.
 //! It does not know HTTP, consent or the log. Direct identifiers (user id, e-mail, traits, address) never get here.
 
+#[cfg(test)]
+mod contract;
 mod error;
 pub mod event_ids;
+pub mod plan;
 pub mod reference;
 pub mod schema;
 
@@ -17,8 +20,9 @@ pub use error::StoreError;
 
 use std::sync::Arc;
 
+use cairn_model::question::EventsQuestion;
 use cairn_model::session::Attributes;
-use cairn_model::{Event, Outcome, Session, SiteId, VisitorId};
+use cairn_model::{Answer, Event, Outcome, Question, Session, SiteId, VisitorId};
 
 /// How far the log has been applied. Committed with the rows it speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -99,6 +103,17 @@ pub struct PixelActivity {
     pub events_since: u64,
 }
 
+/// A stored event, as it is read back: its source, place and device are those of its visit.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StoredEvent {
+    /// Its offset in the log; where the next page begins.
+    pub offset: u64,
+    /// Its visit; 0 = none.
+    pub session_id: u64,
+    /// The event, without what the store does not keep (keys, user id, traits, session number of an import).
+    pub event: Event<'static>,
+}
+
 /// Where events are kept and questions are answered.
 pub trait EventStore: Send + Sync {
     /// The committed watermark.
@@ -137,6 +152,15 @@ pub trait EventStore: Send + Sync {
         site_id: SiteId,
         since_ms: i64,
     ) -> Result<Vec<(cairn_model::PixelId, PixelActivity)>, StoreError>;
+
+    /// Answers a question of the query language.
+    fn ask(&self, question: &Question) -> Result<Answer, StoreError>;
+
+    /// Stored events that pass, newest (highest offset) first.
+    fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// When the site's earliest event happened, Unix milliseconds.
+    fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError>;
 
     /// Moves what is in the write-ahead file into the database file.
     fn checkpoint(&self) -> Result<(), StoreError>;

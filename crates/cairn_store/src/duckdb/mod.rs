@@ -6,9 +6,13 @@ mod appender;
 mod connection;
 mod error;
 mod ffi;
+mod query;
 mod store;
 mod types;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use appender::{ChunkAppender, ChunkWriter};
 pub use connection::{

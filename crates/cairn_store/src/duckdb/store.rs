@@ -436,6 +436,21 @@ impl EventStore for DuckStore {
         })
     }
 
+    fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
+        self.with_reader(|connection| super::query::ask(connection, question))
+    }
+
+    fn events_page(
+        &self,
+        question: &cairn_model::question::EventsQuestion,
+    ) -> Result<Vec<crate::StoredEvent>, StoreError> {
+        self.with_reader(|connection| super::query::events_page(connection, question))
+    }
+
+    fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
+        self.with_reader(|connection| super::query::first_event_ms(connection, site_id))
+    }
+
     fn checkpoint(&self) -> Result<(), StoreError> {
         self.with_writer("makes a checkpoint", |state| {
             state.writer.connection.run("CHECKPOINT")?;

@@ -2,6 +2,8 @@
 //!
 //! Guarantees: obviously right, so that tests can hold the others against it. It is not durable and not fast.
 
+mod answer;
+
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId};
@@ -153,6 +155,23 @@ impl EventStore for ReferenceStore {
             activity.events_since += u64::from(at >= since_ms);
         }
         Ok(activities.into_iter().collect())
+    }
+
+    fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
+        Ok(answer::answer(&self.state(), question))
+    }
+
+    fn events_page(
+        &self,
+        question: &cairn_model::question::EventsQuestion,
+    ) -> Result<Vec<crate::StoredEvent>, StoreError> {
+        Ok(answer::events_page(&self.state(), question))
+    }
+
+    fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
+        let state = self.state();
+        let of_site = state.rows.iter().filter(|row| row.event.site_id == site_id);
+        Ok(of_site.map(|row| row.event.timestamp_ms).min())
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {

@@ -1,0 +1,303 @@
+//! Questions as statements: one statement per question, planned by [`crate::plan`].
+//!
+//! Guarantees: rates come out as exact integers of their last decimal, rounded half away from zero; ordering and paging
+//! happen in the statement, on what rows are called. Zones are constants computed beforehand, never DuckDB's own.
+
+mod events;
+mod predicate;
+mod sides;
+mod statement;
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use cairn_model::answer::{Answer, Figure, Key, Row};
+use cairn_model::event::PAGE_VIEW;
+use cairn_model::question::countries::COUNTRIES;
+use cairn_model::question::filters::PAGE_VIEW_ASKED;
+use cairn_model::question::{Column, Dimension, Direction, Field, Metric, Question, TimeUnit};
+
+use super::connection::{Connection, RowRef};
+use super::error::{DuckError, DuckErrorKind};
+use crate::StoreError;
+use crate::plan::{Plan, Sides, Source};
+pub(super) use events::{events_page, first_event_ms};
+use predicate::Predicates;
+
+/// Longest that one question may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Answers a question on a connection.
+pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer, StoreError> {
+    let answer = run(connection, question)?;
+    let beyond_the_end = answer.rows.is_empty() && question.page.offset > 0;
+    if !beyond_the_end {
+        return Ok(answer);
+    }
+    // What is said about all rows rides on each row, so an empty page has to ask for another one.
+    let all = run(connection, &question.with_all_rows())?;
+    Ok(Answer { rows: Vec::new(), ..all })
+}
+
+fn run(connection: &Connection, question: &Question) -> Result<Answer, StoreError> {
+    let plan = Plan::of(question);
+    let mut predicates = Predicates::new(question);
+    let sql = statement(&plan, &mut predicates);
+    let values = predicates.parameters.values();
+    let mut answer =
+        Answer { total_rows: question.include.total_rows.then_some(0), ..Answer::default() };
+    within_time(connection, || {
+        let rows = connection.query(&sql, &values)?;
+        rows.for_each(|row| read_row(&plan, row, &mut answer))
+    })?;
+    Ok(answer)
+}
+
+/// Runs `read`, and stops what runs on the connection when its time is over.
+fn within_time<T>(
+    connection: &Connection,
+    read: impl FnOnce() -> Result<T, DuckError>,
+) -> Result<T, StoreError> {
+    let interrupt = connection.interrupt_handle();
+    let (done, over) = mpsc::channel::<()>();
+    let result = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if over.recv_timeout(ANSWER_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+                interrupt.interrupt();
+            }
+        });
+        let result = read();
+        drop(done);
+        result
+    });
+    result.map_err(|error| match error.kind {
+        DuckErrorKind::Interrupted => {
+            StoreError::TooExpensive { limit: format!("{} seconds", ANSWER_TIME_MAX.as_secs()) }
+        }
+        DuckErrorKind::OutOfMemory => StoreError::TooExpensive { limit: "its memory".to_owned() },
+        _ => error.while_it("answers a question"),
+    })
+}
+
+/// Rounded half away from zero; the whole is above 0.
+fn rounded(part: &str, whole: &str, scale: i64) -> String {
+    format!("(({} * {part}::HUGEINT + {whole}) // (2 * {whole}))", 2 * scale)
+}
+
+/// The same, 0 where there is nothing to divide by.
+fn rate(part: &str, whole: &str, scale: i64) -> String {
+    format!("CASE WHEN {whole} > 0 THEN {} ELSE 0 END", rounded(part, whole, scale))
+}
+
+/// A metric in terms of the sides' columns.
+fn metric(plan: &Plan<'_>, metric: Metric) -> String {
+    let side = if plan.source(metric) == Source::Visits { "v" } else { "e" };
+    // A row may come from the other side: what is missing on this one counts as 0.
+    let column = |name: &str| match plan.sides {
+        Sides::Both => format!("coalesce({side}.{name}, 0)"),
+        _ => format!("{side}.{name}"),
+    };
+    match metric {
+        Metric::Visitors => column("visitors"),
+        Metric::Visits => column("visits"),
+        Metric::Pageviews => column("pageviews"),
+        Metric::Events => column("events"),
+        Metric::ViewsPerVisit => rate(&column("visit_pageviews"), &column("visits"), 100),
+        Metric::BounceRate => rate(&column("bounces"), &column("bounce_visits"), 100),
+        Metric::VisitDuration => rate(&column("seconds"), &column("visits"), 1),
+        Metric::Percentage => {
+            let share = rounded(&column("visitors"), "t.total", 1000);
+            format!("CASE WHEN t.total > 0 THEN {share} END")
+        }
+        // Refused when the question was checked.
+        _ => "NULL".to_owned(),
+    }
+}
+
+/// What rows are called where they are put in order.
+fn label(plan: &Plan<'_>, index: usize, predicates: &mut Predicates<'_>) -> String {
+    let key = format!("r.k{index}");
+    let Some(dimension) = plan.question.dimensions.get(index) else { return key };
+    let missing = dimension.missing_label();
+    if !missing.is_empty() {
+        return format!("CASE {key} WHEN '' THEN '{missing}' ELSE {key} END");
+    }
+    match dimension {
+        Dimension::EventName => {
+            format!("CASE {key} WHEN '{PAGE_VIEW}' THEN '{PAGE_VIEW_ASKED}' ELSE {key} END")
+        }
+        Dimension::Visit(Field::CountryName) => {
+            let mut text = format!("CASE {key}");
+            for (code, name) in COUNTRIES {
+                let name = predicates.parameters.bind(name);
+                text.push_str(&format!(" WHEN '{code}' THEN {name}"));
+            }
+            text.push_str(&format!(" ELSE {key} END"));
+            text
+        }
+        _ => key,
+    }
+}
+
+fn order(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let question = plan.question;
+    let dimensions = question.dimensions.len();
+    if dimensions == 0 {
+        return String::new();
+    }
+    let mut columns = Vec::new();
+    for order in &question.order_by {
+        let column = match order.column {
+            Column::Metric(index) => format!("r.m{index}"),
+            Column::Dimension(index) => label(plan, index, predicates),
+        };
+        let direction = if order.direction == Direction::Ascending { "ASC" } else { "DESC" };
+        columns.push(format!("{column} {direction} NULLS LAST"));
+    }
+    columns.extend((0..dimensions).map(|index| label(plan, index, predicates)));
+    columns.extend((0..dimensions).map(|index| format!("r.k{index}")));
+    format!("ORDER BY {}", columns.join(", "))
+}
+
+fn page(question: &Question) -> String {
+    match question.page.limit {
+        Some(limit) if !question.dimensions.is_empty() => {
+            format!("LIMIT {limit} OFFSET {}", question.page.offset)
+        }
+        // The single row without dimensions is the first page.
+        Some(_) if question.page.offset > 0 => "LIMIT 0".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Rows that a comparison asked for.
+fn only_groups(question: &Question, predicates: &mut Predicates<'_>) -> String {
+    let Some(groups) = &question.only_groups else { return String::new() };
+    let columns: Vec<String> = question
+        .dimensions
+        .iter()
+        .enumerate()
+        .filter(|(_, dimension)| !matches!(dimension, Dimension::Time(_)))
+        .map(|(index, _)| format!("r.k{index}"))
+        .collect();
+    let mut rows = Vec::new();
+    for group in groups.iter().filter(|group| group.len() == columns.len()) {
+        let mut values = Vec::new();
+        for key in group {
+            values.push(match key {
+                Key::Text(text) => predicates.parameters.bind(text),
+                Key::Bucket(number) => number.to_string(),
+                Key::Goal(number) => number.to_string(),
+            });
+        }
+        rows.push(format!("({})", values.join(", ")));
+    }
+    match (columns.is_empty(), rows.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => "WHERE FALSE".to_owned(),
+        (false, false) => format!("WHERE ({}) IN ({})", columns.join(", "), rows.join(", ")),
+    }
+}
+
+/// The whole statement. Columns: `k0…`, `m0…`, rows in all, rows of identified visitors and rows of all visitors.
+fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let question = plan.question;
+    let keys = question.dimensions.len();
+    let visits_side = plan.sides == Sides::Visits || plan.counts_in(Source::Visits);
+    let from = match plan.sides {
+        Sides::Visits => format!("({}) v", sides::visits(plan, predicates)),
+        Sides::Both if visits_side => {
+            let (events, visits) =
+                (sides::events(plan, predicates), sides::visits(plan, predicates));
+            format!("({events}) e {} ({visits}) v {}", join(plan), on(keys))
+        }
+        _ => format!("({}) e", sides::events(plan, predicates)),
+    };
+    let total = if question.metrics.contains(&Metric::Percentage) {
+        format!(", (SELECT {} AS total) t", sides::total_visitors(plan, predicates))
+    } else {
+        String::new()
+    };
+    let main = if plan.sides == Sides::Visits { "v" } else { "e" };
+    let both = plan.sides == Sides::Both && visits_side;
+    let key = |index: usize| match both {
+        true => format!("coalesce(e.k{index}, v.k{index}) AS k{index}"),
+        false => format!("{main}.k{index} AS k{index}"),
+    };
+    let mut columns: Vec<String> = (0..keys).map(key).collect();
+    for (index, wanted) in question.metrics.iter().enumerate() {
+        columns.push(format!("{} AS m{index}", metric(plan, *wanted)));
+    }
+    if plan.watches_identification() {
+        columns.push(format!(
+            "{main}.identified_rows AS identified_rows, {main}.all_rows AS all_rows"
+        ));
+    }
+    let inner = format!("SELECT {} FROM {from}{total}", columns.join(", "));
+    let mut shown: Vec<String> = (0..keys).map(|index| format!("r.k{index}")).collect();
+    shown.extend((0..question.metrics.len()).map(|index| format!("r.m{index}::BIGINT")));
+    if question.include.total_rows {
+        shown.push("count(*) OVER ()".to_owned());
+    }
+    if plan.watches_identification() {
+        shown.push("sum(r.identified_rows) OVER ()".to_owned());
+        shown.push("sum(r.all_rows) OVER ()".to_owned());
+    }
+    let only = only_groups(question, predicates);
+    let order = order(plan, predicates);
+    format!("SELECT {} FROM ({inner}) r {only} {order} {}", shown.join(", "), page(question))
+}
+
+/// Rows are those of the events; by hour, those found on either side.
+fn join(plan: &Plan<'_>) -> &'static str {
+    let dimensions = &plan.question.dimensions;
+    match dimensions.is_empty() {
+        true => "CROSS JOIN",
+        false if dimensions.contains(&Dimension::Time(TimeUnit::Hour)) => "FULL JOIN",
+        false => "LEFT JOIN",
+    }
+}
+
+fn on(keys: usize) -> String {
+    let equal: Vec<String> = (0..keys).map(|index| format!("e.k{index} = v.k{index}")).collect();
+    if equal.is_empty() { String::new() } else { format!("ON {}", equal.join(" AND ")) }
+}
+
+fn figure(metric: Metric, raw: Option<i64>) -> Figure {
+    let Some(raw) = raw else { return Figure::Missing };
+    match metric {
+        Metric::ViewsPerVisit => Figure::Hundredths(raw),
+        Metric::Percentage => Figure::Tenths(raw),
+        _ => Figure::Whole(raw),
+    }
+}
+
+fn read_row(plan: &Plan<'_>, row: RowRef<'_>, answer: &mut Answer) -> Result<(), DuckError> {
+    let question = plan.question;
+    let mut column = 0;
+    let mut next = || {
+        column += 1;
+        column - 1
+    };
+    let mut keys = Vec::with_capacity(question.dimensions.len());
+    for dimension in &question.dimensions {
+        keys.push(match dimension {
+            Dimension::Time(_) => Key::Bucket(row.get(next())?),
+            _ => Key::Text(row.get(next())?),
+        });
+    }
+    let mut figures = Vec::with_capacity(question.metrics.len());
+    for metric in &question.metrics {
+        figures.push(figure(*metric, row.optional(next())?));
+    }
+    if question.include.total_rows {
+        answer.total_rows = Some(row.get(next())?);
+    }
+    if plan.watches_identification() {
+        let identified: i64 = row.optional(next())?.unwrap_or_default();
+        let all: i64 = row.optional(next())?.unwrap_or_default();
+        answer.mixed_identification = identified > 0 && identified < all;
+    }
+    answer.rows.push(Row { keys, figures });
+    Ok(())
+}

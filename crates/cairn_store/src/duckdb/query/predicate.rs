@@ -1,0 +1,248 @@
+//! Filters as conditions on rows of `events` or `sessions`.
+//!
+//! What a test means is defined by [`Test::accepts`]; these conditions agree with it, which random questions check.
+
+use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
+use cairn_model::question::countries::{COUNTRIES, country_name};
+use cairn_model::question::filters::folded;
+use cairn_model::question::{Dimension, Field, Filter, Operator, Question, Test};
+
+use super::statement::{Parameters, all_of, not, one_of, truth};
+
+/// Which table a condition is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Table {
+    Events,
+    Visits,
+}
+
+/// Writes conditions for one question.
+pub(super) struct Predicates<'q> {
+    pub(super) question: &'q Question,
+    pub(super) parameters: Parameters,
+}
+
+/// The column of a visit's value; the four that only visits have are columns of `sessions` alone.
+pub(super) fn column(field: Field) -> &'static str {
+    match field {
+        Field::EntryPage => "entry_page",
+        Field::ExitPage => "exit_page",
+        Field::EntryHostname => "entry_hostname",
+        Field::ExitHostname => "exit_hostname",
+        Field::Source => "source",
+        Field::Referrer => "referrer",
+        Field::Channel => "channel",
+        Field::UtmSource => "utm_source",
+        Field::UtmMedium => "utm_medium",
+        Field::UtmCampaign => "utm_campaign",
+        Field::UtmContent => "utm_content",
+        Field::UtmTerm => "utm_term",
+        Field::Country | Field::CountryName => "country",
+        Field::Region | Field::RegionName => "region",
+        Field::City | Field::CityName => "city",
+        Field::Device => "device",
+        Field::Browser => "browser",
+        Field::BrowserVersion => "browser_version",
+        Field::Os => "os",
+        Field::OsVersion => "os_version",
+        Field::Bot => "CASE WHEN bot = '' THEN 'false' ELSE 'true' END",
+        Field::Identification => "CASE WHEN identified THEN 'identified' ELSE 'anonymous' END",
+    }
+}
+
+impl<'q> Predicates<'q> {
+    pub(super) fn new(question: &'q Question) -> Self {
+        Predicates { question, parameters: Parameters::default() }
+    }
+
+    fn list(&mut self, texts: &[String]) -> String {
+        let bound: Vec<String> = texts.iter().map(|text| self.parameters.bind(text)).collect();
+        bound.join(", ")
+    }
+
+    /// Whether a clause speaks of the text expression, negation left aside.
+    fn hits(&mut self, test: &Test, text: &str) -> String {
+        match &test.operator {
+            Operator::Is => {
+                let (mut clauses, mut text) = (test.stored_clauses(), text.to_owned());
+                if !test.case_sensitive {
+                    clauses = clauses.iter().map(|clause| folded(clause)).collect();
+                    text = format!("lower({text})");
+                }
+                match clauses.as_slice() {
+                    [] => truth(false),
+                    [one] => format!("{text} = {}", self.parameters.bind(one)),
+                    many => format!("{text} IN ({})", self.list(many)),
+                }
+            }
+            Operator::Contains => {
+                let mut conditions = Vec::new();
+                for clause in &test.clauses {
+                    conditions.push(if test.case_sensitive {
+                        format!("contains({text}, {})", self.parameters.bind(clause))
+                    } else {
+                        let clause = self.parameters.bind(folded(clause));
+                        format!("contains(lower({text}), {clause})")
+                    });
+                }
+                one_of(&conditions)
+            }
+            Operator::Matches(patterns) => {
+                let mut conditions = Vec::new();
+                for pattern in patterns {
+                    let pattern = self.parameters.bind(pattern.text());
+                    conditions.push(format!("regexp_matches({text}, {pattern})"));
+                }
+                one_of(&conditions)
+            }
+        }
+    }
+
+    fn text_test(&mut self, test: &Test, text: &str) -> String {
+        let hits = self.hits(test, text);
+        if test.negated { not(&hits) } else { hits }
+    }
+
+    /// Page views answer to two names, so whether they pass is known beforehand.
+    fn name_test(&mut self, test: &Test) -> String {
+        let others = self.text_test(test, "name");
+        if test.accepts(PAGE_VIEW) {
+            format!("(name = '{PAGE_VIEW}' OR {others})")
+        } else {
+            format!("(name <> '{PAGE_VIEW}' AND {others})")
+        }
+    }
+
+    /// Country names are a table of this program: the test is decided per code, beforehand.
+    fn country_name_test(&mut self, test: &Test) -> String {
+        let quoted = |codes: &[&str]| {
+            let codes: Vec<String> = codes.iter().map(|code| format!("'{code}'")).collect();
+            codes.join(", ")
+        };
+        let known: Vec<&str> = COUNTRIES.iter().map(|(code, _)| *code).collect();
+        let passing: Vec<&str> =
+            known.iter().copied().filter(|code| test.accepts(country_name(code))).collect();
+        let unknown = self.text_test(test, "country");
+        let unknown = format!("(country NOT IN ({}) AND {unknown})", quoted(&known));
+        if passing.is_empty() {
+            unknown
+        } else {
+            format!("(country IN ({}) OR {unknown})", quoted(&passing))
+        }
+    }
+
+    /// A value that can only be one of two words.
+    fn two_words(&mut self, test: &Test, words: [(&str, &str); 2]) -> String {
+        let conditions: Vec<String> = words
+            .into_iter()
+            .filter(|(word, _)| test.accepts(word))
+            .map(|(_, condition)| condition.to_owned())
+            .collect();
+        one_of(&conditions)
+    }
+
+    fn visit_test(&mut self, test: &Test, field: Field, table: Table) -> String {
+        match field {
+            Field::Bot => self.two_words(test, [("false", "bot = ''"), ("true", "bot <> ''")]),
+            Field::Identification => self
+                .two_words(test, [("identified", "identified"), ("anonymous", "NOT identified")]),
+            Field::CountryName => self.country_name_test(test),
+            _ if field.is_visit_only() && table == Table::Events => {
+                let condition = self.text_test(test, column(field));
+                let site = self.question.site_id;
+                format!(
+                    "session_id IN (SELECT session_id FROM sessions
+                        WHERE site_id = {site} AND {condition})"
+                )
+            }
+            _ => self.text_test(test, column(field)),
+        }
+    }
+
+    fn test(&mut self, test: &Test, table: Table) -> String {
+        match &test.subject {
+            Dimension::EventName => self.name_test(test),
+            Dimension::Page => self.text_test(test, "path"),
+            Dimension::Hostname => self.text_test(test, "hostname"),
+            Dimension::Visit(field) => self.visit_test(test, *field, table),
+            // Refused when the question was checked.
+            Dimension::Time(_) | Dimension::Goal | Dimension::Prop(_) => truth(false),
+        }
+    }
+
+    /// One filter as a condition.
+    pub(super) fn condition(&mut self, filter: &Filter, table: Table) -> String {
+        match filter {
+            Filter::Test(test) => self.test(test, table),
+            Filter::And(members) => format!("({})", all_of(&self.conditions(members, table))),
+            Filter::Or(members) => one_of(&self.conditions(members, table)),
+            Filter::Not(member) => not(&self.condition(member, table)),
+            // Refused when the question was checked.
+            Filter::Done { .. } => truth(false),
+        }
+    }
+
+    /// Several filters as conditions.
+    pub(super) fn conditions(&mut self, filters: &[Filter], table: Table) -> Vec<String> {
+        filters.iter().map(|filter| self.condition(filter, table)).collect()
+    }
+
+    /// All stored events of the question's site and range.
+    pub(super) fn stored_in_range(&self) -> Vec<String> {
+        let (site, range) = (self.question.site_id, self.question.range);
+        let mut conditions = vec![
+            format!("site_id = {site}"),
+            format!("timestamp_ms >= {}", range.from_ms()),
+            format!("timestamp_ms < {}", range.until_ms()),
+        ];
+        conditions.extend(self.people_only());
+        conditions
+    }
+
+    /// Events of the question's site and range that count, before its filters.
+    pub(super) fn events_in_range(&self, with_engagement: bool) -> Vec<String> {
+        let mut conditions = self.stored_in_range();
+        conditions.push(match with_engagement {
+            false => format!("name <> '{ENGAGEMENT}'"),
+            true => "session_id <> 0".to_owned(),
+        });
+        conditions
+    }
+
+    /// Visits of the question's site that were active in its range, before its filters.
+    pub(super) fn visits_in_range(&self) -> Vec<String> {
+        let (site, range) = (self.question.site_id, self.question.range);
+        let mut conditions = vec![
+            format!("site_id = {site}"),
+            format!("ended_at_ms >= {}", range.from_ms()),
+            format!("started_at_ms < {}", range.until_ms()),
+        ];
+        conditions.extend(self.people_only());
+        conditions
+    }
+
+    fn people_only(&self) -> Option<String> {
+        (!self.question.names_bots).then(|| "bot = ''".to_owned())
+    }
+
+    /// Events that pass the filters.
+    pub(super) fn kept_events(&mut self, filters: &[Filter], with_engagement: bool) -> String {
+        let mut conditions = self.events_in_range(with_engagement);
+        conditions.extend(self.conditions(filters, Table::Events));
+        all_of(&conditions)
+    }
+
+    /// Visits that pass the filters on visits and have an event that passes all the others at once.
+    pub(super) fn kept_visits(&mut self, filters: &[Filter], with_engagement: bool) -> String {
+        let (of_events, of_visits): (Vec<Filter>, Vec<Filter>) =
+            filters.iter().cloned().partition(Filter::needs_event);
+        let mut conditions = self.visits_in_range();
+        conditions.extend(self.conditions(&of_visits, Table::Visits));
+        if !of_events.is_empty() {
+            let events = self.kept_events(&of_events, with_engagement);
+            conditions
+                .push(format!("session_id IN (SELECT session_id FROM events WHERE {events})"));
+        }
+        all_of(&conditions)
+    }
+}

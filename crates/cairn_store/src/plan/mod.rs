@@ -1,0 +1,182 @@
+//! The plan: which side of the data answers a question, before any backend writes a statement.
+//!
+//! Guarantees: every backend reads its sides, filters and sources from here, so they cannot differ in what they count.
+//! It does not know SQL. The rules are QUERY.md 2.5, 3.2, 3.3 and 5.6.
+
+use cairn_model::question::{Dimension, Field, Filter, Metric, Question, Trigger};
+
+/// Where rows come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sides {
+    /// From events alone.
+    Events,
+    /// From visits alone.
+    Visits,
+    /// Rows from events, the visits' metrics joined to them by group.
+    Both,
+}
+
+/// Where one metric is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Page views and custom events.
+    Events,
+    /// Visits.
+    Visits,
+    /// Engagement events.
+    Engagement,
+}
+
+/// A question with everything decided that does not depend on the backend.
+#[derive(Clone, Debug)]
+pub struct Plan<'q> {
+    /// The question.
+    pub question: &'q Question,
+    /// Where its rows come from.
+    pub sides: Sides,
+    /// The question's filters and those that its grouping adds.
+    pub filters: Vec<Filter>,
+    /// The same for the visits' side: pages read as entry pages where rows are pages.
+    pub visit_filters: Vec<Filter>,
+    /// Bounces are those of visits that pass these (page filters read as entry page filters).
+    pub bounce_filters: Vec<Filter>,
+    /// Engagement events may match: a scroll goal is asked for.
+    pub with_engagement: bool,
+}
+
+/// Groupings that a hostname filter carries over to the entry hostname.
+fn follows_entry_host(dimension: &Dimension) -> bool {
+    matches!(
+        dimension,
+        Dimension::Visit(
+            Field::Source
+                | Field::Referrer
+                | Field::UtmSource
+                | Field::UtmMedium
+                | Field::UtmCampaign
+                | Field::UtmContent
+                | Field::UtmTerm
+                | Field::EntryPage
+        )
+    )
+}
+
+fn hostname_additions(question: &Question) -> Vec<Filter> {
+    let entry = question.dimensions.iter().any(follows_entry_host);
+    let exit = question.dimensions.contains(&Dimension::Visit(Field::ExitPage));
+    let hosts = question
+        .filters
+        .iter()
+        .filter(|filter| filter.as_test().is_some_and(|test| test.subject == Dimension::Hostname));
+    let mut additions = Vec::new();
+    for filter in hosts {
+        for (wanted, field) in [(entry, Field::EntryHostname), (exit, Field::ExitHostname)] {
+            if wanted {
+                additions.push(filter.replacing(&Dimension::Hostname, &Dimension::Visit(field)));
+            }
+        }
+    }
+    additions
+}
+
+fn has_done(filter: &Filter) -> bool {
+    match filter {
+        Filter::Done { .. } => true,
+        Filter::Test(_) => false,
+        Filter::And(members) | Filter::Or(members) => members.iter().any(has_done),
+        Filter::Not(member) => has_done(member),
+    }
+}
+
+fn choose(question: &Question, filters: &[Filter]) -> Sides {
+    let metrics = &question.metrics;
+    let dimensions = &question.dimensions;
+    let event_metric = metrics.iter().any(|metric| metric.is_event_only());
+    let event_dimension = dimensions.iter().any(Dimension::is_event);
+    let event_filter = filters.iter().any(Filter::needs_event);
+    let visit_metric = metrics.iter().any(|metric| metric.is_visit_only());
+    let visit_dimension = dimensions.iter().any(Dimension::is_visit_only);
+    let visit_filter = filters.iter().any(Filter::needs_visit);
+    if !event_metric && !event_dimension && !event_filter {
+        return Sides::Visits;
+    }
+    if !visit_metric && !visit_dimension && !visit_filter {
+        return Sides::Events;
+    }
+    if !event_metric && !event_dimension {
+        return Sides::Visits;
+    }
+    if !visit_metric && !visit_dimension { Sides::Events } else { Sides::Both }
+}
+
+impl<'q> Plan<'q> {
+    /// The plan of a question.
+    pub fn of(question: &'q Question) -> Plan<'q> {
+        let mut filters = question.filters.clone();
+        filters.extend(hostname_additions(question));
+        let sides = choose(question, &filters);
+        let entry_page = Dimension::Visit(Field::EntryPage);
+        let by_page = question.dimensions.contains(&Dimension::Page);
+        let as_entry = |filter: &Filter| filter.replacing(&Dimension::Page, &entry_page);
+        let visit_filters =
+            if by_page { filters.iter().map(as_entry).collect() } else { filters.clone() };
+        let page_test =
+            |filter: &&Filter| filter.as_test().is_some_and(|test| test.subject == Dimension::Page);
+        let bounce_filters = if by_page {
+            Vec::new()
+        } else {
+            question.filters.iter().filter(page_test).map(as_entry).collect()
+        };
+        let with_engagement = asks_for_scroll_goal(question);
+        Plan { question, sides, filters, visit_filters, bounce_filters, with_engagement }
+    }
+
+    /// Where a metric is counted. Shares are counted where visitors are.
+    pub fn source(&self, metric: Metric) -> Source {
+        match metric {
+            Metric::ScrollDepth | Metric::TimeOnPage => Source::Engagement,
+            _ if metric.is_event_only() => Source::Events,
+            _ if metric.is_visit_only() => Source::Visits,
+            _ if self.sides == Sides::Visits => Source::Visits,
+            _ => Source::Events,
+        }
+    }
+
+    /// Whether a metric is counted there.
+    pub fn counts_in(&self, source: Source) -> bool {
+        self.question.metrics.iter().any(|metric| self.source(*metric) == source)
+    }
+
+    /// Whether any filter asks what a visit has done.
+    pub fn asks_what_was_done(&self) -> bool {
+        self.filters.iter().any(has_done)
+    }
+
+    /// Whether visitors of both kinds of number should be told apart in the reply.
+    pub fn watches_identification(&self) -> bool {
+        let counts_visitors = |metric: &Metric| {
+            matches!(
+                metric,
+                Metric::Visitors
+                    | Metric::Percentage
+                    | Metric::ConversionRate
+                    | Metric::GroupConversionRate
+            )
+        };
+        self.question.metrics.iter().any(counts_visitors)
+    }
+}
+
+/// Whether the question speaks of goals at the level of rows, and one of them is a scroll goal.
+fn asks_for_scroll_goal(question: &Question) -> bool {
+    let by_goal = question.dimensions.contains(&Dimension::Goal);
+    let selected = question.goals_filtered();
+    if !by_goal && selected.is_none() {
+        return false;
+    }
+    let selected = selected.unwrap_or_else(|| (0..question.goals.len()).collect());
+    selected
+        .iter()
+        .filter_map(|index| question.goals.get(*index))
+        .any(|goal| matches!(goal.trigger, Trigger::Scroll { .. }))
+}
