@@ -180,13 +180,15 @@ test("a page that comes back from the back/forward cache is viewed again", async
 
 test("visible time: hidden time does not count, and nothing new is not sent", async () => {
   collector.page("/");
+  const openedAt = Date.now();
   await open("/");
   await came("page_view");
   await lookFor(400);
   await setVisibility("hidden");
   await came("engagement");
   const [first] = collector.events.filter(({ event }) => event === "engagement");
-  assert.ok(first.engagement_ms >= 400 && first.engagement_ms < 5000, `${first.engagement_ms}`);
+  const { engagement_ms: ms } = first;
+  assert.ok(ms >= 400 && ms <= Date.now() - openedAt, `${ms}`);
   assert.equal(first.scroll_percent, 100, "a page as tall as its window is seen whole");
 
   await lookFor(300);
@@ -468,6 +470,7 @@ for (const granted of [true, false]) {
     const consent = granted ? "granted" : "denied";
     collector.page("/");
     collector.page("/next");
+    await page.addInitScript(countAnswers);
     await open("/");
     await came("page_view");
     await cairn("consent", { analytics: consent });
@@ -476,7 +479,7 @@ for (const granted of [true, false]) {
     await cairn("event", "purchase", { order_id: "o1" });
     await came("purchase");
     const purchase = collector.events.at(-1);
-    await page.waitForFunction(() => performance.getEntriesByType("resource").length >= 3);
+    await page.waitForFunction(() => window.answers === 3);
     collector.answer = () => undefined;
     await open("/next");
     await came("page_view", 2);
@@ -490,6 +493,17 @@ for (const granted of [true, false]) {
     if (granted) assert.equal(repeated[1].event_id, purchase.event_id);
     assert.equal(await page.evaluate(() => localStorage.length), 0, "nothing is left behind");
   });
+}
+
+/** Counts the answers that have come back to the page's scripts. */
+function countAnswers() {
+  const original = window.fetch;
+  window.answers = 0;
+  window.fetch = async (...request) => {
+    const answer = await original(...request);
+    window.answers++;
+    return answer;
+  };
 }
 
 test("an event is copied when it happens", async () => {
