@@ -105,7 +105,7 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
       yAxis: {
         type: "value",
         min: 0,
-        ...(metric === "bounce_rate" ? { max: 100 } : {}),
+        ...(metric === "bounce_rate" ? { max: 100, interval: 25 } : {}),
         ...(counts ? { minInterval: 1 } : {}),
         splitNumber: 3,
         splitLine: { lineStyle: { color: colour.line } },

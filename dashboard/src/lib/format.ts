@@ -80,12 +80,18 @@ export function metricExact(metric: Metric, value: number | null, locale?: Local
 export type Tone = "better" | "worse" | "same";
 
 /** A change as the API reports it: percent of growth, points for the bounce rate. */
-export function change(metric: Metric, value: number, locale?: Locale): { text: string; tone: Tone } {
+export function change(
+  metric: Metric,
+  value: number,
+  locale?: Locale,
+): { text: string; size: string; tone: Tone } {
+  const unit = metric === "bounce_rate" ? t.unit.points : t.unit.percent;
   const signed = numberFormat(locale, { signDisplay: "exceptZero", maximumFractionDigits: 1 });
-  const text = metric === "bounce_rate" ? t.unit.points(signed.format(value)) : t.unit.percent(signed.format(value));
-  if (value === 0) return { text, tone: "same" };
+  const text = unit(signed.format(value));
+  const size = unit(compact(Math.abs(value), locale));
+  if (value === 0) return { text, size, tone: "same" };
   const up = value > 0;
-  return { text, tone: up === (metric !== "bounce_rate") ? "better" : "worse" };
+  return { text, size, tone: up === (metric !== "bounce_rate") ? "better" : "worse" };
 }
 
 export function day(text: string, locale?: Locale, options: Intl.DateTimeFormatOptions = {}): string {

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { Browser, Page } from "playwright-core";
+import { EMAIL, Mock, type MockOptions, PASSWORD } from "../mock/server.ts";
+import { openBrowser, openPage } from "./browser.ts";
+
+let browser: Browser;
+before(async () => {
+  browser = await openBrowser();
+});
+after(() => browser.close());
+
+async function on(
+  path: string,
+  options: MockOptions,
+  work: (page: Page, mock: Mock) => Promise<void>,
+) {
+  const mock = await new Mock(options).start();
+  const { page, troubles } = await openPage(browser, { permissions: ["clipboard-read", "clipboard-write"] });
+  try {
+    await page.goto(mock.origin + path);
+    await work(page, mock);
+    assert.deepEqual(troubles, []);
+  } finally {
+    await page.context().close();
+    await mock.stop();
+  }
+}
+
+test("from the terminal's link to a visit: account, site, pixel, first hit", async () => {
+  const options = { setupNeeded: true, signedIn: false, sites: [], visits: [] };
+  await on("/setup?token=setup-token", options, async (page, mock) => {
+    await page.getByLabel("E-mail").fill("owner@taken.example");
+    await page.getByLabel("Password").fill("short");
+    await page.getByRole("button", { name: "Create account" }).click();
+    await page.getByText("At least 12 characters, please.").waitFor();
+    await page.getByLabel("Password").fill(PASSWORD);
+    await page.getByRole("button", { name: "Create account" }).click();
+    await page.getByText("This address cannot be used.").waitFor();
+    assert.equal(await page.getByLabel("E-mail").getAttribute("aria-invalid"), "true");
+    await page.getByLabel("E-mail").fill(EMAIL);
+    await page.getByRole("button", { name: "Create account" }).click();
+
+    await page.waitForURL("**/sites/new");
+    await page.getByLabel("Domain").fill("nodots");
+    await page.getByRole("button", { name: "Add site" }).click();
+    await page.getByText("A domain has at least one dot.").waitFor();
+    await page.getByLabel("Domain").fill("https://Shop.example/start?x=1");
+    await page.getByRole("button", { name: "Add site" }).click();
+    await page.waitForURL("**/sites/1/pixels");
+    assert.deepEqual([mock.sites[0]?.domain, mock.sites[0]?.name], ["shop.example", "shop.example"]);
+
+    await page.getByRole("button", { name: "Add pixel" }).click();
+    await page.getByText("Please fill this in.").waitFor();
+    await page.getByLabel("Name").fill("Main site");
+    await page.getByRole("button", { name: "Add pixel" }).click();
+    await page.getByText("Waiting for the first visit").waitFor();
+    await page.waitForURL("**/pixels?key=*");
+
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByText("Copied").waitFor();
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    assert.equal(copied, mock.pixels.get("1")?.[0]?.snippet);
+
+    await page.getByRole("tab", { name: "React" }).click();
+    await page.waitForURL("**&tab=react");
+    await page.getByText('import { useEffect } from "react";').waitFor();
+
+    mock.arrive("1", "/welcome");
+    await page.getByRole("status").getByText("Receiving").waitFor();
+    await page.getByText("/welcome").waitFor();
+    await page.getByRole("link", { name: "See it in the overview" }).click();
+    await page.waitForURL("**/sites/1");
+    await page.waitForSelector("canvas");
+  });
+});
+
+test("a password signs in, a wrong one is told, and the wanted page opens", async () => {
+  await on("/sites/1/filtered", { signedIn: false }, async (page) => {
+    await page.waitForURL("**/login?next=%2Fsites%2F1%2Ffiltered");
+    await page.getByLabel("E-mail").fill(EMAIL);
+    await page.getByLabel("Password").fill("not the password");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("The e-mail or the password is wrong.").waitFor();
+    await page.getByLabel("Password").fill(PASSWORD);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.waitForURL("**/sites/1/filtered");
+  });
+});
+
+test("sign-in never leads to another site", async () => {
+  await on("/login?next=//evil.example/", { signedIn: false }, async (page, mock) => {
+    await page.getByLabel("E-mail").fill(EMAIL);
+    await page.getByLabel("Password").fill(PASSWORD);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.waitForURL("**/sites/1");
+    assert.equal(new URL(page.url()).origin, mock.origin);
+  });
+});
+
+test("a one-time link signs in at once and leaves the address bar", async () => {
+  await on("/login?token=one-time", { signedIn: false }, async (page) => {
+    await page.waitForURL("**/sites/1");
+    await page.goBack();
+    assert.ok(!page.url().includes("one-time"));
+  });
+});
+
+test("a spent link says so and offers the password", async () => {
+  await on("/login?token=spent", { signedIn: false }, async (page) => {
+    await page.getByText("This link has been used or has expired.").waitFor();
+    assert.ok(!page.url().includes("spent"));
+    await page.getByLabel("Password").waitFor();
+  });
+});
+
+test("signing out ends the session; a session that ended elsewhere leads to sign-in", async () => {
+  await on("/sites/1/filtered", {}, async (page, mock) => {
+    await page.getByRole("button", { name: "Account and appearance" }).click();
+    await page.getByRole("menuitem", { name: "Sign out" }).click();
+    await page.waitForURL("**/login");
+    assert.equal(mock.signedIn, false);
+    mock.signedIn = true;
+    await page.goto(`${mock.origin}/sites/1/filtered`);
+    await page.waitForSelector("tbody tr");
+    mock.signedIn = false;
+    await page.getByRole("button", { name: /^Since:/ }).click();
+    await page.getByRole("menuitemradio", { name: "Last 7 days" }).click();
+    await page.waitForURL("**/login?next=*");
+  });
+});
+
+test("filtered traffic: every outcome in words, and they add up", async () => {
+  await on("/sites/1/filtered", {}, async (page) => {
+    const table = page.getByRole("region", { name: "What became of every hit" });
+    await table.getByText("Unknown key", { exact: true }).waitFor();
+    const counts = await table.locator("tbody td:nth-child(2)").allTextContents();
+    const sum = counts.reduce((total, text) => total + Number(text.replace(/\D/g, "")), 0);
+    const received = await page.locator("dd").first().textContent();
+    assert.equal(sum, Number(received?.replace(/\D/g, "")));
+    await page.getByText("Says so itself: googlebot").waitFor();
+    await page.getByRole("link", { name: "See them in the overview" }).click();
+    await page.waitForURL("**/sites/1?bots=only");
+  });
+});
+
+test("an address that is none says so", async () => {
+  await on("/nowhere/at/all", {}, async (page) => {
+    await page.getByText("There is no page at this address.").waitFor();
+    await page.getByRole("link", { name: "Go to your sites" }).click();
+    await page.waitForURL("**/sites/1");
+  });
+});
+
+test("leaving a page closes its live view", async () => {
+  await on("/sites/1", {}, async (page, mock) => {
+    await page.getByText("23 now").waitFor();
+    assert.equal(mock.listeners("1"), 1);
+    const closed = page.waitForEvent("requestfailed", (request) => request.url().endsWith("/live"));
+    await page.getByRole("link", { name: "Filtered traffic" }).first().click();
+    await closed;
+  });
+});

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DIMENSIONS, OPERATORS, clicked, isChosen, negated, readFilter, writeFilter } from "../../src/lib/filters.ts";
+import { cardsQuestion, chartQuestion, detailsQuestion, panelQuestion } from "../../src/lib/questions.ts";
+import { BOTS, COMPARISONS, METRICS, PANELS, TABS, readView, withPeriod, withRange, writeView } from "../../src/lib/view.ts";
+import { PRESETS } from "../../src/lib/dates.ts";
+import { chance } from "../mock/visits.ts";
+
+const TODAY = "2026-11-22";
+
+test("the plain view is the plain address", () => {
+  assert.equal(writeView(readView("")), "");
+  assert.equal(readView("").period, "30d");
+});
+
+test("any view survives the URL", () => {
+  const random = chance(3);
+  const one = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)] as T;
+  const awkward = ["", "a,b", "50%", "%2C", "a&b=c", "/p?x=1#y", "ü 日本", "is", ",", "\u202Eabc", "a+b c"];
+  for (let round = 0; round < 500; round += 1) {
+    const view = readView("");
+    view.period = one(PRESETS);
+    if (random() < 0.3) {
+      view.period = "custom";
+      view.custom = { from: "2026-01-02", to: "2026-03-04" };
+    }
+    view.metric = one(METRICS);
+    view.comparison = one(COMPARISONS);
+    view.bots = one(BOTS);
+    view.interval = one(["hour", "day", "week", "month", undefined]);
+    view.table = random() < 0.5;
+    view.details = one([...PANELS, undefined]);
+    for (const panel of PANELS) Object.assign(view.tabs, { [panel]: one<string>(TABS[panel]) });
+    view.filters = Array.from({ length: Math.floor(random() * 4) }, () => ({
+      operator: one(OPERATORS),
+      dimension: one(DIMENSIONS),
+      values: Array.from({ length: 1 + Math.floor(random() * 3) }, () => one(awkward)),
+    }));
+    assert.deepEqual(readView(writeView(view)), view, writeView(view));
+  }
+});
+
+test("nonsense in the URL falls back to the default", () => {
+  const view = readView("?period=soon&metric=money&from=2026-13-01&to=x&f=eats,visit:source,a&f=is,visit:shoe,a&f=is,visit:source&sources=x&details=y");
+  assert.deepEqual(view, readView(""));
+  assert.equal(readView("?from=2026-11-09&to=2026-11-01").period, "30d");
+});
+
+test("the URL is readable", () => {
+  const view = readView("?f=is,visit:source,Google&f=is,event:page,/p/7");
+  assert.equal(writeView(view), "?f=is,visit:source,Google&f=is,event:page,/p/7");
+});
+
+test("a filter with too many values is no filter", () => {
+  assert.equal(readFilter(`is,visit:city,${Array(51).fill("a").join(",")}`), undefined);
+});
+
+test("commas and percent signs stay inside their value", () => {
+  const filter = { operator: "is" as const, dimension: "event:page" as const, values: ["a,b", "100%", "%2C"] };
+  assert.deepEqual(readFilter(writeFilter(filter)), filter);
+});
+
+test("a click keeps only the row, again undoes it; Alt excludes; Shift adds", () => {
+  const a = clicked([], "visit:source", "Google", "only");
+  assert.deepEqual(a, [{ operator: "is", dimension: "visit:source", values: ["Google"] }]);
+  assert.deepEqual(clicked(a, "visit:source", "Google", "only"), []);
+  assert.deepEqual(clicked(a, "visit:source", "Bing", "only")[0]?.values, ["Bing"]);
+  const both = clicked(a, "visit:source", "Bing", "add");
+  assert.deepEqual(both[0]?.values, ["Google", "Bing"]);
+  assert.ok(isChosen(both, "visit:source", "Bing"));
+  assert.deepEqual(clicked(both, "visit:source", "Google", "add")[0]?.values, ["Bing"]);
+  const excluded = clicked(a, "visit:source", "Bing", "exclude");
+  assert.deepEqual(excluded[1], { operator: "is_not", dimension: "visit:source", values: ["Bing"] });
+  assert.ok(!isChosen(excluded, "visit:source", "Bing"));
+  assert.deepEqual(negated(excluded, 1)[1]?.operator, "is");
+});
+
+test("a range that is a preset becomes it; an interval that no longer fits is dropped", () => {
+  const view = { ...readView(""), interval: "hour" as const };
+  const week = withRange(view, { from: "2026-11-16", to: TODAY }, TODAY);
+  assert.equal(week.period, "7d");
+  assert.equal(week.interval, "hour");
+  assert.equal(withPeriod(week, "30d", TODAY).interval, undefined);
+  const other = withRange(view, { from: "2026-11-02", to: "2026-11-05" }, TODAY);
+  assert.deepEqual([other.period, other.custom], ["custom", { from: "2026-11-02", to: "2026-11-05" }]);
+});
+
+test("questions carry the range, the filters and the comparison", () => {
+  const view = readView("?period=7d&f=is,visit:source,Google");
+  const cards = cardsQuestion("1", view, TODAY);
+  assert.deepEqual(cards.date_range, ["2026-11-16", TODAY]);
+  assert.deepEqual(cards.filters, [["is", "visit:source", ["Google"]]]);
+  assert.deepEqual(cards.include, { comparisons: { mode: "previous_period" } });
+  assert.deepEqual(cards.metrics, [...METRICS]);
+  const chart = chartQuestion("1", view, TODAY);
+  assert.deepEqual(chart.dimensions, ["time:day"]);
+  assert.ok(!(chart.metrics as string[]).includes("views_per_visit"));
+});
+
+test("views per visit is not asked of one page, nor a comparison of all time", () => {
+  const page = cardsQuestion("1", readView("?f=contains,event:page,/p/"), TODAY);
+  assert.ok(!(page.metrics as string[]).includes("views_per_visit"));
+  const all = readView("?period=all");
+  assert.deepEqual(cardsQuestion("1", all, TODAY).include, {});
+  assert.deepEqual(chartQuestion("1", all, TODAY).dimensions, ["time"]);
+});
+
+test("bots are left to the API's default, or asked for by name", () => {
+  const filters = (search: string) => cardsQuestion("1", readView(search), TODAY).filters;
+  assert.deepEqual(filters(""), []);
+  assert.deepEqual(filters("?bots=shown"), [["is", "visit:bot", ["true", "false"]]]);
+  assert.deepEqual(filters("?bots=only"), [["is", "visit:bot", ["true"]]]);
+});
+
+test("panels leave out what has no name, and details find, sort and page", () => {
+  const view = readView("?places=city&pages=exit_page");
+  assert.deepEqual(panelQuestion("1", view, "places", TODAY).filters, [["is_not", "visit:city", [""]]]);
+  assert.deepEqual(panelQuestion("1", view, "sources", TODAY).filters, []);
+  const list = { search: "oak", sort: "visits" as const, descending: false, limit: 100 };
+  const details = detailsQuestion("1", view, "pages", TODAY, list);
+  assert.deepEqual(details.order_by, [["visits", "asc"]]);
+  assert.deepEqual(details.filters?.at(-1), ["contains", "visit:exit_page", ["oak"], { case_sensitive: false }]);
+  assert.ok(!(details.metrics as string[]).includes("pageviews"));
+  assert.equal(details.include?.total_rows, true);
+});
