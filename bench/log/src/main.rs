@@ -1,10 +1,13 @@
 //! Measures candidates for the durable log under the same load.
 //!
-//! `cargo run --release -- [--seconds N] [--candidate NAME] [--appenders N] [--rate N] [--delay-us N]`
+//! `cargo run --release -- [--seconds N] [--candidate NAME] [--appenders N] [--rate N] [--delay-us N]
+//! [--work-us N]`
 //!
 //! Two current-thread runtimes, as in the product. Closed loop by default: every appender sends its
 //! next record (300 bytes) when the one before is acknowledged. With `--rate`, that many appends a
-//! second arrive whatever the log does. CPU is that of the whole process, the load's own included.
+//! second arrive whatever the log does. With `--work-us`, every append of the closed loop is preceded by
+//! so much computing, as a request's decoding would; it is subtracted again. CPU is that of the whole
+//! process, the load's own included.
 
 mod candidates;
 
@@ -27,6 +30,7 @@ struct Plan {
     appenders: Vec<usize>,
     rate: Option<u64>,
     delay_us: Option<u64>,
+    work: Duration,
 }
 
 fn plan() -> Result<Plan, String> {
@@ -36,6 +40,7 @@ fn plan() -> Result<Plan, String> {
         appenders: vec![1, 64, 512],
         rate: None,
         delay_us: None,
+        work: Duration::ZERO,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -46,6 +51,7 @@ fn plan() -> Result<Plan, String> {
             "--candidate" => plan.candidates = vec![value.clone()],
             "--appenders" => plan.appenders = vec![number()? as usize],
             "--rate" => plan.rate = Some(number()?),
+            "--work-us" => plan.work = Duration::from_micros(number()?),
             "--delay-us" => plan.delay_us = Some(number()?),
             _ => return Err(format!("{word} is unknown")),
         }
@@ -88,9 +94,18 @@ fn used(directory: &Path) -> Option<(u64, u64)> {
     Some((cpu, sectors.unwrap_or(0) * 512))
 }
 
-async fn closed_loop(appender: Appender, record: Vec<u8>, end: Instant) -> Vec<u32> {
+async fn closed_loop(
+    appender: Appender,
+    record: Vec<u8>,
+    end: Instant,
+    work: Duration,
+) -> Vec<u32> {
     let mut acknowledged = Vec::new();
     while Instant::now() < end {
+        let began = Instant::now();
+        while began.elapsed() < work {
+            std::hint::spin_loop();
+        }
         let began = Instant::now();
         if let Err(error) = appender.append([record.as_slice()]).await {
             eprintln!("append: {error}");
@@ -131,6 +146,7 @@ fn load(log: &Log, plan: &Plan, appenders: usize, end: Instant) -> Vec<u32> {
     let threads: Vec<_> = (0..RUNTIMES)
         .map(|index| {
             let log = log.clone();
+            let work = plan.work;
             let rate = plan.rate.map(|rate| rate / RUNTIMES as u64);
             let share = (appenders + RUNTIMES - 1 - index) / RUNTIMES;
             std::thread::spawn(move || {
@@ -145,7 +161,9 @@ fn load(log: &Log, plan: &Plan, appenders: usize, end: Instant) -> Vec<u32> {
                         return open_loop(appender, record, end, rate).await;
                     }
                     let tasks: Vec<_> = (0..share)
-                        .map(|_| tokio::spawn(closed_loop(appender.clone(), record.clone(), end)))
+                        .map(|_| {
+                            tokio::spawn(closed_loop(appender.clone(), record.clone(), end, work))
+                        })
                         .collect();
                     let mut acknowledged = Vec::new();
                     for task in tasks {
@@ -193,7 +211,8 @@ fn measure(plan: &Plan, candidate: &str, appenders: usize, directory: &Path) -> 
     println!(
         "{candidate:<9} {appenders:>5} {:>9.0} {:>8.2} {:>7} {:>7} {:>8.0} {:>9.1} {:>8} {:>8}",
         count as f64 / elapsed,
-        (after.0 - before.0) as f64 * 10_000.0 / count as f64,
+        (after.0 - before.0) as f64 * 10_000.0 / count as f64
+            - plan.work.as_nanos() as f64 / 1000.0,
         at(0.5),
         at(0.99),
         (after.1 - before.1) as f64 / count as f64,

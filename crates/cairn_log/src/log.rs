@@ -17,7 +17,7 @@ use crate::reader::Reader;
 use crate::recovery::{Found, Recovered, Recovery, recover};
 use crate::segments::{Segment, Segments};
 use crate::status::{Counters, LogStatus};
-use crate::writer::{ROLL_WAIT_MAX, Writer, make_segment};
+use crate::writer::{ROLL_LOOK_EVERY, ROLL_WAIT_MAX, Writer, make_segment};
 
 /// What the threads and handles of one log share.
 pub(crate) struct Shared {
@@ -165,12 +165,13 @@ impl Log {
         let before = before.0.min(shared.segments.durable_end());
         if shared.segments.current_base() < before {
             shared.queue.request_roll();
-            if !shared.segments.wait_rolled(before, ROLL_WAIT_MAX) {
-                return match shared.queue.state() {
-                    QueueState::Suspended(error) => Err(error),
-                    QueueState::Closing | QueueState::Closed => Err(LogError::Closed),
-                    QueueState::Open => Ok(false),
-                };
+            while !shared.segments.wait_rolled(before, ROLL_LOOK_EVERY) {
+                if let Some(error) = shared.queue.roll_refusal() {
+                    return Err(error);
+                }
+                if Instant::now() >= deadline {
+                    return Ok(false);
+                }
             }
         }
         shared.retire_trimmed();

@@ -129,18 +129,25 @@ impl Pool {
             if inner.closing {
                 return Err(LogError::Closed);
             }
-            if let Some(failure) = inner.failure {
-                return Err(LogError::Broken(failure));
-            }
-            if inner.files >= self.files_max && inner.retired.is_empty() && !inner.working {
-                return Err(LogError::Full);
+            if let Some(refusal) = self.refusal(&inner) {
+                return Err(refusal);
             }
             inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Waits until a prepared file is there; false if the log closes first.
-    pub fn wait_available(&self, closing: impl Fn() -> bool) -> bool {
+    /// Why no file will be there soon.
+    fn refusal(&self, inner: &PoolInner) -> Option<LogError> {
+        if let Some(failure) = inner.failure {
+            return Some(LogError::Broken(failure));
+        }
+        let full = inner.files >= self.files_max && inner.retired.is_empty() && !inner.working;
+        full.then_some(LogError::Full)
+    }
+
+    /// Waits until a prepared file is there; false if the log closes first. Tells on the way why
+    /// there is none.
+    pub fn wait_available(&self, closing: impl Fn() -> bool, refused: impl Fn(LogError)) -> bool {
         let mut inner = lock(&self.inner);
         loop {
             if inner.closing || closing() {
@@ -148,6 +155,9 @@ impl Pool {
             }
             if !inner.spares.is_empty() {
                 return true;
+            }
+            if let Some(refusal) = self.refusal(&inner) {
+                refused(refusal);
             }
             inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
@@ -345,7 +355,11 @@ impl Pool {
             }
             tracing::warn!(file = file_name(&retired.path), "a trimmed log file cannot be reused");
         }
-        self.disk.remove(&retired.path).step(DiskOperation::Rename)?;
+        match self.disk.remove(&retired.path) {
+            // Removed by the attempt before, whose directory sync failed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.step(DiskOperation::Rename)?,
+        }
         self.disk.sync_directory(&self.directory).step(DiskOperation::Rename)?;
         Ok(false)
     }

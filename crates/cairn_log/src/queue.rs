@@ -64,6 +64,8 @@ pub(crate) struct QueueInner {
     spare_appenders: Vec<Arc<AppenderCore>>,
     writer: WriterWait,
     roll_requested: bool,
+    /// Why the last request came to nothing.
+    roll_refusal: Option<LogError>,
     batch_size_bytes_max: usize,
 }
 
@@ -100,6 +102,7 @@ impl Queue {
                 spare_appenders: Vec::new(),
                 writer: WriterWait::Busy,
                 roll_requested: false,
+                roll_refusal: None,
                 batch_size_bytes_max,
             }),
             writer_signal: Condvar::new(),
@@ -226,6 +229,14 @@ impl Queue {
         inner.take_group()
     }
 
+    /// The reason for refusing has changed.
+    pub fn explain(&self, error: LogError) {
+        let mut inner = lock(&self.inner);
+        if matches!(inner.state, QueueState::Suspended(_)) {
+            inner.state = QueueState::Suspended(error);
+        }
+    }
+
     /// Takes appends again.
     pub fn resume(&self) {
         let mut inner = lock(&self.inner);
@@ -279,8 +290,26 @@ impl Queue {
 
     /// Asks the writer to begin a new segment.
     pub fn request_roll(&self) {
-        lock(&self.inner).roll_requested = true;
+        let mut inner = lock(&self.inner);
+        inner.roll_requested = true;
+        inner.roll_refusal = None;
+        drop(inner);
         self.writer_signal.notify_one();
+    }
+
+    /// The writer could not begin a new segment.
+    pub fn refuse_roll(&self, error: LogError) {
+        lock(&self.inner).roll_refusal = Some(error);
+    }
+
+    /// Why a requested segment will not be begun soon.
+    pub fn roll_refusal(&self) -> Option<LogError> {
+        let inner = lock(&self.inner);
+        match &inner.state {
+            QueueState::Open => inner.roll_refusal.clone(),
+            QueueState::Suspended(error) => Some(error.clone()),
+            QueueState::Closing | QueueState::Closed => Some(LogError::Closed),
+        }
     }
 }
 

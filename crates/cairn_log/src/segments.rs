@@ -119,12 +119,17 @@ impl Segments {
         }
     }
 
-    /// The writer began a new segment.
-    pub fn push(&self, segment: Arc<Segment>) {
+    /// The writer began a new segment; hands out the one before if it holds no durable record.
+    pub fn push(&self, segment: Arc<Segment>) -> Option<Arc<Segment>> {
         let mut inner = lock(&self.inner);
+        let superseded = match inner.entries.back() {
+            Some(last) if last.segment.base == segment.base => inner.entries.pop_back(),
+            _ => None,
+        };
         inner.entries.push_back(Entry { segment, limit: SEGMENT_HEADER_BYTES as u64 });
         drop(inner);
         self.changed.notify_all();
+        superseded.map(|entry| entry.segment)
     }
 
     /// Nobody will make anything durable any more.

@@ -120,7 +120,8 @@ impl Writer {
                 self.current = Arc::clone(&segment);
                 self.position = SEGMENT_HEADER_BYTES as u64;
                 self.spoiled = false;
-                self.shared.segments.push(segment);
+                let superseded = self.shared.segments.push(segment);
+                self.shared.pool.retire(superseded.into_iter().collect());
                 self.shared.retire_trimmed();
                 Ok(())
             }
@@ -153,6 +154,7 @@ impl Writer {
         if let Err(error) = self.roll() {
             // The current segment is still sound: nobody has to be refused for this.
             tracing::debug!(%error, "the log cannot begin a new file now");
+            self.shared.queue.refuse_roll(error);
         }
     }
 
@@ -170,7 +172,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let closing = || shared.queue.is_closing();
         let mut pause = shared.options.retry_pause_min;
-        while shared.pool.wait_available(closing) {
+        while shared.pool.wait_available(closing, |refusal| shared.queue.explain(refusal)) {
             match self.roll() {
                 Ok(()) => {
                     tracing::info!("the log takes records again");
@@ -234,3 +236,5 @@ fn tell(group: &Group, outcome: &Outcome) {
 
 /// How long a caller may wait for the writer to begin a new segment.
 pub(crate) const ROLL_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often such a caller looks whether the writer cannot.
+pub(crate) const ROLL_LOOK_EVERY: Duration = Duration::from_millis(10);
