@@ -427,6 +427,25 @@ test("consent is told at once, goes with what follows, and brings the cookie", a
   assert.match(collector.requests[2].headers.cookie ?? "", /cairn_id=test/);
 });
 
+test("a choice goes by itself, ahead of what happens in the same moment", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await page.evaluate(() => {
+    window.cairn("event", "sign_up");
+    window.cairn("consent", { analytics: "granted" });
+  });
+  await came("sign_up");
+  assert.deepEqual(
+    collector.requests.map(({ body, events }) => [body.consent, events.map(({ event }) => event)]),
+    [
+      [undefined, ["page_view"]],
+      ["analytics:granted", []],
+      ["analytics:granted", ["sign_up"]],
+    ],
+  );
+});
+
 test("consent that could not be told is told again", async () => {
   collector.page("/");
   await open("/");

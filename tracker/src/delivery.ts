@@ -33,6 +33,8 @@ const targets: Target[] = [];
 const past: TrackedEvent[] = [];
 let inFlight = 0;
 let timer = 0;
+/** A choice was made while the page runs, not only repeated as it began. */
+let chosenHere = false;
 
 export function addTarget(key: string, endpoint: string): void {
   if (targets.some((known) => known.key === key && known.endpoint === endpoint)) return;
@@ -61,7 +63,13 @@ export function record(event: TrackedEvent): void {
   soon();
 }
 
-export function soon(): void {
+/** Tells the choice; one made here goes by itself, which marks it as the visitor's own answer. */
+export function tellChoice(): void {
+  chosenHere = targets.length > 0;
+  soon();
+}
+
+function soon(): void {
   if (!timer) {
     timer = window.setTimeout(() => {
       timer = 0;
@@ -111,8 +119,9 @@ function trim(target: Target): void {
 /** One envelope. Answers whether one was sent. */
 function send(target: Target, leaving?: boolean): boolean {
   const consent = consentText();
-  const batch = take(target);
-  if (!batch.length && consent === target.told) return false;
+  const told = target.told;
+  const batch = chosenHere && consent !== told ? [] : take(target);
+  if (!batch.length && consent === told) return false;
   const body = envelope(target, batch, consent);
   if (leaving) {
     // Only what is confirmed later can be retried, so a beacon is the last choice.
@@ -136,7 +145,7 @@ function send(target: Target, leaving?: boolean): boolean {
   const failed = (answer?: Response) => {
     target.queue.unshift(...batch);
     trim(target);
-    target.told = "";
+    target.told = told;
     target.asked = !!answer;
     pause(target, answer ? Number(answer.headers.get("Retry-After")) : 0);
   };

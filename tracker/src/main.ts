@@ -2,7 +2,7 @@
 // nothing. It reads and writes neither cookies nor storage before analytics was granted.
 
 import { choice, choose } from "./consent";
-import { addTarget, backOnline, forgetAll, restoreAll, soon } from "./delivery";
+import { addTarget, backOnline, forgetAll, restoreAll, tellChoice } from "./delivery";
 import { warn, type Fields } from "./event";
 import { happened, setUser, watchPage } from "./page";
 
@@ -42,7 +42,7 @@ const commands: Record<string, (first: never, second: never) => void> = {
       if (before === "granted") forgetAll();
       if (before && now === "granted" && identity) happened("identify", identity);
     }
-    soon();
+    tellChoice();
   },
 };
 
