@@ -254,3 +254,100 @@ pub(crate) fn scan_segment(
     }
     scan
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(generation: u64, first: u64, records: &[Vec<u8>]) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        start_frame(&mut buffer);
+        for record in records {
+            push_record(&mut buffer, record);
+        }
+        let count = u32::try_from(records.len()).unwrap();
+        finish_frame(&mut buffer, generation, first, count);
+        buffer
+    }
+
+    /// A file of two sound groups, its length, and the number behind them.
+    fn file(generation: u64) -> (Vec<u8>, usize, u64) {
+        let header = SegmentHeader { base: 7, generation, size_bytes: 32 << 10 };
+        let mut bytes = header.encode();
+        bytes.extend(frame(generation, 7, &[vec![1; 10], vec![], vec![2; 700]]));
+        bytes.extend(frame(generation, 10, &[vec![3; 30]]));
+        let end = bytes.len();
+        bytes.resize(32 << 10, 0);
+        (bytes, end, 11)
+    }
+
+    #[test]
+    fn a_whole_file_is_read_back() {
+        let (bytes, end, next) = file(3);
+        let header = SegmentHeader::decode(&bytes).unwrap();
+        assert_eq!((header.base, header.generation), (7, 3));
+        let scan = scan_segment(&bytes, 3, 7, None);
+        assert_eq!((scan.end, scan.next, scan.torn_bytes), (end, next, 0));
+        assert!(scan.damage.is_empty());
+    }
+
+    #[test]
+    fn frames_of_another_generation_or_number_are_not_taken() {
+        let (bytes, _, _) = file(3);
+        assert_eq!(scan_segment(&bytes, 4, 7, None).next, 7);
+        assert_eq!(scan_segment(&bytes, 3, 20, None).next, 20);
+    }
+
+    #[test]
+    fn what_a_later_segment_supersedes_is_ignored() {
+        let (bytes, _, _) = file(3);
+        let scan = scan_segment(&bytes, 3, 7, Some(10));
+        assert_eq!((scan.next, scan.damage.len()), (10, 0));
+        let scan = scan_segment(&bytes, 3, 7, Some(15));
+        assert_eq!((scan.next, scan.damage[0].lost.clone()), (15, 11..15));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_scanned_without_panic(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..20_000),
+            sealed_at in proptest::option::of(0u64..50),
+            spots in proptest::collection::vec(0usize..40, 0..6),
+        ) {
+            // Sound headers and magic numbers in between, or hardly any byte would be looked at.
+            for (index, spot) in spots.into_iter().enumerate() {
+                let good = frame(5, index as u64 + 1, &[vec![9; spot * 40]]);
+                let at = spot * SECTOR_BYTES;
+                for (place, byte) in bytes.iter_mut().skip(at).zip(good) {
+                    *place = byte;
+                }
+            }
+            let scan = scan_segment(&bytes, 5, 1, sealed_at);
+            prop_assert!(scan.end <= bytes.len().max(SEGMENT_HEADER_BYTES) + SECTOR_BYTES);
+            prop_assert!(scan.damage.len() <= bytes.len() / SECTOR_BYTES + 1);
+            prop_assert!(scan.torn_bytes <= bytes.len());
+            let _ = SegmentHeader::decode(&bytes);
+        }
+
+        #[test]
+        fn one_changed_byte_never_yields_other_records(
+            at in 0usize..2560, change in 1u8..,
+        ) {
+            let (mut bytes, end, next) = file(3);
+            let at = SEGMENT_HEADER_BYTES + at;
+            bytes[at] ^= change;
+            let scan = scan_segment(&bytes, 3, 7, None);
+            if !scan.damage.is_empty() {
+                prop_assert_eq!(scan.damage[0].lost.clone(), 7..10);
+            } else if scan.next == next {
+                // Padding, or behind everything.
+                prop_assert_eq!(scan.end, end);
+            } else {
+                prop_assert_eq!(scan.next, 10);
+                prop_assert!(scan.torn_bytes > 0);
+            }
+        }
+    }
+}

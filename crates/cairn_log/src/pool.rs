@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,10 @@ pub(crate) struct Spare {
 /// A segment on its way out.
 struct Retired {
     path: PathBuf,
-    /// None once it lost the name of a segment.
+    /// It has lost the name of a segment.
     renamed: bool,
+    /// Only zeros are at or behind this position.
+    touched: u64,
     file: Arc<dyn DiskFile>,
 }
 
@@ -102,6 +105,7 @@ impl Pool {
         inner.retired.extend(segments.into_iter().map(|segment| Retired {
             path: segment.path.clone(),
             renamed: false,
+            touched: segment.touched.load(Ordering::Relaxed),
             file: Arc::clone(&segment.file),
         }));
         drop(inner);
@@ -111,7 +115,8 @@ impl Pool {
     /// Gives back a file that could not be made a segment, whatever name it has now.
     pub fn give_back(&self, spare: Spare) {
         let mut inner = lock(&self.inner);
-        let retired = Retired { path: spare.path, renamed: false, file: spare.file };
+        let retired =
+            Retired { path: spare.path, renamed: false, touched: u64::MAX, file: spare.file };
         inner.retired.push_back(retired);
         drop(inner);
         self.changed.notify_all();
@@ -348,8 +353,9 @@ impl Pool {
         };
         let size = retired.file.size().step(DiskOperation::Preallocate)?;
         if wanted && size == self.segment_size_bytes {
+            let touched = size.min(retired.touched);
             let emptied =
-                write_zeros(&*retired.file, 0, size).and_then(|()| retired.file.sync_data());
+                write_zeros(&*retired.file, 0, touched).and_then(|()| retired.file.sync_data());
             if emptied.is_ok() {
                 return Ok(true);
             }

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::disk::{Disk, DiskFile, read_full, write_zeros};
 use crate::error::{Corruption, DiskFailure, DiskOperation, LogError};
@@ -61,7 +62,13 @@ pub(crate) fn recover(options: &LogOptions, disk: &dyn Disk) -> Result<Recovered
             disk.remove(&path).map_err(open_failure(DiskOperation::Rename))?;
         } else if let Some((base, generation)) = Segment::parse_name(&name) {
             let file = disk.open(&path).map_err(open_failure(DiskOperation::Read))?;
-            headers.push(Arc::new(Segment { base, generation, path, file: Arc::from(file) }));
+            headers.push(Arc::new(Segment {
+                base,
+                generation,
+                path,
+                file: Arc::from(file),
+                touched: AtomicU64::new(u64::MAX),
+            }));
         }
     }
     headers.sort_by_key(|segment| segment.generation);

@@ -19,6 +19,8 @@ pub(crate) struct Segment {
     pub generation: u64,
     pub path: PathBuf,
     pub file: Arc<dyn DiskFile>,
+    /// Nothing but zeros is at or behind this position; what emptying it has to overwrite.
+    pub touched: AtomicU64,
 }
 
 impl Segment {

@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::appender::Outcome;
@@ -107,6 +107,7 @@ impl Writer {
     }
 
     fn write_durably(&self, frame: &[u8]) -> Result<(), DiskFailure> {
+        self.current.touched.fetch_max(self.position + frame.len() as u64, Ordering::Relaxed);
         self.current.file.write_at(frame, self.position).step(DiskOperation::Write)?;
         self.current.file.sync_data().step(DiskOperation::Sync)
     }
@@ -225,6 +226,7 @@ pub(crate) fn make_segment(
         generation: header.generation,
         path,
         file: Arc::clone(&spare.file),
+        touched: AtomicU64::new(SEGMENT_HEADER_BYTES as u64),
     }))
 }
 
