@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::bot::{self, BotVerdict};
 use cache::Cache;
+pub(crate) use detect::first_product;
 use words::Words;
 
 /// Agents kept parsed at once; beyond it the least recently used of a set of eight gives way.
@@ -76,6 +77,8 @@ pub struct AgentInfo {
 pub(crate) struct AgentTraits {
     /// Major version of Chromium if it claims to be Chromium itself (not a web view), else 0.
     pub chromium_major: u16,
+    /// Client hints came with the request.
+    pub has_hints: bool,
     /// The user agent and the client hints name different kinds of platform.
     pub hints_contradict: bool,
 }
@@ -110,9 +113,17 @@ impl AgentParser {
         let found = self.words.find(user_agent);
         let mut sketch = detect::sketch(user_agent, &found);
         hints::apply(&mut sketch, hints);
-        let verdict = self.bots.judge(user_agent, hints);
+        let known = found.browser.map_or("", |word| names::BROWSERS[word.rank].1);
+        let mut judged = self.bots.judge(user_agent, known);
+        if hints.brands.contains("HeadlessChrome") {
+            judged.verdict = BotVerdict::bot("headless");
+        }
         let traits = hints::traits(user_agent, &sketch, hints);
-        AgentInfo { agent: sketch.into_agent(), bot: verdict, traits }
+        if let Some(name) = judged.name {
+            sketch.browser = std::borrow::Cow::Owned(name);
+            sketch.browser_version.clear();
+        }
+        AgentInfo { agent: sketch.into_agent(), bot: judged.verdict, traits }
     }
 }
 

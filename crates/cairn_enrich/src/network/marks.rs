@@ -65,10 +65,8 @@ impl Marks {
             return Self::default();
         }
         let has = |word: &&str| contains(organization, word);
-        let vpn = VPN_WORDS.iter().any(|word| has(word));
-        let hosting = vpn
-            || HOSTING.binary_search(&asn).is_ok()
-            || HOSTING_WORDS.iter().any(|word| has(word));
+        let vpn = VPN_WORDS.iter().any(&has);
+        let hosting = vpn || HOSTING.binary_search(&asn).is_ok() || HOSTING_WORDS.iter().any(&has);
         Self { hosting, vpn, tor: contains(organization, "tor exit"), proxy: false }
     }
 }

@@ -132,11 +132,10 @@ impl Network {
         for database in &self.databases {
             database.fill(ip, &mut location);
         }
-        if location.carrier.asn == 0 {
-            if let Some((asn, name)) = self.systems.lookup(ip) {
-                location.carrier.asn = asn;
-                location.carrier.organization = Arc::from(name);
-            }
+        let listed = if location.carrier.asn == 0 { self.systems.lookup(ip) } else { None };
+        if let Some((asn, name)) = listed {
+            location.carrier.asn = asn;
+            location.carrier.organization = Arc::from(name);
         }
         let carrier = &mut location.carrier;
         carrier.marks = carrier.marks | Marks::of(carrier.asn, &carrier.organization);

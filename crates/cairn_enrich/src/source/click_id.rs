@@ -17,55 +17,48 @@ pub struct ClickId {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClickKind {
     pub name: &'static str,
-    /// Source as GA4 would name it, lower case.
-    pub source: &'static str,
     /// Name shown for the source.
     pub label: &'static str,
-    /// Medium that follows, empty where the id is no proof of a paid click.
+    /// Medium that follows; an unpaid one where the id is no proof of a paid click.
     pub medium: &'static str,
     /// Whether the value is an identifier of the click, worth keeping.
     pub is_identifier: bool,
 }
 
-const fn kind(
-    name: &'static str,
-    source: &'static str,
-    label: &'static str,
-    medium: &'static str,
-) -> ClickKind {
-    ClickKind { name, source, label, medium, is_identifier: true }
+const fn kind(name: &'static str, label: &'static str, medium: &'static str) -> ClickKind {
+    ClickKind { name, label, medium, is_identifier: true }
 }
 
 /// In order of trust: where several ids are present, the first of this table counts.
 pub(super) const CLICK_KINDS: &[ClickKind] = &[
-    kind("gclid", "google", "Google", "cpc"),
-    kind("gbraid", "google", "Google", "cpc"),
-    kind("wbraid", "google", "Google", "cpc"),
-    kind("dclid", "google", "Google", "display"),
-    kind("msclkid", "bing", "Bing", "cpc"),
-    kind("yclid", "yandex", "Yandex", "cpc"),
-    kind("ttclid", "tiktok", "TikTok", "paid_social"),
-    kind("twclid", "twitter", "Twitter", "paid_social"),
-    kind("li_fat_id", "linkedin", "LinkedIn", "paid_social"),
-    kind("epik", "pinterest", "Pinterest", "paid_social"),
-    kind("ScCid", "snapchat", "Snapchat", "paid_social"),
-    kind("rdt_cid", "reddit", "Reddit", "paid_social"),
-    kind("qclid", "quora", "Quora", "paid_social"),
-    kind("oppref", "openai", "OpenAI", "paid"),
-    kind("irclickid", "impact", "Impact", "affiliate"),
-    kind("fbclid", "facebook", "Facebook", ""),
-    kind("igshid", "instagram", "Instagram", ""),
-    kind("srsltid", "google", "Google", ""),
-    ClickKind { is_identifier: false, ..kind("gclsrc", "google", "Google", "cpc") },
-    ClickKind { is_identifier: false, ..kind("gad_source", "google", "Google", "cpc") },
-    ClickKind { is_identifier: false, ..kind("gad_campaignid", "google", "Google", "cpc") },
-    ClickKind { is_identifier: false, ..kind("_kx", "klaviyo", "Klaviyo", "email") },
-    ClickKind { is_identifier: false, ..kind("mc_eid", "mailchimp", "Mailchimp", "email") },
-    ClickKind { is_identifier: false, ..kind("mc_cid", "mailchimp", "Mailchimp", "email") },
-    ClickKind { is_identifier: false, ..kind("_hsenc", "hubspot", "HubSpot", "email") },
-    ClickKind { is_identifier: false, ..kind("mkt_tok", "marketo", "Marketo", "email") },
-    ClickKind { is_identifier: false, ..kind("vero_id", "vero", "Vero", "email") },
-    ClickKind { is_identifier: false, ..kind("ck_subscriber_id", "kit", "Kit", "email") },
+    kind("gclid", "Google", "cpc"),
+    kind("gbraid", "Google", "cpc"),
+    kind("wbraid", "Google", "cpc"),
+    kind("dclid", "Google", "display"),
+    kind("msclkid", "Bing", "cpc"),
+    kind("yclid", "Yandex", "cpc"),
+    kind("ttclid", "TikTok", "paid_social"),
+    kind("twclid", "Twitter", "paid_social"),
+    kind("li_fat_id", "LinkedIn", "paid_social"),
+    kind("epik", "Pinterest", "paid_social"),
+    kind("ScCid", "Snapchat", "paid_social"),
+    kind("rdt_cid", "Reddit", "paid_social"),
+    kind("qclid", "Quora", "paid_social"),
+    kind("oppref", "OpenAI", "paid"),
+    kind("irclickid", "Impact", "affiliate"),
+    kind("fbclid", "Facebook", "social"),
+    kind("igshid", "Instagram", "social"),
+    kind("srsltid", "Google Shopping", "organic"),
+    ClickKind { is_identifier: false, ..kind("gclsrc", "Google", "cpc") },
+    ClickKind { is_identifier: false, ..kind("gad_source", "Google", "cpc") },
+    ClickKind { is_identifier: false, ..kind("gad_campaignid", "Google", "cpc") },
+    ClickKind { is_identifier: false, ..kind("_kx", "Klaviyo", "email") },
+    ClickKind { is_identifier: false, ..kind("mc_eid", "Mailchimp", "email") },
+    ClickKind { is_identifier: false, ..kind("mc_cid", "Mailchimp", "email") },
+    ClickKind { is_identifier: false, ..kind("_hsenc", "HubSpot", "email") },
+    ClickKind { is_identifier: false, ..kind("mkt_tok", "Marketo", "email") },
+    ClickKind { is_identifier: false, ..kind("vero_id", "Vero", "email") },
+    ClickKind { is_identifier: false, ..kind("ck_subscriber_id", "Kit", "email") },
 ];
 
 /// The place of a parameter in the table, by its name in any case.

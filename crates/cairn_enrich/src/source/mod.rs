@@ -79,6 +79,8 @@ pub struct Sources {
 #[derive(Default)]
 struct Campaign {
     utm: Utm,
+    /// `source` or `ref`, which count only without `utm_source`.
+    fallback: String,
     click_rank: Option<usize>,
     click_value: String,
 }
@@ -110,51 +112,69 @@ impl Sources {
             medium: Cow::Borrowed(""),
             channel: "Direct",
             referrer: referrer.as_ref().map(shown).unwrap_or_default(),
-            utm: campaign.utm.clone(),
+            utm: campaign.utm,
             click_id: None,
             keyword: String::new(),
         };
         if let Some(referrer) = &referrer {
-            self.from_referrer(&mut found, referrer);
+            self.take_referrer(&mut found, referrer);
         }
-        if !found.utm.source.is_empty() {
-            found.source = Cow::Owned(found.utm.source.clone());
-            found.medium = Cow::Borrowed("");
+        if let Some(rank) = campaign.click_rank {
+            take_click(&mut found, rank, campaign.click_value);
+        }
+        self.take_campaign(&mut found);
+        let raw = self.category(&found.utm.source).or_else(|| self.category(&found.source));
+        found.channel = channel_group(&found.source, &found.medium, &found.utm.campaign, raw);
+        found
+    }
+
+    fn take_referrer(&self, found: &mut Attribution, referrer: &Parts<'_>) {
+        let host = referrer.host.strip_prefix("www.").unwrap_or(&referrer.host);
+        let is_app = matches!(referrer.scheme.as_ref(), "android-app" | "ios-app");
+        let Some(site) = self.hosts.site(referrer) else {
+            found.source = Cow::Owned(host.to_owned());
+            found.medium = Cow::Borrowed(if is_app { "app" } else { "referral" });
+            return;
+        };
+        found.source = match site.name {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(host.to_owned()),
+        };
+        found.keyword = site.keyword;
+        found.medium = Cow::Borrowed(match site.kind {
+            SiteKind::Search => "organic",
+            // GA4 keeps video sites apart from social networks.
+            SiteKind::Social if self.category(&found.source) == Some(Category::Video) => "referral",
+            SiteKind::Social => "social",
+            SiteKind::Ai => "ai-assistant",
+            SiteKind::Mail => "email",
+            SiteKind::Ads if host.ends_with("doubleclick.net") => "display",
+            SiteKind::Ads => "cpc",
+            SiteKind::App => "app",
+        });
+    }
+
+    /// What the link says explicitly wins over what was inferred.
+    fn take_campaign(&self, found: &mut Attribution) {
+        let given = found.utm.source.trim();
+        if !given.is_empty() {
+            let (stem, is_paid) = without_ads(given);
+            let name = self.hosts.name(given).or_else(|| self.hosts.name(stem));
+            let is_known_ad = is_paid && name.is_some() || given.eq_ignore_ascii_case("adwords");
+            found.medium = Cow::Borrowed(match name {
+                _ if is_known_ad => "paid",
+                Some((_, SiteKind::Ai)) => "ai-assistant",
+                Some((_, SiteKind::Mail)) => "email",
+                _ => "",
+            });
+            found.source = match name {
+                Some((name, _)) => Cow::Borrowed(name),
+                None => Cow::Owned(given.to_owned()),
+            };
         }
         if !found.utm.medium.is_empty() {
             found.medium = Cow::Owned(found.utm.medium.clone());
         }
-        if let Some(rank) = campaign.click_rank {
-            let kind = &CLICK_KINDS[rank];
-            if found.utm.source.is_empty() && !kind.medium.is_empty() {
-                found.source = Cow::Borrowed(kind.label);
-                found.medium = Cow::Borrowed(kind.medium);
-            }
-            if kind.is_identifier {
-                found.click_id = Some(ClickId { kind: kind.name, value: campaign.click_value });
-            }
-        }
-        found.channel = self.channel(&found.source, &found.medium, &found.utm.campaign);
-        found
-    }
-
-    fn from_referrer(&self, found: &mut Attribution, referrer: &Parts<'_>) {
-        let Some((site, keyword)) = self.hosts.site(referrer) else {
-            let host = referrer.host.strip_prefix("www.").unwrap_or(&referrer.host);
-            found.source = Cow::Owned(host.to_owned());
-            found.medium = Cow::Borrowed("referral");
-            return;
-        };
-        found.source = Cow::Borrowed(site.name);
-        found.keyword = keyword;
-        found.medium = Cow::Borrowed(match site.kind {
-            SiteKind::Search => "organic",
-            SiteKind::Social => "social",
-            SiteKind::Ai => "ai-assistant",
-            SiteKind::Mail => "email",
-            SiteKind::Ads => "cpc",
-            SiteKind::App => "app",
-        });
     }
 
     fn is_ignored(
@@ -164,12 +184,40 @@ impl Sources {
         facts: &SourceFacts<'_>,
     ) -> bool {
         let host = referrer.host.as_ref();
+        let is_own = |own: &str| match parts(own) {
+            Some(own) => is_within(host, &own.host) && referrer.path.starts_with(own.path),
+            None => normal_host(own).is_some_and(|own| is_within(host, &own)),
+        };
         page.is_some_and(|page| is_within(host, page.host.as_ref()))
-            || facts
-                .own_hosts
-                .iter()
-                .chain(facts.ignored_hosts)
-                .any(|own| normal_host(own).is_some_and(|own| is_within(host, &own)))
+            || facts.own_hosts.iter().any(|own| match parts(own) {
+                Some(own) => is_within(host, &own.host),
+                None => is_own(own),
+            })
+            || facts.ignored_hosts.iter().any(|ignored| is_own(ignored))
+            || self.hosts.is_payment(host)
+    }
+}
+
+/// `fb-ads`, `google_ads`, `tiktokads`: the name without the ending, and whether it had one.
+fn without_ads(source: &str) -> (&str, bool) {
+    let lower = source.to_ascii_lowercase();
+    for ending in ["-ads", "_ads", " ads", "-ad", "_ad", "ads", "ad"] {
+        if lower.ends_with(ending) && lower.len() > ending.len() {
+            return (&source[..source.len() - ending.len()], true);
+        }
+    }
+    (source, false)
+}
+
+fn take_click(found: &mut Attribution, rank: usize, value: String) {
+    let kind = &CLICK_KINDS[rank];
+    let is_paid = !matches!(kind.medium, "social" | "organic" | "email");
+    if is_paid || found.source.is_empty() || kind.medium == "email" {
+        found.source = Cow::Borrowed(kind.label);
+        found.medium = Cow::Borrowed(kind.medium);
+    }
+    if kind.is_identifier {
+        found.click_id = Some(ClickId { kind: kind.name, value });
     }
 }
 
@@ -203,12 +251,20 @@ fn campaign_of(page: &Parts<'_>) -> Campaign {
             if field.is_empty() {
                 *field = kept(value);
             }
-        } else if let Some(rank) = click_id::rank_of(&key) {
-            if campaign.click_rank.is_none_or(|best| rank < best) {
+        } else if matches!(key.as_ref(), "source" | "ref") {
+            if campaign.fallback.is_empty() {
+                campaign.fallback = kept(value);
+            }
+        } else {
+            let best = campaign.click_rank.unwrap_or(usize::MAX);
+            if let Some(rank) = click_id::rank_of(&key).filter(|&rank| rank < best) {
                 campaign.click_rank = Some(rank);
                 campaign.click_value = kept(value);
             }
         }
+    }
+    if campaign.utm.source.is_empty() {
+        campaign.utm.source = std::mem::take(&mut campaign.fallback);
     }
     campaign
 }
@@ -223,7 +279,6 @@ fn utm_field<'u>(utm: &'u mut Utm, key: &str) -> Option<&'u mut String> {
         Some("campaign" | "cpn") => Some(&mut utm.campaign),
         Some("content") => Some(&mut utm.content),
         Some("term" | "keyword" | "kwd") => Some(&mut utm.term),
-        _ if key == "source" || key == "ref" => Some(&mut utm.source),
         _ => None,
     }
 }
