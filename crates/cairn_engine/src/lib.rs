@@ -4,4 +4,5 @@ pub mod apply;
 pub mod ingest;
 pub mod outcomes;
 pub mod record;
+pub mod report;
 pub mod session;

@@ -13,6 +13,7 @@ mod filter_parse;
 pub mod filters;
 pub mod labels;
 mod names;
+mod ordering;
 mod parse;
 pub mod pattern;
 pub mod range;

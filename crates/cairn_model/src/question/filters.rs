@@ -79,6 +79,11 @@ impl Test {
             if direct {
                 stored.push(String::new());
             }
+            // Referrers are kept without their scheme, and often pasted with it.
+            let bare = clause.strip_prefix("https://").or_else(|| clause.strip_prefix("http://"));
+            if let (Dimension::Visit(Field::Referrer), Some(bare)) = (&self.subject, bare) {
+                stored.push(bare.strip_suffix('/').unwrap_or(bare).to_owned());
+            }
         }
         stored
     }

@@ -2,14 +2,12 @@
 //!
 //! Guarantees: follows QUERY.md word by word, without cleverness. Slow.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::answer::{Answer, Figure, Key, Row as AnswerRow, rounded};
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::{
-    Column, Dimension, Direction, EventsQuestion, Field, Filter, Goal, Metric, Question, Test,
-    TimeUnit, Trigger,
+    Dimension, EventsQuestion, Field, Filter, Goal, Metric, Question, Test, TimeUnit, Trigger,
 };
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Event, Identification, Session};
@@ -464,57 +462,9 @@ fn figure_of(metric: Metric, tally: &Tally, total: i64) -> Figure {
     }
 }
 
-fn compare_figures(left: Figure, right: Figure, direction: Direction) -> Ordering {
-    match (left.raw(), right.raw(), direction) {
-        (None, None, _) => Ordering::Equal,
-        (None, Some(_), _) => Ordering::Greater,
-        (Some(_), None, _) => Ordering::Less,
-        (Some(left), Some(right), Direction::Ascending) => left.cmp(&right),
-        (Some(left), Some(right), Direction::Descending) => right.cmp(&left),
-    }
-}
-
-fn compare_keys(
-    question: &Question,
-    position: usize,
-    left: &AnswerRow,
-    right: &AnswerRow,
-) -> Ordering {
-    let (Some(left), Some(right)) = (left.keys.get(position), right.keys.get(position)) else {
-        return Ordering::Equal;
-    };
-    match (left, right) {
-        (Key::Bucket(left), Key::Bucket(right)) => left.cmp(right),
-        _ => question.label(position, left).cmp(&question.label(position, right)),
-    }
-}
-
 /// Orders the rows and cuts the page.
 fn finish(question: &Question, mut rows: Vec<AnswerRow>, mixed_identification: bool) -> Answer {
-    rows.sort_by(|left, right| {
-        let asked = question.order_by.iter().map(|order| match order.column {
-            Column::Metric(index) => match (left.figures.get(index), right.figures.get(index)) {
-                (Some(left), Some(right)) => compare_figures(*left, *right, order.direction),
-                _ => Ordering::Equal,
-            },
-            Column::Dimension(index) => {
-                let ascending = compare_keys(question, index, left, right);
-                if order.direction == Direction::Ascending {
-                    ascending
-                } else {
-                    ascending.reverse()
-                }
-            }
-        });
-        let ties =
-            (0..question.dimensions.len()).map(|index| compare_keys(question, index, left, right));
-        let same_labels = std::iter::once_with(|| left.keys.cmp(&right.keys));
-        asked
-            .chain(ties)
-            .chain(same_labels)
-            .find(|ordering| ordering.is_ne())
-            .unwrap_or(Ordering::Equal)
-    });
+    rows.sort_by(|left, right| question.compare_rows(left, right));
     let total_rows = question.include.total_rows.then_some(rows.len() as u64);
     let offset = usize::try_from(question.page.offset).unwrap_or(usize::MAX);
     let limit = question.page.limit.map_or(usize::MAX, |limit| limit as usize);

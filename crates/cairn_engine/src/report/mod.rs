@@ -1,0 +1,92 @@
+//! Reports: from a query's body to its reply.
+//!
+//! Guarantees: a reply is made only from a checked question; errors name what is wrong in the asker's own words and
+//! nothing of what is stored. It does not know HTTP, nor who may ask about which site.
+
+mod comparison;
+mod reply;
+
+use cairn_model::SiteId;
+use cairn_model::question::{Asking, Goal, Question, QuestionError};
+use cairn_store::{EventStore, StoreError};
+use serde_json::Value;
+
+/// What a report needs to know about its site.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportSite<'a> {
+    /// The site.
+    pub site_id: SiteId,
+    /// IANA name of its zone.
+    pub timezone: &'a str,
+    /// Its goals.
+    pub goals: &'a [Goal],
+}
+
+/// Why there is no reply.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct QueryError {
+    /// HTTP status that fits.
+    pub status: u16,
+    /// Stable code.
+    pub code: &'static str,
+    /// What may be shown.
+    pub message: String,
+    /// JSON pointer to the offending part.
+    pub field: Option<String>,
+}
+
+impl From<QuestionError> for QueryError {
+    fn from(error: QuestionError) -> Self {
+        QueryError { status: 400, code: error.code, message: error.message, field: error.field }
+    }
+}
+
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        let (status, code, message) = match error {
+            StoreError::TooExpensive { .. } => {
+                (422, "too_expensive", format!("{error}; ask for a shorter range or fewer groups"))
+            }
+            _ => (503, "store_unavailable", "the event store cannot answer now".to_owned()),
+        };
+        QueryError { status, code, message, field: None }
+    }
+}
+
+/// The site that a body names, by its id or domain.
+pub fn site_id_of(body: &Value) -> Result<&str, QueryError> {
+    match body.get("site_id").map(Value::as_str) {
+        Some(Some(name)) if !name.is_empty() => Ok(name),
+        Some(_) => Err(invalid("#/site_id: site_id has to be a site's id or domain", "#/site_id")),
+        None => Err(invalid("required keys are missing: site_id", "#/site_id")),
+    }
+}
+
+fn invalid(message: &str, field: &str) -> QueryError {
+    let (code, message) = ("invalid_query", message.to_owned());
+    QueryError { status: 400, code, message, field: Some(field.to_owned()) }
+}
+
+/// Answers a query: `results`, `meta` and `query` (QUERY.md 1.4).
+pub fn ask(
+    store: &dyn EventStore,
+    site: ReportSite<'_>,
+    body: &Value,
+    now_ms: i64,
+) -> Result<Value, QueryError> {
+    let first_event_ms = match Question::needs_first_event(body) {
+        true => store.first_event_ms(site.site_id)?,
+        false => None,
+    };
+    let asking = Asking {
+        site_id: site.site_id,
+        timezone: site.timezone,
+        now_ms,
+        first_event_ms,
+        goals: site.goals,
+    };
+    let question = Question::parse(body, &asking)?;
+    let compared = comparison::answer(store, &question)?;
+    Ok(reply::reply(&question, &compared))
+}

@@ -1,0 +1,90 @@
+//! The reply's JSON: values get their names here and nowhere else.
+
+use cairn_model::answer::{Figure, Key};
+use cairn_model::question::{Metric, Question};
+use serde_json::{Map, Value, json};
+
+use super::comparison::{Compared, Pair};
+
+/// The whole reply.
+pub(super) fn reply(question: &Question, compared: &Compared) -> Value {
+    let results: Vec<Value> = compared.pairs.iter().map(|pair| row(question, pair)).collect();
+    json!({"results": results, "meta": meta(question, compared), "query": question.echo})
+}
+
+fn meta(question: &Question, compared: &Compared) -> Value {
+    let mut meta = Map::new();
+    if question.include.imports {
+        meta.insert("imports_included".to_owned(), json!(false));
+        meta.insert("imports_skip_reason".to_owned(), json!("no_imported_data"));
+    }
+    if let (true, Some(buckets)) = (question.include.time_labels, &question.buckets) {
+        meta.insert("time_labels".to_owned(), json!(buckets.labels()));
+    }
+    if let Some(total) = compared.total_rows {
+        meta.insert("total_rows".to_owned(), json!(total));
+    }
+    if compared.mixed_identification {
+        // Anonymous numbers change every day: such visitors are counted once a day, identified ones once.
+        meta.insert("identification".to_owned(), json!("mixed"));
+    }
+    Value::Object(meta)
+}
+
+fn number(figure: Figure) -> Value {
+    match figure {
+        Figure::Missing => Value::Null,
+        Figure::Whole(number) => json!(number),
+        other => json!(other.decimal()),
+    }
+}
+
+fn row(question: &Question, pair: &Pair) -> Value {
+    let labels: Vec<String> =
+        pair.row.keys.iter().enumerate().map(|(index, key)| question.label(index, key)).collect();
+    let metrics: Vec<Value> = pair.row.figures.iter().map(|figure| number(*figure)).collect();
+    let mut row = json!({"dimensions": labels, "metrics": metrics});
+    if let Some(earlier) = &pair.earlier {
+        row["comparison"] = comparison(question, pair, earlier);
+    }
+    row
+}
+
+fn comparison(question: &Question, pair: &Pair, earlier: &[Figure]) -> Value {
+    let buckets = question.include.comparison.as_ref().and_then(|one| one.buckets.as_ref());
+    let label = |(index, key): (usize, &Key)| match (key, buckets) {
+        (Key::Bucket(bucket), Some(buckets)) if *bucket < buckets.count() => {
+            json!(buckets.label(*bucket))
+        }
+        // The earlier range has fewer buckets than this one.
+        (Key::Bucket(_), _) => Value::Null,
+        _ => json!(question.label(index, key)),
+    };
+    let labels: Vec<Value> = pair.row.keys.iter().enumerate().map(label).collect();
+    let metrics: Vec<Value> = earlier.iter().map(|figure| number(*figure)).collect();
+    let figures = pair.row.figures.iter().zip(earlier).zip(&question.metrics);
+    let change: Vec<Value> =
+        figures.map(|((now, earlier), metric)| change(*metric, *now, *earlier)).collect();
+    json!({"dimensions": labels, "metrics": metrics, "change": change})
+}
+
+/// Growth in whole percent; for rates that are shares already, the difference in points (QUERY.md 10.7).
+fn change(metric: Metric, now: Figure, earlier: Figure) -> Value {
+    let (Some(new), Some(old)) = (now.raw(), earlier.raw()) else { return Value::Null };
+    match metric {
+        Metric::BounceRate if old == 0 => Value::Null,
+        Metric::BounceRate => json!(new - old),
+        Metric::ConversionRate | Metric::GroupConversionRate => {
+            json!(divided(new - old, 10) as f64 / 10.0)
+        }
+        Metric::ExitRate => json!((new - old) as f64 / 10.0),
+        _ if old == 0 => json!(if new > 0 { 100 } else { 0 }),
+        _ => json!(divided(100 * (new - old), old)),
+    }
+}
+
+/// Rounded half away from zero; the divisor is above 0.
+fn divided(number: i64, by: i64) -> i64 {
+    let size = (2 * number.abs() + by) / (2 * by);
+    if number < 0 { -size } else { size }
+}
