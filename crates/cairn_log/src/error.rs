@@ -58,18 +58,24 @@ impl<T> Step<T> for io::Result<T> {
 
 /// Acknowledged bytes that are no longer what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the log file {file} is damaged at byte {position}: records {} to {} cannot be read \
-     (an interrupted write is ruled out: it would be the last thing in the log)",
-    lost.start, lost.end.saturating_sub(1)
-)]
+#[error("the log file {file} is damaged at byte {position}: {}", self.loss())]
 pub struct Corruption {
     /// Name of the damaged file inside the log's directory.
     pub file: String,
     /// Where in the file the damage begins, in bytes.
     pub position: u64,
-    /// Numbers of the records that cannot be read.
+    /// Numbers of the records that cannot be read; empty if their end is unknown.
     pub lost: Range<u64>,
+}
+
+impl Corruption {
+    fn loss(&self) -> String {
+        match self.lost.end.saturating_sub(self.lost.start) {
+            0 => format!("which records from {} on are lost is unknown", self.lost.start),
+            1 => format!("record {} cannot be read", self.lost.start),
+            _ => format!("records {} to {} cannot be read", self.lost.start, self.lost.end - 1),
+        }
+    }
 }
 
 /// Why the log did not do what it was asked.

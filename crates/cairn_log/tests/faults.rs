@@ -99,6 +99,7 @@ fn a_torn_last_write_is_cut_and_told() {
     });
     let (log, recovery) = open(&machine).unwrap();
     assert_eq!((recovery.next, recovery.torn_bytes, recovery.records), (Offset(11), 200, 10));
+    assert!(machine.read(&path).unwrap()[group_position(11)..].iter().all(|byte| *byte == 0));
     assert_eq!(read_all(&log, 1), Ok((1..=10).collect()));
     append_many(&log, 3);
     machine.lose_power();
@@ -160,7 +161,7 @@ fn damage_is_skipped_only_when_the_operator_says_so() {
     machine.edit(&last_segment(&machine), |bytes| bytes[group_position(5)..][..1024].fill(0));
     let accepting = LogOptions { on_corruption: OnCorruption::Skip, ..options() };
     let (log, recovery) = Log::open(accepting, machine.disk()).unwrap();
-    assert_eq!((recovery.lost.clone(), recovery.records), (vec![5..7], 8));
+    assert_eq!((recovery.lost.clone(), recovery.records), (Vec::from([5..7]), 8));
     assert_eq!(read_all(&log, 1), Ok(vec![1, 2, 3, 4, 7, 8, 9, 10]));
     assert_eq!(read_all(&log, 6), Ok(vec![7, 8, 9, 10]));
     assert_eq!(append(&log, record(11).as_bytes()), Ok(11));
@@ -211,6 +212,7 @@ fn a_damaged_header_and_a_missing_middle_segment_are_damage() {
     machine.edit(&paths[1], |bytes| bytes[20] ^= 1);
     let Err(LogError::Corrupt(corruption)) = open(&machine) else { panic!("not noticed") };
     assert_eq!((corruption.position, corruption.lost.start), (0, 25));
+    assert!(corruption.to_string().ends_with("records 25 to 48 cannot be read"));
     machine.disk().remove(&paths[1]).unwrap();
     let Err(LogError::Corrupt(corruption)) = open(&machine) else { panic!("not noticed") };
     assert_eq!(corruption.lost, 25..49);
