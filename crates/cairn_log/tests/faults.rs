@@ -161,7 +161,8 @@ fn damage_is_skipped_only_when_the_operator_says_so() {
     machine.edit(&last_segment(&machine), |bytes| bytes[group_position(5)..][..1024].fill(0));
     let accepting = LogOptions { on_corruption: OnCorruption::Skip, ..options() };
     let (log, recovery) = Log::open(accepting, machine.disk()).unwrap();
-    assert_eq!((recovery.lost.clone(), recovery.records), (Vec::from([5..7]), 8));
+    assert_eq!(recovery.lost.as_slice(), std::slice::from_ref(&(5..7)));
+    assert_eq!(recovery.records, 8);
     assert_eq!(read_all(&log, 1), Ok(vec![1, 2, 3, 4, 7, 8, 9, 10]));
     assert_eq!(read_all(&log, 6), Ok(vec![7, 8, 9, 10]));
     assert_eq!(append(&log, record(11).as_bytes()), Ok(11));
