@@ -64,6 +64,15 @@ impl OutcomeCounters {
         Received { counters: self, open: events }
     }
 
+    /// Counts events that were handed over ([`Received::hand_over`]). Site 0: no known site.
+    pub fn settle(&self, site: SiteId, outcome: Outcome, events: usize, now_ms: i64) {
+        let events = events as u64;
+        self.shard().totals[outcome as usize].fetch_add(events, Ordering::Relaxed);
+        if outcome != Outcome::Accepted && events > 0 {
+            self.remember(site, now_ms.div_euclid(HOUR_MS), outcome, events);
+        }
+    }
+
     /// What waits to be stored, and starts anew.
     pub fn drain(&self) -> Vec<EdgeOutcome> {
         let mut drained = Vec::new();
@@ -128,13 +137,14 @@ impl Received<'_> {
 
     /// Several events ended alike.
     pub fn settle_many(&mut self, site: SiteId, outcome: Outcome, events: usize, now_ms: i64) {
-        let events = events as u64;
-        debug_assert!(events <= self.open, "more outcomes than events");
-        self.open = self.open.saturating_sub(events);
-        self.counters.shard().totals[outcome as usize].fetch_add(events, Ordering::Relaxed);
-        if outcome != Outcome::Accepted && events > 0 {
-            self.counters.remember(site, now_ms.div_euclid(HOUR_MS), outcome, events);
-        }
+        debug_assert!(events as u64 <= self.open, "more outcomes than events");
+        self.open = self.open.saturating_sub(events as u64);
+        self.counters.settle(site, outcome, events, now_ms);
+    }
+
+    /// Gives the open events to somebody who will call [`OutcomeCounters::settle`] for them.
+    pub fn hand_over(mut self) -> usize {
+        usize::try_from(std::mem::take(&mut self.open)).unwrap_or(usize::MAX)
     }
 
     /// Events without an outcome so far.

@@ -1,0 +1,89 @@
+//! `GET /p.gif`.
+
+use std::net::IpAddr;
+
+use cairn_catalog::PixelEntry;
+use cairn_engine::ingest::query::{self, ImageQuery};
+use cairn_engine::ingest::{Common, Rejection};
+use cairn_enrich::RequestKind;
+use cairn_model::{Outcome, PixelKind, SiteId};
+use http::request::Parts;
+
+use super::answer::{Answer, Cors, add_cookies, image};
+use super::handover::Handover;
+use super::request::Head;
+use super::{Collector, rate_limited, unknown_key, used_in_browser};
+
+/// Bytes that a record's buffer begins with: most records fit.
+const RECORD_SIZE_BYTES: usize = 640;
+
+impl Collector {
+    /// Answers an image request; always with the image.
+    pub async fn image(&self, request: &Parts, peer: IpAddr) -> Answer {
+        let edge = &*self.edge;
+        let app = &edge.app;
+        let now_ms = self.edge.app.now_ms(&request.headers);
+        let mut received = app.counters.receive(1);
+        let query = request.uri.query().unwrap_or("");
+        let refused = |received: &mut cairn_engine::outcomes::Received<'_>,
+                       site: SiteId,
+                       rejection: &Rejection,
+                       cors: Cors<'_>| {
+            received.settle(site, rejection.outcome, now_ms);
+            image(rejection.outcome, Some(rejection), cors)
+        };
+        let key = match query::key(query) {
+            Ok(key) if key.is_empty() => {
+                let missing = Rejection::malformed("key", "missing");
+                return refused(&mut received, SiteId(0), &missing, Cors::Any);
+            }
+            Ok(key) => key,
+            Err(broken) => return refused(&mut received, SiteId(0), &broken, Cors::Any),
+        };
+        let Some(entry) = self.edge.app.directory.current().by_key(&key) else {
+            return refused(&mut received, SiteId(0), &unknown_key(), Cors::Any);
+        };
+        let site = entry.site.site.id;
+        let head = Head::read(&request.headers);
+        let kind = request_kind(&entry, RequestKind::Image);
+        let hit = head.hit(peer, &edge.trusted_proxies, kind, now_ms);
+        if entry.pixel.kind == PixelKind::Server && !head.origin().is_empty() {
+            return refused(&mut received, site, &used_in_browser(), Cors::Any);
+        }
+        if !edge.limiter.allows(&key, hit.address.ip()) {
+            return refused(&mut received, site, &rate_limited(), Cors::Any);
+        }
+        let ImageQuery { event, consent } = match query::image(query, head.referer()) {
+            Ok(read) => read,
+            Err(rejection) => return refused(&mut received, site, &rejection, Cors::Any),
+        };
+        let mut admission = app.ingest.admit(&hit, &entry, consent, false);
+        let cors = match admission.has_listed_origin() {
+            true => Cors::Listed(head.origin()),
+            false => Cors::Any,
+        };
+        let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
+        let (record, taken) = admission.take(event, Common::default(), buffer);
+        if let Err(rejection) = taken {
+            let mut answer = refused(&mut received, site, &rejection, cors);
+            add_cookies(answer.headers_mut(), admission.set_cookies());
+            return answer;
+        }
+        let append = self.appender.append([record.as_slice()]);
+        drop(record);
+        let cookies = admission.set_cookies();
+        match Handover::new(&self.edge.app, append, site, received, now_ms).await {
+            Ok(()) => {
+                let mut answer = image(Outcome::Accepted, None, cors);
+                add_cookies(answer.headers_mut(), cookies);
+                answer
+            }
+            Err(rejection) => image(rejection.outcome, Some(&rejection), cors),
+        }
+    }
+}
+
+/// Whose headers the request has.
+pub(super) fn request_kind(entry: &PixelEntry, otherwise: RequestKind) -> RequestKind {
+    if entry.pixel.kind == PixelKind::Server { RequestKind::Server } else { otherwise }
+}

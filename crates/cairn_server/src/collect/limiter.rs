@@ -1,0 +1,135 @@
+//! How many hits one place may send with one key.
+//!
+//! Guarantees: fixed memory, no locks. Senders are known by a hash of key and network only (an IPv4
+//! address, an IPv6 /56). Two busy senders that share a place in the table may be let through more
+//! often, never less. Loopback is not limited: behind an undeclared proxy everybody is loopback.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Places in the table: 512 KiB.
+const PLACES: usize = 1 << 16;
+/// Places that one sender may fall back to.
+const WAYS: usize = 4;
+const TAG_BITS: u32 = 16;
+
+/// Limit of one sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RateLimit {
+    /// Hits in a second over a long time; 0 = no limit.
+    pub hits_per_second: u32,
+    /// Hits that may come at once.
+    pub burst: u32,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        RateLimit { hits_per_second: 500, burst: 5_000 }
+    }
+}
+
+/// The table: for each sender the time at which his credit is whole again.
+pub struct RateLimiter {
+    limit: RateLimit,
+    places: Vec<AtomicU64>,
+    hasher: RandomState,
+    start: Instant,
+}
+
+impl RateLimiter {
+    /// An empty table.
+    pub fn new(limit: RateLimit) -> Self {
+        let places = if limit.hits_per_second == 0 { 0 } else { PLACES };
+        RateLimiter {
+            limit,
+            places: (0..places).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+            start: Instant::now(),
+        }
+    }
+
+    /// Whether this sender may send one more hit now.
+    pub fn allows(&self, key: &str, ip: IpAddr) -> bool {
+        if self.places.is_empty() || ip.is_loopback() {
+            return true;
+        }
+        let now_us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.allows_at(key, ip, now_us)
+    }
+
+    fn allows_at(&self, key: &str, ip: IpAddr, now_us: u64) -> bool {
+        let network = match ip {
+            IpAddr::V4(four) => u128::from(u32::from(four)),
+            IpAddr::V6(six) => u128::from(six) >> 72 | 1 << 127,
+        };
+        let hash = self.hasher.hash_one((key, network));
+        let tag = hash >> (u64::BITS - TAG_BITS);
+        let first = usize::try_from(hash).unwrap_or(0) % PLACES;
+        for way in 0..WAYS {
+            let place = &self.places[(first + way) % PLACES];
+            let mut known = place.load(Ordering::Relaxed);
+            loop {
+                let (owner, whole_at_us) = (known & ((1 << TAG_BITS) - 1), known >> TAG_BITS);
+                let is_free = whole_at_us <= now_us;
+                if owner != tag && !is_free {
+                    break;
+                }
+                let from_us = if owner == tag { whole_at_us.max(now_us) } else { now_us };
+                let whole_at_us = from_us + self.step_us();
+                if whole_at_us - now_us > self.step_us() * u64::from(self.limit.burst.max(1)) {
+                    return false;
+                }
+                let fresh = whole_at_us << TAG_BITS | tag;
+                let done =
+                    place.compare_exchange_weak(known, fresh, Ordering::Relaxed, Ordering::Relaxed);
+                match done {
+                    Ok(_) => return true,
+                    Err(changed) => known = changed,
+                }
+            }
+        }
+        true
+    }
+
+    fn step_us(&self) -> u64 {
+        1_000_000 / u64::from(self.limit.hits_per_second.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lets_a_burst_through_and_then_the_rate() {
+        let limiter = RateLimiter::new(RateLimit { hits_per_second: 10, burst: 5 });
+        let ip: IpAddr = "203.0.113.9".parse().unwrap();
+        let sent = |from_us: u64, hits: u64| {
+            (0..hits).filter(|hit| limiter.allows_at("key", ip, from_us + hit)).count()
+        };
+        assert_eq!(sent(1_000_000, 20), 5);
+        assert_eq!(sent(2_000_000, 20), 5, "a second refills the burst");
+        assert_eq!(sent(2_150_000, 20), 1);
+        let other: IpAddr = "203.0.113.10".parse().unwrap();
+        assert!(limiter.allows_at("key", other, 2_150_000));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_sender() {
+        let limiter = RateLimiter::new(RateLimit { hits_per_second: 1, burst: 1 });
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(limiter.allows_at("key", at("2001:db8:0:1::1"), 5));
+        assert!(!limiter.allows_at("key", at("2001:db8:0:2::9"), 5), "same /56");
+        assert!(limiter.allows_at("key", at("2001:db8:0:100::1"), 5), "another /56");
+        assert!(limiter.allows("key", at("127.0.0.1")) && limiter.allows("key", at("127.0.0.1")));
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let limiter = RateLimiter::new(RateLimit { hits_per_second: 0, burst: 0 });
+        let ip: IpAddr = "203.0.113.9".parse().unwrap();
+        assert!((0..10_000).all(|_| limiter.allows("key", ip)));
+    }
+}

@@ -1,0 +1,87 @@
+//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js`.
+//!
+//! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
+//! in is counted under exactly one outcome; an image is always answered with the image. Rules about
+//! what may be kept are not here but in the engine's gate.
+
+mod answer;
+mod events;
+mod handover;
+mod image;
+mod limiter;
+mod request;
+mod script;
+
+use std::sync::Arc;
+
+use cairn_engine::ingest::Rejection;
+use cairn_enrich::network::Prefix;
+use cairn_log::Appender;
+use cairn_model::Outcome;
+
+pub(crate) use answer::{
+    Answer, overloaded, overloaded_image, routed, without_service, wrong_method,
+};
+pub use limiter::{RateLimit, RateLimiter};
+use script::Tracker;
+
+use crate::App;
+
+/// What the collecting paths of all threads share.
+pub(crate) struct Edge {
+    pub(crate) app: Arc<App>,
+    /// Proxies whose forwarding headers are believed.
+    trusted_proxies: Vec<Prefix>,
+    limiter: RateLimiter,
+    tracker: Option<Tracker>,
+}
+
+impl Edge {
+    pub(crate) fn new(app: Arc<App>, rate_limit: RateLimit) -> Self {
+        let networks = &app.config.trusted_proxies;
+        let trusted_proxies = networks
+            .iter()
+            .filter_map(|network| {
+                format!("{}/{}", network.address, network.prefix_bits).parse().ok()
+            })
+            .collect();
+        Edge {
+            trusted_proxies,
+            limiter: RateLimiter::new(rate_limit),
+            tracker: Tracker::embedded(),
+            app,
+        }
+    }
+}
+
+/// One listener thread's share of the collecting paths.
+pub(crate) struct Collector {
+    edge: Arc<Edge>,
+    appender: Appender,
+}
+
+impl Collector {
+    /// To be made inside the thread's runtime, which passes on the log's wakes.
+    pub(crate) fn new(edge: Arc<Edge>) -> Self {
+        let appender = edge.app.log.appender();
+        Collector { edge, appender }
+    }
+}
+
+fn unknown_key() -> Rejection {
+    let mut rejection = Rejection::new(Outcome::RejectedUnknownKey, "no pixel has this key");
+    rejection.field = "key".into();
+    rejection
+}
+
+fn rate_limited() -> Rejection {
+    Rejection::new(Outcome::RejectedRateLimited, "too many hits from one place with this key")
+}
+
+/// A server pixel's key is a secret; in a browser it is one no more.
+fn used_in_browser() -> Rejection {
+    let message = "this key is a server's secret and was sent by a browser; make a new one";
+    let mut rejection = Rejection::new(Outcome::RejectedOrigin, message);
+    rejection.field = "key".into();
+    rejection
+}

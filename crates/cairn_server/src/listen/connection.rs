@@ -1,0 +1,216 @@
+//! One connection: its requests, one after the other.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use cairn_engine::ingest::Rejection;
+use cairn_model::limits::HEAD_SIZE_BYTES_MAX;
+use cairn_model::{Outcome, SiteId};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+use super::Core;
+use super::guarded::{ConnectionState, Guarded};
+use crate::collect::{Answer, overloaded, overloaded_image, routed, without_service, wrong_method};
+
+/// Headers of one request.
+const HEADERS_MAX: usize = 100;
+/// What the parser may hold of a request: a head and some of what follows.
+const BUFFER_SIZE_BYTES_MAX: usize = HEAD_SIZE_BYTES_MAX + 64 * 1024;
+
+/// Serves until the client, the clock or the server ends it.
+pub(super) async fn serve_connection(
+    core: &Arc<Core>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    state: Arc<ConnectionState>,
+    is_over_limit: bool,
+) {
+    // A small answer must not wait for the client's acknowledgement of an earlier one.
+    let _ = stream.set_nodelay(true);
+    let guarded = Guarded::new(stream, Arc::clone(&state), Arc::clone(&core.tick));
+    let service = service_fn(|request| {
+        let state = Arc::clone(&state);
+        async move {
+            let answer = answer(core, request, peer, &state, is_over_limit).await;
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_SIZE_BYTES_MAX)
+        .max_buf_size(BUFFER_SIZE_BYTES_MAX)
+        .serve_connection(TokioIo::new(guarded), service);
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut connection => break,
+            () = state.notify.notified() => {
+                if state.expired.load(Ordering::Relaxed) {
+                    break;
+                }
+                if state.finishing.load(Ordering::Relaxed) {
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+        }
+    }
+    let guarded = connection.into_parts().io.into_inner();
+    if let Some(outcome) = guarded.refused {
+        count(core, outcome);
+    } else if state.expired.load(Ordering::Relaxed) && state.is_in_request() {
+        count(core, Outcome::RejectedMalformed);
+        farewell(guarded.into_inner()).await;
+    }
+}
+
+/// A request that never became one.
+fn count(core: &Core, outcome: Outcome) {
+    let app = &core.edge.app;
+    app.counters.receive(1).settle(SiteId(0), outcome, (app.clock)());
+}
+
+/// Tells a client that was too slow; what does not fit into the socket at once is not sent.
+async fn farewell(mut stream: TcpStream) {
+    let message = "the request took too long to arrive";
+    let rejection = Rejection::new(Outcome::RejectedMalformed, message);
+    let answer = without_service(StatusCode::REQUEST_TIMEOUT, &rejection);
+    if stream.try_write(&answer).is_ok() {
+        let _ = stream.shutdown().await;
+    }
+}
+
+async fn answer(
+    core: &Arc<Core>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    state: &Arc<ConnectionState>,
+    is_over_limit: bool,
+) -> Answer {
+    let now = || core.tick.load(Ordering::Relaxed);
+    let has_body = !request.body().is_end_stream();
+    state.begin(now(), has_body);
+    let path = request.uri().path();
+    let mut answer = match path {
+        "/p.gif" | "/e" if is_over_limit => {
+            let app = &core.edge.app;
+            let outcome = Outcome::UnavailableOverloaded;
+            app.counters.receive(1).settle(SiteId(0), outcome, (app.clock)());
+            if path == "/e" { overloaded() } else { overloaded_image() }
+        }
+        _ if is_over_limit => overloaded(),
+        "/p.gif" | "/e" | "/cairn.js" => collect(core, request, peer, state).await,
+        _ => return route(core, request, peer, state).await,
+    };
+    if is_over_limit || core.is_stopping.load(Ordering::Relaxed) {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    state.end(now());
+    answer
+}
+
+async fn collect(
+    core: &Core,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    state: &ConnectionState,
+) -> Answer {
+    let (parts, body) = request.into_parts();
+    let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+    match parts.uri.path() {
+        "/p.gif" if is_read => core.collector.image(&parts, peer.ip()).await,
+        "/cairn.js" if is_read => core.collector.script(&parts),
+        "/e" if parts.method == Method::POST => {
+            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
+            core.collector.events(&parts, watched, peer.ip()).await
+        }
+        _ if parts.method == Method::OPTIONS => core.collector.preflight(&parts),
+        "/e" => wrong_method("POST, OPTIONS"),
+        _ => wrong_method("GET, HEAD, OPTIONS"),
+    }
+}
+
+async fn route(
+    core: &Core,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    state: &Arc<ConnectionState>,
+) -> Answer {
+    let mut request = request.map(axum::body::Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let ending = Ending { state: Arc::clone(state), tick: Arc::clone(&core.tick) };
+    let answered = core.router.clone().oneshot(request).await;
+    let mut answer = match answered {
+        Ok(answer) => routed(answer, Box::new(ending)),
+        Err(never) => match never {},
+    };
+    if core.is_stopping.load(Ordering::Relaxed) {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// Notes the end of a streamed answer when its body is dropped.
+struct Ending {
+    state: Arc<ConnectionState>,
+    tick: Arc<AtomicU32>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.state.end(self.tick.load(Ordering::Relaxed));
+    }
+}
+
+/// A body that a slow client may not stretch: the time of the whole request counts.
+struct WatchedBody<'a> {
+    body: Incoming,
+    state: &'a ConnectionState,
+    tick: &'a AtomicU32,
+    is_new: bool,
+}
+
+impl Body for WatchedBody<'_> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        let now = this.tick.load(Ordering::Relaxed);
+        match &polled {
+            Poll::Pending if this.is_new => {
+                this.is_new = false;
+                this.state.reads_body(now);
+            }
+            Poll::Ready(None) => this.state.body_read(now),
+            Poll::Ready(Some(_)) if this.body.is_end_stream() => this.state.body_read(now),
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
