@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A directory tree that can hold a log.
@@ -20,7 +20,7 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Makes a new, empty file; fails if the name is taken.
+    /// Makes a new, empty file that only its owner may read; fails if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Gives a file another name, replacing what had that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -81,7 +81,9 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?))
+        Ok(Box::new(
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?,
+        ))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::appender::AppenderCore;
+use crate::appender::{AppenderCore, Outcome};
 use crate::error::LogError;
 use crate::format::{FRAME_HEADER_BYTES, start_frame};
 
@@ -38,6 +38,20 @@ impl Group {
 
     fn payload_bytes(&self) -> usize {
         self.bytes.len() - FRAME_HEADER_BYTES
+    }
+
+    /// Tells the waiters how it went, once.
+    pub fn tell(&mut self, outcome: &Outcome) {
+        for appender in self.appenders.drain(..) {
+            appender.complete(self.number, outcome);
+        }
+    }
+}
+
+impl Drop for Group {
+    /// Whoever was not told, because the writer ended unexpectedly, does not wait for ever.
+    fn drop(&mut self) {
+        self.tell(&Err(LogError::Closed));
     }
 }
 
@@ -214,10 +228,9 @@ impl Queue {
         if group.bytes.capacity() > 1 << 20 {
             group.bytes.shrink_to(1 << 20);
         }
-        group.appenders.clear();
         let mut inner = lock(&self.inner);
-        inner.spare_bytes = group.bytes;
-        inner.spare_appenders = group.appenders;
+        inner.spare_bytes = std::mem::take(&mut group.bytes);
+        inner.spare_appenders = std::mem::take(&mut group.appenders);
     }
 
     /// Refuses appends from now on and hands out what was waiting, so that it can be told.

@@ -58,6 +58,8 @@ pub struct Faults {
     pub read_only: bool,
     /// Every write fails.
     pub writes_fail: bool,
+    /// Every write panics: a defect of the program, not of the disk.
+    pub writes_panic: bool,
     /// Every sync fails.
     pub syncs_fail: bool,
     /// This many of 1000 writes and syncs fail.
@@ -390,6 +392,7 @@ impl DiskFile for SimFile {
         let mut state = lock(&self.state);
         state.may_change(self.life)?;
         let position = usize::try_from(position).map_err(io::Error::other)?;
+        assert!(!state.faults.writes_panic, "the test asked for this panic");
         let fails = state.faults.writes_fail || state.fails_by_chance();
         let state = &mut *state;
         let inode =

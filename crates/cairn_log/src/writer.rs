@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::appender::Outcome;
 use crate::disk::Disk;
 use crate::error::{DiskFailure, DiskOperation, LogError, Step};
 use crate::format::{
@@ -45,8 +44,7 @@ impl Writer {
             tracing::error!("the log's writer ended unexpectedly; nothing more can be stored");
             shared.status.writer_lost.store(true, Ordering::Relaxed);
         }
-        let rest = shared.queue.finish_closing();
-        tell(&rest, &Err(LogError::Closed));
+        shared.queue.finish_closing().tell(&Err(LogError::Closed));
         shared.segments.close();
         shared.pool.close();
     }
@@ -96,7 +94,7 @@ impl Writer {
                 self.next += u64::from(group.records);
                 self.shared.status.group_done(group.records, size_bytes, began.elapsed());
                 self.shared.segments.publish(self.position, self.next);
-                tell(&group, &Ok(first));
+                group.tell(&Ok(first));
                 self.shared.queue.recycle(group);
             }
             Err(failure) => {
@@ -160,10 +158,10 @@ impl Writer {
     }
 
     /// Fails the group and everything behind it, then waits until the log can write again.
-    fn suspend(&mut self, group: Group, error: LogError) {
-        let waiting = self.shared.queue.suspend(error.clone());
-        tell(&group, &Err(error.clone()));
-        tell(&waiting, &Err(error.clone()));
+    fn suspend(&mut self, mut group: Group, error: LogError) {
+        let mut waiting = self.shared.queue.suspend(error.clone());
+        group.tell(&Err(error.clone()));
+        waiting.tell(&Err(error.clone()));
         self.shared.queue.recycle(group);
         self.recover(error);
     }
@@ -181,8 +179,7 @@ impl Writer {
                     return;
                 }
                 Err(error) => {
-                    let waiting = shared.queue.suspend(error.clone());
-                    tell(&waiting, &Err(error));
+                    shared.queue.suspend(error.clone()).tell(&Err(error));
                 }
             }
             if !shared.pool.wait_pause(pause, closing) {
@@ -228,12 +225,6 @@ pub(crate) fn make_segment(
         file: Arc::clone(&spare.file),
         touched: AtomicU64::new(SEGMENT_HEADER_BYTES as u64),
     }))
-}
-
-fn tell(group: &Group, outcome: &Outcome) {
-    for appender in &group.appenders {
-        appender.complete(group.number, outcome);
-    }
 }
 
 /// How long a caller may wait for the writer to begin a new segment.

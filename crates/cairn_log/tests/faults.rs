@@ -391,6 +391,17 @@ fn numbers_go_on_even_if_the_files_were_lost() {
 }
 
 #[test]
+fn nobody_waits_for_a_writer_that_ended_unexpectedly() {
+    let machine = Machine::new(1);
+    let (log, _) = open(&machine).unwrap();
+    append_many(&log, 2);
+    machine.set_faults(Faults { writes_panic: true, ..Faults::default() });
+    assert_eq!(append(&log, b"x"), Err(LogError::Closed));
+    assert_eq!(append(&log, b"x"), Err(LogError::Closed));
+    assert!(!log.status().healthy);
+}
+
+#[test]
 fn limits_and_closing_are_told_apart() {
     let machine = Machine::new(1);
     let (log, _) = open(&machine).unwrap();
