@@ -52,6 +52,8 @@ pub struct ServerConfig {
     pub test_clock: bool,
     /// Bearer token with owner rights, from the environment.
     pub bootstrap_token: Option<Secret>,
+    /// What new sites get.
+    pub privacy_default: cairn_model::PrivacySettings,
     /// This is the demonstration.
     pub demo: bool,
     /// Listener threads; 0 = one per core.
@@ -69,6 +71,7 @@ impl Default for ServerConfig {
             trusted_proxies: Vec::new(),
             test_clock: false,
             bootstrap_token: None,
+            privacy_default: cairn_model::PrivacySettings::default(),
             demo: false,
             threads: 0,
             apply_lag_ms_max: 10_000,

@@ -46,6 +46,7 @@ codes! {
     UnknownField "unknown_field" BAD_REQUEST "Remove the field, or put your own data in `props` where the call takes events."
     MissingField "missing_field" BAD_REQUEST "Add the field that is named."
     InvalidQuery "invalid_query" BAD_REQUEST "The question cannot be answered as asked; the message says which part."
+    NotAvailable "not_available" BAD_REQUEST "This part of the query language is not built yet."
     Unauthorized "unauthorized" UNAUTHORIZED "Send a valid API token as `Authorization: Bearer TOKEN`, or log in; the token must be allowed to see the site."
     LogInFailed "log_in_failed" UNAUTHORIZED "Address and password do not belong together. After several attempts there is a pause."
     LinkInvalid "link_invalid" UNAUTHORIZED "The link was used or has expired. Restart the server, or run it with the same data, to get a new one."
@@ -66,7 +67,7 @@ codes! {
     Unavailable "unavailable" SERVICE_UNAVAILABLE "Nothing was kept of this request; repeat it after `Retry-After`."
     LogFull "log_full" SERVICE_UNAVAILABLE "The disk or the log is full; nothing was kept. Free some space; it recovers by itself."
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Too many requests at once; nothing was kept. Repeat after `Retry-After`."
-    TooExpensive "too_expensive" SERVICE_UNAVAILABLE "The question reached its limit of time or memory; ask for a shorter range or fewer dimensions."
+    TooExpensive "too_expensive" UNPROCESSABLE_ENTITY "The question reached its limit of time or memory; ask for a shorter range or fewer dimensions."
     Internal "internal" INTERNAL_SERVER_ERROR "A fault of the server. Its log has the details under the id in the message."
 }
 
@@ -91,8 +92,10 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        let waits =
-            matches!(code.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let waits = matches!(
+            code.status(),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        );
         ApiError {
             code,
             message: message.into(),
@@ -212,7 +215,10 @@ impl From<CatalogError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if let StoreError::TooExpensive { limit } = error {
-            return ApiError::new(Code::TooExpensive, format!("The question was stopped after {limit}."));
+            return ApiError::new(
+                Code::TooExpensive,
+                format!("The question was stopped after {limit}."),
+            );
         }
         tracing::error!(error = &error as &dyn std::error::Error, "the event store failed");
         ApiError::new(Code::Unavailable, "The events cannot be read now.")

@@ -1,0 +1,94 @@
+//! Gathers the built dashboard, the tracker and the demo shop into one table of embedded files.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt::Write as _;
+use std::hash::Hasher;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// Files smaller than this gain nothing from compression.
+const GZIP_SIZE_BYTES_MIN: usize = 512;
+
+fn main() -> io::Result<()> {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../..");
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    println!("cargo::rerun-if-changed=build.rs");
+    let mut table = String::from("&[\n");
+    // Tracker before dashboard: the order decides nothing, but a fixed one makes builds repeatable.
+    for (folder, prefix) in [("tracker/dist", ""), ("dashboard/dist", ""), ("demo/site", "demo/")] {
+        let folder = root.join(folder);
+        // Cargo takes a watched path that is missing as always changed.
+        fs::create_dir_all(&folder)?;
+        println!("cargo::rerun-if-changed={}", folder.display());
+        let mut files = Vec::new();
+        collect(&folder, &mut files)?;
+        files.sort();
+        for file in files {
+            let name =
+                file.strip_prefix(&folder).unwrap_or(&file).to_string_lossy().replace('\\', "/");
+            add(&mut table, &out, &file, &format!("{prefix}{name}"))?;
+        }
+    }
+    table.push(']');
+    fs::write(out.join("assets.rs"), table)
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), files)?;
+        } else if content_type(&entry.path()).is_some() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn add(table: &mut String, out: &Path, file: &Path, name: &str) -> io::Result<()> {
+    let bytes = fs::read(file)?;
+    let Some((content_type, is_text)) = content_type(file) else { return Ok(()) };
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&bytes);
+    let tag = hasher.finish();
+    let mut gzip = String::from("None");
+    if is_text && bytes.len() >= GZIP_SIZE_BYTES_MIN {
+        let packed = out.join(format!("{tag:016x}.gz"));
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&bytes)?;
+        fs::write(&packed, encoder.finish()?)?;
+        gzip = format!("Some(include_bytes!({:?}))", packed.display().to_string());
+    }
+    // Vite puts a hash of the content into the names of what is below assets/.
+    let immutable = name.starts_with("assets/");
+    let source = fs::canonicalize(file)?.display().to_string();
+    let written = writeln!(
+        table,
+        "    Asset {{ path: {name:?}, content_type: {content_type:?}, bytes: include_bytes!({source:?}), \
+         gzip: {gzip}, etag: \"\\\"{tag:016x}\\\"\", immutable: {immutable} }},"
+    );
+    written.map_err(io::Error::other)
+}
+
+/// Media type, and whether compression pays. Other files are not embedded.
+fn content_type(file: &Path) -> Option<(&'static str, bool)> {
+    Some(match file.extension()?.to_str()? {
+        "html" => ("text/html; charset=utf-8", true),
+        "js" => ("text/javascript; charset=utf-8", true),
+        "css" => ("text/css; charset=utf-8", true),
+        "svg" => ("image/svg+xml", true),
+        "json" | "webmanifest" => ("application/json", true),
+        "txt" => ("text/plain; charset=utf-8", true),
+        "png" => ("image/png", false),
+        "jpg" | "jpeg" => ("image/jpeg", false),
+        "webp" => ("image/webp", false),
+        "ico" => ("image/x-icon", false),
+        "woff2" => ("font/woff2", false),
+        _ => return None,
+    })
+}

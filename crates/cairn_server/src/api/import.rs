@@ -1,0 +1,304 @@
+//! The owner's import: NDJSON, one canonical event a line.
+//!
+//! Guarantees: memory is bounded whatever the size of the body; lines enter the log in the order given; the answer comes
+//! when they are durable and queryable. It does not undo: lines that were taken before an error stay.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use bytes::Bytes;
+use cairn_engine::ingest::import::Importer;
+use cairn_log::LogError;
+use cairn_model::Outcome;
+use cairn_model::limits::{IMPORT_LINE_SIZE_BYTES_MAX, IMPORT_SIZE_BYTES_MAX};
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+use crate::App;
+use crate::auth::SiteAccess;
+use crate::error::{ApiError, Code};
+
+/// Imports at work in this process: each holds a batch in memory and takes a core.
+static PLACES: Semaphore = Semaphore::const_new(2);
+/// Bytes of lines that are decoded together.
+const BATCH_SIZE_BYTES: usize = 256 * 1024;
+/// Bad lines that the answer names; more are only counted.
+const REJECTIONS_SHOWN_MAX: usize = 10_000;
+/// Tries to append while the log is busy, and the pause between them.
+const BUSY_TRIES: u32 = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// How long the answer waits until all is queryable.
+const APPLY_LIMIT: Duration = Duration::from_secs(120);
+
+/// What became of the lines.
+#[derive(Serialize, ToSchema)]
+pub struct ImportResult {
+    /// Stored.
+    pub accepted: u64,
+    /// Known already by their `event_id`.
+    pub duplicate: u64,
+    /// Lines that were not taken, the first 10,000 of them.
+    pub rejected: Vec<RejectedLine>,
+    /// All lines that were not taken.
+    pub rejected_count: u64,
+}
+
+/// A line that was not taken.
+#[derive(Serialize, ToSchema)]
+pub struct RejectedLine {
+    /// Its number, from 1.
+    pub line: u64,
+    /// Outcome, field and what is wrong.
+    #[schema(example = "rejected:unknown_field: colour: no such field; put your own in props")]
+    pub reason: String,
+}
+
+/// Imports events, one canonical event a line, any time in the past. Answers once they are durable and queryable.
+/// At most 64 MiB; empty lines are skipped; a bad line is rejected alone. The caller asserts permission for identifiers.
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/import", tag = "events",
+    params(("site_id" = String, Path, description = "Number of the site")),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 200, body = ImportResult)))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    request: Request,
+) -> Result<Json<ImportResult>, ApiError> {
+    refuse_early(request.headers())?;
+    let _place = PLACES.acquire().await.map_err(|_| overloaded())?;
+    let received_at_ms = app.now_ms(request.headers());
+    let mut run = Run {
+        appender: app.log.appender(),
+        app,
+        access,
+        received_at_ms,
+        lines_seen: 0,
+        ranges: Vec::new(),
+        rejected: Vec::new(),
+        rejected_count: 0,
+    };
+    // On a task of its own: a caller who hangs up must not leave lines without an outcome.
+    let work = tokio::spawn(async move {
+        run.read(request.into_body()).await?;
+        run.finish().await
+    });
+    let broken = |_| ApiError::new(Code::Internal, "The import was broken off.");
+    work.await.map_err(broken)?.map(Json)
+}
+
+fn refuse_early(headers: &HeaderMap) -> Result<(), ApiError> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes());
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        let message = "The body of an import must not be compressed.";
+        return Err(ApiError::new(Code::UnsupportedMediaType, message)
+            .helped_by("Send the lines as they are, without Content-Encoding."));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if length
+        .and_then(|text| text.parse().ok())
+        .is_some_and(|size: u64| size > IMPORT_SIZE_BYTES_MAX as u64)
+    {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+struct Run {
+    app: Arc<App>,
+    access: SiteAccess,
+    appender: cairn_log::Appender,
+    received_at_ms: i64,
+    lines_seen: u64,
+    ranges: Vec<Range<u64>>,
+    rejected: Vec<RejectedLine>,
+    rejected_count: u64,
+}
+
+/// Records of one batch of lines.
+struct Decoded {
+    records: Vec<u8>,
+    ends: Vec<usize>,
+    rejected: Vec<(u64, Outcome, String)>,
+    lines: u64,
+}
+
+impl Run {
+    async fn read(&mut self, body: Body) -> Result<(), ApiError> {
+        let mut body = Limited::new(body, IMPORT_SIZE_BYTES_MAX);
+        let mut pending = Vec::with_capacity(BATCH_SIZE_BYTES);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                if error.is::<LengthLimitError>() { too_large() } else { ended_early() }
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            self.take(&mut pending, &data).await?;
+        }
+        if pending.is_empty() { Ok(()) } else { self.batch(pending).await }
+    }
+
+    /// Cuts at line ends, so that a batch holds whole lines. Of a line far over its limit only a beginning is kept, enough
+    /// to be refused.
+    async fn take(&mut self, pending: &mut Vec<u8>, data: &Bytes) -> Result<(), ApiError> {
+        for piece in data.chunks(BATCH_SIZE_BYTES) {
+            pending.extend_from_slice(piece);
+            if pending.len() < BATCH_SIZE_BYTES {
+                continue;
+            }
+            let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else {
+                shorten(pending);
+                continue;
+            };
+            let rest = pending.split_off(end + 1);
+            self.batch(std::mem::replace(pending, rest)).await?;
+        }
+        Ok(())
+    }
+
+    async fn batch(&mut self, lines: Vec<u8>) -> Result<(), ApiError> {
+        let (app, access) = (Arc::clone(&self.app), self.access.clone());
+        let (received_at_ms, before) = (self.received_at_ms, self.lines_seen);
+        let work = move || decode(&app, &access, received_at_ms, before, &lines);
+        let decoded = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| ApiError::new(Code::Internal, "Decoding was broken off."))?;
+        self.lines_seen += decoded.lines;
+        let site_id = self.access.site_id();
+        let total = decoded.ends.len() + decoded.rejected.len();
+        let counters = Arc::clone(&self.app.counters);
+        let mut received = counters.receive(total);
+        for (line, outcome, reason) in decoded.rejected {
+            received.settle(site_id, outcome, self.received_at_ms);
+            self.rejected_count += 1;
+            if self.rejected.len() < REJECTIONS_SHOWN_MAX {
+                self.rejected.push(RejectedLine { line, reason });
+            }
+        }
+        let appended = self.append(&decoded.records, &decoded.ends).await;
+        let outcome = match &appended {
+            Ok(_) => Outcome::Accepted,
+            Err((outcome, _)) => *outcome,
+        };
+        received.settle_many(site_id, outcome, decoded.ends.len(), self.received_at_ms);
+        self.ranges.extend(appended.map_err(|(_, error)| error)?);
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        records: &[u8],
+        ends: &[usize],
+    ) -> Result<Option<Range<u64>>, (Outcome, ApiError)> {
+        if ends.is_empty() {
+            return Ok(None);
+        }
+        let mut tries = 0;
+        loop {
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            let slices = starts.zip(ends).map(|(start, end)| &records[start..*end]);
+            match self.appender.append(slices).await {
+                Ok(range) => return Ok(Some(range)),
+                // The device is behind for a moment: an import can wait where a visitor cannot.
+                Err(LogError::Busy) if tries < BUSY_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                Err(error) => return Err(refused(&error)),
+            }
+        }
+    }
+
+    async fn finish(self) -> Result<ImportResult, ApiError> {
+        let last = self.ranges.last().map_or(0, |range| range.end.saturating_sub(1));
+        if !self.app.apply.wait_applied(last, APPLY_LIMIT).await {
+            let message = "The events are durable, but not queryable yet.";
+            return Err(ApiError::new(Code::Unavailable, message)
+                .helped_by("They will appear by themselves; repeat only what has an event_id."));
+        }
+        let counts = self.app.apply.counts(&self.ranges);
+        Ok(ImportResult {
+            accepted: counts.accepted,
+            duplicate: counts.duplicate,
+            rejected: self.rejected,
+            rejected_count: self.rejected_count,
+        })
+    }
+}
+
+/// Keeps only what shows that the line is too long.
+fn shorten(pending: &mut Vec<u8>) {
+    pending.truncate(IMPORT_LINE_SIZE_BYTES_MAX + 1);
+}
+
+fn decode(
+    app: &App,
+    access: &SiteAccess,
+    received_at_ms: i64,
+    lines_before: u64,
+    lines: &[u8],
+) -> Decoded {
+    let importer = Importer::new(&app.ingest, access.entry(), received_at_ms);
+    // A buffer of its own for each line: what a bad line leaves in it is thrown away.
+    let mut scratch = Vec::new();
+    let mut decoded =
+        Decoded { records: Vec::new(), ends: Vec::new(), rejected: Vec::new(), lines: 0 };
+    let whole = lines.strip_suffix(b"\n").unwrap_or(lines);
+    for line in whole.split(|byte| *byte == b'\n') {
+        decoded.lines += 1;
+        let number = lines_before + decoded.lines;
+        scratch.clear();
+        let (record, result) = importer.line(line, scratch);
+        scratch = record;
+        match result {
+            Ok(true) => {
+                decoded.records.extend_from_slice(&scratch);
+                decoded.ends.push(decoded.records.len());
+            }
+            Ok(false) => {}
+            Err(rejection) => {
+                let field = if rejection.field.is_empty() { "" } else { ": " };
+                let reason = format!(
+                    "{}{field}{}: {}",
+                    rejection.outcome.name(),
+                    rejection.field,
+                    rejection.message
+                );
+                decoded.rejected.push((number, rejection.outcome, reason));
+            }
+        }
+    }
+    decoded
+}
+
+fn refused(error: &LogError) -> (Outcome, ApiError) {
+    match error {
+        LogError::Busy => (Outcome::UnavailableOverloaded, overloaded()),
+        LogError::TooLarge { .. } => (
+            Outcome::RejectedTooLarge,
+            ApiError::new(Code::TooLarge, "The lines are larger than the log takes."),
+        ),
+        _ => (
+            Outcome::UnavailableLogFull,
+            ApiError::new(Code::LogFull, "The log takes nothing now; the lines before were taken."),
+        ),
+    }
+}
+
+fn too_large() -> ApiError {
+    let message = format!("The body is larger than {IMPORT_SIZE_BYTES_MAX} bytes.");
+    ApiError::new(Code::TooLarge, message)
+}
+
+fn ended_early() -> ApiError {
+    ApiError::new(Code::MalformedRequest, "The body ended early; whole lines before were taken.")
+}
+
+fn overloaded() -> ApiError {
+    ApiError::new(Code::Overloaded, "Too much is being imported at once.")
+}

@@ -1,0 +1,112 @@
+//! The API: its route table, and what all routes share.
+//!
+//! Guarantees: [`routes`] is the one list of routes, and the OpenAPI document is made of the same list. Every route but
+//! those of the log-in refuses callers without a valid credential.
+
+mod account;
+mod body;
+mod events;
+mod goals;
+mod idempotency;
+mod import;
+mod live;
+mod opt_outs;
+mod outcomes;
+mod page;
+mod pixels;
+mod query;
+mod show;
+mod sites;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use cairn_store::{EventStore, StoreError};
+use http::{HeaderValue, header};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::error::{ApiError, Code};
+
+use crate::{App, auth, openapi, ops};
+pub use live::LivePlaces;
+
+/// Every route under `/api` but the description itself.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
+        // The account
+        .routes(routes!(account::show, account::log_in, account::log_out))
+        .routes(routes!(account::set_up))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::remove))
+        // Sites
+        .routes(routes!(sites::list, sites::create))
+        .routes(routes!(sites::show, sites::change, sites::remove))
+        // What belongs to a site
+        .routes(routes!(pixels::list, pixels::create))
+        .routes(routes!(pixels::show, pixels::change, pixels::remove))
+        .routes(routes!(goals::list, goals::create))
+        .routes(routes!(goals::remove))
+        .routes(routes!(opt_outs::create))
+        // Events
+        .routes(routes!(import::create))
+        .routes(routes!(events::list))
+        .routes(routes!(outcomes::show))
+        .routes(routes!(live::stream))
+        // Reports
+        .routes(routes!(query::ask))
+}
+
+/// The description of [`routes`].
+pub fn document() -> utoipa::openapi::OpenApi {
+    openapi::complete(routes().split_for_parts().1)
+}
+
+/// Everything that is not collection: API, operations, dashboard, demo shop.
+pub fn router(app: Arc<App>) -> Router {
+    let (api, _) = routes().split_for_parts();
+    let api = api
+        .layer(from_fn_with_state(Arc::clone(&app), idempotency::once))
+        .layer(from_fn_with_state(Arc::clone(&app), auth::authenticate))
+        .route("/api/openapi.json", axum::routing::get(description))
+        .layer(from_fn(never_cached));
+    api.merge(ops::routes())
+        .fallback(ops::page_or_nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&app), ops::on_admin_origin_only))
+        .layer(from_fn_with_state(Arc::clone(&app), ops::guard))
+        .with_state(app)
+}
+
+async fn description() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], openapi::json())
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(Code::MethodNotAllowed, "This address has no such method.")
+}
+
+/// Answers of the API belong to one caller at one moment.
+async fn never_cached(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Runs blocking work of the store off the async threads.
+async fn store<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&dyn EventStore) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let store = Arc::clone(&app.store);
+    let done = tokio::task::spawn_blocking(move || work(&*store)).await;
+    Ok(done.map_err(|_| ApiError::new(Code::Internal, "The store's work was broken off."))??)
+}

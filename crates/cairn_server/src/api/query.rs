@@ -1,0 +1,187 @@
+//! Reports: `POST /api/v2/query` (QUERY.md).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use cairn_engine::report::{self, QueryError, ReportSite};
+use cairn_model::SiteId;
+use cairn_model::question::{Goal, QuestionError, Trigger};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::body::{parse, read_body, require_json};
+use super::show;
+use crate::App;
+use crate::auth::{Caller, SiteAccess, blocking, site_access};
+use crate::error::{ApiError, Code};
+
+/// Rows of a list of reasons.
+const BOT_REASONS_MAX: u32 = 1000;
+
+/// A question.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that `Fields` reads")]
+#[schema(as = Query)]
+pub struct QueryBody {
+    /// Number or domain of the site.
+    pub site_id: String,
+    /// Columns wanted.
+    #[schema(example = json!(["visitors", "pageviews"]))]
+    pub metrics: Vec<String>,
+    /// `day`, `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`, `year`, `all`, or a list of two dates or instants.
+    #[schema(value_type = Object, example = "7d")]
+    pub date_range: Value,
+    /// Grouping.
+    #[schema(example = json!(["visit:source"]))]
+    pub dimensions: Option<Vec<String>>,
+    /// Lists such as `["is", "visit:country", ["DE"]]`; `and`, `or`, `not` combine them.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub filters: Option<Value>,
+    /// Lists such as `["visitors", "desc"]`.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub order_by: Option<Value>,
+    /// `time_labels`, `total_rows`, `comparisons`.
+    #[schema(value_type = Option<Object>)]
+    pub include: Option<Value>,
+    /// `limit` (at most 10,000) and `offset`.
+    #[schema(value_type = Option<Object>)]
+    pub pagination: Option<Value>,
+}
+
+/// An answer.
+#[derive(Serialize, ToSchema)]
+pub struct QueryAnswer {
+    /// The rows.
+    pub results: Vec<QueryRow>,
+    /// Labels, totals and warnings that were asked for or apply.
+    #[schema(value_type = Object)]
+    pub meta: Value,
+    /// What was run, with defaults filled in; posting it again gives the same rows.
+    #[schema(value_type = Object)]
+    pub query: Value,
+}
+
+/// A row: values stand in the order of the question's lists.
+#[derive(Serialize, ToSchema)]
+pub struct QueryRow {
+    /// Values of the dimensions.
+    pub dimensions: Vec<String>,
+    /// Values of the metrics: numbers, null, or money as an object.
+    #[schema(value_type = Vec<Object>)]
+    pub metrics: Vec<Value>,
+    /// The same group in the period compared with, with the change in percent.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub comparison: Option<Value>,
+}
+
+/// Answers a question. A site that the caller may not see is answered with 401.
+#[utoipa::path(post, path = "/api/v2/query", tag = "queries", request_body = QueryBody,
+    responses((status = 200, body = QueryAnswer)))]
+pub async fn ask(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    require_json(request.headers())?;
+    let now_ms = app.now_ms(request.headers());
+    let body = parse(&read_body(request).await?)?;
+    if !body.is_object() {
+        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
+    }
+    let access = named_site(&app, &caller, &body).await?;
+    let site = access.site();
+    let (site_id, timezone) = (site.id, site.timezone.clone());
+    let goals = goals(&app, site_id).await?;
+    let store = Arc::clone(&app.store);
+    let work = move || {
+        let site = ReportSite { site_id, timezone: &timezone, goals: &goals };
+        report::ask(&*store, site, &body, now_ms)
+    };
+    let answer = tokio::task::spawn_blocking(work).await;
+    let answer = answer.map_err(|_| ApiError::new(Code::Internal, "The query was broken off."))?;
+    answer.map(Json).map_err(failed)
+}
+
+/// The site in a question's body. One that does not exist looks like one that the caller may not see.
+async fn named_site(app: &App, caller: &Caller, body: &Value) -> Result<SiteAccess, ApiError> {
+    let name = report::site_id_of(body).map_err(failed)?;
+    let directory = app.directory.current();
+    let by_number = name.parse().ok().and_then(|id| directory.by_id(id));
+    let entry = by_number.or_else(|| directory.by_domain(&name.to_lowercase()));
+    let access = site_access(app, caller, entry).await?;
+    access.ok_or_else(|| {
+        ApiError::new(Code::Unauthorized, "There is no such site, or this caller may not see it.")
+            .on("site_id")
+    })
+}
+
+/// The goals of a site, as questions take them.
+pub(super) async fn goals(app: &App, site_id: SiteId) -> Result<Vec<Goal>, ApiError> {
+    let stored = blocking(app, move |catalog| catalog.goals(site_id)).await?;
+    let goals = stored.into_iter().map(|goal| {
+        let definition = goal.definition;
+        let trigger = match definition.scroll_threshold {
+            Some(threshold) => Trigger::Scroll { path: definition.page_path, threshold },
+            None if definition.event_name.is_empty() => Trigger::Page(definition.page_path),
+            None => Trigger::Event(definition.event_name),
+        };
+        Goal {
+            name: definition.display_name,
+            trigger,
+            currency: definition.currency,
+            props: definition.custom_props.into_iter().collect(),
+        }
+    });
+    Ok(goals.collect())
+}
+
+/// Page views and events of bots since an instant, by the reason for calling them so.
+pub(super) async fn bots(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    since_ms: i64,
+    now_ms: i64,
+) -> Result<BTreeMap<String, u64>, ApiError> {
+    let until_ms = now_ms.max(since_ms).saturating_add(cairn_model::limits::FUTURE_MS_MAX);
+    let body = json!({
+        "site_id": access.site_id().to_string(),
+        "metrics": ["events"],
+        "dimensions": ["visit:bot"],
+        "date_range": [show::instant(since_ms), show::instant(until_ms)],
+        "pagination": { "limit": BOT_REASONS_MAX, "offset": 0 },
+    });
+    let site_id = access.site_id();
+    let timezone = access.site().timezone.clone();
+    let store = Arc::clone(&app.store);
+    let work = move || {
+        let site = ReportSite { site_id, timezone: &timezone, goals: &[] };
+        report::ask(&*store, site, &body, now_ms)
+    };
+    let answer = tokio::task::spawn_blocking(work).await;
+    let answer = answer.map_err(|_| ApiError::new(Code::Internal, "The query was broken off."))?;
+    let answer = answer.map_err(failed)?;
+    let rows = answer["results"].as_array().cloned().unwrap_or_default();
+    let named = rows.iter().filter_map(|row| {
+        let reason = row["dimensions"][0].as_str()?;
+        Some((reason.to_owned(), row["metrics"][0].as_u64()?))
+    });
+    Ok(named.filter(|(reason, _)| reason != "false" && !reason.is_empty()).collect())
+}
+
+/// A refused question.
+pub(super) fn rejected(error: QuestionError) -> ApiError {
+    failed(QueryError::from(error))
+}
+
+fn failed(error: QueryError) -> ApiError {
+    let code = match error.code {
+        "not_available" => Code::NotAvailable,
+        "too_expensive" => Code::TooExpensive,
+        _ if error.status == 400 => Code::InvalidQuery,
+        _ => Code::Unavailable,
+    };
+    ApiError { field: error.field, ..ApiError::new(code, error.message) }
+}

@@ -1,0 +1,189 @@
+//! Files in the program: the dashboard, the tracker and the demo shop.
+//!
+//! Guarantees: every file has an ETag of its content; only files whose names hold a hash are cached for ever.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+/// An embedded file.
+pub struct Asset {
+    /// Path without the leading slash.
+    pub path: &'static str,
+    /// Media type.
+    pub content_type: &'static str,
+    /// Content.
+    pub bytes: &'static [u8],
+    /// Content, compressed; `None` where that does not pay.
+    pub gzip: Option<&'static [u8]>,
+    /// Quoted hash of the content.
+    pub etag: &'static str,
+    /// The name holds a hash of the content.
+    pub immutable: bool,
+}
+
+static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+
+/// Shown where the program was built without the dashboard.
+const NO_DASHBOARD: &str = "<!doctype html><meta charset=utf-8><title>Cairn</title>\
+    <h1>Cairn is running</h1><p>This program was built without its dashboard. \
+    Build it with <code>make dashboard</code>, then build the program again. \
+    The API is complete: <a href=\"/api/openapi.json\">/api/openapi.json</a>.";
+
+/// What pages of the dashboard may load: its own files only. Charts set styles on elements.
+const CSP_DASHBOARD: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'none'";
+/// The demo shop carries the snippet as a customer's page does: inline.
+const CSP_DEMO: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'";
+
+/// The embedded file of this path (no leading slash).
+pub fn find(path: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.path == path)
+}
+
+/// The tracker; `None` where the program was built without it.
+pub fn tracker() -> Option<&'static Asset> {
+    find("cairn.js")
+}
+
+/// Answers a GET for a path below the dashboard or the demo shop; `None`: there is nothing.
+pub fn answer(path: &str, headers: &HeaderMap, method: &Method, demo: bool) -> Option<Response> {
+    let name = path.strip_prefix('/')?;
+    let in_demo = name == "demo" || name.starts_with("demo/");
+    if in_demo && !demo {
+        return None;
+    }
+    if name == "demo" {
+        return Some(redirect("/demo/"));
+    }
+    if !in_demo && (name.is_empty() || (is_page(name) && accepts_html(headers))) {
+        return Some(page(headers, method));
+    }
+    if in_demo && name.ends_with('/') {
+        return find(&format!("{name}index.html")).map(|asset| file(asset, headers, method));
+    }
+    let asset = find(name).or_else(|| {
+        // The shop's pages have addresses without an ending.
+        in_demo.then(|| find(&format!("{name}.html"))).flatten()
+    })?;
+    Some(file(asset, headers, method))
+}
+
+/// Addresses that the dashboard's own router answers.
+fn is_page(name: &str) -> bool {
+    name == "index.html"
+        || ["setup", "login", "sites", "account"].iter().any(|first| {
+            name.strip_prefix(first).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accept.contains("text/html") || accept.contains("*/*")
+}
+
+fn page(headers: &HeaderMap, method: &Method) -> Response {
+    if let Some(asset) = find("index.html") {
+        return file(asset, headers, method);
+    }
+    let mut response = Response::new(Body::from(NO_DASHBOARD));
+    let set = response.headers_mut();
+    set.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    set.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP_DASHBOARD));
+    response
+}
+
+/// Answers with a file, or with 304 where the caller has it.
+pub fn file(asset: &'static Asset, headers: &HeaderMap, method: &Method) -> Response {
+    let mut response = Response::new(Body::empty());
+    let set = response.headers_mut();
+    set.insert(header::ETAG, HeaderValue::from_static(asset.etag));
+    let caching = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    set.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    set.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if asset.content_type.starts_with("text/html") {
+        let policy = if asset.path.starts_with("demo/") { CSP_DEMO } else { CSP_DASHBOARD };
+        set.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    }
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if known.is_some_and(|known| known == "*" || known.contains(asset.etag)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    set.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+    let bytes = match asset.gzip.filter(|_| accepts_gzip(headers)) {
+        Some(packed) => {
+            set.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            packed
+        }
+        None => asset.bytes,
+    };
+    set.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    if method != Method::HEAD {
+        *response.body_mut() = Body::from(bytes);
+    }
+    response
+}
+
+/// Whether `gzip` is among the accepted encodings and not refused by `q=0`.
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let lines =
+        headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+fn redirect(to: &'static str) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn gzip_is_sent_only_where_it_is_accepted() {
+        let accepts = |value| accepts_gzip(&headers(&[(header::ACCEPT_ENCODING, value)]));
+        assert!(accepts("br, gzip"));
+        assert!(accepts("GZIP;q=0.5"));
+        assert!(!accepts("gzip;q=0, br"));
+        assert!(!accepts("identity"));
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_page_of_the_dashboard_has_a_strict_policy_and_the_demo_is_hidden() {
+        let html = headers(&[(header::ACCEPT, "text/html")]);
+        for path in ["/", "/login", "/sites/1/pixels"] {
+            let response = answer(path, &html, &Method::GET, false).unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.contains("script-src 'self';"), "{policy}");
+        }
+        assert!(answer("/demo/", &html, &Method::GET, false).is_none());
+        assert!(answer("/nothing", &html, &Method::GET, false).is_none());
+        assert!(answer("/../Cargo.toml", &html, &Method::GET, true).is_none());
+    }
+
+    #[test]
+    fn every_file_is_answered_with_304_once_it_is_known() {
+        for asset in ASSETS {
+            let response = file(asset, &HeaderMap::new(), &Method::GET);
+            assert_eq!(response.headers()[header::CONTENT_LENGTH], asset.bytes.len().to_string());
+            let known = headers(&[(header::IF_NONE_MATCH, asset.etag)]);
+            assert_eq!(file(asset, &known, &Method::GET).status(), StatusCode::NOT_MODIFIED);
+        }
+    }
+}
