@@ -14,19 +14,18 @@ const PLACES: usize = 1 << 16;
 /// Places that one sender may fall back to.
 const WAYS: usize = 4;
 const TAG_BITS: u32 = 16;
+const MINUTE_US: u64 = 60_000_000;
 
 /// Limit of one sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RateLimit {
-    /// Hits in a second over a long time; 0 = no limit.
-    pub hits_per_second: u32,
-    /// Hits that may come at once.
-    pub burst: u32,
+    /// Hits in a minute over a long time, and at once after a pause; 0 = no limit.
+    pub hits_per_minute_max: u32,
 }
 
 impl Default for RateLimit {
     fn default() -> Self {
-        RateLimit { hits_per_second: 500, burst: 5_000 }
+        RateLimit { hits_per_minute_max: 60_000 }
     }
 }
 
@@ -41,7 +40,7 @@ pub struct RateLimiter {
 impl RateLimiter {
     /// An empty table.
     pub fn new(limit: RateLimit) -> Self {
-        let places = if limit.hits_per_second == 0 { 0 } else { PLACES };
+        let places = if limit.hits_per_minute_max == 0 { 0 } else { PLACES };
         RateLimiter {
             limit,
             places: (0..places).map(|_| AtomicU64::new(0)).collect(),
@@ -78,7 +77,7 @@ impl RateLimiter {
                 }
                 let from_us = if owner == tag { whole_at_us.max(now_us) } else { now_us };
                 let whole_at_us = from_us + self.step_us();
-                if whole_at_us - now_us > self.step_us() * u64::from(self.limit.burst.max(1)) {
+                if whole_at_us - now_us > MINUTE_US.max(self.step_us()) {
                     return false;
                 }
                 let fresh = whole_at_us << TAG_BITS | tag;
@@ -94,7 +93,7 @@ impl RateLimiter {
     }
 
     fn step_us(&self) -> u64 {
-        1_000_000 / u64::from(self.limit.hits_per_second.max(1))
+        MINUTE_US / u64::from(self.limit.hits_per_minute_max.max(1))
     }
 }
 
@@ -104,21 +103,20 @@ mod tests {
 
     #[test]
     fn lets_a_burst_through_and_then_the_rate() {
-        let limiter = RateLimiter::new(RateLimit { hits_per_second: 10, burst: 5 });
+        let limiter = RateLimiter::new(RateLimit { hits_per_minute_max: 60 });
         let ip: IpAddr = "203.0.113.9".parse().unwrap();
-        let sent = |from_us: u64, hits: u64| {
-            (0..hits).filter(|hit| limiter.allows_at("key", ip, from_us + hit)).count()
-        };
-        assert_eq!(sent(1_000_000, 20), 5);
-        assert_eq!(sent(2_000_000, 20), 5, "a second refills the burst");
-        assert_eq!(sent(2_150_000, 20), 1);
+        let sent = |at_us: u64| (0..200).filter(|_| limiter.allows_at("key", ip, at_us)).count();
+        assert_eq!(sent(1_000_000), 60);
+        assert_eq!(sent(3_000_000), 2, "two seconds refill two");
+        assert_eq!(sent(63_000_000), 60);
         let other: IpAddr = "203.0.113.10".parse().unwrap();
-        assert!(limiter.allows_at("key", other, 2_150_000));
+        assert!(limiter.allows_at("key", other, 63_000_000));
+        assert!(limiter.allows_at("other key", ip, 63_000_000));
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_sender() {
-        let limiter = RateLimiter::new(RateLimit { hits_per_second: 1, burst: 1 });
+        let limiter = RateLimiter::new(RateLimit { hits_per_minute_max: 1 });
         let at = |text: &str| text.parse::<IpAddr>().unwrap();
         assert!(limiter.allows_at("key", at("2001:db8:0:1::1"), 5));
         assert!(!limiter.allows_at("key", at("2001:db8:0:2::9"), 5), "same /56");
@@ -128,7 +126,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        let limiter = RateLimiter::new(RateLimit { hits_per_second: 0, burst: 0 });
+        let limiter = RateLimiter::new(RateLimit { hits_per_minute_max: 0 });
         let ip: IpAddr = "203.0.113.9".parse().unwrap();
         assert!((0..10_000).all(|_| limiter.allows("key", ip)));
     }
