@@ -34,7 +34,9 @@ function countries(scale: "110m" | "50m"): FeatureCollection<Geometry, { name: s
 }
 
 function alpha2(country: Feature<Geometry, { name: string }>): string | undefined {
-  const codes = require("i18n-iso-countries") as { numericToAlpha2(id: string): string | undefined };
+  const codes = require("i18n-iso-countries") as {
+    numericToAlpha2(id: string): string | undefined;
+  };
   if (country.properties.name === "Kosovo") return "XK";
   return country.id === undefined ? undefined : codes.numericToAlpha2(String(country.id));
 }

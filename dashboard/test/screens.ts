@@ -11,7 +11,8 @@ await mkdir(directory, { recursive: true });
 
 /** A fixed afternoon, so that pictures of two days can be compared. */
 const NOW = Date.parse("2026-11-22T15:20:00Z");
-const LONG = "The International Society for Extraordinarily Long Names of Otherwise Ordinary Small Shops";
+const LONG =
+  "The International Society for Extraordinarily Long Names of Otherwise Ordinary Small Shops";
 
 const full = await new Mock({ now: NOW, demo: false }).start();
 const empty = await new Mock({ now: NOW, visits: [] }).start();
@@ -23,7 +24,10 @@ const long = await new Mock({
   now: NOW,
   visits,
   demo: true,
-  sites: [makeSite("1", LONG, "a-very-long-domain-name-indeed.shop.example"), makeSite("2", "Two", "two.example")],
+  sites: [
+    makeSite("1", LONG, "a-very-long-domain-name-indeed.shop.example"),
+    makeSite("2", "Two", "two.example"),
+  ],
 }).start();
 const fresh = await new Mock({ now: NOW, setupNeeded: true, signedIn: false }).start();
 
@@ -31,7 +35,12 @@ const browser = await openBrowser();
 const OVERVIEW = "/sites/1";
 const pages: [name: string, mock: Mock, path: string, ready: string][] = [
   ["overview", full, OVERVIEW, ".row"],
-  ["filters", full, `${OVERVIEW}?metric=bounce_rate&f=is,visit:country,DE&f=is_not,visit:source,Google&places=city&devices=browser&sources=channel`, ".row"],
+  [
+    "filters",
+    full,
+    `${OVERVIEW}?metric=bounce_rate&f=is,visit:country,DE&f=is_not,visit:source,Google&places=city&devices=browser&sources=channel`,
+    ".row",
+  ],
   ["today", full, `${OVERVIEW}?period=today&metric=pageviews`, ".row"],
   ["table", full, `${OVERVIEW}?table=1&period=7d`, ".row"],
   ["details", full, `${OVERVIEW}?details=pages`, "tbody tr"],
@@ -46,7 +55,11 @@ const pages: [name: string, mock: Mock, path: string, ready: string][] = [
 ];
 const only = process.argv[3];
 for (const scheme of ["light", "dark"] as const) {
-  for (const [width, height] of [[1440, 900], [1024, 800], [390, 2900]] as const) {
+  for (const [width, height] of [
+    [1440, 900],
+    [1024, 800],
+    [390, 2900],
+  ] as const) {
     for (const [name, mock, path, ready] of pages) {
       if (only && !`${name}-${width}-${scheme}`.includes(only)) continue;
       const { page, troubles } = await openPage(browser, {
@@ -58,9 +71,13 @@ for (const scheme of ["light", "dark"] as const) {
       await page.clock.setFixedTime(NOW);
       await page.goto(mock.origin + path);
       await page.waitForSelector(ready);
-      if (name !== "empty" && ready === ".row" && !path.includes("table")) await page.waitForSelector("canvas");
+      if (name !== "empty" && ready === ".row" && !path.includes("table"))
+        await page.waitForSelector("canvas");
       if (path === OVERVIEW && name !== "empty") await page.waitForSelector(".map svg");
-      await page.screenshot({ path: join(directory, `${name}-${width}-${scheme}.png`), fullPage: width === 1024 });
+      await page.screenshot({
+        path: join(directory, `${name}-${width}-${scheme}.png`),
+        fullPage: width === 1024,
+      });
       if (troubles.length > 0) console.error(name, width, scheme, troubles);
       await page.context().close();
     }

@@ -50,7 +50,8 @@ export function describe(series: Series, metric: Metric, index: number): string[
     lines.push(
       `${bucket(point.earlier.label, series.interval)}: ${metricExact(metric, point.earlier.value)}`,
     );
-    const grown = index === series.running ? null : growth(metric, point.value, point.earlier.value);
+    const grown =
+      index === series.running ? null : growth(metric, point.value, point.earlier.value);
     if (grown !== null) lines.push(change(metric, grown).text);
   }
   return lines;
@@ -75,7 +76,13 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
   const tail = points.map((point, index) =>
     running >= 0 && (index === running || index === running - 1) ? point.value : null,
   );
-  const shared = { type: "line" as const, silent: true, connectNulls: true, symbol: "circle", symbolSize: 6 };
+  const shared = {
+    type: "line" as const,
+    silent: true,
+    connectNulls: true,
+    symbol: "circle",
+    symbolSize: 6,
+  };
   drawing.setOption(
     {
       animation: false,

@@ -134,7 +134,12 @@ function isWholeYear(range: Range): boolean {
  * The range before or after this one: a calendar month steps to a calendar month, a year to a year,
  * anything else by its own length. Returns nothing when that lies wholly in the future.
  */
-export function step(range: Range, direction: -1 | 1, today: Day, preset?: Preset): Range | undefined {
+export function step(
+  range: Range,
+  direction: -1 | 1,
+  today: Day,
+  preset?: Preset,
+): Range | undefined {
   const next = stepped(range, direction, preset);
   if (next.from > today) return undefined;
   return { from: next.from, to: next.to > today ? today : next.to };

@@ -15,7 +15,10 @@ export class Form {
   }
 
   /** Sends if `check` finds nothing wrong; puts the server's complaint at the field it names. */
-  async send(check: () => Record<string, string | undefined>, work: () => Promise<void>): Promise<void> {
+  async send(
+    check: () => Record<string, string | undefined>,
+    work: () => Promise<void>,
+  ): Promise<void> {
     const found = Object.entries(check()).filter((entry): entry is [string, string] => !!entry[1]);
     this.errors = Object.fromEntries(found);
     this.problem = "";

@@ -1,6 +1,15 @@
 // Numbers, durations and dates as the reader's locale writes them.
 import { t } from "./texts.ts";
-import { type Interval, type Range, addDays, firstOfMonth, lastOfMonth, lengthOf, utcOf, weekdayOf } from "./dates.ts";
+import {
+  type Interval,
+  type Range,
+  addDays,
+  firstOfMonth,
+  lastOfMonth,
+  lengthOf,
+  utcOf,
+  weekdayOf,
+} from "./dates.ts";
 import type { Metric } from "./view.ts";
 
 type Locale = string | undefined;
@@ -63,7 +72,9 @@ function valueOf(metric: Metric, value: number, whole: (value: number) => string
     case "visit_duration":
       return duration(value);
     case "views_per_visit":
-      return numberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
+      return numberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(
+        value,
+      );
     default:
       return whole(value);
   }
@@ -94,7 +105,11 @@ export function change(
   return { text, size, tone: up === (metric !== "bounce_rate") ? "better" : "worse" };
 }
 
-export function day(text: string, locale?: Locale, options: Intl.DateTimeFormatOptions = {}): string {
+export function day(
+  text: string,
+  locale?: Locale,
+  options: Intl.DateTimeFormatOptions = {},
+): string {
   return dateFormat(locale, {
     timeZone: "UTC",
     day: "numeric",
@@ -105,7 +120,9 @@ export function day(text: string, locale?: Locale, options: Intl.DateTimeFormatO
 }
 
 export function monthAndYear(text: string, locale?: Locale): string {
-  return dateFormat(locale, { timeZone: "UTC", month: "long", year: "numeric" }).format(utcOf(text));
+  return dateFormat(locale, { timeZone: "UTC", month: "long", year: "numeric" }).format(
+    utcOf(text),
+  );
 }
 
 /** A range in words: a month by its name, a year by its number, else its first and last day. */
@@ -129,7 +146,12 @@ function instantOf(label: string): Date {
 }
 
 /** A label of the time axis: short, since many stand side by side. */
-export function tick(label: string, interval: Interval, severalYears: boolean, locale?: Locale): string {
+export function tick(
+  label: string,
+  interval: Interval,
+  severalYears: boolean,
+  locale?: Locale,
+): string {
   const at = instantOf(label);
   switch (interval) {
     case "hour":
@@ -162,7 +184,9 @@ export function bucket(label: string, interval: Interval, locale?: Locale): stri
       return day(label, locale, { weekday: "short" });
     case "week": {
       const to = addDays(label, 6 - weekdayOf(label));
-      return lengthOf({ from: label, to }) === 1 ? day(label, locale) : range({ from: label, to }, locale);
+      return lengthOf({ from: label, to }) === 1
+        ? day(label, locale)
+        : range({ from: label, to }, locale);
     }
     case "month":
       return monthAndYear(label, locale);

@@ -27,7 +27,9 @@ export class Live {
     source.addEventListener("error", () => (this.connected = false));
     source.addEventListener("visitors", (message) => {
       this.connected = true;
-      this.visitorsNow = (JSON.parse(message.data as string) as { visitors_now: number }).visitors_now;
+      this.visitorsNow = (
+        JSON.parse(message.data as string) as { visitors_now: number }
+      ).visitors_now;
     });
     source.addEventListener("event", (message) => {
       const item = JSON.parse(message.data as string) as EventItem;

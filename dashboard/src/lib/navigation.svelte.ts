@@ -32,7 +32,10 @@ export function placeOf(path: string): Place {
   return { page: "missing" };
 }
 
-export function siteAddress(site: string, page: "overview" | "pixels" | "filtered" = "overview"): string {
+export function siteAddress(
+  site: string,
+  page: "overview" | "pixels" | "filtered" = "overview",
+): string {
   const base = `/sites/${encodeURIComponent(site)}`;
   return page === "overview" ? base : `${base}/${page}`;
 }

@@ -58,7 +58,12 @@ export function botLines(outcomes: Outcomes): Line[] {
     .map(([key, count]) => {
       const [reason = "", ...detail] = key.split(":");
       const [name, meaning] = t.botReasons[reason] ?? [spoken(reason), ""];
-      return { key, name: detail.length > 0 ? `${name}: ${detail.join(":")}` : name, meaning, count };
+      return {
+        key,
+        name: detail.length > 0 ? `${name}: ${detail.join(":")}` : name,
+        meaning,
+        count,
+      };
     })
     .sort((a, b) => b.count - a.count);
 }

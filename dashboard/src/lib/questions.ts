@@ -1,7 +1,14 @@
 // The questions that the Overview asks: one for the cards, one for the chart, one for each panel.
 import type { Query, QueryFilter } from "./api/client.ts";
 import type { Day, Interval } from "./dates.ts";
-import { type Metric, type Panel, type View, METRICS, intervalOfView, rangeOfView } from "./view.ts";
+import {
+  type Metric,
+  type Panel,
+  type View,
+  METRICS,
+  intervalOfView,
+  rangeOfView,
+} from "./view.ts";
 
 export const DIMENSION_OF_TAB = {
   channel: "visit:channel",
@@ -33,7 +40,6 @@ export const CHART_METRICS = [
   "visit_duration",
 ] as const;
 
-
 /** Metrics that the cards can ask under these filters; the API refuses views per visit of one page. */
 export function cardMetrics(view: View): Metric[] {
   const ofPage = view.filters.some((f) => f.dimension === "event:page");
@@ -47,7 +53,11 @@ export function apiFilters(view: View): QueryFilter[] {
   return filters;
 }
 
-function base(siteId: string, view: View, today: Day): Pick<Query, "site_id" | "date_range" | "filters"> {
+function base(
+  siteId: string,
+  view: View,
+  today: Day,
+): Pick<Query, "site_id" | "date_range" | "filters"> {
   const range = rangeOfView(view, today);
   return {
     site_id: siteId,
@@ -94,7 +104,8 @@ function withoutEmpty(dimension: string): QueryFilter[] {
   return hidden.includes(dimension) ? [["is_not", dimension, [""]]] : [];
 }
 
-export type DetailMetric = "visitors" | "percentage" | "visits" | "pageviews" | "bounce_rate" | "visit_duration";
+export type DetailMetric =
+  "visitors" | "percentage" | "visits" | "pageviews" | "bounce_rate" | "visit_duration";
 
 /** Columns of the full list: page views cannot be asked of entry and exit pages. */
 export function detailMetrics(panel: Panel, tab: View["tabs"][Panel]): DetailMetric[] {
@@ -128,9 +139,13 @@ export function detailsQuestion(
   };
 }
 
-
 /** Values of a dimension that occur in the range, most frequent first. */
-export function suggestionsQuestion(siteId: string, view: View, dimension: string, today: Day): Query {
+export function suggestionsQuestion(
+  siteId: string,
+  view: View,
+  dimension: string,
+  today: Day,
+): Query {
   return {
     ...base(siteId, view, today),
     metrics: ["visitors"],

@@ -71,7 +71,11 @@ export function seriesOf(answer: Answer, metric: Metric, today: Day, hour: strin
 }
 
 /** Growth from the earlier to the present value, as the API computes it for the cards. */
-export function growth(metric: Metric, value: number | null, earlier: number | null): number | null {
+export function growth(
+  metric: Metric,
+  value: number | null,
+  earlier: number | null,
+): number | null {
   if (value === null || earlier === null) return null;
   if (metric === "bounce_rate") return earlier === 0 ? null : Math.round(value - earlier);
   if (earlier === 0) return value > 0 ? 100 : 0;

@@ -12,6 +12,7 @@ export const t = {
     signOut: "Sign out",
     signedInAs: (email: string) => `Signed in as ${email}`,
     demo: "This is a demonstration: the history is made up, what you click in the shop is real.",
+    demoLabel: "Demonstration",
     openShop: "Open the shop",
     tryAgain: "Try again",
     close: "Close",
@@ -36,7 +37,7 @@ export const t = {
     lead: "This account owns everything that Cairn keeps on this machine.",
     email: "E-mail",
     password: "Password",
-    passwordHint: "At least 12 characters. A sentence works well.",
+    passwordHint: "At least 10 characters. A sentence works well.",
     submit: "Create account",
     noToken:
       "This page needs the one-time link that the server printed when it started. Look at its terminal.",
@@ -97,7 +98,8 @@ export const t = {
       receiving: "Receiving",
       silent: "Silent: nothing in the last 24 hours",
     },
-    waitingHint: "Put the snippet into your page, then open the page in another tab. It shows up here by itself.",
+    waitingHint:
+      "Put the snippet into your page, then open the page in another tab. It shows up here by itself.",
     first: "First event",
     last: "Last event",
     last24h: "Last 24 hours",
@@ -148,18 +150,39 @@ export const t = {
   outcomes: {
     accepted: ["Accepted", "Stored and counted exactly once."],
     duplicate: ["Repetition", "The same event arrived before; it was not counted twice."],
-    "dropped:opted_out": ["Opted out", "The visitor asked not to be measured, or was erased. Nothing was kept."],
-    "dropped:policy": ["No permission", "Under this site’s privacy policy nothing may be kept without a yes."],
-    "rejected:unknown_key": ["Unknown key", "No pixel has this key. The snippet may be from a deleted pixel."],
+    "dropped:opted_out": [
+      "Opted out",
+      "The visitor asked not to be measured, or was erased. Nothing was kept.",
+    ],
+    "dropped:policy": [
+      "No permission",
+      "Under this site’s privacy policy nothing may be kept without a yes.",
+    ],
+    "rejected:unknown_key": [
+      "Unknown key",
+      "No pixel has this key. The snippet may be from a deleted pixel.",
+    ],
     "rejected:origin": ["Foreign origin", "The page it came from may not use this pixel."],
     "rejected:malformed": ["Unreadable", "The hit could not be read, or a value was impossible."],
-    "rejected:unknown_field": ["Unknown field", "The event has a field that does not exist. Own fields belong into props."],
+    "rejected:unknown_field": [
+      "Unknown field",
+      "The event has a field that does not exist. Own fields belong into props.",
+    ],
     "rejected:too_large": ["Too large", "The body, an id or a list is over its limit."],
     "rejected:too_old": ["Too old", "The event says it happened more than seven days ago."],
-    "rejected:in_future": ["In the future", "The event says it happened more than five minutes from now."],
+    "rejected:in_future": [
+      "In the future",
+      "The event says it happened more than five minutes from now.",
+    ],
     "rejected:rate_limited": ["Too many at once", "One place sent more than it may."],
-    "unavailable:log_full": ["Log full", "There was no room to store it safely. The sender was told to try again."],
-    "unavailable:overloaded": ["Overloaded", "Too many requests at once. The sender was told to try again."],
+    "unavailable:log_full": [
+      "Log full",
+      "There was no room to store it safely. The sender was told to try again.",
+    ],
+    "unavailable:overloaded": [
+      "Overloaded",
+      "Too many requests at once. The sender was told to try again.",
+    ],
   } as Record<string, [name: string, meaning: string]>,
   botReasons: {
     declared: ["Says so itself", "The agent names itself as a crawler."],
@@ -167,7 +190,10 @@ export const t = {
     library: ["Program library", "A tool for programs, not for people."],
     missing_user_agent: ["No agent", "A browser always says what it is; this did not."],
     missing_headers: ["Missing headers", "Headers that every browser sends were absent."],
-    contradictory_headers: ["Contradiction", "Its headers do not fit the browser that it claims to be."],
+    contradictory_headers: [
+      "Contradiction",
+      "Its headers do not fit the browser that it claims to be.",
+    ],
     prefetch: ["Prefetch", "Loaded ahead of a visit that may never come."],
     hosting: ["Data centre", "It came from a hosting provider’s network."],
   } as Record<string, [name: string, meaning: string]>,
@@ -205,13 +231,18 @@ export const t = {
     },
     bounce_rate: {
       name: "Bounce rate",
-      about: "Share of visits with one page view and no other event. With a page filter: of the visits that entered there.",
+      about:
+        "Share of visits with one page view and no other event. With a page filter: of the visits that entered there.",
     },
     visit_duration: {
       name: "Visit duration",
-      about: "Mean time from the first to the last event of a visit. A visit with one event lasts 0 seconds.",
+      about:
+        "Mean time from the first to the last event of a visit. A visit with one event lasts 0 seconds.",
     },
-    percentage: { name: "Share", about: "Visitors of the row divided by all visitors. One visitor may be in several rows." },
+    percentage: {
+      name: "Share",
+      about: "Visitors of the row divided by all visitors. One visitor may be in several rows.",
+    },
     events: { name: "Events", about: "Page views and custom events." },
   },
   about: {
@@ -226,9 +257,8 @@ export const t = {
     wholeComparison: "It is compared with whole earlier days.",
   },
   change: {
-    better: "up",
     none: "no change",
-    long: (text: string, against: string) => `${text} against ${against}`,
+    against: (up: boolean, what: string) => `${up ? "more" : "less"} than ${what}`,
     versus: (value: string) => `was ${value}`,
   },
   comparison: {
@@ -336,11 +366,19 @@ export const t = {
     emptyCampaigns: "No visit carried a campaign. Add utm_campaign to your links.",
     unknownPlace: "Unknown",
     none: "(none)",
-    row: (name: string, visitors: string, share: string) => `${name}: ${visitors} visitors, ${share}`,
+    visitorsOf: (exact: string) => (exact ? `(${exact}) visitors,` : "visitors,"),
     rowHint: "Click to filter, Alt-click to exclude, Shift-click to add",
     map: "Map of visitors by country. The list holds the same numbers.",
     mapCountry: (name: string, visitors: string) => `${name}: ${visitors} visitors`,
   },
+  devices: {
+    desktop: "Desktop",
+    mobile: "Mobile",
+    tablet: "Tablet",
+    tv: "Television",
+    console: "Game console",
+    wearable: "Wearable",
+  } as Record<string, string>,
   details: {
     search: "Find",
     rows: (shown: string, total: string) => `${shown} of ${total} rows`,
@@ -424,7 +462,7 @@ export const t = {
   form: {
     required: "Please fill this in.",
     email: "This is not an e-mail address.",
-    short: "At least 12 characters, please.",
+    short: "At least 10 characters, please.",
     domain: "A domain such as shop.example, please.",
   },
 };

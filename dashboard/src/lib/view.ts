@@ -112,7 +112,11 @@ export function writeView(view: View): string {
   if (view.table) query.set("table", "1");
   if (view.details) query.set("details", view.details);
   for (const filter of view.filters) query.append("f", writeFilter(filter));
-  const text = query.toString().replaceAll("%3A", ":").replaceAll("%2F", "/").replaceAll("%2C", ",");
+  const text = query
+    .toString()
+    .replaceAll("%3A", ":")
+    .replaceAll("%2F", "/")
+    .replaceAll("%2C", ",");
   return text === "" ? "" : `?${text}`;
 }
 
@@ -141,7 +145,9 @@ export function withPeriod(view: View, period: Preset, today: Day): View {
 
 function withValidInterval(view: View, today: Day): View {
   const allowed = intervalsOf(rangeOfView(view, today));
-  return view.interval && !allowed.includes(view.interval) ? { ...view, interval: undefined } : view;
+  return view.interval && !allowed.includes(view.interval)
+    ? { ...view, interval: undefined }
+    : view;
 }
 
 /** The interval of the chart; nothing means that the server chooses (all time). */

@@ -16,7 +16,9 @@ async function on(
   work: (page: Page, mock: Mock) => Promise<void>,
 ) {
   const mock = await new Mock(options).start();
-  const { page, troubles } = await openPage(browser, { permissions: ["clipboard-read", "clipboard-write"] });
+  const { page, troubles } = await openPage(browser, {
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
   try {
     await page.goto(mock.origin + path);
     await work(page, mock);
@@ -33,7 +35,7 @@ test("from the terminal's link to a visit: account, site, pixel, first hit", asy
     await page.getByLabel("E-mail").fill("owner@taken.example");
     await page.getByLabel("Password").fill("short");
     await page.getByRole("button", { name: "Create account" }).click();
-    await page.getByText("At least 12 characters, please.").waitFor();
+    await page.getByText("At least 10 characters, please.").waitFor();
     await page.getByLabel("Password").fill(PASSWORD);
     await page.getByRole("button", { name: "Create account" }).click();
     await page.getByText("This address cannot be used.").waitFor();
@@ -48,7 +50,10 @@ test("from the terminal's link to a visit: account, site, pixel, first hit", asy
     await page.getByLabel("Domain").fill("https://Shop.example/start?x=1");
     await page.getByRole("button", { name: "Add site" }).click();
     await page.waitForURL("**/sites/1/pixels");
-    assert.deepEqual([mock.sites[0]?.domain, mock.sites[0]?.name], ["shop.example", "shop.example"]);
+    assert.deepEqual(
+      [mock.sites[0]?.domain, mock.sites[0]?.name],
+      ["shop.example", "shop.example"],
+    );
 
     await page.getByRole("button", { name: "Add pixel" }).click();
     await page.getByText("Please fill this in.").waitFor();

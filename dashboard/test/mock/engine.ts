@@ -1,7 +1,14 @@
 // Answers the questions of the Overview over made-up visits: naive, for tests of the dashboard only.
 // Zone: UTC. It knows what the dashboard asks, and answers 400 to anything else.
 import type { Answer, Query, QueryFilter, Row } from "../../src/lib/api/client.ts";
-import { type Range, addDays, addMonths, lengthOf, todayIn, weekdayOf } from "../../src/lib/dates.ts";
+import {
+  type Range,
+  addDays,
+  addMonths,
+  lengthOf,
+  todayIn,
+  weekdayOf,
+} from "../../src/lib/dates.ts";
 import type { Visit } from "./visits.ts";
 
 const DAY = 86_400_000;
@@ -10,11 +17,20 @@ type Values = (number | null)[];
 export class BadQuestion extends Error {}
 
 function matches(visit: Visit, filter: QueryFilter): (hit: Visit["hits"][number]) => boolean {
-  const [operator, dimension, clauses, options] = filter as [string, string, string[], { case_sensitive?: boolean }?];
+  const [operator, dimension, clauses, options] = filter as [
+    string,
+    string,
+    string[],
+    { case_sensitive?: boolean }?,
+  ];
   const fold = (text: string) => (options?.case_sensitive === false ? text.toLowerCase() : text);
   return (hit) => {
     const value = fold(
-      dimension === "event:page" ? hit.page : dimension === "event:name" ? hit.event : (visit.values[dimension] ?? ""),
+      dimension === "event:page"
+        ? hit.page
+        : dimension === "event:name"
+          ? hit.event
+          : (visit.values[dimension] ?? ""),
     );
     const all = clauses.map(fold);
     switch (operator) {
@@ -118,7 +134,10 @@ function keyOf(dimension: string, interval: string, range: Range) {
   };
 }
 
-function group(parts: Part[], key: (part: Part, hit: Visit["hits"][number]) => string): Map<string, Part[]> {
+function group(
+  parts: Part[],
+  key: (part: Part, hit: Visit["hits"][number]) => string,
+): Map<string, Part[]> {
   const groups = new Map<string, Part[]>();
   for (const part of parts) {
     const own = new Map<string, Visit["hits"]>();
@@ -153,7 +172,8 @@ function rangeFor(question: Query, visits: Visit[], now: number): Range {
 }
 
 function earlierThan(range: Range, mode: string): Range {
-  if (mode === "year_over_year") return { from: addMonths(range.from, -12), to: addMonths(range.to, -12) };
+  if (mode === "year_over_year")
+    return { from: addMonths(range.from, -12), to: addMonths(range.to, -12) };
   const days = lengthOf(range);
   return { from: addDays(range.from, -days), to: addDays(range.to, -days) };
 }
@@ -165,7 +185,8 @@ export function answer(question: Query, visits: Visit[], now: number): Answer {
   const dimension = (question.dimensions as string[] | undefined)?.[0];
   const interval = dimension === "time" ? intervalFor(range) : (dimension?.split(":")[1] ?? "");
   const isTime = dimension?.startsWith("time") ?? false;
-  if (dimension && metrics.includes("views_per_visit")) throw new BadQuestion("#/metrics views_per_visit");
+  if (dimension && metrics.includes("views_per_visit"))
+    throw new BadQuestion("#/metrics views_per_visit");
   const mode = question.include?.comparisons?.mode;
   const before = mode ? earlierThan(range, mode) : undefined;
 
@@ -188,8 +209,13 @@ export function answer(question: Query, visits: Visit[], now: number): Answer {
     if (!past) return row;
     const pastName = isTime ? (pastLabels[index] ?? "") : name;
     const then = past.get(pastName) ?? zero;
-    const change = metrics.map((metric, at) => growth(metric, row.metrics[at] ?? null, then[at] ?? null));
-    return { ...row, comparison: { dimensions: dimension ? [pastName] : [], metrics: then, change } };
+    const change = metrics.map((metric, at) =>
+      growth(metric, row.metrics[at] ?? null, then[at] ?? null),
+    );
+    return {
+      ...row,
+      comparison: { dimensions: dimension ? [pastName] : [], metrics: then, change },
+    };
   });
   if (dimension && !isTime) {
     const [by, order] = (question.order_by?.[0] ?? [metrics[0], "desc"]) as [string, string];

@@ -6,7 +6,14 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { EventItem, Outcomes, Pixel, PixelKind, Query, Site } from "../../src/lib/api/client.ts";
+import type {
+  EventItem,
+  Outcomes,
+  Pixel,
+  PixelKind,
+  Query,
+  Site,
+} from "../../src/lib/api/client.ts";
 import { BadQuestion, answer } from "./engine.ts";
 import { type Visit, makeVisits } from "./visits.ts";
 
@@ -66,7 +73,12 @@ const OUTCOMES: Omit<Outcomes, "since"> = {
     "rejected:origin": 6,
     "rejected:too_old": 3,
   },
-  bots: { "declared:googlebot": 802, "declared:gptbot": 311, headless: 120, missing_user_agent: 44 },
+  bots: {
+    "declared:googlebot": 802,
+    "declared:gptbot": 311,
+    headless: 120,
+    missing_user_agent: 44,
+  },
 } as Omit<Outcomes, "since">;
 
 /** The mock, and what a test may do to it. */
@@ -98,7 +110,10 @@ export class Mock {
     this.demo = options.demo ?? false;
     this.#outcomes = options.outcomes ?? OUTCOMES;
     for (const site of this.sites) {
-      this.pixels.set(site.id, this.visits.length > 0 ? [this.#makePixel("Main site", "web", "")] : []);
+      this.pixels.set(
+        site.id,
+        this.visits.length > 0 ? [this.#makePixel("Main site", "web", "")] : [],
+      );
     }
     for (const pixel of [...this.pixels.values()].flat()) {
       pixel.status = "receiving";
@@ -141,8 +156,17 @@ export class Mock {
   /** A visit arrives: it is stored, counted, and announced to whoever listens. */
   arrive(siteId: string, page: string): void {
     const at = this.now;
-    const values = { ...this.visits.at(-1)?.values, "visit:bot": "false", "visit:source": "Google" };
-    this.visits.push({ visitor: `new${this.visits.length}`, hits: [{ at, page, event: "pageview" }], bot: false, values });
+    const values = {
+      ...this.visits.at(-1)?.values,
+      "visit:bot": "false",
+      "visit:source": "Google",
+    };
+    this.visits.push({
+      visitor: `new${this.visits.length}`,
+      hits: [{ at, page, event: "pageview" }],
+      bot: false,
+      values,
+    });
     const pixel = this.pixels.get(siteId)?.[0];
     if (pixel) {
       pixel.status = "receiving";
@@ -215,7 +239,12 @@ export class Mock {
     response.end(body === undefined ? undefined : JSON.stringify(body));
   }
 
-  async #api(route: string, body: Record<string, string>, url: URL, response: ServerResponse): Promise<void> {
+  async #api(
+    route: string,
+    body: Record<string, string>,
+    url: URL,
+    response: ServerResponse,
+  ): Promise<void> {
     const ok = (value: unknown, status = 200) => this.#send(response, status, value);
     switch (route) {
       case "GET /api/v1/session":
@@ -225,7 +254,8 @@ export class Mock {
           demo: this.demo,
         });
       case "POST /api/v1/setup":
-        if (body["token"] !== "setup-token") throw new Refusal(403, "bad_token", "This link is not valid.");
+        if (body["token"] !== "setup-token")
+          throw new Refusal(403, "bad_token", "This link is not valid.");
         if (body["email"]?.endsWith("@taken.example")) {
           throw new Refusal(422, "invalid", "This address cannot be used.", "email");
         }
@@ -233,7 +263,10 @@ export class Mock {
         this.signedIn = true;
         return ok({ user: { id: "u1", email: body["email"] } }, 201);
       case "POST /api/v1/session":
-        if (body["token"] !== "one-time" && (body["email"] !== EMAIL || body["password"] !== PASSWORD)) {
+        if (
+          body["token"] !== "one-time" &&
+          (body["email"] !== EMAIL || body["password"] !== PASSWORD)
+        ) {
           throw new Refusal(401, "wrong_credentials", "The e-mail or the password is wrong.");
         }
         this.signedIn = true;
@@ -252,12 +285,14 @@ export class Mock {
         const question = body as unknown as Query;
         this.asked.push(question);
         await this.gate;
-        if (this.failing) throw new Refusal(this.failing, "unavailable", "The store cannot be reached.");
+        if (this.failing)
+          throw new Refusal(this.failing, "unavailable", "The store cannot be reached.");
         return ok(answer(question, this.visits, this.now));
       }
     }
     const [, id = "", rest = ""] = /^\w+ \/api\/v1\/sites\/([^/]+)\/(\w+)$/.exec(route) ?? [];
-    if (!this.sites.some((site) => site.id === id)) throw new Refusal(404, "no_such_site", "There is no such site.");
+    if (!this.sites.some((site) => site.id === id))
+      throw new Refusal(404, "no_such_site", "There is no such site.");
     return this.#ofSite(`${route.split(" ")[0]} ${rest}`, id, body, url, response);
   }
 
@@ -265,19 +300,32 @@ export class Mock {
     if (!body["domain"]?.includes(".")) {
       throw new Refusal(422, "invalid", "A domain has at least one dot.", "domain");
     }
-    const site = { ...makeSite(String(this.sites.length + 1), body["name"] ?? "", body["domain"]), ...body };
+    const site = {
+      ...makeSite(String(this.sites.length + 1), body["name"] ?? "", body["domain"]),
+      ...body,
+    };
     this.sites.push(site);
     this.pixels.set(site.id, []);
     return site;
   }
 
-  #ofSite(route: string, id: string, body: Record<string, string>, url: URL, response: ServerResponse): void {
+  #ofSite(
+    route: string,
+    id: string,
+    body: Record<string, string>,
+    url: URL,
+    response: ServerResponse,
+  ): void {
     const ok = (value: unknown, status = 200) => this.#send(response, status, value);
     switch (route) {
       case "GET pixels":
         return ok({ items: this.pixels.get(id), next: null });
       case "POST pixels": {
-        const pixel = this.#makePixel(body["name"] ?? "", body["kind"] as PixelKind, body["url"] ?? "");
+        const pixel = this.#makePixel(
+          body["name"] ?? "",
+          body["kind"] as PixelKind,
+          body["url"] ?? "",
+        );
         this.pixels.get(id)?.unshift(pixel);
         return ok(pixel, 201);
       }
@@ -300,7 +348,9 @@ export class Mock {
 
   #listen(id: string, response: ServerResponse): void {
     response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
-    response.write(`event: visitors\ndata: {"visitors_now":${this.visits.length > 0 ? 23 : 0}}\n\n`);
+    response.write(
+      `event: visitors\ndata: {"visitors_now":${this.visits.length > 0 ? 23 : 0}}\n\n`,
+    );
     const all = this.#live.get(id) ?? new Set();
     this.#live.set(id, all.add(response));
     response.on("close", () => all.delete(response));

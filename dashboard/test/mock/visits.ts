@@ -78,24 +78,27 @@ const PAGES = [
   "/مجموعة/خشب-البلوط",
 ];
 const DEVICES = [
-  ["Mobile", "Safari", "iOS"],
-  ["Desktop", "Chrome", "Windows"],
-  ["Mobile", "Chrome", "Android"],
-  ["Desktop", "Firefox", "Linux"],
-  ["Desktop", "Safari", "macOS"],
-  ["Tablet", "Safari", "iPadOS"],
-  ["Desktop", "Edge", "Windows"],
+  ["mobile", "Safari", "iOS"],
+  ["desktop", "Chrome", "Windows"],
+  ["mobile", "Chrome", "Android"],
+  ["desktop", "Firefox", "Linux"],
+  ["desktop", "Safari", "macOS"],
+  ["tablet", "Safari", "iPadOS"],
+  ["desktop", "Edge", "Windows"],
 ] as const;
 const CAMPAIGNS = ["(not set)", "(not set)", "autumn-sale", "oak-week", "newsletter-47"];
 
-/** Visits of the 420 days before `now`, with a weekly rhythm and slow growth. */
+/** Days of history. */
+const DAYS = 150;
+
+/** Visits of the days before `now`, with a weekly rhythm and slow growth. */
 export function makeVisits(now: number, seed = 7, perDay = 60): Visit[] {
   const random = chance(seed);
   const visits: Visit[] = [];
-  for (let ago = 420; ago >= 0; ago -= 1) {
+  for (let ago = DAYS; ago >= 0; ago -= 1) {
     const day = Math.floor(now / DAY) * DAY - ago * DAY;
     const weekend = [0, 6].includes(new Date(day).getUTCDay());
-    const count = perDay * (weekend ? 0.65 : 1) * (1.15 - ago / 600) * (0.8 + random() * 0.4);
+    const count = perDay * (weekend ? 0.65 : 1) * (1.15 - ago / 300) * (0.8 + random() * 0.4);
     for (let index = 0; index < count; index += 1) {
       const at = day + (7 + 15 * (random() + random()) * 0.5) * HOUR;
       if (at <= now) visits.push(makeVisit(random, at, visits.length));

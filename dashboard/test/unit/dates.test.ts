@@ -21,7 +21,15 @@ const TODAY = "2026-11-22";
 
 test("a day is a real day, written in full", () => {
   for (const good of ["2026-11-22", "2024-02-29", "1999-12-31"]) assert.ok(isDay(good), good);
-  for (const bad of ["2026-2-1", "2026-02-30", "2025-02-29", "26-01-01", "", null, "2026-11-22T00"]) {
+  for (const bad of [
+    "2026-2-1",
+    "2026-02-30",
+    "2025-02-29",
+    "26-01-01",
+    "",
+    null,
+    "2026-11-22T00",
+  ]) {
     assert.ok(!isDay(bad), String(bad));
   }
 });
@@ -50,7 +58,11 @@ test("presets end today, or before it", () => {
   assert.deepEqual(rangeOf("last_month", "2026-01-31"), { from: "2025-12-01", to: "2025-12-31" });
   assert.deepEqual(rangeOf("month", TODAY), { from: "2026-11-01", to: TODAY });
   assert.deepEqual(rangeOf("12mo", TODAY), { from: "2025-12-01", to: TODAY });
-  for (const [preset, days] of [["7d", 7], ["30d", 30], ["90d", 90]] as const) {
+  for (const [preset, days] of [
+    ["7d", 7],
+    ["30d", 30],
+    ["90d", 90],
+  ] as const) {
     assert.equal(lengthOf(rangeOf(preset, TODAY)), days);
     assert.equal(rangeOf(preset, TODAY).to, TODAY);
   }
@@ -67,8 +79,14 @@ test("stepping keeps the kind of the range and never enters the future", () => {
   assert.deepEqual(step(october, -1, TODAY), { from: "2026-09-01", to: "2026-09-30" });
   assert.deepEqual(step(october, 1, TODAY), { from: "2026-11-01", to: TODAY });
   assert.deepEqual(step(rangeOf("month", TODAY), -1, TODAY, "month"), october);
-  assert.deepEqual(step(rangeOf("year", TODAY), -1, TODAY, "year"), { from: "2025-01-01", to: "2025-12-31" });
-  assert.deepEqual(step({ from: "2025-01-01", to: "2025-12-31" }, 1, TODAY), { from: "2026-01-01", to: TODAY });
+  assert.deepEqual(step(rangeOf("year", TODAY), -1, TODAY, "year"), {
+    from: "2025-01-01",
+    to: "2025-12-31",
+  });
+  assert.deepEqual(step({ from: "2025-01-01", to: "2025-12-31" }, 1, TODAY), {
+    from: "2026-01-01",
+    to: TODAY,
+  });
 });
 
 test("the interval fits the range", () => {
@@ -85,10 +103,22 @@ test("the running interval is found, and those after it have not begun", () => {
   assert.deepEqual(progressOf(days, "day", TODAY, ""), { running: 2, future: 3 });
   assert.deepEqual(progressOf(days, "day", "2026-12-01", ""), { running: -1, future: 3 });
   const hours = ["2026-11-22 08:00:00", "2026-11-22 09:00:00", "2026-11-22 10:00:00"];
-  assert.deepEqual(progressOf(hours, "hour", TODAY, "2026-11-22 09:00:00"), { running: 1, future: 2 });
-  assert.deepEqual(progressOf(["2026-11-09", "2026-11-16"], "week", TODAY, ""), { running: 1, future: 2 });
-  assert.deepEqual(progressOf(["2026-11-09", "2026-11-16"], "week", "2026-11-23", ""), { running: -1, future: 2 });
-  assert.deepEqual(progressOf(["2026-10-01", "2026-11-01"], "month", TODAY, ""), { running: 1, future: 2 });
+  assert.deepEqual(progressOf(hours, "hour", TODAY, "2026-11-22 09:00:00"), {
+    running: 1,
+    future: 2,
+  });
+  assert.deepEqual(progressOf(["2026-11-09", "2026-11-16"], "week", TODAY, ""), {
+    running: 1,
+    future: 2,
+  });
+  assert.deepEqual(progressOf(["2026-11-09", "2026-11-16"], "week", "2026-11-23", ""), {
+    running: -1,
+    future: 2,
+  });
+  assert.deepEqual(progressOf(["2026-10-01", "2026-11-01"], "month", TODAY, ""), {
+    running: 1,
+    future: 2,
+  });
   assert.deepEqual(progressOf([], "day", TODAY, ""), { running: -1, future: 0 });
 });
 

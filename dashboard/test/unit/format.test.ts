@@ -55,7 +55,11 @@ test("a change says its direction, and whether it is good", () => {
   assert.deepEqual(change("visitors", 12, EN), { text: "+12%", size: "12%", tone: "better" });
   assert.deepEqual(change("visitors", -3, EN), { text: "-3%", size: "3%", tone: "worse" });
   assert.equal(change("visitors", 0, EN).tone, "same");
-  assert.deepEqual(change("bounce_rate", -4, EN), { text: "-4 pts", size: "4 pts", tone: "better" });
+  assert.deepEqual(change("bounce_rate", -4, EN), {
+    text: "-4 pts",
+    size: "4 pts",
+    tone: "better",
+  });
   assert.equal(change("bounce_rate", 4, EN).tone, "worse");
 });
 
@@ -94,6 +98,10 @@ test("countries by name, codes that are none as they are", () => {
 });
 
 test("a CSV file keeps its cells, and starts no formula", () => {
-  const text = csv([["a", 'say "hi", you'], ["=1+1", -2], ["@x", null]]);
+  const text = csv([
+    ["a", 'say "hi", you'],
+    ["=1+1", -2],
+    ["@x", null],
+  ]);
   assert.equal(text, `a,"say ""hi"", you"\r\n'=1+1,-2\r\n'@x,\r\n`);
 });

@@ -15,12 +15,21 @@ test("intervals without a row count zero, and have no rate", () => {
     query: { dimensions: ["time:day"] },
   });
   const visitors = seriesOf(answer, "visitors", "2026-11-22", "");
-  assert.deepEqual(visitors.points.map((p) => p.value), [0, 3, 0, 0, null]);
+  assert.deepEqual(
+    visitors.points.map((p) => p.value),
+    [0, 3, 0, 0, null],
+  );
   assert.equal(visitors.running, 3);
   const bounce = seriesOf(answer, "bounce_rate", "2026-11-22", "");
-  assert.deepEqual(bounce.points.map((p) => p.value), [null, 50, null, null, null]);
+  assert.deepEqual(
+    bounce.points.map((p) => p.value),
+    [null, 50, null, null, null],
+  );
   const depth = seriesOf(answer, "views_per_visit", "2026-11-22", "");
-  assert.deepEqual(depth.points.map((p) => p.value), [null, 2.25, null, null, null]);
+  assert.deepEqual(
+    depth.points.map((p) => p.value),
+    [null, 2.25, null, null, null],
+  );
 });
 
 test("the earlier value stands beside each interval", () => {
@@ -36,7 +45,11 @@ test("the earlier value stands beside each interval", () => {
     query: { dimensions: ["time:day"] },
   });
   const [point] = seriesOf(answer, "visits", "2026-11-22", "").points;
-  assert.deepEqual(point, { label: "2026-11-22", value: 0, earlier: { label: "2026-11-21", value: 6 } });
+  assert.deepEqual(point, {
+    label: "2026-11-22",
+    value: 0,
+    earlier: { label: "2026-11-21", value: 6 },
+  });
 });
 
 test("an hour that the clocks repeat keeps both of its rows", () => {
@@ -50,7 +63,10 @@ test("an hour that the clocks repeat keeps both of its rows", () => {
     query: { dimensions: ["time:hour"] },
   });
   const series = seriesOf(answer, "visitors", "2026-10-26", "2026-10-26 09:00:00");
-  assert.deepEqual(series.points.map((p) => p.value), [0, 1, 2, 0]);
+  assert.deepEqual(
+    series.points.map((p) => p.value),
+    [0, 1, 2, 0],
+  );
 });
 
 test("growth follows the rules of the API", () => {
@@ -65,7 +81,13 @@ test("growth follows the rules of the API", () => {
 const outcomes = {
   since: "",
   received: 16,
-  outcomes: { accepted: 7, duplicate: 2, "rejected:origin": 3, "unavailable:log_full": 4, "dropped:policy": 0 },
+  outcomes: {
+    accepted: 7,
+    duplicate: 2,
+    "rejected:origin": 3,
+    "unavailable:log_full": 4,
+    "dropped:policy": 0,
+  },
   bots: { "declared:googlebot": 2, something_new: 5, headless: 0 },
 } as Outcomes;
 
@@ -77,19 +99,17 @@ test("outcomes are grouped by what can be done about them", () => {
     "failing",
   ]);
   assert.equal(refusedOf(outcomes), 7);
-  assert.deepEqual(outcomeLines(outcomes).map((line) => line.key), [
-    "accepted",
-    "duplicate",
-    "rejected:origin",
-    "unavailable:log_full",
-  ]);
+  assert.deepEqual(
+    outcomeLines(outcomes).map((line) => line.key),
+    ["accepted", "duplicate", "rejected:origin", "unavailable:log_full"],
+  );
 });
 
 test("a reason that is new to us is still shown, in words", () => {
-  assert.deepEqual(botLines(outcomes).map((line) => line.name), [
-    "Something new",
-    "Says so itself: googlebot",
-  ]);
+  assert.deepEqual(
+    botLines(outcomes).map((line) => line.name),
+    ["Something new", "Says so itself: googlebot"],
+  );
 });
 
 test("a web pixel installs in four ways, others in one", () => {
@@ -99,7 +119,10 @@ test("a web pixel installs in four ways, others in one", () => {
     noscript: "<noscript></noscript>",
   } as Pixel;
   assert.deepEqual(tabsOf(pixel), ["html", "manager", "react", "noscript"]);
-  assert.match(snippetOf(pixel, "react"), /script\.src = "https:\/\/c\.example\/cairn\.js\?key=a&b=1";/);
+  assert.match(
+    snippetOf(pixel, "react"),
+    /script\.src = "https:\/\/c\.example\/cairn\.js\?key=a&b=1";/,
+  );
   assert.equal(snippetOf(pixel, "manager"), pixel.snippet);
   assert.deepEqual(tabsOf({ ...pixel, kind: "email" }), ["html"]);
 });

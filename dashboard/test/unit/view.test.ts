@@ -1,8 +1,31 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DIMENSIONS, OPERATORS, clicked, isChosen, negated, readFilter, writeFilter } from "../../src/lib/filters.ts";
-import { cardsQuestion, chartQuestion, detailsQuestion, panelQuestion } from "../../src/lib/questions.ts";
-import { BOTS, COMPARISONS, METRICS, PANELS, TABS, readView, withPeriod, withRange, writeView } from "../../src/lib/view.ts";
+import {
+  DIMENSIONS,
+  OPERATORS,
+  clicked,
+  isChosen,
+  negated,
+  readFilter,
+  writeFilter,
+} from "../../src/lib/filters.ts";
+import {
+  cardsQuestion,
+  chartQuestion,
+  detailsQuestion,
+  panelQuestion,
+} from "../../src/lib/questions.ts";
+import {
+  BOTS,
+  COMPARISONS,
+  METRICS,
+  PANELS,
+  TABS,
+  readView,
+  withPeriod,
+  withRange,
+  writeView,
+} from "../../src/lib/view.ts";
 import { PRESETS } from "../../src/lib/dates.ts";
 import { chance } from "../mock/visits.ts";
 
@@ -16,7 +39,19 @@ test("the plain view is the plain address", () => {
 test("any view survives the URL", () => {
   const random = chance(3);
   const one = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)] as T;
-  const awkward = ["", "a,b", "50%", "%2C", "a&b=c", "/p?x=1#y", "ü 日本", "is", ",", "\u202Eabc", "a+b c"];
+  const awkward = [
+    "",
+    "a,b",
+    "50%",
+    "%2C",
+    "a&b=c",
+    "/p?x=1#y",
+    "ü 日本",
+    "is",
+    ",",
+    "\u202Eabc",
+    "a+b c",
+  ];
   for (let round = 0; round < 500; round += 1) {
     const view = readView("");
     view.period = one(PRESETS);
@@ -41,7 +76,9 @@ test("any view survives the URL", () => {
 });
 
 test("nonsense in the URL falls back to the default", () => {
-  const view = readView("?period=soon&metric=money&from=2026-13-01&to=x&f=eats,visit:source,a&f=is,visit:shoe,a&f=is,visit:source&sources=x&details=y");
+  const view = readView(
+    "?period=soon&metric=money&from=2026-13-01&to=x&f=eats,visit:source,a&f=is,visit:shoe,a&f=is,visit:source&sources=x&details=y",
+  );
   assert.deepEqual(view, readView(""));
   assert.equal(readView("?from=2026-11-09&to=2026-11-01").period, "30d");
 });
@@ -56,7 +93,11 @@ test("a filter with too many values is no filter", () => {
 });
 
 test("commas and percent signs stay inside their value", () => {
-  const filter = { operator: "is" as const, dimension: "event:page" as const, values: ["a,b", "100%", "%2C"] };
+  const filter = {
+    operator: "is" as const,
+    dimension: "event:page" as const,
+    values: ["a,b", "100%", "%2C"],
+  };
   assert.deepEqual(readFilter(writeFilter(filter)), filter);
 });
 
@@ -70,7 +111,11 @@ test("a click keeps only the row, again undoes it; Alt excludes; Shift adds", ()
   assert.ok(isChosen(both, "visit:source", "Bing"));
   assert.deepEqual(clicked(both, "visit:source", "Google", "add")[0]?.values, ["Bing"]);
   const excluded = clicked(a, "visit:source", "Bing", "exclude");
-  assert.deepEqual(excluded[1], { operator: "is_not", dimension: "visit:source", values: ["Bing"] });
+  assert.deepEqual(excluded[1], {
+    operator: "is_not",
+    dimension: "visit:source",
+    values: ["Bing"],
+  });
   assert.ok(!isChosen(excluded, "visit:source", "Bing"));
   assert.deepEqual(negated(excluded, 1)[1]?.operator, "is");
 });
@@ -82,7 +127,10 @@ test("a range that is a preset becomes it; an interval that no longer fits is dr
   assert.equal(week.interval, "hour");
   assert.equal(withPeriod(week, "30d", TODAY).interval, undefined);
   const other = withRange(view, { from: "2026-11-02", to: "2026-11-05" }, TODAY);
-  assert.deepEqual([other.period, other.custom], ["custom", { from: "2026-11-02", to: "2026-11-05" }]);
+  assert.deepEqual(
+    [other.period, other.custom],
+    ["custom", { from: "2026-11-02", to: "2026-11-05" }],
+  );
 });
 
 test("questions carry the range, the filters and the comparison", () => {
@@ -114,12 +162,19 @@ test("bots are left to the API's default, or asked for by name", () => {
 
 test("panels leave out what has no name, and details find, sort and page", () => {
   const view = readView("?places=city&pages=exit_page");
-  assert.deepEqual(panelQuestion("1", view, "places", TODAY).filters, [["is_not", "visit:city", [""]]]);
+  assert.deepEqual(panelQuestion("1", view, "places", TODAY).filters, [
+    ["is_not", "visit:city", [""]],
+  ]);
   assert.deepEqual(panelQuestion("1", view, "sources", TODAY).filters, []);
   const list = { search: "oak", sort: "visits" as const, descending: false, limit: 100 };
   const details = detailsQuestion("1", view, "pages", TODAY, list);
   assert.deepEqual(details.order_by, [["visits", "asc"]]);
-  assert.deepEqual(details.filters?.at(-1), ["contains", "visit:exit_page", ["oak"], { case_sensitive: false }]);
+  assert.deepEqual(details.filters?.at(-1), [
+    "contains",
+    "visit:exit_page",
+    ["oak"],
+    { case_sensitive: false },
+  ]);
   assert.ok(!(details.metrics as string[]).includes("pageviews"));
   assert.equal(details.include?.total_rows, true);
 });

@@ -1,7 +1,16 @@
 // The API, as functions. Same origin, cookie session; every call that changes something carries the
 // header that no foreign page can send without the server's leave.
 import { t } from "../texts.ts";
-import type { Answer, EventItem, Outcomes, Pixel, PixelKind, Query, Session, Site } from "./types.ts";
+import type {
+  Answer,
+  EventItem,
+  Outcomes,
+  Pixel,
+  PixelKind,
+  Query,
+  Session,
+  Site,
+} from "./types.ts";
 
 export type * from "./types.ts";
 
@@ -33,10 +42,15 @@ export function whenUnauthorized(handler: () => void): void {
 
 async function failure(response: Response): Promise<ApiError> {
   const body = (await response.json().catch(() => undefined)) as
-    | { error?: { code?: string; message?: string; field?: string; help?: string } }
-    | undefined;
+    { error?: { code?: string; message?: string; field?: string; help?: string } } | undefined;
   const { code = "unknown", message, field, help } = body?.error ?? {};
-  return new ApiError(response.status, code, message ?? t.fail.unknown(response.status), field, help);
+  return new ApiError(
+    response.status,
+    code,
+    message ?? t.fail.unknown(response.status),
+    field,
+    help,
+  );
 }
 
 async function call<T>(

@@ -44,7 +44,8 @@ export interface EventItem {
   identification: string;
   pixel_key: string;
 }
-export type QueryFilter = [string, string, string[]] | [string, string, string[], { case_sensitive: boolean }];
+export type QueryFilter =
+  [string, string, string[]] | [string, string, string[], { case_sensitive: boolean }];
 export interface Query {
   site_id: string;
   metrics: string[];
