@@ -453,7 +453,7 @@ impl EventStore for DuckStore {
 
     fn checkpoint(&self) -> Result<(), StoreError> {
         self.with_writer("makes a checkpoint", |state| {
-            state.writer.connection.run("CHECKPOINT")?;
+            state.writer.connection.run("FORCE CHECKPOINT")?;
             state.rows_since_checkpoint = 0;
             Ok(())
         })

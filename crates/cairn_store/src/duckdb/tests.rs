@@ -1,0 +1,254 @@
+//! DuckDB against the contract, against the oracle, and against restarts.
+
+use std::sync::Arc;
+
+use cairn_model::session::{Attribute, Attributes};
+use cairn_model::{Basis, Event, Identification, Origin, PixelId, SiteId, VisitorId};
+use proptest::prelude::*;
+
+use super::write::uuid_text;
+use super::{DuckError, DuckOptions, DuckStore, RowRef};
+use crate::contract::{any_batches, assert_equal, holds, row, session};
+use crate::reference::ReferenceStore;
+use crate::{Batch, EventStore, Row, SessionChange, StoreError, Watermark, schema};
+
+/// A store in a directory of its own, which goes with it.
+struct Temporary {
+    store: Option<DuckStore>,
+    directory: tempfile::TempDir,
+}
+
+impl Temporary {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DuckStore::open(directory.path(), DuckOptions::default()).unwrap();
+        Temporary { store: Some(store), directory }
+    }
+
+    fn store(&self) -> &DuckStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(DuckStore::open(self.directory.path(), DuckOptions::default()).unwrap());
+    }
+}
+
+#[test]
+fn duckdb_holds_the_contract() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    holds(&|| {
+        count.set(count.get() + 1);
+        let path = directory.path().join(count.get().to_string());
+        Box::new(DuckStore::open(&path, DuckOptions::default()).unwrap())
+    });
+}
+
+fn texts<const N: usize>(row: RowRef<'_>, first: usize) -> Result<[String; N], DuckError> {
+    let mut texts = std::array::from_fn(|_| String::new());
+    for (index, text) in texts.iter_mut().enumerate() {
+        *text = row.get(first + index)?;
+    }
+    Ok(texts)
+}
+
+/// The rows as SQL sees them, by the columns' names.
+fn rows_of(store: &DuckStore) -> Vec<Row<'static>> {
+    let attributes: Vec<&str> = Attribute::ALL.map(Attribute::column).to_vec();
+    let sql = format!(
+        "SELECT site_id, event_offset, session_id, visitor_id, identified, user_key, timestamp_ms,
+            received_at_ms, pixel_id, imported, basis, event_key, event_uuid, asn, value_minor,
+            engagement_ms, scroll_percent, section_visible_ms, section_visible_percent, truncated,
+            event_id, name, hostname, path, query, title, click_id_kind, click_id, organization,
+            network_marks, screen, language, currency, order_id, items, section_id, props, {}
+        FROM events ORDER BY event_offset",
+        attributes.join(", ")
+    );
+    let mut rows = Vec::new();
+    let each = |row: RowRef<'_>| {
+        rows.push(read_row(row)?);
+        Ok::<(), DuckError>(())
+    };
+    store
+        .with_reader(|connection| {
+            connection
+                .query(&sql, &[])
+                .and_then(|rows| rows.for_each(each))
+                .map_err(|error| error.while_it("reads for a test"))
+        })
+        .unwrap();
+    rows
+}
+
+fn read_row(row: RowRef<'_>) -> Result<Row<'static>, DuckError> {
+    let mut event = Event::bare(SiteId(row.get(0)?), "", row.get(6)?);
+    event.visitor_id = VisitorId(row.get(3)?);
+    if row.get(4)? {
+        event.identification = Identification::Identified;
+    }
+    event.user_key = row.get(5)?;
+    event.received_at_ms = row.get(7)?;
+    event.pixel_id = PixelId(row.get(8)?);
+    if row.get(9)? {
+        event.origin = Origin::Import;
+    }
+    let basis: u8 = row.get(10)?;
+    event.basis = [Basis::Policy, Basis::Gpc, Basis::Server]
+        .into_iter()
+        .find(|known| *known as u8 == basis)
+        .unwrap();
+    event.event_key = row.optional(11)?.unwrap_or(0);
+    let event_id: String = match row.optional(12)? {
+        Some(uuid) => uuid_text(uuid),
+        None => row.get(20)?,
+    };
+    event.event_id = event_id.into();
+    event.asn = row.get(13)?;
+    event.value_minor = row.optional(14)?;
+    event.engagement_ms = row.optional(15)?;
+    event.scroll_percent = row.optional(16)?;
+    event.section_visible_ms = row.optional(17)?;
+    event.section_visible_percent = row.optional(18)?;
+    event.truncated = row.get(19)?;
+    let [name, hostname, path, query, title] = texts(row, 21)?.map(Into::into);
+    (event.name, event.hostname, event.path) = (name, hostname, path);
+    (event.query, event.title) = (query, title);
+    let [kind, id, organization, marks, screen, language] = texts(row, 26)?.map(Into::into);
+    (event.click_id_kind, event.click_id) = (kind, id);
+    (event.organization, event.network_marks) = (organization, marks);
+    (event.screen, event.language) = (screen, language);
+    let [currency, order_id, items, section_id, props] = texts(row, 32)?.map(Into::into);
+    (event.currency, event.order_id, event.items) = (currency, order_id, items);
+    (event.section_id, event.props) = (section_id, props);
+    let attributes: [String; 18] = texts(row, 37)?;
+    let attributes = Arc::new(Attributes::new(std::array::from_fn(|i| attributes[i].as_str())));
+    Ok(Row { offset: row.get(1)?, session_id: row.get(2)?, attributes, event })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// Whatever is written comes back, before and after a restart, and equals what the oracle keeps.
+    #[test]
+    fn random_batches_equal_the_reference(batches in any_batches(), checkpoint in any::<bool>()) {
+        let mut duck = Temporary::new();
+        let oracle = ReferenceStore::new();
+        for batch in &batches {
+            duck.store().commit(batch).unwrap();
+            oracle.commit(batch).unwrap();
+        }
+        if checkpoint {
+            duck.store().checkpoint().unwrap();
+        }
+        assert_equal(duck.store(), &oracle);
+        assert_eq!(rows_of(duck.store()), oracle.rows());
+        duck.reopen();
+        assert_equal(duck.store(), &oracle);
+        assert_eq!(rows_of(duck.store()), oracle.rows());
+    }
+}
+
+#[test]
+fn keys_of_ids_are_computed_where_they_can_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = DuckOptions {
+        event_key_of: Some(Arc::new(|site, id| u128::from(site.0) << 64 | id.len() as u128)),
+        ..DuckOptions::default()
+    };
+    let store = DuckStore::open(directory.path(), options).unwrap();
+    let ids = ["0f8fad5b-d9cb-469f-a165-70867728950e", "order 17", "", ""];
+    let mut batch = Batch::default();
+    for (index, id) in ids.into_iter().enumerate() {
+        let mut row = row(index as u64 + 1, 1);
+        row.event.event_id = id.into();
+        row.event.event_key = [7 << 64 | 36, 7 << 64 | 8, 99, 0][index];
+        batch.rows.push(row);
+    }
+    batch.watermark.offset = 4;
+    store.commit(&batch).unwrap();
+    let mut keys = Vec::new();
+    store.event_keys_after(0, &mut |offset, key, _| keys.push((offset, key))).unwrap();
+    assert_eq!(keys, [(1, 7 << 64 | 36), (2, 7 << 64 | 8), (3, 99)]);
+    let stored: Vec<u128> = rows_of(&store).iter().map(|row| row.event.event_key).collect();
+    assert_eq!(stored, [0, 0, 99, 0], "what can be computed is not stored");
+}
+
+#[test]
+fn a_file_of_a_newer_program_is_refused() {
+    let mut duck = Temporary::new();
+    let version = schema::VERSION + 1;
+    duck.store()
+        .with_reader(|connection| {
+            connection
+                .execute("UPDATE meta SET schema_version = ?", &[version.into()])
+                .map_err(|error| error.while_it("writes for a test"))
+        })
+        .unwrap();
+    duck.store = None;
+    let error = DuckStore::open(duck.directory.path(), DuckOptions::default()).err().unwrap();
+    let StoreError::NewerSchema { found, known } = error else { panic!("{error}") };
+    assert_eq!((found, known), (version, schema::VERSION));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("events.duckdb"), [b'x'; 20_000]).unwrap();
+    let error = DuckStore::open(directory.path(), DuckOptions::default()).err().unwrap();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+}
+
+#[test]
+fn readers_see_whole_batches_only() {
+    let duck = Temporary::new();
+    let (store, batches) = (duck.store(), 40u64);
+    let finished = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let end = Finish(&finished);
+        let reader = scope.spawn(|| {
+            let mut seen = 0;
+            let mut last_round = false;
+            while !last_round {
+                last_round = finished.load(std::sync::atomic::Ordering::SeqCst);
+                let counts = store
+                    .with_reader(|connection| {
+                        let sql = "SELECT (SELECT count(*) FROM events),
+                            (SELECT count(*) FROM sessions), (SELECT watermark FROM meta)";
+                        let rows = connection.query(sql, &[]).unwrap();
+                        let read = |row: RowRef<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
+                        Ok(rows.first(read).unwrap().unwrap())
+                    })
+                    .unwrap();
+                let [events, visits, watermark]: [u64; 3] = counts;
+                assert_eq!(events, watermark);
+                assert_eq!(visits, watermark.min(1));
+                assert!(watermark >= seen, "time does not run backwards");
+                seen = watermark;
+            }
+            seen
+        });
+        for number in 0..batches {
+            let rows: Vec<_> = (1..=50).map(|index| row(number * 50 + index, 1)).collect();
+            let change = SessionChange { session: session(1, 0, 9), replaces: number > 0 };
+            let watermark = Watermark { offset: number * 50 + 50, received_at_ms: 0 };
+            let batch = Batch { rows, sessions: vec![change], outcomes: Vec::new(), watermark };
+            store.commit(&batch).unwrap();
+            if number % 10 == 9 {
+                store.checkpoint().unwrap();
+            }
+        }
+        drop(end);
+        assert_eq!(reader.join().unwrap(), batches * 50);
+    });
+}
+
+/// Says that the writer is done, also when it failed.
+struct Finish<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
