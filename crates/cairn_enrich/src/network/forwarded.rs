@@ -26,13 +26,13 @@ impl std::str::FromStr for Prefix {
         };
         let ip: IpAddr = address.parse().map_err(|_| PrefixError)?;
         let width = if ip.is_ipv4() { 32 } else { 128 };
-        let length = match length {
-            Some(length) => length.parse().ok().filter(|&n| n <= width).ok_or(PrefixError)?,
-            None => width,
-        };
-        let host_bits = width - length;
-        let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
-        Ok(Self { network: bits(ip) & mask, mask, is_v4: ip.is_ipv4() })
+        match length {
+            Some(length) => {
+                let length = length.parse().ok().filter(|&n| n <= width).ok_or(PrefixError)?;
+                Ok(Prefix::new(ip, length))
+            }
+            None => Ok(Prefix::new(ip, width)),
+        }
     }
 }
 
@@ -42,6 +42,14 @@ impl std::str::FromStr for Prefix {
 pub struct PrefixError;
 
 impl Prefix {
+    /// The range of addresses that share the leading `bits` of `ip`; more bits than it has mean all of them.
+    pub fn new(ip: IpAddr, length: u8) -> Self {
+        let width: u8 = if ip.is_ipv4() { 32 } else { 128 };
+        let host_bits = u32::from(width - length.min(width));
+        let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+        Prefix { network: bits(ip) & mask, mask, is_v4: ip.is_ipv4() }
+    }
+
     /// Whether the range holds an address; mapped addresses count as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = unmapped(ip);
