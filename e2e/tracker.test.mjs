@@ -362,6 +362,22 @@ test("offline: everything waits in memory, at most 50 events, and goes out onlin
   assert.equal(new Set(clicks).size, clicks.length, "none twice");
 });
 
+test("coming online ends a pause at once", async () => {
+  collector.page("/");
+  await page.addInitScript(countAnswers);
+  await page.clock.install();
+  await open("/");
+  await came("page_view");
+  // From here on no timer of the page fires by itself, the one that ends the pause neither.
+  await page.clock.pauseAt(Date.now() + 60_000);
+  await context.setOffline(true);
+  await cairn("event", "sign_up");
+  await page.clock.runFor(60);
+  await page.waitForFunction(() => window.failures === 2);
+  await context.setOffline(false);
+  await came("sign_up");
+});
+
 test("before permission neither cookies nor storage are touched", async () => {
   collector.page("/");
   collector.page("/elsewhere");
@@ -514,14 +530,37 @@ for (const granted of [true, false]) {
   });
 }
 
-/** Counts the answers that have come back to the page's scripts. */
+test("a withdrawn permission erases what waited in the browser", async () => {
+  collector.page("/");
+  await page.addInitScript(countAnswers);
+  await open("/");
+  await came("page_view");
+  await cairn("consent", { analytics: "granted" });
+  await page.waitForFunction(() => window.answers === 2);
+  collector.answer = () => ({ status: 503, headers: { "Retry-After": "60" } });
+  await cairn("event", "purchase", { order_id: "o1" });
+  await page.waitForFunction(() => window.answers === 3);
+  await setVisibility("hidden");
+  const kept = await page.evaluate(() => localStorage.getItem("cairn:k1"));
+  assert.match(kept, /"order_id":"o1"/);
+  await setVisibility("visible");
+  await cairn("consent", { analytics: "denied" });
+  assert.equal(await page.evaluate(() => localStorage.length), 0);
+});
+
+/** Counts the answers and failures that have come back to the page's scripts. */
 function countAnswers() {
   const original = window.fetch;
-  window.answers = 0;
+  window.answers = window.failures = 0;
   window.fetch = async (...request) => {
-    const answer = await original(...request);
-    window.answers++;
-    return answer;
+    try {
+      const answer = await original(...request);
+      window.answers++;
+      return answer;
+    } catch (fault) {
+      window.failures++;
+      throw fault;
+    }
   };
 }
 
