@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command, Run};
-use config::{Config, ConfigError, Layers};
+use config::{Config, ConfigError, Layers, shown};
 
 /// Any reason to end with a failure; printed once, here.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -36,7 +36,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(run) => serve(&run, false),
         Command::Demo(run) => serve(&run, true),
         Command::CheckConfig(run) => check_config(&run),
-        Command::Openapi => Ok(print(&cairn_server::openapi::document_text())?),
+        Command::Openapi => Ok(print(cairn_server::openapi::json())?),
         Command::Version => Ok(print(concat!("cairn ", env!("CARGO_PKG_VERSION")))?),
     }
 }
@@ -50,9 +50,10 @@ fn serve(run: &Run, demo: bool) -> Result<(), Failure> {
 fn check_config(run: &Run) -> Result<(), Failure> {
     let layers = layers(run)?;
     let config = Config::from_layers(&layers)?;
-    wire::server_config(&config, false)?;
+    wire::server_config(&config)?;
     let mut text = String::new();
     for (key, value, origin) in layers.iter() {
+        let value = shown(value);
         text.push_str(&format!("{key} = {value}    # {origin}\n"));
     }
     Ok(print(text.trim_end())?)

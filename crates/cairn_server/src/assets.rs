@@ -38,6 +38,9 @@ const CSP_DASHBOARD: &str = "default-src 'none'; script-src 'self'; style-src 's
 const CSP_DEMO: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; \
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'";
 
+/// Stands in the shop's pages where the key of its pixel belongs.
+const DEMO_KEY_PLACE: &str = "__CAIRN_KEY__";
+
 /// The embedded file of this path (no leading slash).
 pub fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
@@ -48,11 +51,18 @@ pub fn tracker() -> Option<&'static Asset> {
     find("cairn.js")
 }
 
-/// Answers a GET for a path below the dashboard or the demo shop; `None`: there is nothing.
-pub fn answer(path: &str, headers: &HeaderMap, method: &Method, demo: bool) -> Option<Response> {
+/// Answers a GET for a path below the dashboard or the demo shop; `None`: there is nothing. The shop is there only with
+/// the key of its pixel.
+pub fn answer(
+    path: &str,
+    headers: &HeaderMap,
+    method: &Method,
+    demo_pixel_key: Option<&str>,
+) -> Option<Response> {
     let name = path.strip_prefix('/')?;
     let in_demo = name == "demo" || name.starts_with("demo/");
-    if in_demo && !demo {
+    let shop = demo_pixel_key.filter(|_| in_demo);
+    if in_demo && shop.is_none() {
         return None;
     }
     if name == "demo" {
@@ -62,13 +72,34 @@ pub fn answer(path: &str, headers: &HeaderMap, method: &Method, demo: bool) -> O
         return Some(page(headers, method));
     }
     if in_demo && name.ends_with('/') {
-        return find(&format!("{name}index.html")).map(|asset| file(asset, headers, method));
+        let asset = find(&format!("{name}index.html"))?;
+        return Some(shop_page(asset, method, shop.unwrap_or_default()));
     }
     let asset = find(name).or_else(|| {
         // The shop's pages have addresses without an ending.
         in_demo.then(|| find(&format!("{name}.html"))).flatten()
     })?;
-    Some(file(asset, headers, method))
+    match shop {
+        Some(key) if asset.content_type.starts_with("text/html") => {
+            Some(shop_page(asset, method, key))
+        }
+        _ => Some(file(asset, headers, method)),
+    }
+}
+
+/// A page of the demo shop, with the key of its pixel in the snippet.
+fn shop_page(asset: &'static Asset, method: &Method, key: &str) -> Response {
+    let text = String::from_utf8_lossy(asset.bytes).replace(DEMO_KEY_PLACE, key);
+    let mut response = Response::new(Body::empty());
+    let set = response.headers_mut();
+    set.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    set.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP_DEMO));
+    set.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+    set.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    if method != Method::HEAD {
+        *response.body_mut() = Body::from(text);
+    }
+    response
 }
 
 /// Addresses that the dashboard's own router answers.

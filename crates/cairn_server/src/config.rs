@@ -54,8 +54,8 @@ pub struct ServerConfig {
     pub bootstrap_token: Option<Secret>,
     /// What new sites get.
     pub privacy_default: cairn_model::PrivacySettings,
-    /// This is the demonstration.
-    pub demo: bool,
+    /// This is the demonstration: the key of the pixel in its shop.
+    pub demo_pixel_key: Option<String>,
     /// Listener threads; 0 = one per core.
     pub threads: usize,
     /// Above this lag of the apply loop the server says that it is not ready, milliseconds.
@@ -72,7 +72,7 @@ impl Default for ServerConfig {
             test_clock: false,
             bootstrap_token: None,
             privacy_default: cairn_model::PrivacySettings::default(),
-            demo: false,
+            demo_pixel_key: None,
             threads: 0,
             apply_lag_ms_max: 10_000,
         }

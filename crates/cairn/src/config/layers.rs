@@ -204,9 +204,8 @@ fn flatten(table: Table) -> Vec<(String, Value)> {
     let mut flat = Vec::new();
     for (section, value) in table {
         match value {
-            Value::Table(keys) => {
-                flat.extend(keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)))
-            }
+            Value::Table(keys) => flat
+                .extend(keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value))),
             value => flat.push((section, value)),
         }
     }
@@ -246,5 +245,20 @@ fn kind(value: &Value) -> &'static str {
         Value::Float(_) => "a fraction",
         Value::Datetime(_) => "a date",
         Value::Table(_) => "a section",
+    }
+}
+
+/// A value as it stands in a file.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "))
+        }
+        Value::Float(number) => number.to_string(),
+        Value::Datetime(instant) => instant.to_string(),
+        Value::Table(_) => "{}".to_owned(),
     }
 }

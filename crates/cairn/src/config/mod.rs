@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use cairn_model::{PrivacySettings, site::GpcReach, site::Policy};
 use serde::Deserialize;
 
-pub use layers::{ConfigError, Layers, Origin};
+pub use layers::{ConfigError, Layers, shown};
 
 /// The defaults, which are also the reference.
 pub const DEFAULTS: &str = include_str!("../../../../config.default.toml");
@@ -188,11 +188,11 @@ impl Config {
             ("server.public_url", &config.server.public_url),
             ("server.admin_origin", &config.server.admin_origin),
         ] {
-            let known = value.is_empty()
-                || value.starts_with("https://")
-                || value.starts_with("http://");
+            let known =
+                value.is_empty() || value.starts_with("https://") || value.starts_with("http://");
             if !known || value.ends_with('/') {
-                let wanted = "an origin like \"https://stats.example.com\", without a slash at the end";
+                let wanted =
+                    "an origin like \"https://stats.example.com\", without a slash at the end";
                 return Err(layers.impossible(key, format!("{wanted}, is possible")));
             }
         }

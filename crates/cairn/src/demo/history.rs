@@ -60,8 +60,20 @@ const SOURCES: &[(u32, Source)] = &[
     (29, ("https://www.google.com/", "")),
     (26, ("", "")),
     (9, ("", "utm_source=newsletter&utm_medium=email&utm_campaign=autumn-sale")),
-    (9, ("https://www.google.com/", "utm_source=google&utm_medium=cpc&utm_campaign=tents&utm_term=light+tent")),
-    (6, ("https://www.instagram.com/", "utm_source=instagram&utm_medium=paid_social&utm_campaign=ridge-film&utm_content=reel-2")),
+    (
+        9,
+        (
+            "https://www.google.com/",
+            "utm_source=google&utm_medium=cpc&utm_campaign=tents&utm_term=light+tent",
+        ),
+    ),
+    (
+        6,
+        (
+            "https://www.instagram.com/",
+            "utm_source=instagram&utm_medium=paid_social&utm_campaign=ridge-film&utm_content=reel-2",
+        ),
+    ),
     (5, ("https://www.facebook.com/", "")),
     (4, ("https://www.bing.com/", "")),
     (3, ("https://duckduckgo.com/", "")),
@@ -172,7 +184,8 @@ impl Story<'_> {
             .collect();
         starts.sort_unstable();
         // The last visits must have ended: the history is the past.
-        for start_ms in starts.into_iter().filter(|start_ms| start_ms + 60 * MINUTE_MS < self.end_ms) {
+        starts.retain(|start_ms| start_ms + 60 * MINUTE_MS < self.end_ms);
+        for start_ms in starts {
             if self.random.chance(0.04) {
                 self.bot_visit(start_ms);
             } else {
@@ -294,7 +307,13 @@ impl Story<'_> {
         }
     }
 
-    fn commerce(&mut self, visit: &mut Visit, name: &str, articles: &[usize], order: Option<String>) {
+    fn commerce(
+        &mut self,
+        visit: &mut Visit,
+        name: &str,
+        articles: &[usize],
+        order: Option<String>,
+    ) {
         let cents: u64 = articles.iter().map(|index| self.articles[*index].cents).sum();
         let items: Vec<Value> = articles
             .iter()

@@ -4,9 +4,11 @@
 //! a demonstration already is used as it is.
 
 mod history;
+mod prepare;
 mod random;
 
 pub use history::{Article, Truth, write};
+pub use prepare::{Parts, log_in_link, pixel_key, prepare};
 
 /// The same history at every first start on the same day.
 pub const SEED: u64 = 0x00C4_112A;

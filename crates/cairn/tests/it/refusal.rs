@@ -28,7 +28,12 @@ fn visitor(kind: &str, number: usize) -> Visitor {
     // Spread over the number's digits, so that no two share a long text.
     let mixed = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     Visitor {
-        address: format!("2001:db8:{:x}:{:x}::{:x}", mixed >> 48, (mixed >> 32) & 0xFFFF, number + 1),
+        address: format!(
+            "2001:db8:{:x}:{:x}::{:x}",
+            mixed >> 48,
+            (mixed >> 32) & 0xFFFF,
+            number + 1
+        ),
         agent: format!(
             "Mozilla/5.0 (X11; Linux x86_64; {kind}-{mixed:016x}) Gecko/20100101 Firefox/145.0"
         ),
@@ -80,9 +85,8 @@ fn send(server: &Server, key: &str, visitors: &[Visitor], consent: &str) {
             ("origin", "https://refusal.test"),
             ("accept-language", "de-DE"),
         ];
-        let answer = client
-            .send("POST", "/e", &headers, body(key, visitor, consent).as_bytes())
-            .unwrap();
+        let answer =
+            client.send("POST", "/e", &headers, body(key, visitor, consent).as_bytes()).unwrap();
         assert_eq!((answer.status, answer.outcome()), (202, "accepted"), "{}", answer.text());
     }
 }

@@ -131,10 +131,8 @@ fn spawn(directory: &Path, settings: &[(&str, &str)]) -> Result<(Child, SocketAd
     let mut errors = child.stderr.take().unwrap();
     let mut first = String::new();
     output.read_line(&mut first).map_err(|error| error.to_string())?;
-    let address = first
-        .trim()
-        .strip_prefix("listening on http://")
-        .and_then(|address| address.parse().ok());
+    let address =
+        first.trim().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
     let Some(address) = address else {
         let mut said = String::new();
         let _ = errors.read_to_string(&mut said);

@@ -214,7 +214,7 @@ async fn begin_session(
 async fn session_body(app: &App, user: Option<UserBody>) -> Result<SessionBody, ApiError> {
     // Somebody who is logged in proves that there is an account.
     let setup_needed = user.is_none() && blocking(app, |catalog| catalog.setup_needed()).await?;
-    Ok(SessionBody { user, setup_needed, demo: app.config.demo })
+    Ok(SessionBody { user, setup_needed, demo: app.config.demo_pixel_key.is_some() })
 }
 
 fn user_body(user: &User) -> UserBody {

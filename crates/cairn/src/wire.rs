@@ -1,0 +1,313 @@
+//! Builds the parts in order, and takes them down in reverse.
+//!
+//! Start: data directory, catalog, store, event ids, log, apply loop, listener. Stop: no new connections, open requests
+//! end, the log makes everything durable, the apply loop applies it, the databases close.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cairn_catalog::{Catalog, LinkPurpose};
+use cairn_engine::apply::{ApplyError, ApplyHandle, ApplyLoop, ApplyOptions};
+use cairn_engine::ingest::Ingest;
+use cairn_engine::ingest::visitor::IdentityKeys;
+use cairn_engine::outcomes::OutcomeCounters;
+use cairn_engine::session::SessionOptions;
+use cairn_enrich::Enricher;
+use cairn_enrich::network::Network as AddressDatabases;
+use cairn_log::{Log, LogOptions, Offset, RealDisk};
+use cairn_server::collect::RateLimit;
+use cairn_server::config::BOOTSTRAP_TOKEN_SIZE_BYTES_MIN;
+use cairn_server::listen::{self, ListenOptions};
+use cairn_server::{App, Network, Secret, ServerConfig};
+use cairn_store::EventStore;
+use cairn_store::duckdb::{DuckOptions, DuckStore};
+use cairn_store::event_ids::EventIds;
+
+use crate::Failure;
+use crate::config::Config;
+use crate::data_directory::DataDirectory;
+use crate::demo;
+
+/// Variable of the bearer token for scripted set-up.
+const BOOTSTRAP_TOKEN: &str = "CAIRN_BOOTSTRAP_TOKEN";
+/// A set-up link works this long.
+const SETUP_LINK_AGE_MS: i64 = 24 * 60 * 60 * 1000;
+/// Pause between two writes of the edge's outcome counts: what a crash may lose of them.
+const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Everything that runs.
+struct Parts {
+    _directory: DataDirectory,
+    catalog: Arc<Catalog>,
+    store: Arc<dyn EventStore>,
+    log: Log,
+    apply: ApplyHandle,
+    apply_thread: JoinHandle<Result<(), ApplyError>>,
+    ingest: Arc<Ingest>,
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
+    let mut server = server_config(config)?;
+    let parts = open(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if demo {
+        runtime.block_on(prepare_demo(&parts, server.listen))?;
+        server.demo_pixel_key = demo::pixel_key(&parts.catalog);
+    }
+    let counters = Arc::new(OutcomeCounters::default());
+    let app = Arc::new(App {
+        directory: parts.catalog.directory(),
+        catalog: Arc::clone(&parts.catalog),
+        store: Arc::clone(&parts.store),
+        log: parts.log.clone(),
+        apply: parts.apply.clone(),
+        ingest: Arc::clone(&parts.ingest),
+        counters: Arc::clone(&counters),
+        auth: cairn_server::auth::AuthState::new().map_err(|error| error.message)?,
+        live_places: Default::default(),
+        requests: Default::default(),
+        config: server.clone(),
+        clock: cairn_server::system_clock(),
+    });
+    let router = cairn_server::api::router(Arc::clone(&app));
+    let running = listen::serve(app, router, listen_options(config, &server))?;
+    announce(&parts, &server, running.address(), demo)?;
+    runtime.block_on(run(&parts, &counters));
+    tracing::info!("stopping");
+    running.stop();
+    write_counters(&parts, &counters);
+    close(parts)
+}
+
+/// Until a signal comes: the counts of refused hits go to the catalog, and expired anonymous keys are destroyed.
+async fn run(parts: &Parts, counters: &Arc<OutcomeCounters>) {
+    let mut tick = tokio::time::interval(COUNTERS_INTERVAL);
+    let stop = stop_signal();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            _ = tick.tick() => {
+                write_counters(parts, counters);
+                parts.ingest.anonymous_keys().destroy_expired(now_ms());
+            }
+        }
+    }
+}
+
+/// Brings the edge's counts to disk; what cannot be written now is kept for the next time.
+fn write_counters(parts: &Parts, counters: &OutcomeCounters) {
+    let waiting = counters.drain();
+    if let Err(error) = parts.catalog.add_outcomes(&waiting) {
+        counters.restore(&waiting);
+        tracing::warn!(%error, "outcome counts wait for the catalog");
+    }
+}
+
+/// Opens the databases and starts the apply loop.
+fn open(config: &Config) -> Result<Parts, Failure> {
+    let directory = DataDirectory::take(&config.data.directory)?;
+    let catalog = Arc::new(Catalog::open(&directory.join("catalog.sqlite"))?);
+    let store = open_store(config, &directory, &catalog)?;
+    let event_ids = Arc::new(EventIds::open(&directory.join("event-ids"), &*store)?);
+    let watermark = store.watermark()?;
+    let log = LogOptions {
+        segment_size_bytes: config.log.segment_size_bytes,
+        size_bytes_max: config.log.size_bytes_max,
+        consumed_before: Offset(watermark.offset + 1),
+        ..LogOptions::new(directory.join("log"))
+    };
+    let (log, recovery) = Log::open(log, Arc::new(RealDisk))?;
+    tracing::info!(?recovery, stored = watermark.offset, "the log is open");
+    let sessions = SessionOptions {
+        timeout_minutes: config.sessions.timeout_minutes,
+        in_memory_max: config.sessions.in_memory_max,
+    };
+    let options = ApplyOptions {
+        sessions,
+        commit_interval: Duration::from_millis(config.apply.commit_interval_ms),
+        checkpoint_interval: Duration::from_secs(config.apply.checkpoint_interval_seconds),
+        ..ApplyOptions::default()
+    };
+    let (apply_loop, apply) = ApplyLoop::open(
+        log.clone(),
+        Arc::clone(&store),
+        Arc::clone(&catalog),
+        event_ids,
+        options,
+        now_ms,
+    )?;
+    let apply_thread =
+        std::thread::Builder::new().name("apply".to_owned()).spawn(move || apply_loop.run())?;
+    let databases: Vec<PathBuf> =
+        config.enrich.databases.iter().cloned().chain(directory.databases()).collect();
+    let enricher = Arc::new(Enricher::new(AddressDatabases::open(&databases)?));
+    let timeout_ms = sessions.reach_ms();
+    let ingest = Arc::new(Ingest::new(enricher, catalog.master_secret(), timeout_ms));
+    Ok(Parts { _directory: directory, catalog, store, log, apply, apply_thread, ingest })
+}
+
+fn open_store(
+    config: &Config,
+    directory: &DataDirectory,
+    catalog: &Catalog,
+) -> Result<Arc<dyn EventStore>, Failure> {
+    let keys = IdentityKeys::new(catalog.master_secret());
+    let options = DuckOptions {
+        memory_limit_mb: u32::try_from(config.store.memory_size_bytes_max / 1_000_000)?,
+        threads: u32::try_from(threads(config.store.threads))?,
+        event_key_of: Some(Arc::new(move |site, id| keys.of_event(site, id))),
+        ..DuckOptions::default()
+    };
+    Ok(Arc::new(DuckStore::open(&directory.join("store"), options)?))
+}
+
+/// Takes everything down; what was acknowledged is in the store afterwards.
+fn close(parts: Parts) -> Result<(), Failure> {
+    parts.log.close();
+    parts.apply.stop();
+    match parts.apply_thread.join() {
+        Ok(applied) => applied?,
+        Err(_) => {
+            return Err("the apply loop panicked; what it did not apply waits in the log".into());
+        }
+    }
+    parts.catalog.checkpoint()?;
+    Ok(())
+}
+
+/// What the server needs of the configuration, checked.
+pub fn server_config(config: &Config) -> Result<ServerConfig, Failure> {
+    let listen = resolve(&config.server.listen)?;
+    let trusted = config.server.trusted_proxies.iter().map(|text| network(text));
+    Ok(ServerConfig {
+        listen,
+        public_url: some(&config.server.public_url),
+        admin_origin: some(&config.server.admin_origin),
+        trusted_proxies: trusted.collect::<Result<_, _>>()?,
+        test_clock: config.server.test_clock,
+        bootstrap_token: bootstrap_token()?,
+        privacy_default: config.privacy.settings(),
+        threads: threads(config.server.threads),
+        ..ServerConfig::default()
+    })
+}
+
+fn listen_options(config: &Config, server: &ServerConfig) -> ListenOptions {
+    ListenOptions {
+        threads: server.threads,
+        connections_max: config.server.connections_max,
+        rate_limit: RateLimit { hits_per_minute_max: config.server.hits_per_minute_max },
+        ..ListenOptions::new(server.listen)
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn threads(wanted: usize) -> usize {
+    if wanted > 0 { wanted } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
+/// An address to listen on; names are looked up once.
+fn resolve(text: &str) -> Result<SocketAddr, Failure> {
+    use std::net::ToSocketAddrs;
+    let wrong = || format!("setting `server.listen`: \"{text}\" is no HOST:PORT");
+    text.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(|| wrong().into())
+}
+
+/// A proxy: an address, or a network as `10.0.0.0/8`.
+fn network(text: &str) -> Result<Network, Failure> {
+    let wrong = || format!("setting `server.trusted_proxies`: \"{text}\" is no address or network");
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let prefix_bits = match bits {
+        Some(bits) => bits.parse().ok().filter(|bits| *bits <= most).ok_or_else(wrong)?,
+        None => most,
+    };
+    Ok(Network { address, prefix_bits })
+}
+
+/// The token for scripted set-up, if there is one.
+fn bootstrap_token() -> Result<Option<Secret>, Failure> {
+    match std::env::var(BOOTSTRAP_TOKEN) {
+        Err(_) => Ok(None),
+        Ok(token) if token.len() >= BOOTSTRAP_TOKEN_SIZE_BYTES_MIN => Ok(Some(Secret::new(token))),
+        Ok(_) => {
+            let least = BOOTSTRAP_TOKEN_SIZE_BYTES_MIN;
+            Err(format!("{BOOTSTRAP_TOKEN} is shorter than {least} characters").into())
+        }
+    }
+}
+
+/// The first lines: where the server listens, and what to open.
+fn announce(
+    parts: &Parts,
+    server: &ServerConfig,
+    address: SocketAddr,
+    demo: bool,
+) -> Result<(), Failure> {
+    let origin = server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    crate::print(&format!("listening on http://{address}"))?;
+    if demo {
+        let link = demo::log_in_link(&parts.catalog, &origin, now_ms())?;
+        crate::print(&format!("the dashboard:  {link}"))?;
+        crate::print(&format!("the demo shop:  {origin}/demo/"))?;
+    } else if parts.catalog.setup_needed()? {
+        let now_ms = now_ms();
+        let expires_at_ms = now_ms + SETUP_LINK_AGE_MS;
+        let link =
+            parts.catalog.add_one_time_link(LinkPurpose::Setup, None, expires_at_ms, now_ms)?;
+        crate::print(&format!(
+            "create the owner's account:  {origin}/setup?token={}",
+            link.reveal()
+        ))?;
+    } else {
+        crate::print(&format!("the dashboard:  {origin}/"))?;
+    }
+    Ok(())
+}
+
+async fn prepare_demo(parts: &Parts, listen: SocketAddr) -> Result<(), Failure> {
+    let host = listen.ip().to_string();
+    let parts = demo::Parts {
+        catalog: &parts.catalog,
+        ingest: &parts.ingest,
+        log: &parts.log,
+        apply: &parts.apply,
+        host: &host,
+        now_ms: now_ms(),
+    };
+    if let Some(truth) = demo::prepare(&parts).await? {
+        tracing::info!(?truth, "the history is in the store");
+    }
+    Ok(())
+}
+
+/// Resolves when the process shall end.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        // Without handlers the system's own reaction ends the process, and the log recovers at the next start.
+        _ => std::future::pending().await,
+    }
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
