@@ -16,9 +16,6 @@ use super::rejection::Rejection;
 use super::text::{self, bounded, percent_decoded};
 use super::timestamp;
 
-/// A value longer than this was cut on its way in, maybe inside an escape.
-pub const PARAMETER_SIZE_BYTES_MAX: usize = 16 * 1024;
-
 /// Parameters that keep caches from answering; what they hold is ignored.
 const CACHE_BREAKERS: [&str; 4] = ["_", "cb", "ord", "rnd"];
 

@@ -52,6 +52,9 @@ pub fn id<'a>(field: &'static str, text: Cow<'a, str>) -> Result<Cow<'a, str>, R
     Ok(text)
 }
 
+/// Parts of a query at least this long may have lost their end: the listener cuts them at 16 KiB.
+const CUT_SIZE_BYTES: usize = 12 * 1024;
+
 /// Decodes one `application/x-www-form-urlencoded` part. A `%` without two hexadecimal digits stands
 /// for itself, as browsers have it. `None` if what comes out is not UTF-8.
 pub fn percent_decoded(part: &str) -> Option<Cow<'_, str>> {
@@ -77,7 +80,18 @@ pub fn percent_decoded(part: &str) -> Option<Cow<'_, str>> {
             _ => decoded.push(byte),
         }
     }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
+    match String::from_utf8(decoded) {
+        Ok(text) => Some(Cow::Owned(text)),
+        Err(fault) => {
+            // A part this long may have been cut on its way in, within a character.
+            let end = fault.utf8_error().valid_up_to();
+            let was_cut = fault.utf8_error().error_len().is_none() && part.len() >= CUT_SIZE_BYTES;
+            let mut bytes = fault.into_bytes();
+            bytes.truncate(end);
+            let text = if was_cut { String::from_utf8(bytes).ok() } else { None };
+            text.map(Cow::Owned)
+        }
+    }
 }
 
 fn hex_pair(bytes: &[u8], at: usize) -> Option<u8> {

@@ -1,0 +1,241 @@
+//! Every combination of signals, settings and region; the rules hold in each.
+
+use std::collections::BTreeMap;
+
+use cairn_enrich::{Country, Region};
+use cairn_model::site::GpcReach;
+use cairn_model::{Basis, Choice, Policy, PrivacySettings, Purpose, Verdict};
+
+use crate::ingest::consent::{RecordedChoice, RecordedConsent, SentConsent};
+use crate::ingest::gate::{Decision, Signals, Standing, Voice, decide};
+
+const POLICIES: [Policy; 5] =
+    [Policy::Regional, Policy::OptIn, Policy::OptInStrict, Policy::OptOut, Policy::Anonymous];
+
+fn regions() -> [(&'static str, Region); 5] {
+    [
+        ("eea", Region::Eea),
+        ("uk", Region::Uk),
+        ("ch", Region::Switzerland),
+        ("other", Region::Other(Country::new("US"))),
+        ("unknown", Region::Unknown),
+    ]
+}
+
+/// What one place of a record may hold.
+const RECORDED: [Option<(Choice, bool)>; 5] = [
+    None,
+    Some((Choice::Granted, false)),
+    Some((Choice::Granted, true)),
+    Some((Choice::Denied, false)),
+    Some((Choice::Denied, true)),
+];
+const SENT: [Option<Choice>; 3] = [None, Some(Choice::Granted), Some(Choice::Denied)];
+
+/// Signals with the same answer for analytics and ads in all combinations that differ.
+fn signals() -> Vec<Signals> {
+    let mut all = Vec::new();
+    for recorded in RECORDED {
+        for recorded_ads in RECORDED {
+            for sent in sent_choices() {
+                for bits in 0..4_u8 {
+                    for standing in [Standing::Own, Standing::CrossSite, Standing::Foreign] {
+                        for voice in [Voice::Browser, Voice::Server, Voice::Owner] {
+                            let place = |given: Option<(Choice, bool)>| {
+                                given
+                                    .map(|(choice, under_gpc)| RecordedChoice { choice, under_gpc })
+                            };
+                            let choices = [place(recorded), place(recorded_ads), None, None];
+                            all.push(Signals {
+                                opted_out: bits & 1 != 0,
+                                recorded: RecordedConsent { choices, at_s: 0 },
+                                sent,
+                                gpc: bits & 2 != 0,
+                                standing,
+                                voice,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+fn sent_choices() -> Vec<SentConsent> {
+    let mut all = vec![SentConsent::Nothing, SentConsent::Unsupported];
+    for analytics in SENT {
+        for ads in SENT {
+            all.push(SentConsent::Choices([analytics, ads, None, None]));
+        }
+    }
+    all
+}
+
+fn each(mut check: impl FnMut(&Signals, &PrivacySettings, Region, &Decision)) -> usize {
+    let mut count = 0;
+    let signals = signals();
+    for policy in POLICIES {
+        for gpc in [GpcReach::Ads, GpcReach::All] {
+            for (_, region) in regions() {
+                let privacy = PrivacySettings { policy, gpc, cross_site_cookies: false };
+                for signals in &signals {
+                    check(signals, &privacy, region, &decide(signals, &privacy, region));
+                    count += 1;
+                }
+            }
+        }
+    }
+    count
+}
+
+/// The choice that was made, of whatever kind, by the contract's words and not by the gate's code.
+fn explicit(signals: &Signals, place: usize) -> Option<Choice> {
+    match signals.sent {
+        SentConsent::Unsupported => Some(Choice::Denied),
+        SentConsent::Choices(choices) if choices[place].is_some() => choices[place],
+        _ => signals.recorded.choices[place].map(|recorded| recorded.choice),
+    }
+}
+
+#[test]
+fn no_combination_breaks_a_rule() {
+    let count = each(|signals, privacy, region, decision| {
+        let about = || format!("{signals:?} {privacy:?} {region:?} gave {decision:?}");
+        let is_full = decision.verdict == Verdict::Full;
+        if signals.opted_out {
+            assert_eq!(decision.verdict, Verdict::Drop, "{}", about());
+        }
+        assert!(is_full || decision.granted == [false; 4], "{}", about());
+        if signals.opted_out || signals.voice == Voice::Owner {
+            return;
+        }
+        assert_eq!(is_full, decision.grants(Purpose::Analytics), "{}", about());
+        let (analytics, ads) = (explicit(signals, 0), explicit(signals, 1));
+        if analytics == Some(Choice::Denied) || signals.standing != Standing::Own {
+            assert!(!is_full, "{}", about());
+        }
+        if ads == Some(Choice::Denied) {
+            assert!(!decision.grants(Purpose::Ads), "{}", about());
+        }
+        let under_gpc = |place: usize| {
+            signals.recorded.choices[place]
+                .is_some_and(|recorded| recorded.under_gpc && recorded.choice == Choice::Granted)
+        };
+        if signals.gpc && !under_gpc(1) {
+            assert!(!decision.grants(Purpose::Ads), "{}", about());
+        }
+        if signals.gpc && privacy.gpc == GpcReach::All && !under_gpc(0) {
+            assert!(!is_full, "{}", about());
+        }
+        let is_opt_out_region = matches!(region, Region::Other(_));
+        if analytics.is_none() && is_full {
+            let allowed = privacy.policy == Policy::OptOut
+                || (privacy.policy == Policy::Regional && is_opt_out_region);
+            assert!(allowed, "{}", about());
+        }
+        let dropped = decision.verdict == Verdict::Drop;
+        assert!(!dropped || privacy.policy == Policy::OptInStrict, "{}", about());
+        if privacy.policy == Policy::OptInStrict && analytics != Some(Choice::Granted) {
+            assert!(dropped, "{}", about());
+        }
+    });
+    println!("{count} combinations");
+    assert_eq!(count, 5 * 2 * 5 * 25 * 11 * 4 * 9);
+}
+
+#[test]
+fn a_yes_is_a_yes() {
+    // The other direction: what the contract permits is not withheld.
+    each(|signals, privacy, _, decision| {
+        let plain = !signals.opted_out && signals.standing == Standing::Own && !signals.gpc;
+        if plain && explicit(signals, 0) == Some(Choice::Granted) {
+            assert_eq!(decision.verdict, Verdict::Full, "{signals:?} {privacy:?}");
+            let ads = explicit(signals, 1) == Some(Choice::Granted);
+            assert!(!ads || decision.grants(Purpose::Ads), "{signals:?} {privacy:?}");
+        }
+    });
+}
+
+/// Prints the table that a person reads: analytics only, by policy, region and signals.
+#[test]
+fn the_table() {
+    let mut rows: BTreeMap<String, String> = BTreeMap::new();
+    println!(
+        "| policy | region | recorded | sent | gpc | reach | from | verdict | ads | because |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for policy in POLICIES {
+        for (name, region) in regions() {
+            for recorded in ["-", "yes", "yes under gpc", "no"] {
+                for sent in ["-", "yes", "no", "TCF"] {
+                    for gpc in [false, true] {
+                        for reach in [GpcReach::Ads, GpcReach::All] {
+                            for standing in [Standing::Own, Standing::Foreign] {
+                                let signals = row(recorded, sent, gpc, standing);
+                                let privacy = PrivacySettings {
+                                    policy,
+                                    gpc: reach,
+                                    cross_site_cookies: false,
+                                };
+                                let decision = decide(&signals, &privacy, region);
+                                let key = format!(
+                                    "| {policy:?} | {name} | {recorded} | {sent} | {gpc} | {reach:?} | {standing:?} |"
+                                );
+                                let value = format!(
+                                    " {:?} | {} | {} |",
+                                    decision.verdict,
+                                    decision.grants(Purpose::Ads),
+                                    decision.reason
+                                );
+                                println!("{key}{value}");
+                                assert!(rows.insert(key, value).is_none(), "each row once");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(rows.len(), 5 * 5 * 4 * 4 * 2 * 2 * 2);
+}
+
+fn row(recorded: &str, sent: &str, gpc: bool, standing: Standing) -> Signals {
+    let recorded = match recorded {
+        "yes" => Some(RecordedChoice { choice: Choice::Granted, under_gpc: false }),
+        "yes under gpc" => Some(RecordedChoice { choice: Choice::Granted, under_gpc: true }),
+        "no" => Some(RecordedChoice { choice: Choice::Denied, under_gpc: false }),
+        _ => None,
+    };
+    let sent = match sent {
+        "yes" => SentConsent::Choices([Some(Choice::Granted); 4]),
+        "no" => SentConsent::Choices([Some(Choice::Denied); 4]),
+        "TCF" => SentConsent::Unsupported,
+        _ => SentConsent::Nothing,
+    };
+    Signals {
+        opted_out: false,
+        recorded: RecordedConsent { choices: [recorded; 4], at_s: 0 },
+        sent,
+        gpc,
+        standing,
+        voice: Voice::Browser,
+    }
+}
+
+#[test]
+fn the_basis_says_what_decided() {
+    let basis = |recorded, sent, gpc, standing| {
+        let privacy = PrivacySettings { gpc: GpcReach::All, ..PrivacySettings::default() };
+        decide(&row(recorded, sent, gpc, standing), &privacy, Region::Eea).basis
+    };
+    assert_eq!(basis("-", "-", false, Standing::Own), Basis::Policy);
+    assert_eq!(basis("yes", "-", false, Standing::Own), Basis::RecordedChoice);
+    assert_eq!(basis("yes", "no", false, Standing::Own), Basis::SentChoice);
+    assert_eq!(basis("yes", "yes", true, Standing::Own), Basis::Gpc);
+    assert_eq!(basis("yes", "yes", false, Standing::Foreign), Basis::ForeignOrigin);
+    let server = Signals { voice: Voice::Server, ..row("-", "yes", false, Standing::Own) };
+    let decision = decide(&server, &PrivacySettings::default(), Region::Unknown);
+    assert_eq!((decision.basis, decision.verdict), (Basis::Server, Verdict::Full));
+}
