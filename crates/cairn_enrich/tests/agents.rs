@@ -4,6 +4,9 @@
 //! that assert a user agent other than `Other` and do not name a robot; for systems, every row that
 //! names one. Names are compared by [`same_name`]. Agents of declared robots keep the robot's name.
 
+// Shares are what these tests print; helpers outside of test functions unwrap.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

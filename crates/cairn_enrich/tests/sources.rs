@@ -1,5 +1,8 @@
 //! Referrers, campaign links and channels, scored against published cases.
 
+// Shares are what these tests print; helpers outside of test functions unwrap.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use cairn_enrich::{Attribution, SourceFacts, Sources};

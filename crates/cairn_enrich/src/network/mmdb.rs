@@ -1,8 +1,13 @@
 //! MMDB files of any schema: one record type takes the nested and the flat shapes alike.
+//!
+//! The reader trusts offsets inside the file and panics where a damaged file points outside of it;
+//! that is caught here once, after which the file answers nothing. The reader holds no state to break.
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use maxminddb::{Mmap, Reader};
 use serde::Deserialize;
@@ -16,6 +21,8 @@ use crate::region::Country;
 pub(super) struct Database {
     reader: Reader<Mmap>,
     takes_ipv6: bool,
+    /// The reader stumbled over a damaged record: it is not asked again.
+    is_damaged: AtomicBool,
 }
 
 impl Database {
@@ -23,21 +30,25 @@ impl Database {
         if let Err(source) = std::fs::File::open(path) {
             return Err(NetworkError::Read { path: path.to_owned(), source });
         }
-        let reader = Reader::open_mmap(path).map_err(|error| NetworkError::Mmdb {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let damaged = |reason| NetworkError::Mmdb { path: path.to_owned(), reason };
+        let reader = catch_unwind(|| Reader::open_mmap(path))
+            .map_err(|_| damaged("its description cannot be read".to_owned()))?
+            .map_err(|error| damaged(error.to_string()))?;
         let takes_ipv6 = reader.metadata.ip_version == 6;
-        Ok(Self { reader, takes_ipv6 })
+        Ok(Self { reader, takes_ipv6, is_damaged: AtomicBool::new(false) })
     }
 
     /// Fills what is still empty; a file that does not know the address changes nothing.
     pub(super) fn fill(&self, ip: IpAddr, location: &mut Location) {
-        if ip.is_ipv6() && !self.takes_ipv6 {
+        if ip.is_ipv6() && !self.takes_ipv6 || self.is_damaged.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(Some(record)) = self.reader.lookup::<Record<'_>>(ip) else { return };
-        record.fill(location);
+        let lookup = AssertUnwindSafe(|| self.reader.lookup::<Record<'_>>(ip));
+        match catch_unwind(lookup) {
+            Ok(Ok(Some(record))) => record.fill(location),
+            Ok(_) => {}
+            Err(_) => self.is_damaged.store(true, Ordering::Relaxed),
+        }
     }
 }
 
@@ -52,7 +63,14 @@ struct Record<'a> {
     marks: Marks,
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    /// Takes what MaxMind's Enterprise and Anonymous files write one level deeper.
+    fn merge(&mut self, inner: &Record<'a>) {
+        self.organization = either(self.organization, inner.organization);
+        self.asn = if self.asn == 0 { inner.asn } else { self.asn };
+        self.marks = self.marks | inner.marks;
+    }
+
     fn fill(&self, location: &mut Location) {
         if location.place.country.is_unknown() {
             location.place.country = Country::new(self.country);
@@ -104,6 +122,10 @@ impl<'de> Visitor<'de> for RecordVisitor {
         let mut record = Record::default();
         let mut registered = "";
         while let Some(key) = map.next_key::<&str>()? {
+            if key == "traits" {
+                record.merge(&map.next_value()?);
+                continue;
+            }
             let value: Value<'de> = map.next_value()?;
             match key {
                 "country" => record.country = either(value.code, value.text),
@@ -119,7 +141,6 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 "autonomous_system_organization" | "as_name" | "organization" | "isp" => {
                     record.organization = either(record.organization, value.text);
                 }
-                "traits" | "is_in_european_union" => {}
                 "is_hosting_provider" | "hosting" => record.marks.hosting |= value.flag,
                 "is_anonymous_vpn" | "vpn" => record.marks.vpn |= value.flag,
                 "is_tor_exit_node" | "tor" => record.marks.tor |= value.flag,

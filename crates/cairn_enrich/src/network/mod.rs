@@ -132,13 +132,17 @@ impl Network {
         for database in &self.databases {
             database.fill(ip, &mut location);
         }
-        let listed = if location.carrier.asn == 0 { self.systems.lookup(ip) } else { None };
-        if let Some((asn, name)) = listed {
-            location.carrier.asn = asn;
-            location.carrier.organization = Arc::from(name);
-        }
         let carrier = &mut location.carrier;
-        carrier.marks = carrier.marks | Marks::of(carrier.asn, &carrier.organization);
+        let listed = if carrier.asn == 0 { self.systems.lookup(ip) } else { None };
+        let marks = match listed {
+            Some((asn, name, marks)) => {
+                carrier.asn = asn;
+                carrier.organization = Arc::from(name);
+                marks
+            }
+            None => Marks::of(carrier.asn, &carrier.organization),
+        };
+        carrier.marks = carrier.marks | marks;
         location
     }
 

@@ -3,12 +3,13 @@
 //! Only the starts of ranges are held; a gap is a range of its own that belongs to nobody. IPv6 is
 //! kept to its first 64 bits: no network is handed to a customer in smaller pieces than that.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
-use super::NetworkError;
+use super::{Marks, NetworkError};
 use crate::address::unmapped;
 
 /// Index of the system that owns a gap: none.
@@ -18,31 +19,37 @@ const NOBODY: u32 = 0;
 #[derive(Default)]
 pub(super) struct SystemTable {
     starts4: Box<[u32]>,
-    owners4: Box<[u32]>,
+    owners4: Box<[Owner]>,
     starts6: Box<[u64]>,
-    owners6: Box<[u32]>,
+    owners6: Box<[Owner]>,
     systems: Box<[System]>,
     names: Box<str>,
 }
 
-/// An autonomous system: its number and where its name is.
+/// Index of a system in three bytes: there are fewer than 16 million.
+type Owner = [u8; 3];
+
+/// An autonomous system: its number and where its name starts; the next one's start ends it.
 #[derive(Clone, Copy)]
 struct System {
     number: u32,
     name_start: u32,
-    name_end: u32,
+    marks: Marks,
 }
 
 impl SystemTable {
-    /// Number and name of the system that announces an address.
-    pub(super) fn lookup(&self, ip: IpAddr) -> Option<(u32, &str)> {
+    /// Number, name and marks of the system that announces an address.
+    pub(super) fn lookup(&self, ip: IpAddr) -> Option<(u32, &str, Marks)> {
         let owner = match ip {
             IpAddr::V4(ip) => owner(&self.starts4, &self.owners4, &u32::from(ip)),
-            IpAddr::V6(ip) => owner(&self.starts6, &self.owners6, &((u128::from(ip) >> 64) as u64)),
-        }?;
-        let system = self.systems.get(owner as usize).filter(|_| owner != NOBODY)?;
-        let name = self.names.get(system.name_start as usize..system.name_end as usize)?;
-        Some((system.number, name))
+            IpAddr::V6(ip) => owner(&self.starts6, &self.owners6, &upper_half(ip)),
+        };
+        let owner = owner.filter(|&owner| owner != NOBODY)? as usize;
+        let system = self.systems.get(owner)?;
+        let end =
+            self.systems.get(owner + 1).map_or(self.names.len(), |next| next.name_start as usize);
+        let name = self.names.get(system.name_start as usize..end)?;
+        Some((system.number, name, system.marks))
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -55,9 +62,14 @@ impl SystemTable {
     }
 }
 
-fn owner<T: Ord>(starts: &[T], owners: &[u32], key: &T) -> Option<u32> {
+fn owner<T: Ord>(starts: &[T], owners: &[Owner], key: &T) -> Option<u32> {
     let after = starts.partition_point(|start| start <= key);
-    owners.get(after.checked_sub(1)?).copied()
+    let [a, b, c] = *owners.get(after.checked_sub(1)?)?;
+    Some(u32::from_le_bytes([a, b, c, 0]))
+}
+
+fn upper_half(ip: Ipv6Addr) -> u64 {
+    (u128::from(ip) >> 64) as u64
 }
 
 /// Collects ranges from any number of files.
@@ -66,7 +78,8 @@ pub(super) struct Builder {
     ranges4: Vec<(u32, u32, u32)>,
     ranges6: Vec<(u64, u64, u32)>,
     systems: Vec<System>,
-    index: HashMap<(u32, Box<str>), u32>,
+    /// The system last seen under a number; a number with several names gets several systems.
+    index: HashMap<u32, u32>,
     names: String,
 }
 
@@ -74,20 +87,22 @@ impl Builder {
     /// Reads one file of `start,end,number,name` lines.
     pub(super) fn read(&mut self, path: &Path) -> Result<(), NetworkError> {
         let unreadable = |source| NetworkError::Read { path: path.to_owned(), source };
-        let mut reader = BufReader::new(std::fs::File::open(path).map_err(unreadable)?);
-        let mut line = String::new();
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut reader = BufReader::with_capacity(1 << 18, file);
+        let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            if reader.read_line(&mut line).map_err(unreadable)? == 0 {
+            if reader.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
                 break;
             }
-            let text = line.trim();
-            let is_header = number == 1 && text.starts_with(|c: char| c.is_ascii_alphabetic());
-            if text.is_empty() || is_header && !text.contains("::") {
+            let text = std::str::from_utf8(&line).unwrap_or("").trim();
+            if line.trim_ascii().is_empty() {
                 continue;
             }
-            self.line(text)
-                .ok_or_else(|| NetworkError::Csv { path: path.to_owned(), line: number })?;
+            let is_header = number == 1 && !text.contains(['.', ':']);
+            if !is_header && self.line(text).is_none() {
+                return Err(NetworkError::Csv { path: path.to_owned(), line: number });
+            }
         }
         Ok(())
     }
@@ -104,8 +119,7 @@ impl Builder {
                 self.ranges4.push((start.into(), end.into(), owner));
             }
             (IpAddr::V6(start), IpAddr::V6(end)) => {
-                let upper = |ip| (u128::from(ip) >> 64) as u64;
-                self.ranges6.push((upper(start), upper(end), owner));
+                self.ranges6.push((upper_half(start), upper_half(end), owner));
             }
             _ => return None,
         }
@@ -114,18 +128,30 @@ impl Builder {
 
     fn system(&mut self, number: u32, name: &str) -> u32 {
         if self.systems.is_empty() {
-            self.systems.push(System { number: 0, name_start: 0, name_end: 0 });
+            self.systems.push(System { number: 0, name_start: 0, marks: Marks::default() });
         }
-        if let Some(&known) = self.index.get(&(number, Box::from(name))) {
+        let name = if name.contains("\"\"") {
+            Cow::Owned(name.replace("\"\"", "\""))
+        } else {
+            name.into()
+        };
+        let known = self.index.get(&number).copied();
+        if let Some(known) = known.filter(|&known| self.name(known) == name) {
             return known;
         }
-        let name_start = self.names.len() as u32;
-        self.names.push_str(&name.replace("\"\"", "\""));
-        let name_end = self.names.len() as u32;
         let index = self.systems.len() as u32;
-        self.systems.push(System { number, name_start, name_end });
-        self.index.insert((number, Box::from(name)), index);
+        let name_start = self.names.len() as u32;
+        self.systems.push(System { number, name_start, marks: Marks::of(number, &name) });
+        self.names.push_str(&name);
+        self.index.insert(number, index);
         index
+    }
+
+    fn name(&self, index: u32) -> &str {
+        let index = index as usize;
+        let end =
+            self.systems.get(index + 1).map_or(self.names.len(), |next| next.name_start as usize);
+        &self.names[self.systems[index].name_start as usize..end]
     }
 
     pub(super) fn finish(self) -> SystemTable {
@@ -146,12 +172,14 @@ impl Builder {
 fn flatten<T: Ord + Copy>(
     mut ranges: Vec<(T, T, u32)>,
     after: impl Fn(T) -> Option<T>,
-) -> (Box<[T]>, Box<[u32]>) {
+) -> (Box<[T]>, Box<[Owner]>) {
     ranges.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
     let mut starts = Vec::with_capacity(ranges.len());
     let mut owners = Vec::with_capacity(ranges.len());
     let mut free_from: Option<T> = None;
     let mut push = |start: T, owner: u32| {
+        let [a, b, c, _] = owner.to_le_bytes();
+        let owner = [a, b, c];
         if owners.last() != Some(&owner) {
             starts.push(start);
             owners.push(owner);
