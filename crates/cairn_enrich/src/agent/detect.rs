@@ -18,15 +18,31 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    pub(super) fn into_agent(self) -> Agent {
+    /// Names from the tables as they are; names that the client chose only if they can be shown.
+    pub(super) fn into_agent(self, user_agent: &str) -> Agent {
+        let browser = match &self.browser {
+            Cow::Owned(name) if !is_presentable(name, user_agent) => "",
+            name => name.as_ref(),
+        };
         Agent {
-            browser: Arc::from(self.browser.as_ref()),
+            browser: Arc::from(browser),
             browser_version: Arc::from(short_version(&self.browser_version).as_str()),
             os: Arc::from(self.os.as_ref()),
             os_version: Arc::from(short_version(&self.os_version).as_str()),
             device: Arc::from(self.device),
         }
     }
+}
+
+/// Whether a name that a client chose for itself may be kept: short, not the whole user agent, and
+/// without the digits of an identifier. What is kept of an agent must not tell one visitor from
+/// another.
+pub(crate) fn is_presentable(name: &str, user_agent: &str) -> bool {
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    name.chars().count() <= 32
+        && digits <= 2
+        && !name.contains('@')
+        && !name.eq_ignore_ascii_case(user_agent.trim())
 }
 
 pub(super) fn sketch(user_agent: &str, found: &Found) -> Sketch {
@@ -266,11 +282,14 @@ pub(super) fn version_at(text: &str, start: usize) -> &str {
     rest[..end].trim_end_matches(['.', '_'])
 }
 
-/// `126.0.6478.55` → `126`, `17_4_1` → `17.4`.
+/// `126.0.6478.55` → `126`, `17_4_1` → `17.4`; long numbers are builds or worse and are left out.
 fn short_version(version: &str) -> String {
     let mut parts = version.split(['.', '_']);
     let major = parts.next().unwrap_or("");
-    match parts.next() {
+    if major.len() > 5 {
+        return String::new();
+    }
+    match parts.next().filter(|minor| minor.len() <= 3) {
         Some(minor) if !minor.is_empty() && minor.bytes().any(|b| b != b'0') => {
             format!("{major}.{minor}")
         }

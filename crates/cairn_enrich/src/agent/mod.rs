@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::bot::{self, BotVerdict};
 use cache::Cache;
-pub(crate) use detect::first_product;
+pub(crate) use detect::{first_product, is_presentable};
 use words::Words;
 
 /// Agents kept parsed at once; beyond it the least recently used of a set of eight gives way.
@@ -123,7 +123,7 @@ impl AgentParser {
             sketch.browser = std::borrow::Cow::Owned(name);
             sketch.browser_version.clear();
         }
-        AgentInfo { agent: sketch.into_agent(), bot: judged.verdict, traits }
+        AgentInfo { agent: sketch.into_agent(user_agent), bot: judged.verdict, traits }
     }
 }
 

@@ -11,7 +11,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 mod names;
 
-use crate::agent::{AgentInfo, first_product};
+use crate::agent::{AgentInfo, first_product, is_presentable};
 use names::{INNOCENT, SIGNS};
 
 /// A human, or a bot with its reason.
@@ -106,9 +106,10 @@ impl BotNames {
 
     /// The verdict from the agent alone; `browser` is the known browser it names, if any.
     pub(crate) fn judge(&self, user_agent: &str, browser: &str) -> AgentVerdict {
-        let named = |name: String| AgentVerdict {
-            verdict: BotVerdict::bot(&format!("declared:{name}")),
-            name: Some(name),
+        let named = |name: String, word: &str| {
+            let name = if is_presentable(&name, user_agent) { name } else { word.to_owned() };
+            let verdict = BotVerdict::bot(&format!("declared:{name}"));
+            AgentVerdict { verdict, name: Some(name) }
         };
         let plain = |reason| AgentVerdict { verdict: BotVerdict::bot(reason), name: None };
         if user_agent.is_empty() {
@@ -117,20 +118,20 @@ impl BotNames {
         let lower = user_agent.to_ascii_lowercase();
         let names_browser = !browser.is_empty();
         match self.sign(user_agent, &lower) {
-            Some((Sign::Person, _)) => {
+            Some((Sign::Person, ..)) => {
                 return AgentVerdict { verdict: BotVerdict::human(), name: None };
             }
-            Some((Sign::Headless, _)) => return plain("headless"),
-            Some((Sign::Library, _)) => return plain("library"),
-            Some((Sign::Declared, at)) => return named(name_at(user_agent, at)),
+            Some((Sign::Headless, ..)) => return plain("headless"),
+            Some((Sign::Library, ..)) => return plain("library"),
+            Some((Sign::Declared, at, word)) => return named(name_at(user_agent, at), word),
             None => {}
         }
         if let Some(at) = contact(&lower, browser) {
-            return named(name_before(user_agent, at));
+            return named(name_before(user_agent, at), UNNAMED);
         }
         let strange = unknown_compatible(&lower, names_browser);
         if let Some(at) = strange.or_else(|| signature(&lower, browser)) {
-            return named(name_at(user_agent, at));
+            return named(name_at(user_agent, at), UNNAMED);
         }
         if is_no_browser(&lower, names_browser) {
             return plain("library");
@@ -138,13 +139,13 @@ impl BotNames {
         AgentVerdict { verdict: BotVerdict::human(), name: None }
     }
 
-    /// The strongest sign and where it stands.
-    fn sign(&self, user_agent: &str, lower: &str) -> Option<(Sign, usize)> {
+    /// The strongest sign, where it stands, and its word.
+    fn sign(&self, user_agent: &str, lower: &str) -> Option<(Sign, usize, &'static str)> {
         let model = device_model(lower);
-        let mut best: Option<(Sign, usize)> = None;
+        let mut best: Option<(Sign, usize, &str)> = None;
         for hit in self.automaton.as_ref()?.find_overlapping_iter(user_agent) {
             let (word, sign) = SIGNS[hit.pattern().as_usize()];
-            if best.is_some_and(|(known, _)| known as u8 <= sign as u8)
+            if best.is_some_and(|(known, ..)| known as u8 <= sign as u8)
                 || !stands(word, lower.as_bytes(), hit.start(), hit.end())
                 || is_innocent(lower, hit.start())
                 || sign == Sign::Declared
@@ -154,7 +155,7 @@ impl BotNames {
             {
                 continue;
             }
-            best = Some((sign, hit.start()));
+            best = Some((sign, hit.start(), bare(word)));
         }
         best
     }
@@ -425,7 +426,7 @@ fn product(text: &str) -> Option<String> {
     let (name, _) = first_product(text)?;
     let end = [" http", " www.", " - "].iter().filter_map(|word| name.find(word)).min();
     let name = tidy(&name[..end.unwrap_or(name.len())]);
-    (name != "unnamed").then_some(name)
+    (name != UNNAMED).then_some(name)
 }
 
 /// Words that a browser puts where robots put their names.
@@ -455,10 +456,13 @@ fn is_clothes(part: &str) -> bool {
     part.len() < 2 || CLOTHES.iter().any(|word| part.starts_with(word))
 }
 
+/// The name of a robot that has none, or none that may be kept.
+const UNNAMED: &str = "unnamed";
+
 /// At most 40 characters, never empty.
 fn tidy(name: &str) -> String {
     let name: String = name.trim_matches(['.', '-', '_', ':']).chars().take(40).collect();
-    if name.is_empty() { "unnamed".to_owned() } else { name }
+    if name.is_empty() { UNNAMED.to_owned() } else { name }
 }
 
 /// The verdict on a hit: its agent first, then its headers.
