@@ -89,15 +89,18 @@ export const t = {
       ad: "Advertisement",
       server: "Your server",
       app: "Phone app",
-    },
+    } as Record<string, string>,
     submit: "Add pixel",
     cancel: "Cancel",
-    status: { waiting: "Waiting", receiving: "Receiving", silent: "Silent" },
+    status: { waiting: "Waiting", receiving: "Receiving", silent: "Silent" } as Record<
+      string,
+      string
+    >,
     statusLong: {
       waiting: "Waiting for the first visit",
       receiving: "Receiving",
       silent: "Silent: nothing in the last 24 hours",
-    },
+    } as Record<string, string>,
     waitingHint:
       "Put the snippet into your page, then open the page in another tab. It shows up here by itself.",
     first: "First event",

@@ -1,18 +1,42 @@
-// The API, as functions. Same origin, cookie session; every call that changes something carries the
+// The API, typed by the description that the server gives of itself (`npm run generate:api` writes
+// schema.ts from it). Same origin, cookie session; every call that changes something carries the
 // header that no foreign page can send without the server's leave.
 import { t } from "../texts.ts";
-import type {
-  Answer,
-  EventItem,
-  Outcomes,
-  Pixel,
-  PixelKind,
-  Query,
-  Session,
-  Site,
-} from "./types.ts";
+import type { components, paths } from "./schema.ts";
 
-export type * from "./types.ts";
+type Schemas = components["schemas"];
+export type Session = Schemas["Session"];
+export type Site = Schemas["Site"];
+export type Pixel = Schemas["Pixel"];
+export type Outcomes = Schemas["Outcomes"];
+export type EventItem = Schemas["Event"];
+
+// Questions and answers are free JSON in the description: this is the part of the language that the
+// dashboard speaks, the columns in the order of the question.
+export type QueryFilter =
+  | [operator: string, dimension: string, values: string[]]
+  | [operator: string, dimension: string, values: string[], options: { case_sensitive: boolean }];
+export interface Query {
+  site_id: string;
+  metrics: string[];
+  date_range: string | [from: string, to: string];
+  dimensions?: string[];
+  filters?: QueryFilter[];
+  order_by?: [string, "asc" | "desc"][];
+  include?: { time_labels?: boolean; total_rows?: boolean; comparisons?: { mode: string } };
+  pagination?: { limit: number; offset: number };
+}
+type Values = (number | null)[];
+export interface Row {
+  dimensions: string[];
+  metrics: Values;
+  comparison?: { dimensions: string[]; metrics: Values; change: Values };
+}
+export interface Answer {
+  results: Row[];
+  meta: { time_labels?: string[]; total_rows?: number; [key: string]: unknown };
+  query: { metrics: string[]; dimensions: string[]; [key: string]: unknown };
+}
 
 /** What the server said about a request that it did not fulfil; status 0: it was not reached. */
 export class ApiError extends Error {
@@ -28,11 +52,6 @@ export class ApiError extends Error {
   }
 }
 
-interface Page<T> {
-  items: T[];
-  next: string | null;
-}
-
 let onUnauthorized: () => void = () => {};
 
 /** Called when a request finds that nobody is signed in any more. */
@@ -40,33 +59,65 @@ export function whenUnauthorized(handler: () => void): void {
   onUnauthorized = handler;
 }
 
-async function failure(response: Response): Promise<ApiError> {
-  const body = (await response.json().catch(() => undefined)) as
-    { error?: { code?: string; message?: string; field?: string; help?: string } } | undefined;
-  const { code = "unknown", message, field, help } = body?.error ?? {};
-  return new ApiError(
-    response.status,
-    code,
-    message ?? t.fail.unknown(response.status),
-    field,
-    help,
-  );
+type Path = keyof paths;
+type Method = "get" | "post" | "patch" | "delete";
+/** Paths that have this method. */
+type PathOf<M extends Method> = {
+  [P in Path]: paths[P] extends { [K in M]: { responses: unknown } } ? P : never;
+}[Path];
+type Json<T> = T extends { content: { "application/json": infer J } } ? J : undefined;
+type Reply<O> = O extends { responses: infer R }
+  ? { [S in keyof R]: S extends 200 | 201 | 204 ? Json<R[S]> : never }[keyof R]
+  : never;
+type Body<O> = O extends { requestBody: infer B } ? Json<B> : never;
+type Parameters<O, In extends "path" | "query"> = O extends { parameters: { [K in In]?: infer P } }
+  ? P
+  : never;
+interface Options<O> {
+  path?: Parameters<O, "path">;
+  query?: Parameters<O, "query">;
+  body?: Body<O>;
+  signal?: AbortSignal | undefined;
+  /** Being signed out is an answer here, not the end of the session. */
+  anonymous?: boolean;
 }
 
-async function call<T>(
-  method: "GET" | "POST" | "PATCH" | "DELETE",
-  path: string,
-  options: { body?: unknown; signal?: AbortSignal | undefined; anonymous?: boolean } = {},
-): Promise<T> {
+function address(path: string, inPath: unknown, inQuery?: unknown): string {
+  const values = (inPath ?? {}) as Record<string, string>;
+  const filled = path.replace(/\{(\w+)\}/g, (_, name) =>
+    encodeURIComponent(values[name as string] ?? ""),
+  );
+  const pairs = Object.entries(inQuery ?? {}).map(([name, value]) => [name, String(value)]);
+  const query = new URLSearchParams(pairs).toString();
+  return query ? `${filled}?${query}` : filled;
+}
+
+async function failure(response: Response): Promise<ApiError> {
+  const body = (await response.json().catch(() => undefined)) as
+    Partial<Schemas["ErrorBody"]> | undefined;
+  const unknown = { code: "unknown", message: t.fail.unknown(response.status) };
+  const { code, message, field, help }: Schemas["ErrorDetail"] = body?.error ?? unknown;
+  return new ApiError(response.status, code, message, field, help);
+}
+
+async function call<M extends Method, P extends PathOf<M>>(
+  method: M,
+  path: P,
+  options: Options<paths[P][M]> = {},
+): Promise<Reply<paths[P][M]>> {
   const headers: Record<string, string> = { Accept: "application/json" };
-  if (method !== "GET") headers["Cairn-Request"] = "dashboard";
+  if (method !== "get") headers["Cairn-Request"] = "dashboard";
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
-  const request: RequestInit = { method, headers, credentials: "same-origin" };
+  const request: RequestInit = {
+    method: method.toUpperCase(),
+    headers,
+    credentials: "same-origin",
+  };
   if (options.body !== undefined) request.body = JSON.stringify(options.body);
   if (options.signal) request.signal = options.signal;
   let response: Response;
   try {
-    response = await fetch(path, request);
+    response = await fetch(address(path, options.path, options.query), request);
   } catch (cause) {
     if (options.signal?.aborted) throw cause;
     throw new ApiError(0, "unreachable", t.fail.network);
@@ -75,32 +126,41 @@ async function call<T>(
     if (response.status === 401 && !options.anonymous) onUnauthorized();
     throw await failure(response);
   }
-  return (response.status === 204 ? undefined : await response.json()) as T;
+  return (response.status === 204 ? undefined : await response.json()) as Reply<paths[P][M]>;
 }
 
-const site = (id: string) => `/api/v1/sites/${encodeURIComponent(id)}`;
+/** Entries of a list wanted at once; the server's own bound. */
+const LIST_LIMIT = 1000;
+const ofSite = (site_id: string) => ({ site_id });
 
 export const api = {
-  session: () => call<Session>("GET", "/api/v1/session", { anonymous: true }),
-  setup: (body: { token: string; email: string; password: string }) =>
-    call<unknown>("POST", "/api/v1/setup", { body, anonymous: true }),
-  signIn: (body: { email: string; password: string } | { token: string }) =>
-    call<unknown>("POST", "/api/v1/session", { body, anonymous: true }),
-  signOut: () => call<void>("DELETE", "/api/v1/session"),
-  sites: () => call<Page<Site>>("GET", "/api/v1/sites"),
-  addSite: (body: { name: string; domain: string; timezone: string; currency: string }) =>
-    call<Site>("POST", "/api/v1/sites", { body }),
-  pixels: (id: string, signal?: AbortSignal) =>
-    call<Page<Pixel>>("GET", `${site(id)}/pixels`, { signal }),
-  addPixel: (id: string, body: { name: string; kind: PixelKind; url?: string }) =>
-    call<Pixel>("POST", `${site(id)}/pixels`, { body }),
-  outcomes: (id: string, since: Date, signal?: AbortSignal) =>
-    call<Outcomes>("GET", `${site(id)}/outcomes?since=${encodeURIComponent(since.toISOString())}`, {
+  session: () => call("get", "/api/v1/session", { anonymous: true }),
+  setup: (body: Schemas["SetupBody"]) => call("post", "/api/v1/setup", { body, anonymous: true }),
+  signIn: (body: Schemas["LogInBody"]) =>
+    call("post", "/api/v1/session", { body, anonymous: true }),
+  signOut: () => call("delete", "/api/v1/session"),
+  sites: () => call("get", "/api/v1/sites", { query: { limit: LIST_LIMIT } }),
+  addSite: (body: Schemas["NewSiteBody"]) => call("post", "/api/v1/sites", { body }),
+  pixels: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/pixels", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
       signal,
     }),
-  events: (id: string, limit: number, signal?: AbortSignal) =>
-    call<Page<EventItem>>("GET", `${site(id)}/events?limit=${limit}`, { signal }),
-  liveAddress: (id: string) => `${site(id)}/live`,
-  query: (body: Query, signal?: AbortSignal) =>
-    call<Answer>("POST", "/api/v2/query", { body, signal }),
+  addPixel: (site: string, body: Schemas["NewPixelBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/pixels", { path: ofSite(site), body }),
+  outcomes: (site: string, since: Date, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/outcomes", {
+      path: ofSite(site),
+      query: { since: since.toISOString() },
+      signal,
+    }),
+  events: (site: string, limit: number, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/events", { path: ofSite(site), query: { limit }, signal }),
+  liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
+  query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
+    const question = body as unknown as Schemas["Query"];
+    const answer = await call("post", "/api/v2/query", { body: question, signal });
+    return answer as unknown as Answer;
+  },
 };
