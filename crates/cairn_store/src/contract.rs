@@ -22,7 +22,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// Runs the suite; `make` gives an empty store each time.
 pub(crate) fn holds(make: &dyn Fn() -> Box<dyn EventStore>) {
-    let checks: [fn(&dyn EventStore); 10] = [
+    let checks: [fn(&dyn EventStore); 11] = [
         a_new_store_is_empty,
         batches_advance_the_watermark_and_old_ones_are_refused,
         changed_visits_replace_their_earlier_state,
@@ -30,6 +30,7 @@ pub(crate) fn holds(make: &dyn Fn() -> Box<dyn EventStore>) {
         active_visits_are_those_with_late_arrivals,
         outcomes_add_up_by_site_and_time,
         pixels_report_when_they_were_heard,
+        bots_are_counted_by_reason,
         keys_come_back_in_order,
         a_deleted_site_leaves_the_others,
         large_batches_are_whole,
@@ -236,6 +237,24 @@ fn pixels_report_when_they_were_heard(store: &dyn EventStore) {
         store.pixel_activity(SITE, 4000).unwrap(),
         [(PixelId(3), activity(3000, 5000, 2)), (PixelId(u32::MAX), activity(1000, 1000, 0))]
     );
+}
+
+fn bots_are_counted_by_reason(store: &dyn EventStore) {
+    let bot = |reason| {
+        let mut event = Event::bare(SITE, "page_view", 0);
+        event.bot = std::borrow::Cow::Borrowed(reason);
+        Arc::new(Attributes::of(&event))
+    };
+    let mut rows: Vec<_> = (1..=6).map(|offset| row(offset, 1)).collect();
+    for (index, reason) in [(0, "headless"), (2, "declared"), (3, "headless"), (5, "declared")] {
+        rows[index].attributes = bot(reason);
+    }
+    rows[5].event.site_id = OTHER_SITE;
+    store.commit(&batch_of(rows, Vec::new())).unwrap();
+    let counted = |since_ms| store.bots_since(SITE, since_ms).unwrap();
+    assert_eq!(counted(0), [("declared".to_owned(), 1), ("headless".to_owned(), 2)]);
+    assert_eq!(counted(4000), [("headless".to_owned(), 1)]);
+    assert!(counted(5000).is_empty());
 }
 
 fn keys_come_back_in_order(store: &dyn EventStore) {

@@ -153,6 +153,9 @@ pub trait EventStore: Send + Sync {
         since_ms: i64,
     ) -> Result<Vec<(cairn_model::PixelId, PixelActivity)>, StoreError>;
 
+    /// Events of bots that arrived since an instant, by the reason for calling them so, in the reasons' order.
+    fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError>;
+
     /// Answers a question of the query language.
     fn ask(&self, question: &Question) -> Result<Answer, StoreError>;
 

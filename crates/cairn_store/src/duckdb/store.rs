@@ -436,6 +436,22 @@ impl EventStore for DuckStore {
         })
     }
 
+    fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT bot, count(*) FROM events
+            WHERE site_id = ? AND received_at_ms >= ? AND bot <> '' GROUP BY bot ORDER BY bot";
+        self.with_reader(|connection| {
+            let mut reasons = Vec::new();
+            let mut read = || {
+                connection.query(sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
+                    reasons.push((row.get(0)?, row.get(1)?));
+                    Ok(())
+                })
+            };
+            read().map_err(|error: DuckError| error.while_it("counts events of bots"))?;
+            Ok(reasons)
+        })
+    }
+
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
         self.with_reader(|connection| super::query::ask(connection, question))
     }

@@ -6,6 +6,7 @@ mod answer;
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use cairn_model::session::Attribute;
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId};
 
 use crate::{
@@ -155,6 +156,18 @@ impl EventStore for ReferenceStore {
             activity.events_since += u64::from(at >= since_ms);
         }
         Ok(activities.into_iter().collect())
+    }
+
+    fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut reasons = std::collections::BTreeMap::<String, u64>::new();
+        for row in &self.state().rows {
+            let reason = row.attributes.get(Attribute::Bot);
+            let wanted = row.event.site_id == site_id && row.event.received_at_ms >= since_ms;
+            if wanted && !reason.is_empty() {
+                *reasons.entry(reason.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(reasons.into_iter().collect())
     }
 
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
