@@ -244,6 +244,22 @@ pub fn without_service(status: StatusCode, rejection: &Rejection) -> Vec<u8> {
     answer
 }
 
+/// The same for an image: the image.
+pub fn image_without_service(rejection: &Rejection) -> Vec<u8> {
+    let mut answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: image/gif\r\ncontent-length: {}\r\n\
+         cairn-outcome: {}\r\ncairn-reason: {}\r\ncache-control: no-store\r\n\
+         cross-origin-resource-policy: cross-origin\r\naccess-control-allow-origin: *\r\n\
+         connection: close\r\n\r\n",
+        GIF.len(),
+        rejection.outcome.name(),
+        rejection.message,
+    )
+    .into_bytes();
+    answer.extend_from_slice(GIF);
+    answer
+}
+
 /// Reads a body up to its limit. `None`: it is longer.
 pub async fn read_body<B>(body: B, size_bytes_max: usize) -> Option<Result<Bytes, B::Error>>
 where

@@ -9,7 +9,7 @@ mod events;
 mod handover;
 mod image;
 mod limiter;
-mod request;
+pub(crate) mod request;
 mod script;
 
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use cairn_log::Appender;
 use cairn_model::Outcome;
 
 pub(crate) use answer::{
-    Answer, overloaded, overloaded_image, routed, without_service, wrong_method,
+    Answer, image_without_service, overloaded, overloaded_image, routed, without_service,
+    wrong_method,
 };
 pub use limiter::{RateLimit, RateLimiter};
 use script::Tracker;
@@ -41,9 +42,7 @@ impl Edge {
         let networks = &app.config.trusted_proxies;
         let trusted_proxies = networks
             .iter()
-            .filter_map(|network| {
-                format!("{}/{}", network.address, network.prefix_bits).parse().ok()
-            })
+            .map(|network| Prefix::new(network.address, network.prefix_bits))
             .collect();
         Edge {
             trusted_proxies,

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a request line of any length reaches the parser as one that it can read: parameters
 //! beyond their limit lose their end, the others stay whole. Answers that the parser gives by itself
-//! are replaced by ones with an outcome and a reason. Knows bytes and time, not requests.
+//! are replaced by ones with an outcome and a reason, and for an image by the image. Knows bytes and
+//! time, not requests.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use crate::collect::without_service;
+use crate::collect::{image_without_service, without_service};
 
 /// One parameter of a request line: more than any limit of a field allows.
 const PARAMETER_SIZE_BYTES_MAX: usize = 16 * 1024;
@@ -173,7 +174,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.replacement.is_none() {
-            if let Some((answer, outcome)) = parser_refusal(bytes) {
+            if let Some((answer, outcome)) = parser_refusal(bytes, this.line.asks_for_image()) {
                 this.replacement = Some((answer, 0));
                 this.refused = Some(outcome);
             }
@@ -207,13 +208,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 }
 
 /// Our answer in place of the parser's own, which has neither body nor outcome.
-fn parser_refusal(bytes: &[u8]) -> Option<(Vec<u8>, Outcome)> {
+fn parser_refusal(bytes: &[u8], for_image: bool) -> Option<(Vec<u8>, Outcome)> {
     let status = bytes.strip_prefix(b"HTTP/1.1 4")?.get(..2)?;
     let (status, outcome, message) = match status {
         b"00" => (
             StatusCode::BAD_REQUEST,
             Outcome::RejectedMalformed,
-            "the request's head is not HTTP/1.1",
+            "the request's head is not HTTP/1.1, or its address has characters that must be escaped",
         ),
         b"14" | b"31" => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -227,24 +228,40 @@ fn parser_refusal(bytes: &[u8]) -> Option<(Vec<u8>, Outcome)> {
     if !has_no_body || is_ours {
         return None;
     }
-    Some((without_service(status, &Rejection::new(outcome, message)), outcome))
+    let rejection = Rejection::new(outcome, message);
+    let answer = match for_image {
+        true => image_without_service(&rejection),
+        false => without_service(status, &rejection),
+    };
+    Some((answer, outcome))
 }
 
 /// Shortens over-long request lines.
 #[derive(Default)]
 struct LineFilter {
+    /// How the line begins; stays until the next one begins.
+    start: [u8; IMAGE_LINE.len() + 1],
+    started: usize,
     spaces: u8,
     target: usize,
     parameter: usize,
 }
 
+/// How the request line of an image begins.
+const IMAGE_LINE: &[u8] = b"GET /p.gif";
+
 impl LineFilter {
     /// Moves what is kept to the front; answers its size and whether the line has ended.
     fn filter(&mut self, bytes: &mut [u8]) -> (usize, bool) {
+        if self.started < self.start.len() {
+            let taken = bytes.len().min(self.start.len() - self.started);
+            self.start[self.started..self.started + taken].copy_from_slice(&bytes[..taken]);
+            self.started += taken;
+        }
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let line_size = end.unwrap_or(bytes.len());
         if end.is_some() && self.target + line_size < PARAMETER_SIZE_BYTES_MAX {
-            *self = LineFilter::default();
+            self.end_line();
             return (bytes.len(), true);
         }
         let mut kept = 0;
@@ -259,8 +276,17 @@ impl LineFilter {
             return (kept, false);
         }
         bytes.copy_within(line_size.., kept);
-        *self = LineFilter::default();
+        self.end_line();
         (kept + bytes.len() - line_size, true)
+    }
+
+    fn end_line(&mut self) {
+        *self = LineFilter { start: self.start, ..LineFilter::default() };
+    }
+
+    /// The latest line asks for the image.
+    fn asks_for_image(&self) -> bool {
+        self.start.starts_with(IMAGE_LINE) && matches!(self.start[IMAGE_LINE.len()], b'?' | b' ')
     }
 
     fn keeps(&mut self, byte: u8) -> bool {
@@ -332,15 +358,15 @@ mod tests {
     #[test]
     fn only_the_parsers_own_answers_are_replaced() {
         let own = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n";
-        let (answer, outcome) = parser_refusal(own).unwrap();
+        let (answer, outcome) = parser_refusal(own, false).unwrap();
         assert_eq!(outcome, Outcome::RejectedTooLarge);
         let text = String::from_utf8(answer).unwrap();
         assert!(
             text.starts_with("HTTP/1.1 431 ") && text.contains("cairn-outcome: rejected:too_large")
         );
         let ours = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 17\r\n\r\n{\"error\":\"\"}";
-        assert!(parser_refusal(ours).is_none());
-        assert!(parser_refusal(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_none());
-        assert!(parser_refusal(b"").is_none());
+        assert!(parser_refusal(ours, true).is_none());
+        let fine = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        assert!(parser_refusal(fine, true).is_none() && parser_refusal(b"", true).is_none());
     }
 }

@@ -1,0 +1,148 @@
+//! What browsers see: cross-origin rules, cookies, the script.
+
+use cairn_model::{Identification, Policy};
+use serde_json::json;
+
+use crate::client::{Answer, Client};
+use crate::running::{Running, SHOP, Site};
+
+const OWN: (&str, &str) = ("Origin", "https://shop.example");
+const YES: &str = "analytics:granted,ads:granted";
+
+fn send(client: &mut Client, key: &str, consent: &str, headers: &[(&str, &str)]) -> Answer {
+    let body = json!({"key": key, "events": [{"event": "page_view", "url": "https://shop.example/?gclid=c1"}],
+                      "consent": consent});
+    client.post(headers, body.to_string().as_bytes())
+}
+
+/// `name=value` of a cookie that was set.
+fn cookie(answer: &Answer, name: &str) -> Option<String> {
+    let set = answer.all("set-cookie").into_iter().find(|set| set.starts_with(name))?;
+    Some(set.split(';').next().unwrap().to_owned())
+}
+
+#[test]
+fn listed_origins_are_echoed_with_credentials() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let mut client = running.client();
+    for (origin, echoed) in [
+        ("https://shop.example", true),
+        ("http://www.shop.example:8080", true),
+        ("https://evil.example", false),
+        ("null", false),
+    ] {
+        let post = send(&mut client, &key, YES, &[("Origin", origin)]);
+        let image = client.get(&format!("/p.gif?key={key}&consent={YES}"), &[("Origin", origin)]);
+        let ask = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "content-type"),
+        ];
+        let preflight = client.request("OPTIONS", "/e", &ask, b"");
+        assert_eq!(preflight.status, 204);
+        assert!(preflight.header("access-control-allow-headers").contains("Content-Type"));
+        for answer in [&post, &image, &preflight] {
+            let allowed = answer.header("access-control-allow-origin");
+            let credentials = answer.header("access-control-allow-credentials");
+            match echoed {
+                true => assert_eq!((allowed, credentials), (origin, "true")),
+                false => assert_eq!((allowed, credentials), ("*", "")),
+            }
+            assert_eq!(answer.header("vary").contains("Origin"), echoed);
+        }
+        for answer in [&post, &image] {
+            assert_eq!(answer.all("set-cookie").is_empty(), !echoed, "{origin}");
+            assert_eq!(answer.outcome(), "accepted");
+        }
+        let kind = running.last_event().identification;
+        assert_eq!(kind == Identification::Identified, echoed, "{origin}");
+    }
+}
+
+#[test]
+fn a_choice_is_remembered_and_can_be_taken_back() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let mut client = running.client();
+    let silent = send(&mut client, &key, "", &[OWN]);
+    assert!(silent.all("set-cookie").is_empty(), "nothing before a choice");
+    let yes = send(&mut client, &key, YES, &[OWN, ("X-Forwarded-Proto", "https")]);
+    let (id, choice) = (cookie(&yes, "cairn_id").unwrap(), cookie(&yes, "cairn_consent").unwrap());
+    assert!(yes.all("set-cookie").iter().all(|set| set.ends_with("; SameSite=Lax; Secure")));
+    assert!(yes.all("set-cookie")[0].contains("; HttpOnly"));
+    let first = running.last_event();
+    let jar = format!("{id}; {choice}");
+    let later = send(&mut client, &key, "", &[OWN, ("Cookie", &jar)]);
+    assert!(later.all("set-cookie").is_empty(), "nothing is refreshed");
+    let second = running.last_event();
+    assert_eq!((second.visitor_id, second.click_id.as_ref()), (first.visitor_id, "c1"));
+    let gpc = send(&mut client, &key, YES, &[OWN, ("Cookie", &jar), ("Sec-GPC", "1")]);
+    assert_eq!((gpc.outcome(), running.last_event().click_id.as_ref()), ("accepted", ""));
+    let no = send(&mut client, &key, "analytics:denied", &[OWN, ("Cookie", &jar)]);
+    assert!(no.all("set-cookie").iter().any(|set| set.starts_with("cairn_id=; Max-Age=0")));
+    let denied = cookie(&no, "cairn_consent").unwrap();
+    let jar = format!("{id}; {denied}");
+    send(&mut client, &key, "", &[OWN, ("Cookie", &jar)]);
+    assert_eq!(running.last_event().identification, Identification::Anonymous);
+}
+
+#[test]
+fn cross_site_pixels_need_the_owners_choice() {
+    let running = Running::start();
+    let plain = running.site(&SHOP);
+    let chosen = running.site(&Site { domain: "two.example", cross_site_cookies: true, ..SHOP });
+    let cross = ("Sec-Fetch-Site", "cross-site");
+    let mut client = running.client();
+    let answer = send(&mut client, &plain, YES, &[OWN, cross]);
+    assert!(answer.all("set-cookie").is_empty());
+    assert_eq!(running.last_event().identification, Identification::Anonymous);
+    let own = ("Origin", "https://two.example");
+    let answer = send(&mut client, &chosen, YES, &[own, cross]);
+    let set = answer.all("set-cookie");
+    assert!(
+        set.len() == 2 && set.iter().all(|set| set.ends_with("SameSite=None; Secure; Partitioned"))
+    );
+    assert_eq!(running.last_event().identification, Identification::Identified);
+}
+
+#[test]
+fn strict_sites_keep_nothing_of_the_silent() {
+    let running = Running::start();
+    let key = running.site(&Site { policy: Policy::OptInStrict, ..SHOP });
+    let mut client = running.client();
+    let answer = send(&mut client, &key, "", &[OWN]);
+    assert_eq!((answer.status, answer.outcome()), (202, "dropped:policy"));
+    let image = client.get(&format!("/p.gif?key={key}"), &[OWN]);
+    assert_eq!((image.status, image.outcome()), (200, "dropped:policy"));
+    assert!(running.events().is_empty());
+    running.assert_conserved();
+}
+
+#[test]
+fn a_choice_alone_is_recorded_without_an_event() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let body = json!({"key": key, "events": [], "consent": YES}).to_string();
+    let answer = running.client().post(&[OWN], body.as_bytes());
+    assert_eq!((answer.status, answer.outcome()), (202, "accepted"));
+    assert!(cookie(&answer, "cairn_consent").is_some() && cookie(&answer, "cairn_id").is_some());
+    assert_eq!(running.assert_conserved().received, 0);
+}
+
+#[test]
+fn the_script_is_cached_by_its_tag() {
+    let running = Running::start();
+    let mut client = running.client();
+    let answer = client.get("/cairn.js?key=anything", &[]);
+    if answer.status == 404 {
+        eprintln!("NOT RUN: the_script_is_cached_by_its_tag: tracker/dist/cairn.js is missing");
+        return;
+    }
+    assert_eq!(answer.header("cache-control"), "public, max-age=3600");
+    let tag = answer.header("etag").to_owned();
+    let known = client.get("/cairn.js?key=anything", &[("If-None-Match", &tag)]);
+    assert_eq!((known.status, known.body.len()), (304, 0));
+    let packed = client.get("/cairn.js", &[("Accept-Encoding", "gzip, br")]);
+    assert!(packed.header("content-encoding") == "gzip" && packed.body.len() < answer.body.len());
+}

@@ -1,0 +1,190 @@
+//! A server with everything behind it, in this process.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cairn_catalog::{Catalog, NewPixel, NewSite};
+use cairn_engine::apply::{ApplyError, ApplyLoop, ApplyOptions};
+use cairn_engine::ingest::Ingest;
+use cairn_engine::outcomes::{OutcomeCounters, Totals};
+use cairn_engine::record;
+use cairn_enrich::Enricher;
+use cairn_enrich::network::Network as Databases;
+use cairn_log::{Log, LogOptions, Offset, RealDisk};
+use cairn_model::{Event, Outcome, PixelKind, Policy, PrivacySettings};
+use cairn_server::listen::{self, ListenOptions, Server};
+use cairn_server::{App, Network, ServerConfig};
+use cairn_store::EventStore;
+use cairn_store::event_ids::EventIds;
+use cairn_store::reference::ReferenceStore;
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// The time that every request is given unless it says otherwise.
+pub const NOW_MS: i64 = 1_795_341_600_000;
+
+pub struct Running {
+    pub app: Arc<App>,
+    server: Option<Server>,
+    apply: Option<JoinHandle<Result<(), ApplyError>>>,
+    _directory: TempDir,
+}
+
+/// A site's settings, and where it is.
+pub struct Site {
+    pub domain: &'static str,
+    pub policy: Policy,
+    pub cross_site_cookies: bool,
+    pub kind: PixelKind,
+}
+
+pub const SHOP: Site = Site {
+    domain: "shop.example",
+    policy: Policy::OptIn,
+    cross_site_cookies: false,
+    kind: PixelKind::Web,
+};
+
+impl Running {
+    pub fn start() -> Running {
+        Running::with(|_| {})
+    }
+
+    /// With other bounds.
+    pub fn with(change: impl FnOnce(&mut ListenOptions)) -> Running {
+        let directory = TempDir::new().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let catalog = Arc::new(Catalog::open(&path("catalog.sqlite")).unwrap());
+        let store = Arc::new(ReferenceStore::new()) as Arc<dyn EventStore>;
+        let ids = Arc::new(EventIds::open(&path("ids"), &*store).unwrap());
+        let (log, _) = Log::open(LogOptions::new(path("log")), Arc::new(RealDisk)).unwrap();
+        let (apply, handle) = ApplyLoop::open(
+            log.clone(),
+            Arc::clone(&store),
+            Arc::clone(&catalog),
+            ids,
+            ApplyOptions::default(),
+            || NOW_MS,
+        )
+        .unwrap();
+        let enricher = Arc::new(Enricher::new(Databases::empty()));
+        let ingest = Ingest::new(enricher, catalog.master_secret(), 31 * 60_000);
+        let loopback = Network { address: [127, 0, 0, 1].into(), prefix_bits: 8 };
+        let app = Arc::new(App {
+            directory: catalog.directory(),
+            catalog,
+            store,
+            log,
+            apply: handle,
+            ingest: Arc::new(ingest),
+            counters: Arc::new(OutcomeCounters::default()),
+            auth: cairn_server::auth::AuthState::new().unwrap(),
+            live_places: Default::default(),
+            requests: Default::default(),
+            config: ServerConfig {
+                test_clock: true,
+                trusted_proxies: vec![loopback],
+                ..ServerConfig::default()
+            },
+            clock: Arc::new(|| NOW_MS),
+        });
+        let mut options = ListenOptions::new(([127, 0, 0, 1], 0).into());
+        options.threads = 2;
+        change(&mut options);
+        let router = cairn_server::api::router(Arc::clone(&app));
+        let server = listen::serve(Arc::clone(&app), router, options).unwrap();
+        let apply = std::thread::spawn(move || apply.run());
+        Running { app, server: Some(server), apply: Some(apply), _directory: directory }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.server.as_ref().unwrap().address())
+    }
+
+    /// A new site with one pixel: the pixel's key.
+    pub fn site(&self, site: &Site) -> String {
+        let new = NewSite {
+            name: site.domain.to_owned(),
+            domain: site.domain.to_owned(),
+            hosts: Vec::new(),
+            timezone: "Europe/Berlin".to_owned(),
+            currency: "EUR".to_owned(),
+            privacy: PrivacySettings {
+                policy: site.policy,
+                cross_site_cookies: site.cross_site_cookies,
+                ..PrivacySettings::default()
+            },
+        };
+        let made = self.app.catalog.add_site(&new, None, NOW_MS).unwrap();
+        let pixel = NewPixel {
+            site_id: made.id,
+            name: "Pixel".to_owned(),
+            kind: site.kind,
+            url: String::new(),
+        };
+        self.app.catalog.add_pixel(&pixel, NOW_MS).unwrap().key
+    }
+
+    /// Every event in the log, in order.
+    pub fn events(&self) -> Vec<Event<'static>> {
+        let mut reader = self.app.log.reader(Offset(1));
+        let mut events = Vec::new();
+        loop {
+            let batch = reader.next_batch(1 << 20).unwrap();
+            if batch.is_empty() {
+                return events;
+            }
+            events.extend(batch.iter().map(|(_, bytes)| {
+                // Owned by way of a leak: the test's process is short.
+                record::decode(Box::leak(bytes.to_vec().into_boxed_slice())).unwrap()
+            }));
+        }
+    }
+
+    pub fn last_event(&self) -> Event<'static> {
+        self.events().pop().unwrap()
+    }
+
+    /// How many events ended this way.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.app.counters.totals().outcomes[outcome as usize]
+    }
+
+    /// Received = Σ outcomes, and the log holds what was accepted.
+    pub fn assert_conserved(&self) -> Totals {
+        let totals = self.app.counters.totals();
+        assert_eq!(totals.received, totals.outcomes.iter().sum::<u64>(), "{totals:?}");
+        assert_eq!(totals.unsettled, 0);
+        let kept = self.events().len() as u64;
+        assert_eq!(kept, self.count(Outcome::Accepted), "{totals:?}");
+        totals
+    }
+
+    /// Stops the listener, as a signal does.
+    pub fn stop_listening(&mut self) {
+        self.server.take().unwrap().stop();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.server.take());
+        self.app.log.close();
+        self.app.apply.stop();
+        let ended = self.apply.take().unwrap().join();
+        if !std::thread::panicking() {
+            ended.unwrap().unwrap();
+        }
+    }
+}
+
+/// Waits for something that another thread is about to do.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(std::time::Instant::now() < deadline, "never happened: {what}");
+        std::thread::yield_now();
+    }
+}
