@@ -29,7 +29,7 @@ impl Catalog {
         self.connections.read("reads its watermark", |connection| {
             let stored: Option<i64> = connection
                 .prepare_cached("SELECT value FROM meta WHERE name = 'people_watermark'")?
-                .query_row([], |row| read_number(row))
+                .query_row([], read_number)
                 .optional()?;
             Ok(stored.unwrap_or(0).cast_unsigned())
         })
@@ -83,7 +83,7 @@ impl Catalog {
 fn stored_watermark(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
     let stored: Option<i64> = transaction
         .prepare_cached("SELECT value FROM meta WHERE name = 'people_watermark'")?
-        .query_row([], |row| read_number(row))
+        .query_row([], read_number)
         .optional()?;
     Ok(stored.unwrap_or(0).cast_unsigned())
 }

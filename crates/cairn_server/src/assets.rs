@@ -198,14 +198,14 @@ mod tests {
     fn a_page_of_the_dashboard_has_a_strict_policy_and_the_demo_is_hidden() {
         let html = headers(&[(header::ACCEPT, "text/html")]);
         for path in ["/", "/login", "/sites/1/pixels"] {
-            let response = answer(path, &html, &Method::GET, false).unwrap();
+            let response = answer(path, &html, &Method::GET, None).unwrap();
             assert_eq!(response.status(), StatusCode::OK);
             let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
             assert!(policy.contains("script-src 'self';"), "{policy}");
         }
-        assert!(answer("/demo/", &html, &Method::GET, false).is_none());
-        assert!(answer("/nothing", &html, &Method::GET, false).is_none());
-        assert!(answer("/../Cargo.toml", &html, &Method::GET, true).is_none());
+        assert!(answer("/demo/", &html, &Method::GET, None).is_none());
+        assert!(answer("/nothing", &html, &Method::GET, None).is_none());
+        assert!(answer("/../Cargo.toml", &html, &Method::GET, Some("px_k")).is_none());
     }
 
     #[test]

@@ -154,6 +154,14 @@ impl ApiError {
     }
 }
 
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
 /// Body of every error answer.
 #[derive(Serialize, ToSchema, Debug)]
 pub struct ErrorBody {

@@ -49,8 +49,9 @@ pub(crate) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
         let cookie = ApiKeyValue::new(crate::auth::SESSION_COOKIE);
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
-    for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
             let error = ResponseBuilder::new()
                 .description("An error, see docs/errors.md")
                 .content(
@@ -64,10 +65,23 @@ pub(crate) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete, &mut item.put]
-        .into_iter()
-        .filter_map(Option::as_mut)
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let all = [
+        ("get", &mut item.get),
+        ("post", &mut item.post),
+        ("patch", &mut item.patch),
+        ("delete", &mut item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// A unique name, for generated clients: `get_sites_by_site_id_pixels`.
+fn operation_id(method: &str, path: &str) -> String {
+    let parts = path.split('/').skip(3).map(|part| {
+        let name = part.trim_matches(['{', '}']).replace('-', "_");
+        if part.starts_with('{') { format!("by_{name}") } else { name }
+    });
+    std::iter::once(method.to_owned()).chain(parts).collect::<Vec<_>>().join("_")
 }
 
 /// Compares a committed file with what the code makes; `CAIRN_UPDATE=1` writes it instead.

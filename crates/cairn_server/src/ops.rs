@@ -193,7 +193,10 @@ pub(crate) async fn page_or_nothing(
 ) -> Response {
     let path = uri.path();
     let is_api = path == "/api" || path.starts_with("/api/");
-    if !is_api && let Some(answer) = assets::answer(path, &headers, &method, app.config.demo_pixel_key.as_deref()) {
+    if !is_api
+        && let Some(answer) =
+            assets::answer(path, &headers, &method, app.config.demo_pixel_key.as_deref())
+    {
         if method == Method::GET || method == Method::HEAD {
             return answer;
         }

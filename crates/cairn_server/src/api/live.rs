@@ -16,7 +16,7 @@ use cairn_engine::apply::LiveEvent;
 use http::{HeaderValue, header};
 use hyper::body::Frame;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 
 use super::events::EventBody;
 use crate::App;
@@ -35,11 +35,23 @@ const SEND_INTERVAL: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// Places for open streams.
-pub struct LivePlaces(Arc<Semaphore>);
+pub struct LivePlaces {
+    free: Arc<Semaphore>,
+    ended: watch::Sender<bool>,
+}
 
 impl Default for LivePlaces {
     fn default() -> Self {
-        LivePlaces(Arc::new(Semaphore::new(STREAMS_MAX)))
+        let free = Arc::new(Semaphore::new(STREAMS_MAX));
+        LivePlaces { free, ended: watch::Sender::new(false) }
+    }
+}
+
+impl LivePlaces {
+    /// Ends all streams and opens no more: the server stops, and waits for open requests.
+    pub fn end(&self) {
+        self.free.close();
+        self.ended.send_replace(true);
     }
 }
 
@@ -49,7 +61,7 @@ impl Default for LivePlaces {
     params(("site_id" = String, Path, description = "Number of the site")),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub async fn stream(State(app): State<Arc<App>>, access: SiteAccess) -> Result<Response, ApiError> {
-    let place = Arc::clone(&app.live_places.0)
+    let place = Arc::clone(&app.live_places.free)
         .try_acquire_owned()
         .map_err(|_| ApiError::new(Code::Overloaded, "Too many live views are open."))?;
     // Subscribed before the answer begins: what is stored after it is in the stream.
@@ -75,12 +87,14 @@ async fn feed(
     let begun = Instant::now();
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     let mut shown: Option<(u32, Instant)> = None;
+    let mut ended = app.live_places.ended.subscribe();
     if sender.send(Bytes::from_static(b"retry: 2000\n\n")).await.is_err() {
         return;
     }
     loop {
         let message = tokio::select! {
             () = sender.closed() => return,
+            _ = ended.wait_for(|ended| *ended) => return,
             _ = look.tick() => {
                 if begun.elapsed() > LIFE || app.apply.status().stopped {
                     return;

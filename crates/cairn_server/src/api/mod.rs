@@ -17,8 +17,6 @@ mod pixels;
 mod query;
 mod show;
 mod sites;
-#[cfg(test)]
-mod tests;
 mod tokens;
 
 use std::sync::Arc;
@@ -71,6 +69,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 
 /// Everything that is not collection: API, operations, dashboard, demo shop.
 pub fn router(app: Arc<App>) -> Router {
+    let trusted = auth::trusted_proxies(&app.config);
     let (api, _) = routes().split_for_parts();
     let api = api
         .layer(from_fn_with_state(Arc::clone(&app), idempotency::once))
@@ -81,6 +80,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(ops::page_or_nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), ops::on_admin_origin_only))
+        .layer(from_fn_with_state(trusted, auth::note_connection))
         .layer(from_fn_with_state(Arc::clone(&app), ops::guard))
         .with_state(app)
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use cairn_model::Outcome;
-use http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -44,7 +43,6 @@ pub struct Outcomes {
 pub async fn show(
     State(app): State<Arc<App>>,
     access: SiteAccess,
-    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Outcomes>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
@@ -64,8 +62,10 @@ pub async fn show(
         catalog.outcomes_since(site_id, since_ms)
     })
     .await?;
-    let applied = super::store(&app, move |store| store.outcomes_since(site_id, since_ms)).await?;
-    let bots = super::query::bots(&app, &access, since_ms, app.now_ms(&headers)).await?;
+    let (applied, bots) = super::store(&app, move |store| {
+        Ok((store.outcomes_since(site_id, since_ms)?, store.bots_since(site_id, since_ms)?))
+    })
+    .await?;
     let mut outcomes: BTreeMap<String, u64> =
         Outcome::ALL.iter().map(|outcome| (outcome.name().to_owned(), 0)).collect();
     for (outcome, count) in edge.into_iter().chain(applied) {
@@ -75,6 +75,6 @@ pub async fn show(
         since: show::instant(since_ms),
         received: outcomes.values().sum(),
         outcomes,
-        bots,
+        bots: bots.into_iter().collect(),
     }))
 }

@@ -1,6 +1,5 @@
 //! Reports: `POST /api/v2/query` (QUERY.md).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,17 +8,13 @@ use cairn_engine::report::{self, QueryError, ReportSite};
 use cairn_model::SiteId;
 use cairn_model::question::{Goal, QuestionError, Trigger};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::{parse, read_body, require_json};
-use super::show;
 use crate::App;
 use crate::auth::{Caller, SiteAccess, blocking, site_access};
 use crate::error::{ApiError, Code};
-
-/// Rows of a list of reasons.
-const BOT_REASONS_MAX: u32 = 1000;
 
 /// A question.
 #[derive(ToSchema)]
@@ -136,39 +131,6 @@ pub(super) async fn goals(app: &App, site_id: SiteId) -> Result<Vec<Goal>, ApiEr
         }
     });
     Ok(goals.collect())
-}
-
-/// Page views and events of bots since an instant, by the reason for calling them so.
-pub(super) async fn bots(
-    app: &Arc<App>,
-    access: &SiteAccess,
-    since_ms: i64,
-    now_ms: i64,
-) -> Result<BTreeMap<String, u64>, ApiError> {
-    let until_ms = now_ms.max(since_ms).saturating_add(cairn_model::limits::FUTURE_MS_MAX);
-    let body = json!({
-        "site_id": access.site_id().to_string(),
-        "metrics": ["events"],
-        "dimensions": ["visit:bot"],
-        "date_range": [show::instant(since_ms), show::instant(until_ms)],
-        "pagination": { "limit": BOT_REASONS_MAX, "offset": 0 },
-    });
-    let site_id = access.site_id();
-    let timezone = access.site().timezone.clone();
-    let store = Arc::clone(&app.store);
-    let work = move || {
-        let site = ReportSite { site_id, timezone: &timezone, goals: &[] };
-        report::ask(&*store, site, &body, now_ms)
-    };
-    let answer = tokio::task::spawn_blocking(work).await;
-    let answer = answer.map_err(|_| ApiError::new(Code::Internal, "The query was broken off."))?;
-    let answer = answer.map_err(failed)?;
-    let rows = answer["results"].as_array().cloned().unwrap_or_default();
-    let named = rows.iter().filter_map(|row| {
-        let reason = row["dimensions"][0].as_str()?;
-        Some((reason.to_owned(), row["metrics"][0].as_u64()?))
-    });
-    Ok(named.filter(|(reason, _)| reason != "false" && !reason.is_empty()).collect())
 }
 
 /// A refused question.

@@ -8,13 +8,15 @@ mod limiter;
 mod password;
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cairn_catalog::{ApiToken, Catalog, CatalogError, Role, SiteEntry, User, UserId};
+use cairn_enrich::RequestKind;
+use cairn_enrich::network::Prefix;
 use cairn_model::{Site, SiteId};
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
@@ -25,8 +27,9 @@ pub use cookie::{SESSION_COOKIE, ended_session_cookie, session_cookie};
 pub use limiter::LogInLimiter;
 pub use password::{PASSWORD_LENGTH_MIN, Passwords};
 
-use crate::App;
+use crate::collect::request::Head;
 use crate::error::{ApiError, Code};
+use crate::{App, ServerConfig};
 
 /// What authentication keeps in memory.
 pub struct AuthState {
@@ -52,13 +55,39 @@ impl AuthState {
     }
 }
 
-/// What is known of the connection that a request came in on. Put into the request by the listener.
+/// What is known of the connection that a request came in on.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
     /// The caller's address, as trusted proxies tell it.
     pub address: IpAddr,
     /// The caller speaks HTTPS (to us, or to a trusted proxy).
     pub https: bool,
+}
+
+/// The proxies whose word about the caller is taken.
+pub(crate) fn trusted_proxies(config: &ServerConfig) -> Arc<[Prefix]> {
+    let networks = config.trusted_proxies.iter();
+    let parsed = networks
+        .filter_map(|network| format!("{}/{}", network.address, network.prefix_bits).parse().ok());
+    parsed.collect()
+}
+
+/// Notes address and scheme of the caller, as the listener and trusted proxies tell them.
+pub(crate) async fn note_connection(
+    State(trusted): State<Arc<[Prefix]>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    if let Some(peer) = peer {
+        let head = Head::read(request.headers());
+        let hit = head.hit(peer, &trusted, RequestKind::Server, 0);
+        let connection = Connection { address: hit.address.ip(), https: hit.secure };
+        drop(hit);
+        drop(head);
+        request.extensions_mut().insert(connection);
+    }
+    next.run(request).await
 }
 
 /// Somebody with a valid credential.

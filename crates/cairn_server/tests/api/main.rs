@@ -1,0 +1,9 @@
+//! The API over its router, with the real apply loop and no sockets.
+
+mod access;
+mod account;
+mod events;
+mod input;
+mod operations;
+mod rig;
+mod settings;

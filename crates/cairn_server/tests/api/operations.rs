@@ -1,0 +1,76 @@
+//! Health, metrics, headers and the embedded pages.
+
+use crate::rig::Rig;
+
+#[tokio::test]
+async fn a_fresh_server_is_alive_and_ready() {
+    let rig = Rig::new();
+    assert_eq!(rig.get("/healthz").send().await.text, "ok\n");
+    let ready = rig.get("/readyz").send().await.ok(200);
+    assert_eq!(ready["ready"], true);
+    assert_eq!(ready["apply_lag_ms"], 0);
+}
+
+#[tokio::test]
+async fn a_closed_log_is_not_ready() {
+    let rig = Rig::new();
+    rig.app.log.close();
+    let answer = rig.get("/readyz").send().await;
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(answer.ok(503)["log_writable"], false);
+}
+
+#[tokio::test]
+async fn metrics_count_answers_and_name_every_outcome() {
+    let rig = Rig::new();
+    rig.get("/api/v1/sites").send().await.is(401, "unauthorized");
+    let metrics = rig.get("/metrics").send().await;
+    assert!(
+        metrics.headers["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4")
+    );
+    assert!(
+        metrics.text.contains("cairn_api_responses_total{class=\"4xx\"} 1\n"),
+        "{}",
+        metrics.text
+    );
+    assert!(metrics.text.contains("cairn_received_events_total 0\n"));
+    for outcome in cairn_model::Outcome::ALL {
+        let line = format!("cairn_hit_outcomes_total{{outcome=\"{}\"}} 0\n", outcome.name());
+        assert!(metrics.text.contains(&line), "{line}");
+    }
+    for line in metrics.text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with("cairn_") && value.parse::<u64>().is_ok(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers() {
+    let rig = Rig::new();
+    for path in ["/", "/healthz", "/api/v1/session", "/api/v1/nothing", "/nothing"] {
+        let answer = rig.get(path).header("accept", "text/html").send().await;
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(answer.headers["referrer-policy"], "same-origin", "{path}");
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        if path.starts_with("/api") {
+            assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_dashboards_addresses_are_pages_and_others_are_not() {
+    let rig = Rig::new();
+    for path in ["/", "/login", "/setup?token=x", "/sites/1/pixels"] {
+        let page = rig.get(path).header("accept", "text/html").send().await;
+        assert_eq!(page.status.as_u16(), 200, "{path}");
+        assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"), "{path}");
+    }
+    for path in ["/nothing", "/demo/", "/assets/nothing.js", "/sitesx"] {
+        rig.get(path).header("accept", "text/html").send().await.is(404, "not_found");
+    }
+    let posted = rig.call("POST", "/").header("accept", "text/html").send().await;
+    posted.is(405, "method_not_allowed");
+    assert_eq!(posted.headers["allow"], "GET, HEAD");
+}
