@@ -17,6 +17,7 @@ mod ordering;
 mod parse;
 pub mod pattern;
 pub mod range;
+pub mod revenue;
 
 use std::ops::Deref;
 
@@ -261,6 +262,15 @@ impl Question {
         asked.only_groups = None;
         asked.page = Page { limit: None, offset: 0 };
         Question(asked)
+    }
+
+    /// Whether a filter looks for conversions of a scroll goal, which engagement events make.
+    pub fn looks_for_scroll(&self, filter: &Filter) -> bool {
+        let scrolls = |goal: &Goal| matches!(goal.trigger, Trigger::Scroll { .. });
+        filter.any_test(|test| {
+            let selected = |goal: &Goal| scrolls(goal) && test.accepts(&goal.name);
+            test.subject == Dimension::Goal && self.goals.iter().any(selected)
+        })
     }
 
     /// The same question with every row, for callers that fill gaps before they cut the page.

@@ -4,6 +4,7 @@
 //! nothing of what is stored. It does not know HTTP, nor who may ask about which site.
 
 mod comparison;
+mod money;
 mod reply;
 
 use cairn_model::SiteId;

@@ -5,6 +5,7 @@ use cairn_model::question::{Metric, Question};
 use serde_json::{Map, Value, json};
 
 use super::comparison::{Compared, Pair};
+use super::money;
 
 /// The whole reply.
 pub(super) fn reply(question: &Question, compared: &Compared) -> Value {
@@ -24,6 +25,13 @@ fn meta(question: &Question, compared: &Compared) -> Value {
     if let Some(total) = compared.total_rows {
         meta.insert("total_rows".to_owned(), json!(total));
     }
+    if let Some(problem) = question.revenue_problem() {
+        let warning = json!({"code": problem.code(), "warning": problem.text()});
+        let asked = question.metrics.iter().filter(|metric| metric.is_revenue());
+        let warnings: Map<String, Value> =
+            asked.map(|metric| (metric.name().to_owned(), warning.clone())).collect();
+        meta.insert("metric_warnings".to_owned(), Value::Object(warnings));
+    }
     if compared.mixed_identification {
         // Anonymous numbers change every day: such visitors are counted once a day, identified ones once.
         meta.insert("identification".to_owned(), json!("mixed"));
@@ -31,10 +39,13 @@ fn meta(question: &Question, compared: &Compared) -> Value {
     Value::Object(meta)
 }
 
-fn number(figure: Figure) -> Value {
+fn shown(question: &Question, keys: &[Key], figure: Figure) -> Value {
     match figure {
         Figure::Missing => Value::Null,
         Figure::Whole(number) => json!(number),
+        Figure::Thousandths(amount) => {
+            question.revenue_currency(keys).map_or(Value::Null, |code| money::shown(amount, code))
+        }
         other => json!(other.decimal()),
     }
 }
@@ -42,7 +53,8 @@ fn number(figure: Figure) -> Value {
 fn row(question: &Question, pair: &Pair) -> Value {
     let labels: Vec<String> =
         pair.row.keys.iter().enumerate().map(|(index, key)| question.label(index, key)).collect();
-    let metrics: Vec<Value> = pair.row.figures.iter().map(|figure| number(*figure)).collect();
+    let shown = |figure: &Figure| shown(question, &pair.row.keys, *figure);
+    let metrics: Vec<Value> = pair.row.figures.iter().map(shown).collect();
     let mut row = json!({"dimensions": labels, "metrics": metrics});
     if let Some(earlier) = &pair.earlier {
         row["comparison"] = comparison(question, pair, earlier);
@@ -61,7 +73,8 @@ fn comparison(question: &Question, pair: &Pair, earlier: &[Figure]) -> Value {
         _ => json!(question.label(index, key)),
     };
     let labels: Vec<Value> = pair.row.keys.iter().enumerate().map(label).collect();
-    let metrics: Vec<Value> = earlier.iter().map(|figure| number(*figure)).collect();
+    let shown = |figure: &Figure| shown(question, &pair.row.keys, *figure);
+    let metrics: Vec<Value> = earlier.iter().map(shown).collect();
     let figures = pair.row.figures.iter().zip(earlier).zip(&question.metrics);
     let change: Vec<Value> =
         figures.map(|((now, earlier), metric)| change(*metric, *now, *earlier)).collect();

@@ -28,7 +28,7 @@ pub(super) fn check(asked: &Asked) -> Checked {
     if asked.include.time_labels && asked.time_position().is_none() {
         return Err(error("include.time_labels needs a time dimension", "#/include/time_labels"));
     }
-    check_availability(asked)
+    Ok(())
 }
 
 fn is_prop(test: &Test) -> bool {
@@ -226,34 +226,4 @@ fn asks_about_events(filter: &Filter) -> bool {
     let mut done = false;
     behavioural(filter, &mut |_, _| done = true);
     done || filter.needs_event()
-}
-
-/// What the language has and this version does not answer: refused as a whole, never half right.
-fn check_availability(asked: &Asked) -> Checked {
-    let built = |metric: Metric| {
-        !metric.is_conversion()
-            && !metric.is_revenue()
-            && !matches!(metric, Metric::ScrollDepth | Metric::TimeOnPage | Metric::ExitRate)
-    };
-    if let Some(index) = asked.metrics.iter().position(|metric| !built(*metric)) {
-        let name = asked.metrics.get(index).map_or("", |metric| metric.name());
-        return Err(QuestionError::unavailable(format!("#/metrics/{index}"), name));
-    }
-    let later = |dimension: &Dimension| matches!(dimension, Dimension::Goal | Dimension::Prop(_));
-    if let Some(index) = asked.dimensions.iter().position(later) {
-        let name = asked.dimensions.get(index).map_or_else(String::new, Dimension::name);
-        return Err(QuestionError::unavailable(format!("#/dimensions/{index}"), name));
-    }
-    for (index, filter) in asked.filters.iter().enumerate() {
-        let pointer = format!("#/filters/{index}");
-        let mut done = false;
-        behavioural(filter, &mut |_, _| done = true);
-        if done {
-            return Err(QuestionError::unavailable(pointer, "filtering by what a visit has done"));
-        }
-        if filter.any_test(|test| later(&test.subject)) {
-            return Err(QuestionError::unavailable(pointer, "filtering by goals and properties"));
-        }
-    }
-    Ok(())
 }

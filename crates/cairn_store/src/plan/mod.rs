@@ -79,15 +79,6 @@ fn hostname_additions(question: &Question) -> Vec<Filter> {
     additions
 }
 
-fn has_done(filter: &Filter) -> bool {
-    match filter {
-        Filter::Done { .. } => true,
-        Filter::Test(_) => false,
-        Filter::And(members) | Filter::Or(members) => members.iter().any(has_done),
-        Filter::Not(member) => has_done(member),
-    }
-}
-
 fn choose(question: &Question, filters: &[Filter]) -> Sides {
     let metrics = &question.metrics;
     let dimensions = &question.dimensions;
@@ -147,9 +138,37 @@ impl<'q> Plan<'q> {
         self.question.metrics.iter().any(|metric| self.source(*metric) == source)
     }
 
-    /// Whether any filter asks what a visit has done.
-    pub fn asks_what_was_done(&self) -> bool {
-        self.filters.iter().any(has_done)
+    /// Filters that decide whose visitors a conversion rate divides by: all but those on goals and properties.
+    pub fn without_conversion_filters(filters: &[Filter]) -> Vec<Filter> {
+        let about_conversion = |filter: &&Filter| {
+            let subject = filter.as_test().map(|test| &test.subject);
+            !matches!(subject, Some(Dimension::Goal | Dimension::Prop(_)))
+        };
+        filters.iter().filter(about_conversion).cloned().collect()
+    }
+
+    /// Filters that decide which page views an exit rate divides by: all but those on the exit page.
+    pub fn without_exit_filters(filters: &[Filter]) -> Vec<Filter> {
+        let exit_page = Dimension::Visit(Field::ExitPage);
+        let about_exit =
+            |filter: &&Filter| filter.as_test().is_none_or(|test| test.subject != exit_page);
+        filters.iter().filter(about_exit).cloned().collect()
+    }
+
+    /// Whether engagement events take part in the total: only when every row of it converts.
+    pub fn total_with_engagement(&self) -> bool {
+        self.with_engagement && self.question.goals_filtered().is_some()
+    }
+
+    /// Goals that rows may be about, by position.
+    pub fn goals(&self) -> Vec<usize> {
+        let all = || (0..self.question.goals.len()).collect();
+        self.question.goals_filtered().unwrap_or_else(all)
+    }
+
+    /// Whether a metric is asked for.
+    pub fn asks(&self, metric: Metric) -> bool {
+        self.question.metrics.contains(&metric)
     }
 
     /// Whether visitors of both kinds of number should be told apart in the reply.
@@ -169,14 +188,15 @@ impl<'q> Plan<'q> {
 
 /// Whether the question speaks of goals at the level of rows, and one of them is a scroll goal.
 fn asks_for_scroll_goal(question: &Question) -> bool {
-    let by_goal = question.dimensions.contains(&Dimension::Goal);
-    let selected = question.goals_filtered();
-    if !by_goal && selected.is_none() {
-        return false;
+    let scrolls = |index: &usize| {
+        let goal = question.goals.get(*index);
+        goal.is_some_and(|goal| matches!(goal.trigger, Trigger::Scroll { .. }))
+    };
+    match question.goals_filtered() {
+        Some(selected) => selected.iter().any(scrolls),
+        None if question.dimensions.contains(&Dimension::Goal) => {
+            (0..question.goals.len()).any(|index| scrolls(&index))
+        }
+        None => false,
     }
-    let selected = selected.unwrap_or_else(|| (0..question.goals.len()).collect());
-    selected
-        .iter()
-        .filter_map(|index| question.goals.get(*index))
-        .any(|goal| matches!(goal.trigger, Trigger::Scroll { .. }))
 }

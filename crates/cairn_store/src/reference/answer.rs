@@ -6,315 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::answer::{Answer, Figure, Key, Row as AnswerRow, rounded};
 use cairn_model::event::PAGE_VIEW;
-use cairn_model::question::{
-    Dimension, EventsQuestion, Field, Filter, Goal, Metric, Question, Test, TimeUnit, Trigger,
-};
-use cairn_model::session::{Attribute, Attributes};
-use cairn_model::{Event, Identification, Session};
+use cairn_model::question::revenue::thousandths;
+use cairn_model::question::{Dimension, Filter, Metric, Question, TimeUnit};
+use cairn_model::{Identification, Session};
 
 use super::State;
+use super::walk::{Happening, Thing, Walk, names_engagement};
 use crate::plan::{Plan, Sides, Source};
-use crate::{Row, StoredEvent};
-
-/// An event together with its visit.
-#[derive(Clone, Copy)]
-pub(super) struct Happening<'a> {
-    /// The stored event.
-    pub(super) row: &'a Row<'static>,
-    /// Its visit; engagement may have none.
-    pub(super) visit: Option<&'a Session>,
-}
-
-/// What a filter looks at.
-#[derive(Clone, Copy)]
-enum Thing<'a> {
-    Event(Happening<'a>),
-    Visit(&'a Session),
-}
-
-/// The data of one question's site and range.
-pub(super) struct Walk<'a> {
-    /// Events in the range, engagement included.
-    pub(super) events: Vec<Happening<'a>>,
-    visits: Vec<&'a Session>,
-    goals: &'a [Goal],
-}
-
-fn names_engagement(event: &Event<'_>) -> bool {
-    event.is_engagement()
-}
-
-fn attribute_of(field: Field) -> Option<Attribute> {
-    Some(match field {
-        Field::Source => Attribute::Source,
-        Field::Referrer => Attribute::Referrer,
-        Field::Channel => Attribute::Channel,
-        Field::UtmSource => Attribute::UtmSource,
-        Field::UtmMedium => Attribute::UtmMedium,
-        Field::UtmCampaign => Attribute::UtmCampaign,
-        Field::UtmContent => Attribute::UtmContent,
-        Field::UtmTerm => Attribute::UtmTerm,
-        Field::Country | Field::CountryName => Attribute::Country,
-        Field::Region | Field::RegionName => Attribute::Region,
-        Field::City | Field::CityName => Attribute::City,
-        Field::Device => Attribute::Device,
-        Field::Browser => Attribute::Browser,
-        Field::BrowserVersion => Attribute::BrowserVersion,
-        Field::Os => Attribute::Os,
-        Field::OsVersion => Attribute::OsVersion,
-        _ => return None,
-    })
-}
-
-/// The whole text matches a pattern in which `*` stands for any run of characters.
-fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-fn props_of(event: &Event<'_>) -> BTreeMap<String, String> {
-    serde_json::from_str(&event.props).unwrap_or_default()
-}
-
-/// Whether an event converts a goal.
-fn converts(goal: &Goal, event: &Event<'_>) -> bool {
-    let triggered = match &goal.trigger {
-        Trigger::Event(name) => event.name == name.as_str() && !names_engagement(event),
-        Trigger::Page(path) => event.name == PAGE_VIEW && fits(path, &event.path),
-        Trigger::Scroll { path, threshold } => {
-            let deep =
-                event.scroll_percent.is_some_and(|depth| (*threshold..=100).contains(&depth));
-            names_engagement(event) && deep && fits(path, &event.path)
-        }
-    };
-    let props = props_of(event);
-    triggered && goal.props.iter().all(|(key, value)| props.get(key) == Some(value))
-}
-
-impl<'a> Walk<'a> {
-    /// Events and visits that the question covers, before its filters.
-    pub(super) fn over(state: &'a State, question: &'a Question) -> Walk<'a> {
-        let wants_bots = question.names_bots;
-        let visit_of: BTreeMap<u64, &Session> = state
-            .sessions
-            .iter()
-            .filter(|session| session.site_id == question.site_id)
-            .map(|session| (session.session_id, session))
-            .collect();
-        let shown =
-            |attributes: &Attributes| wants_bots || attributes.get(Attribute::Bot).is_empty();
-        let events = state
-            .rows
-            .iter()
-            .filter(|row| row.event.site_id == question.site_id)
-            .filter(|row| question.range.covers_ms(row.event.timestamp_ms))
-            .filter(|row| shown(&row.attributes))
-            .map(|row| Happening { row, visit: visit_of.get(&row.session_id).copied() })
-            .collect();
-        let active = |session: &&Session| {
-            session.ended_at_ms.div_euclid(1000) >= question.range.from_s
-                && session.started_at_ms.div_euclid(1000) <= question.range.to_s
-        };
-        let visits = visit_of
-            .into_values()
-            .filter(|session| shown(&session.attributes))
-            .filter(active)
-            .collect();
-        Walk { events, visits, goals: &question.goals }
-    }
-
-    fn field(&self, thing: Thing<'a>, field: Field) -> Option<String> {
-        let visit = match thing {
-            Thing::Event(happening) => happening.visit,
-            Thing::Visit(visit) => Some(visit),
-        };
-        let attributes: &Attributes = match thing {
-            Thing::Event(happening) => &happening.row.attributes,
-            Thing::Visit(visit) => &visit.attributes,
-        };
-        let identification = match thing {
-            Thing::Event(happening) => happening.row.event.identification,
-            Thing::Visit(visit) => visit.identification,
-        };
-        Some(match field {
-            Field::EntryPage => visit?.entry_page.clone(),
-            Field::ExitPage => visit?.exit_page.clone(),
-            Field::EntryHostname => visit?.entry_hostname.clone(),
-            Field::ExitHostname => visit?.exit_hostname.clone(),
-            Field::Bot => (!attributes.get(Attribute::Bot).is_empty()).to_string(),
-            Field::Identification => match identification {
-                Identification::Identified => "identified".to_owned(),
-                Identification::Anonymous => "anonymous".to_owned(),
-            },
-            other => attributes.get(attribute_of(other)?).to_owned(),
-        })
-    }
-
-    fn test(&self, test: &Test, thing: Thing<'a>) -> bool {
-        let event = match thing {
-            Thing::Event(happening) => Some(&happening.row.event),
-            Thing::Visit(_) => None,
-        };
-        match (&test.subject, event) {
-            (Dimension::EventName, Some(event)) => test.accepts(&event.name),
-            (Dimension::Page, Some(event)) => test.accepts(&event.path),
-            (Dimension::Hostname, Some(event)) => test.accepts(&event.hostname),
-            (Dimension::Prop(key), Some(event)) => {
-                test.accepts_prop(props_of(event).get(key).map(String::as_str))
-            }
-            (Dimension::Goal, Some(event)) => {
-                self.goals.iter().any(|goal| test.accepts(&goal.name) && converts(goal, event))
-            }
-            (Dimension::Visit(Field::CountryName), _) => {
-                let code = self.field(thing, Field::Country).unwrap_or_default();
-                test.accepts(cairn_model::question::countries::country_name(&code))
-            }
-            (Dimension::Visit(field), _) => {
-                self.field(thing, *field).is_some_and(|value| test.accepts(&value))
-            }
-            _ => false,
-        }
-    }
-
-    fn has_done(&self, filter: &Filter, session_id: u64) -> bool {
-        let scroll = filter.any_test(|test| test.subject == Dimension::Goal);
-        session_id != 0
-            && self
-                .events
-                .iter()
-                .filter(|happening| happening.row.session_id == session_id)
-                .filter(|happening| scroll || !names_engagement(&happening.row.event))
-                .any(|happening| self.passes(filter, Thing::Event(*happening)))
-    }
-
-    fn passes(&self, filter: &Filter, thing: Thing<'a>) -> bool {
-        match filter {
-            Filter::Test(test) => self.test(test, thing),
-            Filter::And(members) => members.iter().all(|member| self.passes(member, thing)),
-            Filter::Or(members) => members.iter().any(|member| self.passes(member, thing)),
-            Filter::Not(member) => !self.passes(member, thing),
-            Filter::Done { negated, filter } => {
-                let session_id = match thing {
-                    Thing::Event(happening) => happening.row.session_id,
-                    Thing::Visit(visit) => visit.session_id,
-                };
-                self.has_done(filter, session_id) != *negated
-            }
-        }
-    }
-
-    /// Events that pass all filters.
-    fn kept_events(&self, filters: &[Filter], with_engagement: bool) -> Vec<Happening<'a>> {
-        self.events
-            .iter()
-            .copied()
-            .filter(|happening| {
-                let engagement = names_engagement(&happening.row.event);
-                !engagement || (with_engagement && happening.row.session_id != 0)
-            })
-            .filter(|happening| {
-                filters.iter().all(|filter| self.passes(filter, Thing::Event(*happening)))
-            })
-            .collect()
-    }
-
-    /// Visits that pass the filters on visits and have an event that passes all the others at once.
-    fn kept_visits(&self, filters: &[Filter], with_engagement: bool) -> Vec<&'a Session> {
-        let (of_events, of_visits): (Vec<Filter>, Vec<Filter>) =
-            filters.iter().cloned().partition(Filter::needs_event);
-        let by_event: BTreeSet<u64> = self
-            .kept_events(&of_events, with_engagement)
-            .iter()
-            .map(|happening| happening.row.session_id)
-            .collect();
-        self.visits
-            .iter()
-            .copied()
-            .filter(|visit| of_visits.iter().all(|filter| self.passes(filter, Thing::Visit(visit))))
-            .filter(|visit| of_events.is_empty() || by_event.contains(&visit.session_id))
-            .collect()
-    }
-
-    fn key(&self, question: &Question, dimension: &Dimension, thing: Thing<'a>) -> Vec<Key> {
-        let text = |text: &str| vec![Key::Text(text.to_owned())];
-        match (dimension, thing) {
-            (Dimension::Time(_), _) => buckets_of(question, thing),
-            (Dimension::EventName, Thing::Event(happening)) => text(&happening.row.event.name),
-            (Dimension::Page, Thing::Event(happening)) => text(&happening.row.event.path),
-            (Dimension::Page, Thing::Visit(visit)) => text(&visit.entry_page),
-            (Dimension::Hostname, Thing::Event(happening)) => text(&happening.row.event.hostname),
-            (Dimension::Prop(name), Thing::Event(happening)) => {
-                text(props_of(&happening.row.event).get(name).map_or("", String::as_str))
-            }
-            (Dimension::Goal, Thing::Event(happening)) => {
-                let selected = question
-                    .goals_filtered()
-                    .unwrap_or_else(|| (0..question.goals.len()).collect());
-                let converted = |index: &usize| {
-                    self.goals.get(*index).is_some_and(|goal| converts(goal, &happening.row.event))
-                };
-                selected.into_iter().filter(converted).map(Key::Goal).collect()
-            }
-            (Dimension::Visit(field), _) => text(&self.field(thing, *field).unwrap_or_default()),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Every group that the thing belongs to.
-    fn keys(
-        &self,
-        question: &Question,
-        dimensions: &[Dimension],
-        thing: Thing<'a>,
-    ) -> Vec<Vec<Key>> {
-        let mut groups = vec![Vec::new()];
-        for dimension in dimensions {
-            let values = self.key(question, dimension, thing);
-            groups = groups
-                .iter()
-                .flat_map(|group| {
-                    values.iter().map(move |value| {
-                        let mut group: Vec<Key> = group.clone();
-                        group.push(value.clone());
-                        group
-                    })
-                })
-                .collect();
-        }
-        groups
-    }
-}
-
-/// Buckets of an event (by its time) or of a visit (by its end, or every hour of it).
-fn buckets_of(question: &Question, thing: Thing<'_>) -> Vec<Key> {
-    let Some(buckets) = &question.buckets else { return Vec::new() };
-    let (first_ms, last_ms) = match (thing, buckets.unit()) {
-        (Thing::Event(happening), _) => {
-            let at = happening.row.event.timestamp_ms;
-            (at, at)
-        }
-        (Thing::Visit(visit), TimeUnit::Hour) => {
-            let first = visit.started_at_ms.min(visit.ended_at_ms);
-            let last = visit.started_at_ms.max(visit.ended_at_ms);
-            (first.max(question.range.from_ms()), last.min(question.range.until_ms() - 1))
-        }
-        (Thing::Visit(visit), _) => (visit.ended_at_ms, visit.ended_at_ms),
-    };
-    (buckets.index_of(first_ms)..=buckets.index_of(last_ms))
-        .filter(|index| (0..buckets.count()).contains(index))
-        .map(Key::Bucket)
-        .collect()
-}
 
 /// Counts of one group.
 #[derive(Default)]
@@ -329,6 +27,12 @@ struct Tally {
     visit_pageviews: i64,
     identified: bool,
     anonymous: bool,
+    /// Currency and minor units of each event that carries an amount.
+    amounts: Vec<(String, i64)>,
+    /// Deepest scroll of each visit.
+    depths: BTreeMap<u64, u8>,
+    /// Engaged milliseconds of each visit.
+    engaged_ms: BTreeMap<u64, i64>,
 }
 
 impl Tally {
@@ -346,6 +50,20 @@ impl Tally {
         self.visits.insert(happening.row.session_id);
         self.pageviews += i64::from(event.name == PAGE_VIEW);
         self.events += i64::from(!names_engagement(event));
+        if let Some(amount) = event.value_minor {
+            self.amounts.push((event.currency.to_string(), amount));
+        }
+    }
+
+    fn add_engagement(&mut self, happening: Happening<'_>) {
+        let (event, visit) = (&happening.row.event, happening.row.session_id);
+        if let Some(depth) = event.scroll_percent.filter(|depth| *depth <= 100) {
+            let deepest = self.depths.entry(visit).or_default();
+            *deepest = depth.max(*deepest);
+        }
+        if let Some(engaged_ms) = event.engagement_ms.filter(|engaged_ms| *engaged_ms > 0) {
+            *self.engaged_ms.entry(visit).or_default() += i64::from(engaged_ms);
+        }
     }
 
     fn add_visit(&mut self, visit: &Session, entered: bool) {
@@ -356,6 +74,17 @@ impl Tally {
         self.seconds += visit.duration_s();
         self.visit_pageviews += i64::from(visit.pageviews);
     }
+
+    fn visitors(&self) -> i64 {
+        self.visitors.len() as i64
+    }
+
+    /// Amounts in a currency: their number and their sum.
+    fn revenue(&self, currency: &str) -> (i64, i128) {
+        let of_currency = self.amounts.iter().filter(|(known, _)| known == currency);
+        let amounts: Vec<i128> = of_currency.map(|(_, amount)| i128::from(*amount)).collect();
+        (amounts.len() as i64, amounts.iter().sum())
+    }
 }
 
 type Groups = BTreeMap<Vec<Key>, Tally>;
@@ -364,76 +93,148 @@ fn rate(part: i64, whole: i64, scale: i64) -> i64 {
     if whole == 0 { 0 } else { rounded(part, whole, scale) }
 }
 
+/// All that rows are made from.
+struct Counted<'p> {
+    plan: &'p Plan<'p>,
+    events: Groups,
+    visits: Groups,
+    engagement: Groups,
+    /// The same groups, goals left aside, before goal and property filters.
+    everyone: Groups,
+    /// Page views by path, for exit rates.
+    pageviews: BTreeMap<String, i64>,
+    total: i64,
+    total_before_conversion: i64,
+}
+
 /// Answers a question.
 pub(super) fn answer(state: &State, question: &Question) -> Answer {
     let plan = Plan::of(question);
-    let walk = Walk::over(state, question);
-    let events = group_events(&walk, &plan);
-    let visits = group_visits(&walk, &plan);
-    let either = if plan.sides == Sides::Visits { &visits } else { &events };
+    let counted = count(&Walk::over(state, question), &plan);
+    let either = if plan.sides == Sides::Visits { &counted.visits } else { &counted.events };
     let mut groups: BTreeSet<&Vec<Key>> = either.keys().collect();
     let hourly = question.dimensions.contains(&Dimension::Time(TimeUnit::Hour));
     if plan.sides == Sides::Both && hourly && plan.counts_in(Source::Visits) {
-        groups.extend(visits.keys());
+        groups.extend(counted.visits.keys());
     }
-    let total = total_visitors(&walk, &plan);
-    let nothing = Tally::default();
     let (mut identified, mut anonymous) = (false, false);
     let mut rows = Vec::new();
     for keys in groups.into_iter().filter(|keys| is_wanted(question, keys)) {
-        let event = events.get(keys).unwrap_or(&nothing);
-        let visit = visits.get(keys).unwrap_or(&nothing);
-        let counted = either.get(keys).unwrap_or(&nothing);
-        identified |= counted.identified;
-        anonymous |= counted.anonymous;
-        let figure = |metric: &Metric| {
-            let tally = if plan.source(*metric) == Source::Visits { visit } else { event };
-            figure_of(*metric, tally, total)
-        };
-        let figures = question.metrics.iter().map(figure).collect();
+        if let Some(tally) = either.get(keys) {
+            identified |= tally.identified;
+            anonymous |= tally.anonymous;
+        }
+        let figures = question.metrics.iter().map(|metric| counted.figure(*metric, keys)).collect();
         rows.push(AnswerRow { keys: keys.clone(), figures });
     }
     finish(question, rows, plan.watches_identification() && identified && anonymous)
 }
 
-fn group_events(walk: &Walk<'_>, plan: &Plan<'_>) -> Groups {
-    let question = plan.question;
+fn count<'p>(walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {
+    let dimensions = &plan.question.dimensions;
+    let without_goal: Vec<Dimension> =
+        dimensions.iter().filter(|one| **one != Dimension::Goal).cloned().collect();
+    let everyone = if plan.sides == Sides::Visits {
+        let filters = Plan::without_conversion_filters(&plan.visit_filters);
+        group_visits(walk, plan, walk.kept_visits(&filters, false), &without_goal)
+    } else {
+        let filters = Plan::without_conversion_filters(&plan.filters);
+        group_events(walk, plan, walk.kept_events(&filters, false), &without_goal)
+    };
+    let asked = &plan.question.filters;
+    let happenings = walk.kept_events(&plan.filters, plan.with_engagement);
+    let kept_visits = walk.kept_visits(&plan.visit_filters, plan.with_engagement);
+    Counted {
+        plan,
+        events: group_events(walk, plan, happenings, dimensions),
+        visits: group_visits(walk, plan, kept_visits, dimensions),
+        engagement: group_engagement(walk, plan),
+        everyone,
+        pageviews: exit_pageviews(walk, plan),
+        total: total_visitors(walk, plan, asked, plan.total_with_engagement()),
+        total_before_conversion: total_visitors(
+            walk,
+            plan,
+            &Plan::without_conversion_filters(asked),
+            false,
+        ),
+    }
+}
+
+fn group_events(
+    walk: &Walk<'_>,
+    plan: &Plan<'_>,
+    happenings: Vec<Happening<'_>>,
+    dimensions: &[Dimension],
+) -> Groups {
     let mut groups = Groups::new();
-    if question.dimensions.is_empty() {
+    if dimensions.is_empty() {
         groups.entry(Vec::new()).or_default();
     }
-    for happening in walk.kept_events(&plan.filters, plan.with_engagement) {
-        for keys in walk.keys(question, &question.dimensions, Thing::Event(happening)) {
+    for happening in happenings {
+        for keys in walk.keys(plan.question, dimensions, Thing::Event(happening)) {
             groups.entry(keys).or_default().add_event(happening);
         }
     }
     groups
 }
 
-fn group_visits(walk: &Walk<'_>, plan: &Plan<'_>) -> Groups {
-    let question = plan.question;
+fn group_visits<'a>(
+    walk: &Walk<'a>,
+    plan: &Plan<'_>,
+    visits: Vec<&'a Session>,
+    dimensions: &[Dimension],
+) -> Groups {
     let mut groups = Groups::new();
-    if question.dimensions.is_empty() {
+    if dimensions.is_empty() {
         groups.entry(Vec::new()).or_default();
     }
-    for visit in walk.kept_visits(&plan.visit_filters, plan.with_engagement) {
+    for visit in visits {
         let thing = Thing::Visit(visit);
         let entered = plan.bounce_filters.iter().all(|filter| walk.passes(filter, thing));
-        for keys in walk.keys(question, &question.dimensions, thing) {
+        for keys in walk.keys(plan.question, dimensions, thing) {
             groups.entry(keys).or_default().add_visit(visit, entered);
         }
     }
     groups
 }
 
+fn group_engagement(walk: &Walk<'_>, plan: &Plan<'_>) -> Groups {
+    let mut groups = Groups::new();
+    for happening in walk.kept_events(&plan.filters, true) {
+        if names_engagement(&happening.row.event) {
+            for keys in walk.keys(plan.question, &plan.question.dimensions, Thing::Event(happening))
+            {
+                groups.entry(keys).or_default().add_engagement(happening);
+            }
+        }
+    }
+    groups
+}
+
+fn exit_pageviews(walk: &Walk<'_>, plan: &Plan<'_>) -> BTreeMap<String, i64> {
+    let mut pageviews = BTreeMap::new();
+    for happening in walk.kept_events(&Plan::without_exit_filters(&plan.question.filters), false) {
+        let event = &happening.row.event;
+        if event.name == PAGE_VIEW {
+            *pageviews.entry(event.path.to_string()).or_default() += 1;
+        }
+    }
+    pageviews
+}
+
 /// Visitors of the whole question, counted where its rows count them, without the filters that grouping adds.
-fn total_visitors(walk: &Walk<'_>, plan: &Plan<'_>) -> i64 {
-    let filters = &plan.question.filters;
+fn total_visitors(
+    walk: &Walk<'_>,
+    plan: &Plan<'_>,
+    filters: &[Filter],
+    with_engagement: bool,
+) -> i64 {
     let visitors: BTreeSet<u64> = if plan.sides == Sides::Visits {
-        let visits = walk.kept_visits(filters, plan.with_engagement);
+        let visits = walk.kept_visits(filters, with_engagement);
         visits.iter().map(|visit| visit.visitor_id.0).collect()
     } else {
-        let events = walk.kept_events(filters, plan.with_engagement);
+        let events = walk.kept_events(filters, with_engagement);
         events.iter().map(|happening| happening.row.event.visitor_id.0).collect()
     };
     visitors.len() as i64
@@ -446,20 +247,69 @@ fn is_wanted(question: &Question, keys: &[Key]) -> bool {
     wanted.iter().any(|group| group.iter().collect::<Vec<_>>() == others)
 }
 
-fn figure_of(metric: Metric, tally: &Tally, total: i64) -> Figure {
-    let visits = tally.visits.len() as i64;
-    let visitors = tally.visitors.len() as i64;
-    match metric {
-        Metric::Visitors => Figure::Whole(visitors),
-        Metric::Visits => Figure::Whole(visits),
-        Metric::Pageviews => Figure::Whole(tally.pageviews),
-        Metric::Events => Figure::Whole(tally.events),
-        Metric::ViewsPerVisit => Figure::Hundredths(rate(tally.visit_pageviews, visits, 100)),
-        Metric::BounceRate => Figure::Whole(rate(tally.bounces, tally.bounce_visits, 100)),
-        Metric::VisitDuration => Figure::Whole(rate(tally.seconds, visits, 1)),
-        Metric::Percentage if total > 0 => Figure::Tenths(rounded(visitors, total, 1000)),
-        _ => Figure::Missing,
+impl Counted<'_> {
+    fn figure(&self, metric: Metric, keys: &Vec<Key>) -> Figure {
+        let nothing = Tally::default();
+        let groups = match self.plan.source(metric) {
+            Source::Events => &self.events,
+            Source::Visits => &self.visits,
+            Source::Engagement => &self.engagement,
+        };
+        let tally = groups.get(keys).unwrap_or(&nothing);
+        let (visits, visitors) = (tally.visits.len() as i64, tally.visitors());
+        match metric {
+            Metric::Visitors => Figure::Whole(visitors),
+            Metric::Visits => Figure::Whole(visits),
+            Metric::Pageviews => Figure::Whole(tally.pageviews),
+            Metric::Events => Figure::Whole(tally.events),
+            Metric::ViewsPerVisit => Figure::Hundredths(rate(tally.visit_pageviews, visits, 100)),
+            Metric::BounceRate => Figure::Whole(rate(tally.bounces, tally.bounce_visits, 100)),
+            Metric::VisitDuration => Figure::Whole(rate(tally.seconds, visits, 1)),
+            Metric::Percentage if self.total == 0 => Figure::Missing,
+            Metric::Percentage => Figure::Tenths(rounded(visitors, self.total, 1000)),
+            Metric::ConversionRate => {
+                Figure::Hundredths(rate(visitors, self.total_before_conversion, 10_000))
+            }
+            Metric::GroupConversionRate => {
+                let no_goal = |key: &&Key| !matches!(key, Key::Goal(_));
+                let group: Vec<Key> = keys.iter().filter(no_goal).cloned().collect();
+                let everyone = self.everyone.get(&group).unwrap_or(&nothing).visitors();
+                Figure::Hundredths(rate(visitors, everyone, 10_000))
+            }
+            Metric::ScrollDepth => {
+                let sum: i64 = tally.depths.values().map(|depth| i64::from(*depth)).sum();
+                mean(sum, tally.depths.len() as i64)
+            }
+            Metric::TimeOnPage => {
+                let sum_ms: i64 = tally.engaged_ms.values().sum();
+                mean(sum_ms, tally.engaged_ms.len() as i64 * 1000)
+            }
+            Metric::TotalRevenue | Metric::AverageRevenue => self.revenue(metric, keys, tally),
+            Metric::ExitRate => {
+                let page = keys.first().cloned().unwrap_or(Key::Text(String::new()));
+                let Key::Text(page) = page else { return Figure::Missing };
+                match self.pageviews.get(&page) {
+                    Some(pageviews) => Figure::Tenths(rounded(visits, *pageviews, 1000)),
+                    None => Figure::Missing,
+                }
+            }
+        }
     }
+
+    fn revenue(&self, metric: Metric, keys: &[Key], tally: &Tally) -> Figure {
+        let Some(currency) = self.plan.question.revenue_currency(keys) else {
+            return Figure::Missing;
+        };
+        match (tally.revenue(currency), metric) {
+            ((0, _), _) => Figure::Missing,
+            ((_, sum), Metric::TotalRevenue) => Figure::Thousandths(thousandths(sum, currency, 1)),
+            ((count, sum), _) => Figure::Thousandths(thousandths(sum, currency, count)),
+        }
+    }
+}
+
+fn mean(sum: i64, count: i64) -> Figure {
+    if count == 0 { Figure::Missing } else { Figure::Whole(rounded(sum, count, 1)) }
 }
 
 /// Orders the rows and cuts the page.
@@ -470,59 +320,4 @@ fn finish(question: &Question, mut rows: Vec<AnswerRow>, mixed_identification: b
     let limit = question.page.limit.map_or(usize::MAX, |limit| limit as usize);
     let rows = rows.into_iter().skip(offset).take(limit).collect();
     Answer { rows, total_rows, mixed_identification }
-}
-
-/// The event as it is read back: with its visit's attributes, without what is not kept.
-fn read_back(row: &Row<'static>) -> Event<'static> {
-    let of = |attribute: Attribute| row.attributes.get(attribute).to_owned().into();
-    Event {
-        referrer: of(Attribute::Referrer),
-        source: of(Attribute::Source),
-        medium: of(Attribute::Medium),
-        channel: of(Attribute::Channel),
-        utm_source: of(Attribute::UtmSource),
-        utm_medium: of(Attribute::UtmMedium),
-        utm_campaign: of(Attribute::UtmCampaign),
-        utm_content: of(Attribute::UtmContent),
-        utm_term: of(Attribute::UtmTerm),
-        country: of(Attribute::Country),
-        region: of(Attribute::Region),
-        city: of(Attribute::City),
-        browser: of(Attribute::Browser),
-        browser_version: of(Attribute::BrowserVersion),
-        os: of(Attribute::Os),
-        os_version: of(Attribute::OsVersion),
-        device: of(Attribute::Device),
-        bot: of(Attribute::Bot),
-        event_key: 0,
-        previous_visitor_id: cairn_model::VisitorId(0),
-        session_key: 0,
-        user_id: "".into(),
-        traits: "".into(),
-        ..row.event.clone()
-    }
-}
-
-/// A page of stored events, newest first.
-pub(super) fn events_page(state: &State, asked: &EventsQuestion) -> Vec<StoredEvent> {
-    let question = asked.question();
-    let walk = Walk::over(state, question);
-    let before = asked.before_offset().unwrap_or(u64::MAX);
-    let mut kept: Vec<Happening<'_>> = walk
-        .events
-        .iter()
-        .copied()
-        .filter(|happening| happening.row.offset < before)
-        .filter(|happening| {
-            question.filters.iter().all(|filter| walk.passes(filter, Thing::Event(*happening)))
-        })
-        .collect();
-    kept.sort_by_key(|happening| std::cmp::Reverse(happening.row.offset));
-    kept.truncate(asked.limit() as usize);
-    let stored = kept.into_iter().map(|Happening { row, .. }| StoredEvent {
-        offset: row.offset,
-        session_id: row.session_id,
-        event: read_back(row),
-    });
-    stored.collect()
 }

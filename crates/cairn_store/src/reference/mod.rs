@@ -3,6 +3,7 @@
 //! Guarantees: obviously right, so that tests can hold the others against it. It is not durable and not fast.
 
 mod answer;
+mod walk;
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -178,7 +179,7 @@ impl EventStore for ReferenceStore {
         &self,
         question: &cairn_model::question::EventsQuestion,
     ) -> Result<Vec<crate::StoredEvent>, StoreError> {
-        Ok(answer::events_page(&self.state(), question))
+        Ok(walk::events_page(&self.state(), question))
     }
 
     fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {

@@ -15,6 +15,7 @@ use cairn_model::answer::{Answer, Figure, Key, Row};
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::countries::COUNTRIES;
 use cairn_model::question::filters::PAGE_VIEW_ASKED;
+use cairn_model::question::revenue::minor_unit_decimals;
 use cairn_model::question::{Column, Dimension, Direction, Field, Metric, Question, TimeUnit};
 
 use super::connection::{Connection, RowRef};
@@ -109,8 +110,45 @@ fn metric(plan: &Plan<'_>, metric: Metric) -> String {
             let share = rounded(&column("visitors"), "t.total", 1000);
             format!("CASE WHEN t.total > 0 THEN {share} END")
         }
-        // Refused when the question was checked.
-        _ => "NULL".to_owned(),
+        Metric::ConversionRate => rate(&column("visitors"), "c.total", 10_000),
+        Metric::GroupConversionRate => rate(&column("visitors"), "coalesce(g.visitors, 0)", 10_000),
+        Metric::ScrollDepth => {
+            let mean = rounded("n.depth_sum", "n.depth_visits", 1);
+            format!("CASE WHEN n.depth_visits > 0 THEN {mean} END")
+        }
+        Metric::TimeOnPage => {
+            let mean = rounded("n.engaged_ms", "(1000 * n.engaged_visits)", 1);
+            format!("CASE WHEN n.engaged_visits > 0 THEN {mean} END")
+        }
+        Metric::ExitRate => {
+            let share = rounded(&column("visits"), "p.pageviews", 1000);
+            format!("CASE WHEN p.pageviews > 0 THEN {share} END")
+        }
+        Metric::TotalRevenue | Metric::AverageRevenue => revenue(plan, metric),
+    }
+}
+
+/// Amounts in thousandths of the main unit; what is smaller is cut.
+fn revenue(plan: &Plan<'_>, metric: Metric) -> String {
+    let question = plan.question;
+    if question.revenue_problem().is_some() {
+        return "NULL".to_owned();
+    }
+    let minor_units = |currency: &str| 10_i64.pow(minor_unit_decimals(currency)).to_string();
+    let goal = question.dimensions.iter().position(|one| *one == Dimension::Goal);
+    let units = match goal {
+        Some(position) => {
+            let goals = question.goals.iter().enumerate();
+            let units: Vec<String> = goals
+                .map(|(index, goal)| format!("WHEN {index} THEN {}", minor_units(&goal.currency)))
+                .collect();
+            format!("CASE e.k{position} {} END", units.join(" "))
+        }
+        None => minor_units(question.revenue_currency(&[]).unwrap_or_default()),
+    };
+    match metric {
+        Metric::TotalRevenue => format!("((e.revenue::HUGEINT * 1000) // ({units}))"),
+        _ => format!("((e.revenue::HUGEINT * 1000) // (({units}) * e.amounts))"),
     }
 }
 
@@ -118,6 +156,14 @@ fn metric(plan: &Plan<'_>, metric: Metric) -> String {
 fn label(plan: &Plan<'_>, index: usize, predicates: &mut Predicates<'_>) -> String {
     let key = format!("r.k{index}");
     let Some(dimension) = plan.question.dimensions.get(index) else { return key };
+    if *dimension == Dimension::Goal {
+        let mut text = format!("CASE {key}");
+        for (index, goal) in plan.question.goals.iter().enumerate() {
+            let name = predicates.parameters.bind(&goal.name);
+            text.push_str(&format!(" WHEN {index} THEN {name}"));
+        }
+        return format!("{text} END");
+    }
     let missing = dimension.missing_label();
     if !missing.is_empty() {
         return format!("CASE {key} WHEN '' THEN '{missing}' ELSE {key} END");
@@ -193,8 +239,8 @@ fn only_groups(question: &Question, predicates: &mut Predicates<'_>) -> String {
         rows.push(format!("({})", values.join(", ")));
     }
     match (columns.is_empty(), rows.is_empty()) {
-        (true, _) => String::new(),
-        (false, true) => "WHERE FALSE".to_owned(),
+        (true, false) => String::new(),
+        (_, true) => "WHERE FALSE".to_owned(),
         (false, false) => format!("WHERE ({}) IN ({})", columns.join(", "), rows.join(", ")),
     }
 }
@@ -213,17 +259,14 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
         }
         _ => format!("({}) e", sides::events(plan, predicates)),
     };
-    let total = if question.metrics.contains(&Metric::Percentage) {
-        format!(", (SELECT {} AS total) t", sides::total_visitors(plan, predicates))
-    } else {
-        String::new()
-    };
     let main = if plan.sides == Sides::Visits { "v" } else { "e" };
     let both = plan.sides == Sides::Both && visits_side;
     let key = |index: usize| match both {
-        true => format!("coalesce(e.k{index}, v.k{index}) AS k{index}"),
-        false => format!("{main}.k{index} AS k{index}"),
+        true => format!("coalesce(e.k{index}, v.k{index})"),
+        false => format!("{main}.k{index}"),
     };
+    let from = format!("{from}{}", others(plan, predicates, &key));
+    let key = |index: usize| format!("{} AS k{index}", key(index));
     let mut columns: Vec<String> = (0..keys).map(key).collect();
     for (index, wanted) in question.metrics.iter().enumerate() {
         columns.push(format!("{} AS m{index}", metric(plan, *wanted)));
@@ -233,7 +276,7 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
             "{main}.identified_rows AS identified_rows, {main}.all_rows AS all_rows"
         ));
     }
-    let inner = format!("SELECT {} FROM {from}{total}", columns.join(", "));
+    let inner = format!("SELECT {} FROM {from}", columns.join(", "));
     let mut shown: Vec<String> = (0..keys).map(|index| format!("r.k{index}")).collect();
     shown.extend((0..question.metrics.len()).map(|index| format!("r.m{index}::BIGINT")));
     if question.include.total_rows {
@@ -246,6 +289,48 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let only = only_groups(question, predicates);
     let order = order(plan, predicates);
     format!("SELECT {} FROM ({inner}) r {only} {order} {}", shown.join(", "), page(question))
+}
+
+/// What some metrics need besides the sides themselves, joined to them by group.
+fn others(
+    plan: &Plan<'_>,
+    predicates: &mut Predicates<'_>,
+    key: &dyn Fn(usize) -> String,
+) -> String {
+    let question = plan.question;
+    let mut text = String::new();
+    let keys: Vec<String> = (0..question.dimensions.len()).map(key).collect();
+    let mut join = |sql: String, name: &str, keys: Vec<String>| {
+        let equal = keys.iter().enumerate().map(|(index, key)| format!("{key} = {name}.k{index}"));
+        let equal = equal.collect::<Vec<_>>().join(" AND ");
+        text.push_str(&match equal.as_str() {
+            "" => format!(" CROSS JOIN ({sql}) {name}"),
+            _ => format!(" LEFT JOIN ({sql}) {name} ON {equal}"),
+        });
+    };
+    if plan.asks(Metric::Percentage) {
+        let with_engagement = plan.total_with_engagement();
+        let total = sides::total_visitors(plan, predicates, &question.filters, with_engagement);
+        join(format!("SELECT {total} AS total"), "t", Vec::new());
+    }
+    if plan.asks(Metric::ConversionRate) {
+        let filters = Plan::without_conversion_filters(&question.filters);
+        let total = sides::total_visitors(plan, predicates, &filters, false);
+        join(format!("SELECT {total} AS total"), "c", Vec::new());
+    }
+    if plan.asks(Metric::GroupConversionRate) {
+        let dimensions = question.dimensions.iter().zip(&keys);
+        let no_goal = dimensions.filter(|(dimension, _)| **dimension != Dimension::Goal);
+        let keys = no_goal.map(|(_, key)| key.clone()).collect();
+        join(sides::everyone(plan, predicates), "g", keys);
+    }
+    if plan.counts_in(Source::Engagement) {
+        join(sides::engagement(plan, predicates), "n", keys.clone());
+    }
+    if plan.asks(Metric::ExitRate) {
+        join(sides::exit_pageviews(plan, predicates), "p", keys.clone());
+    }
+    text
 }
 
 /// Rows are those of the events; by hour, those found on either side.
@@ -266,8 +351,11 @@ fn on(keys: usize) -> String {
 fn figure(metric: Metric, raw: Option<i64>) -> Figure {
     let Some(raw) = raw else { return Figure::Missing };
     match metric {
-        Metric::ViewsPerVisit => Figure::Hundredths(raw),
-        Metric::Percentage => Figure::Tenths(raw),
+        Metric::ViewsPerVisit | Metric::ConversionRate | Metric::GroupConversionRate => {
+            Figure::Hundredths(raw)
+        }
+        Metric::Percentage | Metric::ExitRate => Figure::Tenths(raw),
+        Metric::TotalRevenue | Metric::AverageRevenue => Figure::Thousandths(raw),
         _ => Figure::Whole(raw),
     }
 }
@@ -283,6 +371,7 @@ fn read_row(plan: &Plan<'_>, row: RowRef<'_>, answer: &mut Answer) -> Result<(),
     for dimension in &question.dimensions {
         keys.push(match dimension {
             Dimension::Time(_) => Key::Bucket(row.get(next())?),
+            Dimension::Goal => Key::Goal(row.get::<u32>(next())? as usize),
             _ => Key::Text(row.get(next())?),
         });
     }

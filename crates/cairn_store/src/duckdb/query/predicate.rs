@@ -5,7 +5,7 @@
 use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
 use cairn_model::question::countries::{COUNTRIES, country_name};
 use cairn_model::question::filters::folded;
-use cairn_model::question::{Dimension, Field, Filter, Operator, Question, Test};
+use cairn_model::question::{Dimension, Field, Filter, Goal, Operator, Question, Test, Trigger};
 
 use super::statement::{Parameters, all_of, not, one_of, truth};
 
@@ -159,14 +159,73 @@ impl<'q> Predicates<'q> {
         }
     }
 
+    /// The value of a property, NULL where the event does not have it.
+    pub(super) fn prop(&mut self, key: &str) -> String {
+        // A JSON pointer: every key can be written as one.
+        let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+        let pointer = self.parameters.bind(pointer);
+        format!("CASE WHEN props = '' THEN NULL ELSE json_extract_string(props, {pointer}) END")
+    }
+
+    fn prop_test(&mut self, test: &Test, key: &str) -> String {
+        let value = format!("({})", self.prop(key));
+        let absent = truth(test.accepts_prop(None));
+        let present = self.text_test(test, &value);
+        format!("(CASE WHEN {value} IS NULL THEN {absent} ELSE {present} END)")
+    }
+
+    /// A path that fits a pattern in which `*` stands for any run of characters.
+    fn fits(&mut self, pattern: &str) -> String {
+        let escaped = pattern.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        let pattern = self.parameters.bind(escaped.replace('*', "%"));
+        format!("path LIKE {pattern} ESCAPE '\\'")
+    }
+
+    /// Whether an event converts a goal.
+    pub(super) fn converts(&mut self, goal: &Goal) -> String {
+        let mut conditions = match &goal.trigger {
+            Trigger::Event(name) => vec![
+                format!("name = {}", self.parameters.bind(name)),
+                format!("name <> '{ENGAGEMENT}'"),
+            ],
+            Trigger::Page(path) => vec![format!("name = '{PAGE_VIEW}'"), self.fits(path)],
+            Trigger::Scroll { path, threshold } => vec![
+                format!("name = '{ENGAGEMENT}'"),
+                format!("coalesce(scroll_percent BETWEEN {threshold} AND 100, FALSE)"),
+                self.fits(path),
+            ],
+        };
+        for (key, value) in &goal.props {
+            let (prop, value) = (self.prop(key), self.parameters.bind(value));
+            conditions.push(format!("coalesce({prop} = {value}, FALSE)"));
+        }
+        format!("({})", all_of(&conditions))
+    }
+
+    fn goal_test(&mut self, test: &Test) -> String {
+        let goals = self.question.goals.iter().filter(|goal| test.accepts(&goal.name));
+        let conditions: Vec<String> = goals.map(|goal| self.converts(goal)).collect();
+        one_of(&conditions)
+    }
+
+    fn has_done(&mut self, filter: &Filter, negated: bool) -> String {
+        let mut conditions = self.events_in_range(self.question.looks_for_scroll(filter));
+        conditions.push("session_id <> 0".to_owned());
+        conditions.push(self.condition(filter, Table::Events));
+        let not = if negated { "NOT " } else { "" };
+        format!("session_id {not}IN (SELECT session_id FROM events WHERE {})", all_of(&conditions))
+    }
+
     fn test(&mut self, test: &Test, table: Table) -> String {
         match &test.subject {
             Dimension::EventName => self.name_test(test),
             Dimension::Page => self.text_test(test, "path"),
             Dimension::Hostname => self.text_test(test, "hostname"),
             Dimension::Visit(field) => self.visit_test(test, *field, table),
-            // Refused when the question was checked.
-            Dimension::Time(_) | Dimension::Goal | Dimension::Prop(_) => truth(false),
+            Dimension::Goal => self.goal_test(test),
+            Dimension::Prop(key) => self.prop_test(test, key),
+            // Refused when the question was parsed.
+            Dimension::Time(_) => truth(false),
         }
     }
 
@@ -177,8 +236,7 @@ impl<'q> Predicates<'q> {
             Filter::And(members) => format!("({})", all_of(&self.conditions(members, table))),
             Filter::Or(members) => one_of(&self.conditions(members, table)),
             Filter::Not(member) => not(&self.condition(member, table)),
-            // Refused when the question was checked.
-            Filter::Done { .. } => truth(false),
+            Filter::Done { negated, filter } => self.has_done(filter, *negated),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The two sides of a question as sub-queries, one row per group: raw counts, from which the rates are made.
 
 use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
-use cairn_model::question::{Buckets, Dimension, Metric, TimeUnit};
+use cairn_model::question::{Buckets, Dimension, Filter, Metric, TimeUnit};
 
 use super::predicate::{Predicates, Table, column};
 use super::statement::all_of;
@@ -51,13 +51,26 @@ fn number(buckets: &Buckets, instant: &str, offset_ms: i64, base: i64) -> String
     }
 }
 
-/// The visits' own columns that events need for grouping.
-fn visit_columns(plan: &Plan<'_>) -> Vec<&'static str> {
-    let only = plan.question.dimensions.iter().filter_map(|dimension| match dimension {
+/// The visits' own columns that events need for grouping, joined to them.
+fn joined_visits(plan: &Plan<'_>, dimensions: &[Dimension]) -> String {
+    let only = dimensions.iter().filter_map(|dimension| match dimension {
         Dimension::Visit(field) if field.is_visit_only() => Some(column(*field)),
         _ => None,
     });
-    only.collect()
+    let columns = only.collect::<Vec<_>>().join(", ");
+    if columns.is_empty() {
+        return String::new();
+    }
+    let site = plan.question.site_id;
+    format!(
+        "JOIN (SELECT session_id, {columns} FROM sessions WHERE site_id = {site}) USING (session_id)"
+    )
+}
+
+/// Dimensions without goals: what everyone is grouped by, converted or not.
+pub(super) fn without_goal(plan: &Plan<'_>) -> Vec<Dimension> {
+    let dimensions = plan.question.dimensions.iter();
+    dimensions.filter(|dimension| **dimension != Dimension::Goal).cloned().collect()
 }
 
 fn group_by(keys: usize) -> String {
@@ -78,28 +91,59 @@ fn asks(plan: &Plan<'_>, source: Source, metrics: &[Metric]) -> bool {
     asked.iter().any(|metric| metrics.contains(metric) && plan.source(*metric) == source)
 }
 
-const VISITOR_METRICS: [Metric; 2] = [Metric::Visitors, Metric::Percentage];
+const VISITOR_METRICS: [Metric; 4] =
+    [Metric::Visitors, Metric::Percentage, Metric::ConversionRate, Metric::GroupConversionRate];
 
-/// Events by group: columns `k0…`, `visitors`, `visits`, `pageviews`, `events`, `identified_rows`, `all_rows`.
-pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+fn event_keys(
+    plan: &Plan<'_>,
+    dimensions: &[Dimension],
+    predicates: &mut Predicates<'_>,
+) -> Vec<String> {
     let last_ms = plan.question.range.until_ms() - 1;
-    let keys: Vec<String> = plan
-        .question
-        .dimensions
-        .iter()
-        .map(|dimension| match dimension {
-            Dimension::Time(_) => {
-                let buckets = plan.question.buckets.as_ref();
-                buckets.map_or_else(String::new, |buckets| bucket(buckets, "timestamp_ms", last_ms))
-            }
-            Dimension::EventName => "name".to_owned(),
-            Dimension::Page => "path".to_owned(),
-            Dimension::Hostname => "hostname".to_owned(),
-            Dimension::Visit(field) => column(*field).to_owned(),
-            // Refused when the question was checked.
-            Dimension::Goal | Dimension::Prop(_) => "''".to_owned(),
-        })
-        .collect();
+    let buckets = plan.question.buckets.as_ref();
+    let key = |dimension: &Dimension| match dimension {
+        Dimension::Time(_) => {
+            buckets.map_or_else(String::new, |buckets| bucket(buckets, "timestamp_ms", last_ms))
+        }
+        Dimension::EventName => "name".to_owned(),
+        Dimension::Page => "path".to_owned(),
+        Dimension::Hostname => "hostname".to_owned(),
+        Dimension::Goal => "goal".to_owned(),
+        Dimension::Prop(key) => format!("coalesce({}, '')", predicates.prop(key)),
+        Dimension::Visit(field) => column(*field).to_owned(),
+    };
+    dimensions.iter().map(key).collect()
+}
+
+/// Rows of events that pass `kept`; once per goal that they convert, where rows are goals.
+fn event_rows(
+    plan: &Plan<'_>,
+    dimensions: &[Dimension],
+    predicates: &mut Predicates<'_>,
+    kept: &str,
+) -> String {
+    let visits = joined_visits(plan, dimensions);
+    if !dimensions.contains(&Dimension::Goal) {
+        return format!("events {visits} WHERE {kept}");
+    }
+    let mut goals = Vec::new();
+    for index in plan.goals() {
+        if let Some(goal) = plan.question.goals.get(index) {
+            goals.push(format!("CASE WHEN {} THEN {index} END", predicates.converts(goal)));
+        }
+    }
+    let goals = goals.join(", ");
+    format!(
+        "(SELECT * FROM (SELECT *, unnest([{goals}]::INTEGER[]) AS goal FROM events {visits} WHERE {kept})
+            WHERE goal IS NOT NULL)"
+    )
+}
+
+/// Events by group: columns `k0…`, `visitors`, `visits`, `pageviews`, `events`, `revenue`, `amounts`,
+/// `identified_rows`, `all_rows`; those that are needed.
+pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let dimensions = &plan.question.dimensions;
+    let keys = event_keys(plan, dimensions, predicates);
     let mut counts = Vec::new();
     if asks(plan, Source::Events, &VISITOR_METRICS) {
         counts.push("count(DISTINCT visitor_id) AS visitors".to_owned());
@@ -117,41 +161,47 @@ pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String
             "count(*) AS events".to_owned()
         });
     }
+    counts.extend(revenue(plan, predicates));
     if plan.watches_identification() {
         counts.push("count(*) FILTER (WHERE identified) AS identified_rows".to_owned());
         counts.push("count(*) AS all_rows".to_owned());
     }
     if keys.is_empty() && counts.is_empty() {
-        counts.push("0 AS nothing".to_owned());
+        counts.push("count(*) AS nothing".to_owned());
     }
-    let visit_columns = visit_columns(plan);
-    let visits = if visit_columns.is_empty() {
-        String::new()
-    } else {
-        let (site, columns) = (plan.question.site_id, visit_columns.join(", "));
-        format!(
-            "JOIN (SELECT session_id, {columns} FROM sessions WHERE site_id = {site}) USING (session_id)"
-        )
-    };
     let kept = predicates.kept_events(&plan.filters, plan.with_engagement);
-    format!(
-        "SELECT {} FROM events {visits} WHERE {kept} {}",
-        columns(&keys, &counts),
-        group_by(keys.len())
-    )
+    let rows = event_rows(plan, dimensions, predicates, &kept);
+    format!("SELECT {} FROM {rows} {}", columns(&keys, &counts), group_by(keys.len()))
 }
 
-/// Visits by group: columns `k0…`, `visitors`, `visits`, `bounces`, `bounce_visits`, `seconds`, `visit_pageviews`,
-/// `identified_rows`, `all_rows`.
-pub(super) fn visits(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
-    let question = plan.question;
-    let hourly = question.dimensions.contains(&Dimension::Time(TimeUnit::Hour));
+/// Sum and number of the amounts in the currency that the row is about.
+fn revenue(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Option<String> {
+    let asked = asks(plan, Source::Events, &[Metric::TotalRevenue, Metric::AverageRevenue]);
+    if !asked || plan.question.revenue_problem().is_some() {
+        return None;
+    }
+    let currency = if plan.question.dimensions.contains(&Dimension::Goal) {
+        let mut text = String::from("CASE goal");
+        for (index, goal) in plan.question.goals.iter().enumerate() {
+            if !goal.currency.is_empty() {
+                let currency = predicates.parameters.bind(&goal.currency);
+                text.push_str(&format!(" WHEN {index} THEN {currency}"));
+            }
+        }
+        format!("{text} END")
+    } else {
+        predicates.parameters.bind(plan.question.revenue_currency(&[])?)
+    };
+    Some(format!(
+        "sum(value_minor) FILTER (WHERE currency = {currency}) AS revenue,
+         count(value_minor) FILTER (WHERE currency = {currency}) AS amounts"
+    ))
+}
+
+fn visit_keys(plan: &Plan<'_>, dimensions: &[Dimension]) -> (Vec<String>, String) {
     let mut having = String::new();
-    let keys: Vec<String> = question
-        .dimensions
-        .iter()
-        .enumerate()
-        .map(|(index, dimension)| match (dimension, &question.buckets) {
+    let keys = dimensions.iter().enumerate().map(|(index, dimension)| {
+        match (dimension, &plan.question.buckets) {
             (Dimension::Time(TimeUnit::Hour), _) => "hour".to_owned(),
             (Dimension::Time(_), Some(buckets)) => {
                 having = format!("HAVING k{index} BETWEEN 0 AND {}", buckets.count() - 1);
@@ -161,15 +211,28 @@ pub(super) fn visits(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String
             (Dimension::Visit(field), _) => column(*field).to_owned(),
             // A question with these has no visits' side.
             _ => "''".to_owned(),
-        })
-        .collect();
+        }
+    });
+    let keys = keys.collect();
+    (keys, having)
+}
+
+fn visit_rows(plan: &Plan<'_>, kept: &str) -> String {
+    let hourly = plan.question.dimensions.contains(&Dimension::Time(TimeUnit::Hour));
+    if hourly { hours(plan, kept) } else { format!("sessions WHERE {kept}") }
+}
+
+/// Visits by group: columns `k0…`, `visitors`, `visits`, `bounces`, `bounce_visits`, `seconds`, `visit_pageviews`,
+/// `identified_rows`, `all_rows`; those that are needed.
+pub(super) fn visits(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let (keys, having) = visit_keys(plan, &plan.question.dimensions);
     let mut counts = visit_counts(plan, predicates);
     if keys.is_empty() && counts.is_empty() {
-        counts.push("0 AS nothing".to_owned());
+        counts.push("count(*) AS nothing".to_owned());
     }
     let kept = predicates.kept_visits(&plan.visit_filters, plan.with_engagement);
-    let from = if hourly { hours(plan, &kept) } else { format!("sessions WHERE {kept}") };
-    format!("SELECT {} FROM {from} {} {having}", columns(&keys, &counts), group_by(keys.len()))
+    let rows = visit_rows(plan, &kept);
+    format!("SELECT {} FROM {rows} {} {having}", columns(&keys, &counts), group_by(keys.len()))
 }
 
 fn visit_counts(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Vec<String> {
@@ -177,7 +240,7 @@ fn visit_counts(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Vec<String>
     if asks(plan, Source::Visits, &VISITOR_METRICS) {
         counts.push("count(DISTINCT visitor_id) AS visitors".to_owned());
     }
-    let divided = [Metric::Visits, Metric::VisitDuration, Metric::ViewsPerVisit];
+    let divided = [Metric::Visits, Metric::VisitDuration, Metric::ViewsPerVisit, Metric::ExitRate];
     if asks(plan, Source::Visits, &divided) {
         counts.push("count(*) AS visits".to_owned());
     }
@@ -224,13 +287,66 @@ fn hours(plan: &Plan<'_>, kept: &str) -> String {
 }
 
 /// Visitors of the whole question as a sub-query of one value, counted where its rows count them.
-pub(super) fn total_visitors(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
-    let filters = &plan.question.filters;
-    if plan.source(Metric::Visitors) == Source::Visits {
-        let kept = predicates.kept_visits(filters, plan.with_engagement);
-        format!("(SELECT count(DISTINCT visitor_id) FROM sessions WHERE {kept})")
+pub(super) fn total_visitors(
+    plan: &Plan<'_>,
+    predicates: &mut Predicates<'_>,
+    filters: &[Filter],
+    with_engagement: bool,
+) -> String {
+    let (table, kept) = if plan.source(Metric::Visitors) == Source::Visits {
+        ("sessions", predicates.kept_visits(filters, with_engagement))
     } else {
-        let kept = predicates.kept_events(filters, plan.with_engagement);
-        format!("(SELECT count(DISTINCT visitor_id) FROM events WHERE {kept})")
-    }
+        ("events", predicates.kept_events(filters, with_engagement))
+    };
+    format!("(SELECT count(DISTINCT visitor_id) FROM {table} WHERE {kept})")
+}
+
+/// Visitors of the same groups, goals left aside, before goal and property filters: columns `k0…`, `visitors`.
+pub(super) fn everyone(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let dimensions = without_goal(plan);
+    let visitors = ["count(DISTINCT visitor_id) AS visitors".to_owned()];
+    let (keys, rows, having) = if plan.source(Metric::Visitors) == Source::Visits {
+        let filters = Plan::without_conversion_filters(&plan.visit_filters);
+        let kept = predicates.kept_visits(&filters, false);
+        let (keys, having) = visit_keys(plan, &dimensions);
+        (keys, visit_rows(plan, &kept), having)
+    } else {
+        let filters = Plan::without_conversion_filters(&plan.filters);
+        let kept = predicates.kept_events(&filters, false);
+        let keys = event_keys(plan, &dimensions, predicates);
+        (keys, event_rows(plan, &dimensions, predicates, &kept), String::new())
+    };
+    format!("SELECT {} FROM {rows} {} {having}", columns(&keys, &visitors), group_by(keys.len()))
+}
+
+/// How pages were read, by group: columns `k0…`, `depth_sum`, `depth_visits`, `engaged_ms`, `engaged_visits`.
+pub(super) fn engagement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let dimensions = &plan.question.dimensions;
+    let keys = event_keys(plan, dimensions, predicates);
+    let kept = predicates.kept_events(&plan.filters, true);
+    let kept = format!("{kept} AND name = '{ENGAGEMENT}'");
+    let rows = event_rows(plan, dimensions, predicates, &kept);
+    let of_visit = [
+        "session_id".to_owned(),
+        "max(scroll_percent) FILTER (WHERE scroll_percent <= 100) AS depth".to_owned(),
+        "sum(engagement_ms) AS visit_ms".to_owned(),
+    ];
+    let visits =
+        format!("SELECT {} FROM {rows} {}", columns(&keys, &of_visit), group_by(keys.len() + 1));
+    let mut shown: Vec<String> = (0..keys.len()).map(|index| format!("k{index}")).collect();
+    shown.push(
+        "sum(depth) AS depth_sum, count(depth) AS depth_visits, sum(visit_ms) AS engaged_ms,
+            count(*) FILTER (WHERE visit_ms > 0) AS engaged_visits"
+            .to_owned(),
+    );
+    format!("SELECT {} FROM ({visits}) {}", shown.join(", "), group_by(keys.len()))
+}
+
+/// Page views by path: columns `k0`, `pageviews`.
+pub(super) fn exit_pageviews(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let filters = Plan::without_exit_filters(&plan.question.filters);
+    let kept = predicates.kept_events(&filters, false);
+    format!(
+        "SELECT path AS k0, count(*) AS pageviews FROM events WHERE {kept} AND name = '{PAGE_VIEW}' GROUP BY 1"
+    )
 }

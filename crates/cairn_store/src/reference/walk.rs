@@ -1,0 +1,382 @@
+//! Walking over everything: which events and visits a question is about, and which groups they belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cairn_model::answer::Key;
+use cairn_model::event::PAGE_VIEW;
+use cairn_model::question::{
+    Dimension, EventsQuestion, Field, Filter, Goal, Question, Test, TimeUnit, Trigger,
+};
+use cairn_model::session::{Attribute, Attributes};
+use cairn_model::{Event, Identification, Session};
+
+use super::State;
+use crate::{Row, StoredEvent};
+
+/// An event together with its visit.
+#[derive(Clone, Copy)]
+pub(super) struct Happening<'a> {
+    /// The stored event.
+    pub(super) row: &'a Row<'static>,
+    /// Its visit; engagement may have none.
+    pub(super) visit: Option<&'a Session>,
+}
+
+/// What a filter looks at.
+#[derive(Clone, Copy)]
+pub(super) enum Thing<'a> {
+    Event(Happening<'a>),
+    Visit(&'a Session),
+}
+
+/// The data of one question's site and range.
+pub(super) struct Walk<'a> {
+    /// Events in the range, engagement included.
+    pub(super) events: Vec<Happening<'a>>,
+    visits: Vec<&'a Session>,
+    question: &'a Question,
+}
+
+pub(super) fn names_engagement(event: &Event<'_>) -> bool {
+    event.is_engagement()
+}
+
+fn attribute_of(field: Field) -> Option<Attribute> {
+    Some(match field {
+        Field::Source => Attribute::Source,
+        Field::Referrer => Attribute::Referrer,
+        Field::Channel => Attribute::Channel,
+        Field::UtmSource => Attribute::UtmSource,
+        Field::UtmMedium => Attribute::UtmMedium,
+        Field::UtmCampaign => Attribute::UtmCampaign,
+        Field::UtmContent => Attribute::UtmContent,
+        Field::UtmTerm => Attribute::UtmTerm,
+        Field::Country | Field::CountryName => Attribute::Country,
+        Field::Region | Field::RegionName => Attribute::Region,
+        Field::City | Field::CityName => Attribute::City,
+        Field::Device => Attribute::Device,
+        Field::Browser => Attribute::Browser,
+        Field::BrowserVersion => Attribute::BrowserVersion,
+        Field::Os => Attribute::Os,
+        Field::OsVersion => Attribute::OsVersion,
+        _ => return None,
+    })
+}
+
+/// The whole text matches a pattern in which `*` stands for any run of characters.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+fn props_of(event: &Event<'_>) -> BTreeMap<String, String> {
+    serde_json::from_str(&event.props).unwrap_or_default()
+}
+
+/// Whether an event converts a goal.
+fn converts(goal: &Goal, event: &Event<'_>) -> bool {
+    let triggered = match &goal.trigger {
+        Trigger::Event(name) => event.name == name.as_str() && !names_engagement(event),
+        Trigger::Page(path) => event.name == PAGE_VIEW && fits(path, &event.path),
+        Trigger::Scroll { path, threshold } => {
+            let deep =
+                event.scroll_percent.is_some_and(|depth| (*threshold..=100).contains(&depth));
+            names_engagement(event) && deep && fits(path, &event.path)
+        }
+    };
+    let props = props_of(event);
+    triggered && goal.props.iter().all(|(key, value)| props.get(key) == Some(value))
+}
+
+impl<'a> Walk<'a> {
+    /// Events and visits that the question covers, before its filters.
+    pub(super) fn over(state: &'a State, question: &'a Question) -> Walk<'a> {
+        let wants_bots = question.names_bots;
+        let visit_of: BTreeMap<u64, &Session> = state
+            .sessions
+            .iter()
+            .filter(|session| session.site_id == question.site_id)
+            .map(|session| (session.session_id, session))
+            .collect();
+        let shown =
+            |attributes: &Attributes| wants_bots || attributes.get(Attribute::Bot).is_empty();
+        let events = state
+            .rows
+            .iter()
+            .filter(|row| row.event.site_id == question.site_id)
+            .filter(|row| question.range.covers_ms(row.event.timestamp_ms))
+            .filter(|row| shown(&row.attributes))
+            .map(|row| Happening { row, visit: visit_of.get(&row.session_id).copied() })
+            .collect();
+        let active = |session: &&Session| {
+            session.ended_at_ms.div_euclid(1000) >= question.range.from_s
+                && session.started_at_ms.div_euclid(1000) <= question.range.to_s
+        };
+        let visits = visit_of
+            .into_values()
+            .filter(|session| shown(&session.attributes))
+            .filter(active)
+            .collect();
+        Walk { events, visits, question }
+    }
+
+    fn field(&self, thing: Thing<'a>, field: Field) -> Option<String> {
+        let visit = match thing {
+            Thing::Event(happening) => happening.visit,
+            Thing::Visit(visit) => Some(visit),
+        };
+        let attributes: &Attributes = match thing {
+            Thing::Event(happening) => &happening.row.attributes,
+            Thing::Visit(visit) => &visit.attributes,
+        };
+        let identification = match thing {
+            Thing::Event(happening) => happening.row.event.identification,
+            Thing::Visit(visit) => visit.identification,
+        };
+        Some(match field {
+            Field::EntryPage => visit?.entry_page.clone(),
+            Field::ExitPage => visit?.exit_page.clone(),
+            Field::EntryHostname => visit?.entry_hostname.clone(),
+            Field::ExitHostname => visit?.exit_hostname.clone(),
+            Field::Bot => (!attributes.get(Attribute::Bot).is_empty()).to_string(),
+            Field::Identification => match identification {
+                Identification::Identified => "identified".to_owned(),
+                Identification::Anonymous => "anonymous".to_owned(),
+            },
+            other => attributes.get(attribute_of(other)?).to_owned(),
+        })
+    }
+
+    fn test(&self, test: &Test, thing: Thing<'a>) -> bool {
+        let event = match thing {
+            Thing::Event(happening) => Some(&happening.row.event),
+            Thing::Visit(_) => None,
+        };
+        match (&test.subject, event) {
+            (Dimension::EventName, Some(event)) => test.accepts(&event.name),
+            (Dimension::Page, Some(event)) => test.accepts(&event.path),
+            (Dimension::Hostname, Some(event)) => test.accepts(&event.hostname),
+            (Dimension::Prop(key), Some(event)) => {
+                test.accepts_prop(props_of(event).get(key).map(String::as_str))
+            }
+            (Dimension::Goal, Some(event)) => self
+                .question
+                .goals
+                .iter()
+                .any(|goal| test.accepts(&goal.name) && converts(goal, event)),
+            (Dimension::Visit(Field::CountryName), _) => {
+                let code = self.field(thing, Field::Country).unwrap_or_default();
+                test.accepts(cairn_model::question::countries::country_name(&code))
+            }
+            (Dimension::Visit(field), _) => {
+                self.field(thing, *field).is_some_and(|value| test.accepts(&value))
+            }
+            _ => false,
+        }
+    }
+
+    fn has_done(&self, filter: &Filter, session_id: u64) -> bool {
+        let scroll = self.question.looks_for_scroll(filter);
+        session_id != 0
+            && self
+                .events
+                .iter()
+                .filter(|happening| happening.row.session_id == session_id)
+                .filter(|happening| scroll || !names_engagement(&happening.row.event))
+                .any(|happening| self.passes(filter, Thing::Event(*happening)))
+    }
+
+    pub(super) fn passes(&self, filter: &Filter, thing: Thing<'a>) -> bool {
+        match filter {
+            Filter::Test(test) => self.test(test, thing),
+            Filter::And(members) => members.iter().all(|member| self.passes(member, thing)),
+            Filter::Or(members) => members.iter().any(|member| self.passes(member, thing)),
+            Filter::Not(member) => !self.passes(member, thing),
+            Filter::Done { negated, filter } => {
+                let session_id = match thing {
+                    Thing::Event(happening) => happening.row.session_id,
+                    Thing::Visit(visit) => visit.session_id,
+                };
+                self.has_done(filter, session_id) != *negated
+            }
+        }
+    }
+
+    /// Events that pass all filters.
+    pub(super) fn kept_events(
+        &self,
+        filters: &[Filter],
+        with_engagement: bool,
+    ) -> Vec<Happening<'a>> {
+        self.events
+            .iter()
+            .copied()
+            .filter(|happening| {
+                let engagement = names_engagement(&happening.row.event);
+                !engagement || (with_engagement && happening.row.session_id != 0)
+            })
+            .filter(|happening| {
+                filters.iter().all(|filter| self.passes(filter, Thing::Event(*happening)))
+            })
+            .collect()
+    }
+
+    /// Visits that pass the filters on visits and have an event that passes all the others at once.
+    pub(super) fn kept_visits(
+        &self,
+        filters: &[Filter],
+        with_engagement: bool,
+    ) -> Vec<&'a Session> {
+        let (of_events, of_visits): (Vec<Filter>, Vec<Filter>) =
+            filters.iter().cloned().partition(Filter::needs_event);
+        let by_event: BTreeSet<u64> = self
+            .kept_events(&of_events, with_engagement)
+            .iter()
+            .map(|happening| happening.row.session_id)
+            .collect();
+        self.visits
+            .iter()
+            .copied()
+            .filter(|visit| of_visits.iter().all(|filter| self.passes(filter, Thing::Visit(visit))))
+            .filter(|visit| of_events.is_empty() || by_event.contains(&visit.session_id))
+            .collect()
+    }
+
+    fn key(&self, question: &Question, dimension: &Dimension, thing: Thing<'a>) -> Vec<Key> {
+        let text = |text: &str| vec![Key::Text(text.to_owned())];
+        match (dimension, thing) {
+            (Dimension::Time(_), _) => buckets_of(question, thing),
+            (Dimension::EventName, Thing::Event(happening)) => text(&happening.row.event.name),
+            (Dimension::Page, Thing::Event(happening)) => text(&happening.row.event.path),
+            (Dimension::Page, Thing::Visit(visit)) => text(&visit.entry_page),
+            (Dimension::Hostname, Thing::Event(happening)) => text(&happening.row.event.hostname),
+            (Dimension::Prop(name), Thing::Event(happening)) => {
+                text(props_of(&happening.row.event).get(name).map_or("", String::as_str))
+            }
+            (Dimension::Goal, Thing::Event(happening)) => {
+                let selected = question
+                    .goals_filtered()
+                    .unwrap_or_else(|| (0..question.goals.len()).collect());
+                let converted = |index: &usize| {
+                    self.question
+                        .goals
+                        .get(*index)
+                        .is_some_and(|goal| converts(goal, &happening.row.event))
+                };
+                selected.into_iter().filter(converted).map(Key::Goal).collect()
+            }
+            (Dimension::Visit(field), _) => text(&self.field(thing, *field).unwrap_or_default()),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Every group that the thing belongs to.
+    pub(super) fn keys(
+        &self,
+        question: &Question,
+        dimensions: &[Dimension],
+        thing: Thing<'a>,
+    ) -> Vec<Vec<Key>> {
+        let mut groups = vec![Vec::new()];
+        for dimension in dimensions {
+            let values = self.key(question, dimension, thing);
+            groups = groups
+                .iter()
+                .flat_map(|group| {
+                    values.iter().map(move |value| {
+                        let mut group: Vec<Key> = group.clone();
+                        group.push(value.clone());
+                        group
+                    })
+                })
+                .collect();
+        }
+        groups
+    }
+}
+
+/// Buckets of an event (by its time) or of a visit (by its end, or every hour of it).
+fn buckets_of(question: &Question, thing: Thing<'_>) -> Vec<Key> {
+    let Some(buckets) = &question.buckets else { return Vec::new() };
+    let (first_ms, last_ms) = match (thing, buckets.unit()) {
+        (Thing::Event(happening), _) => {
+            let at = happening.row.event.timestamp_ms;
+            (at, at)
+        }
+        (Thing::Visit(visit), TimeUnit::Hour) => {
+            let first = visit.started_at_ms.min(visit.ended_at_ms);
+            let last = visit.started_at_ms.max(visit.ended_at_ms);
+            (first.max(question.range.from_ms()), last.min(question.range.until_ms() - 1))
+        }
+        (Thing::Visit(visit), _) => (visit.ended_at_ms, visit.ended_at_ms),
+    };
+    (buckets.index_of(first_ms)..=buckets.index_of(last_ms))
+        .filter(|index| (0..buckets.count()).contains(index))
+        .map(Key::Bucket)
+        .collect()
+}
+
+/// The event as it is read back: with its visit's attributes, without what is not kept.
+fn read_back(row: &Row<'static>) -> Event<'static> {
+    let of = |attribute: Attribute| row.attributes.get(attribute).to_owned().into();
+    Event {
+        referrer: of(Attribute::Referrer),
+        source: of(Attribute::Source),
+        medium: of(Attribute::Medium),
+        channel: of(Attribute::Channel),
+        utm_source: of(Attribute::UtmSource),
+        utm_medium: of(Attribute::UtmMedium),
+        utm_campaign: of(Attribute::UtmCampaign),
+        utm_content: of(Attribute::UtmContent),
+        utm_term: of(Attribute::UtmTerm),
+        country: of(Attribute::Country),
+        region: of(Attribute::Region),
+        city: of(Attribute::City),
+        browser: of(Attribute::Browser),
+        browser_version: of(Attribute::BrowserVersion),
+        os: of(Attribute::Os),
+        os_version: of(Attribute::OsVersion),
+        device: of(Attribute::Device),
+        bot: of(Attribute::Bot),
+        event_key: 0,
+        previous_visitor_id: cairn_model::VisitorId(0),
+        session_key: 0,
+        user_id: "".into(),
+        traits: "".into(),
+        ..row.event.clone()
+    }
+}
+
+/// A page of stored events, newest first.
+pub(super) fn events_page(state: &State, asked: &EventsQuestion) -> Vec<StoredEvent> {
+    let question = asked.question();
+    let walk = Walk::over(state, question);
+    let before = asked.before_offset().unwrap_or(u64::MAX);
+    let mut kept: Vec<Happening<'_>> = walk
+        .events
+        .iter()
+        .copied()
+        .filter(|happening| happening.row.offset < before)
+        .filter(|happening| {
+            question.filters.iter().all(|filter| walk.passes(filter, Thing::Event(*happening)))
+        })
+        .collect();
+    kept.sort_by_key(|happening| std::cmp::Reverse(happening.row.offset));
+    kept.truncate(asked.limit() as usize);
+    let stored = kept.into_iter().map(|Happening { row, .. }| StoredEvent {
+        offset: row.offset,
+        session_id: row.session_id,
+        event: read_back(row),
+    });
+    stored.collect()
+}

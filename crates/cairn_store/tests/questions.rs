@@ -1,0 +1,466 @@
+//! Random events and random questions: DuckDB and the naive store give equal answers.
+//!
+//! Seeded: a failure names its seed and its question. The alphabets are small, so that values collide, and odd.
+
+#![cfg(feature = "duckdb")]
+
+use std::sync::Arc;
+
+use cairn_model::question::{Asking, EventsQuestion, Goal, Question, Trigger};
+use cairn_model::session::{ATTRIBUTES, Attributes};
+use cairn_model::{Event, Identification, Session, SiteId, VisitorId};
+use cairn_store::duckdb::{DuckOptions, DuckStore};
+use cairn_store::reference::ReferenceStore;
+use cairn_store::{Batch, EventStore, Row, SessionChange, Watermark};
+use serde_json::{Value, json};
+
+/// A small generator of numbers, the same on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.roll(100) < percent
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.roll(from.len() as u64) as usize]
+    }
+
+    fn some<T: Clone>(&mut self, from: &[T], most: u64) -> Vec<T> {
+        let mut picked: Vec<T> = Vec::new();
+        for _ in 0..self.roll(most + 1) {
+            picked.push(from[self.roll(from.len() as u64) as usize].clone());
+        }
+        picked
+    }
+}
+
+const TEXTS: [&str; 22] = [
+    "",
+    "",
+    "a",
+    "A",
+    "ab",
+    "Ä",
+    "ä",
+    "İx",
+    "ix",
+    "(not set)",
+    "Direct / None",
+    "Direct",
+    "it's",
+    "100%",
+    "a_b",
+    "\\",
+    "日本",
+    "ß",
+    "a|b",
+    "*",
+    "two\nlines",
+    "nul\0nul",
+];
+const PAGES: [&str; 9] = ["/", "/a", "/A", "/blog/1", "/blog/Ä", "/blog/*", "/b%", "/b_", ""];
+const NAMES: [&str; 6] = ["page_view", "page_view", "page_view", "Signup", "engagement", "Größe"];
+const HOSTS: [&str; 4] = ["one.test", "two.test", "One.test", ""];
+const COUNTRIES: [&str; 6] = ["EE", "DE", "ZZ", "", "de", "XX"];
+const PROPS: [&str; 9] = [
+    "",
+    r#"{"plan":"pro"}"#,
+    r#"{"plan":""}"#,
+    r#"{"plan":"(none)"}"#,
+    r#"{"plan":"Pro","a/b":"x"}"#,
+    r#"{"a/b":"ä"}"#,
+    r#"{"~":"1","plan":"10"}"#,
+    r#"{"plan":"İ"}"#,
+    r#"{"it's":"'"}"#,
+];
+const ZONES: [&str; 8] = [
+    "Etc/UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "America/Havana",
+    "America/Sao_Paulo",
+    "Pacific/Apia",
+];
+/// Near changes of the clock in some of these zones, and one far from any.
+const DAYS: [&str; 6] =
+    ["2024-03-31", "2024-11-03", "2024-04-07", "2018-11-04", "2011-12-29", "2024-06-30"];
+
+fn seconds(text: &str) -> i64 {
+    text.parse::<jiff::Timestamp>().expect("an instant").as_second()
+}
+
+fn attributes(dice: &mut Dice) -> Arc<Attributes> {
+    let mut texts = [""; ATTRIBUTES];
+    for text in &mut texts {
+        *text = dice.pick(&TEXTS);
+    }
+    // Country, and whether it is a bot.
+    texts[9] = dice.pick(&COUNTRIES);
+    texts[17] = if dice.chance(20) { "declared" } else { "" };
+    Arc::new(Attributes::new(texts))
+}
+
+fn session(dice: &mut Dice, site_id: SiteId, session_id: u64, around_ms: i64) -> Session {
+    let started_at_ms = around_ms + dice.roll(10 * 86_400_000) as i64 - 5 * 86_400_000;
+    let lasting_ms = if dice.chance(40) { 0 } else { dice.roll(7_200_000) as i64 };
+    let ended_at_ms =
+        if dice.chance(5) { started_at_ms - lasting_ms } else { started_at_ms + lasting_ms };
+    Session {
+        site_id,
+        session_id,
+        visitor_id: VisitorId(dice.roll(12) + 1),
+        identification: if dice.chance(50) {
+            Identification::Identified
+        } else {
+            Identification::Anonymous
+        },
+        session_key: 0,
+        started_at_ms,
+        ended_at_ms,
+        last_activity_ms: ended_at_ms,
+        last_received_ms: ended_at_ms,
+        pageviews: dice.roll(4) as u32,
+        events: dice.roll(4) as u32 + 1,
+        entry_hostname: dice.pick(&HOSTS).to_owned(),
+        entry_page: dice.pick(&PAGES).to_owned(),
+        exit_hostname: dice.pick(&HOSTS).to_owned(),
+        exit_page: dice.pick(&PAGES).to_owned(),
+        attributes: attributes(dice),
+    }
+}
+
+fn row(dice: &mut Dice, offset: u64, session: &Session) -> Row<'static> {
+    let span_ms = (session.ended_at_ms - session.started_at_ms).unsigned_abs() + 600_000;
+    let at_ms = session.started_at_ms.min(session.ended_at_ms) + dice.roll(span_ms) as i64;
+    let mut event = Event::bare(session.site_id, dice.pick(&NAMES), at_ms);
+    event.visitor_id = session.visitor_id;
+    event.identification = session.identification;
+    event.path = dice.pick(&PAGES).into();
+    event.hostname = dice.pick(&HOSTS).into();
+    event.props = dice.pick(&PROPS).into();
+    event.title = dice.pick(&TEXTS).into();
+    if dice.chance(20) {
+        event.value_minor = Some(dice.roll(100_000) as i64);
+        event.currency = dice.pick(&["EUR", "USD"]).into();
+    }
+    let engagement = event.is_engagement();
+    if engagement {
+        event.engagement_ms = dice.chance(80).then(|| dice.roll(100_000) as u32);
+        event.scroll_percent = dice.chance(80).then(|| dice.roll(120) as u8);
+    }
+    let session_id = if engagement && dice.chance(20) { 0 } else { session.session_id };
+    Row { offset, session_id, attributes: Arc::clone(&session.attributes), event }
+}
+
+/// Visits and events of two sites, written in several commits to every store.
+fn fill(dice: &mut Dice, stores: &[&dyn EventStore], around_ms: i64) {
+    let mut offset = 0;
+    for _ in 0..4 {
+        let mut batch = Batch::default();
+        for _ in 0..12 {
+            offset += 1;
+            let site_id = SiteId(if dice.chance(85) { 1 } else { 2 });
+            let session = session(dice, site_id, offset, around_ms);
+            for _ in 0..=dice.roll(5) {
+                offset += 1;
+                batch.rows.push(row(dice, offset, &session));
+            }
+            batch.sessions.push(SessionChange { session, replaces: false });
+        }
+        batch.watermark = Watermark { offset, received_at_ms: 0 };
+        for store in stores {
+            store.commit(&batch).expect("the batch is stored");
+        }
+    }
+}
+
+const EVENT_DIMENSIONS: [&str; 7] = [
+    "event:name",
+    "event:page",
+    "event:hostname",
+    "event:goal",
+    "event:props:plan",
+    "event:props:a/b",
+    "event:props:it's",
+];
+const VISIT_DIMENSIONS: [&str; 25] = [
+    "visit:entry_page",
+    "visit:exit_page",
+    "visit:entry_page_hostname",
+    "visit:exit_page_hostname",
+    "visit:source",
+    "visit:referrer",
+    "visit:channel",
+    "visit:utm_source",
+    "visit:utm_medium",
+    "visit:utm_campaign",
+    "visit:utm_content",
+    "visit:utm_term",
+    "visit:country",
+    "visit:country_name",
+    "visit:region",
+    "visit:region_name",
+    "visit:city",
+    "visit:city_name",
+    "visit:device",
+    "visit:browser",
+    "visit:browser_version",
+    "visit:os",
+    "visit:os_version",
+    "visit:bot",
+    "visit:identification",
+];
+const TIMES: [&str; 5] = ["time", "time:hour", "time:day", "time:week", "time:month"];
+const METRICS: [&str; 15] = [
+    "visitors",
+    "visits",
+    "pageviews",
+    "events",
+    "views_per_visit",
+    "bounce_rate",
+    "visit_duration",
+    "percentage",
+    "conversion_rate",
+    "group_conversion_rate",
+    "scroll_depth",
+    "time_on_page",
+    "total_revenue",
+    "average_revenue",
+    "exit_rate",
+];
+const PATTERNS: [&str; 10] =
+    ["^/", "a|b", "\\d+", "(?i)ä", "^.$", "blog/.", "[^a-z]", "\\bb\\b", "\\w\\s", "é*$"];
+const CLAUSES: [&str; 14] = [
+    "",
+    "a",
+    "A",
+    "Ä",
+    "(not set)",
+    "(none)",
+    "Direct / None",
+    "/blog",
+    "pageview",
+    "page_view",
+    "PageView",
+    "it's",
+    "İ",
+    "b",
+];
+
+fn clauses(dice: &mut Dice, subject: &str) -> Value {
+    let pool: &[&str] = match subject {
+        "event:page" | "visit:entry_page" | "visit:exit_page" => &PAGES,
+        "event:hostname" | "visit:entry_page_hostname" | "visit:exit_page_hostname" => &HOSTS,
+        "event:name" => &["pageview", "page_view", "Signup", "GRÖSSE", "größe", "e", "_"],
+        "event:goal" => &["Signup", "Blog", "Deep", "Paid", "o"],
+        "visit:country" => &["EE", "DE", "ZZ", "ee"],
+        "visit:country_name" => &["Estonia", "Germany", "german", "XX", "an", ""],
+        "visit:bot" => &["true", "false"],
+        "visit:identification" => &["identified", "anonymous"],
+        _ if dice.chance(50) => &TEXTS,
+        _ => &CLAUSES,
+    };
+    let mut picked = dice.some(pool, 3);
+    if picked.is_empty() && dice.chance(95) {
+        picked.push(dice.pick(pool));
+    }
+    json!(picked)
+}
+
+fn test(dice: &mut Dice, event_only: bool) -> Value {
+    let subject = match dice.chance(if event_only { 100 } else { 55 }) {
+        true => dice.pick(&EVENT_DIMENSIONS),
+        false => dice.pick(&VISIT_DIMENSIONS),
+    };
+    let operator =
+        dice.pick(&["is", "is_not", "contains", "contains_not", "matches", "matches_not", "is"]);
+    if operator.starts_with("matches") {
+        return json!([operator, subject, dice.some(&PATTERNS, 2)]);
+    }
+    let clauses = clauses(dice, subject);
+    match dice.roll(4) {
+        0 => json!([operator, subject, clauses, {"case_sensitive": false}]),
+        1 => json!([operator, subject, clauses, {"case_sensitive": true}]),
+        _ => json!([operator, subject, clauses]),
+    }
+}
+
+fn filter(dice: &mut Dice, depth: u64, event_only: bool) -> Value {
+    let several = |dice: &mut Dice| {
+        (0..=dice.roll(2)).map(|_| filter(dice, depth - 1, event_only)).collect::<Vec<_>>()
+    };
+    match (depth, dice.roll(10)) {
+        (1.., 0) => json!(["and", several(dice)]),
+        (1.., 1 | 2) => json!(["or", several(dice)]),
+        (1.., 3) => json!(["not", filter(dice, depth - 1, event_only)]),
+        (1.., 4) if !event_only => {
+            json!([dice.pick(&["has_done", "has_not_done"]), filter(dice, depth - 1, true)])
+        }
+        _ => test(dice, event_only),
+    }
+}
+
+fn random_body(dice: &mut Dice, day: &str) -> Value {
+    let mut dimensions = Vec::new();
+    if dice.chance(35) {
+        dimensions.push(dice.pick(&TIMES));
+    }
+    if dice.chance(35) {
+        dimensions.push(dice.pick(&EVENT_DIMENSIONS));
+    }
+    if dice.chance(35) {
+        dimensions.push(dice.pick(&VISIT_DIMENSIONS));
+    }
+    if dice.chance(10) {
+        dimensions.push(dice.pick(&VISIT_DIMENSIONS));
+    }
+    if dice.chance(5) {
+        dimensions = vec!["visit:exit_page"];
+    }
+    let mut metrics = dice.some(&METRICS, 4);
+    metrics.push(dice.pick(&METRICS));
+    metrics.sort_by_key(|metric| metric.len() % 5);
+    metrics.dedup();
+    let filters: Vec<Value> = (0..dice.roll(4)).map(|_| filter(dice, 2, false)).collect();
+    let day: jiff::civil::Date = day.parse().expect("a day");
+    let first = day.checked_sub(jiff::Span::new().days(dice.roll(6) as i64)).expect("a day");
+    let last = first.checked_add(jiff::Span::new().days(dice.roll(7) as i64)).expect("a day");
+    let range = match dice.roll(8) {
+        0 => json!("all"),
+        1 => json!([format!("{first}T07:11:13Z"), format!("{last}T19:05:01Z")]),
+        _ => json!([first.to_string(), last.to_string()]),
+    };
+    let mut order = Vec::new();
+    for name in dimensions.iter().chain(&metrics) {
+        if dice.chance(25) {
+            order.push(json!([name, dice.pick(&["asc", "desc"])]));
+        }
+    }
+    let mut body = json!({
+        "site_id": "s", "metrics": metrics, "dimensions": dimensions, "filters": filters, "date_range": range,
+        "order_by": order, "include": {"total_rows": dice.chance(30)},
+    });
+    if dice.chance(40) {
+        body["pagination"] = json!({"limit": dice.roll(8) + 1, "offset": dice.roll(5)});
+    }
+    if dice.chance(20) {
+        body["include"]["comparisons"] = json!({"mode": "previous_period"});
+    }
+    body
+}
+
+fn goals() -> Vec<Goal> {
+    let goal = |name: &str, trigger, currency: &str, props: &[(&str, &str)]| Goal {
+        name: name.to_owned(),
+        trigger,
+        currency: currency.to_owned(),
+        props: props.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    };
+    vec![
+        goal("Signup", Trigger::Event("Signup".to_owned()), "", &[]),
+        goal("Blog", Trigger::Page("/b*".to_owned()), "", &[]),
+        goal("Deep", Trigger::Scroll { path: "/*".to_owned(), threshold: 50 }, "", &[]),
+        goal("Paid", Trigger::Event("Größe".to_owned()), "EUR", &[("plan", "pro")]),
+        goal("Odd", Trigger::Page("*%*".to_owned()), "USD", &[]),
+    ]
+}
+
+/// Asks both stores; returns whether the question was one.
+fn agree(
+    duck: &DuckStore,
+    reference: &ReferenceStore,
+    body: &Value,
+    asking: &Asking<'_>,
+    seed: u64,
+) -> bool {
+    let Ok(question) = Question::parse(body, asking) else { return false };
+    let found = duck.ask(&question).unwrap_or_else(|error| panic!("seed {seed}: {error}: {body}"));
+    let expected = reference.ask(&question).expect("an answer");
+    assert_eq!(found, expected, "seed {seed}: {body}");
+    let groups = |keys: &[cairn_model::answer::Key]| {
+        keys.iter()
+            .filter(|key| !matches!(key, cairn_model::answer::Key::Bucket(_)))
+            .cloned()
+            .collect()
+    };
+    let groups = found.rows.iter().map(|row| groups(&row.keys)).collect();
+    if let Some(compared) = question.compared((!question.dimensions.is_empty()).then_some(groups)) {
+        assert_eq!(
+            duck.ask(&compared).expect("an answer"),
+            reference.ask(&compared).expect("an answer"),
+            "seed {seed}, compared: {body}"
+        );
+    }
+    true
+}
+
+fn rounds(seeds: std::ops::Range<u64>, questions: usize) {
+    let goals = goals();
+    let (mut asked, mut pages) = (0, 0);
+    for seed in seeds.clone() {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let day = DAYS[(seed % 6) as usize];
+        let around_ms = seconds(&format!("{day}T06:00:00Z")) * 1000;
+        let directory = tempfile::tempdir().expect("a directory");
+        let duck =
+            DuckStore::open(directory.path(), DuckOptions::default()).expect("the store opens");
+        let reference = ReferenceStore::new();
+        fill(&mut dice, &[&duck, &reference], around_ms);
+        let first_event_ms = reference.first_event_ms(SiteId(1)).expect("an answer");
+        assert_eq!(duck.first_event_ms(SiteId(1)).expect("an answer"), first_event_ms);
+        for _ in 0..questions {
+            let asking = Asking {
+                site_id: SiteId(1),
+                timezone: dice.pick(&ZONES),
+                now_ms: around_ms + 4 * 86_400_000,
+                first_event_ms,
+                goals: &goals,
+            };
+            // Most random bodies break a rule of the language: take the first one that does not.
+            let mut body = random_body(&mut dice, day);
+            for _ in 0..40 {
+                if agree(&duck, &reference, &body, &asking, seed) {
+                    asked += 1;
+                    break;
+                }
+                body = random_body(&mut dice, day);
+            }
+            let (before, limit) =
+                (dice.chance(50).then(|| dice.roll(250)), dice.roll(30) as u32 + 1);
+            let listed =
+                EventsQuestion::parse(&body["filters"], &Value::Null, before, Some(limit), &asking);
+            if let Ok(listed) = listed {
+                let found = duck
+                    .events_page(&listed)
+                    .unwrap_or_else(|error| panic!("seed {seed}: {error}: {body}"));
+                assert_eq!(
+                    found,
+                    reference.events_page(&listed).expect("an answer"),
+                    "seed {seed}, events: {body}"
+                );
+                pages += 1;
+            }
+        }
+    }
+    let tried = seeds.count() * questions;
+    eprintln!("{asked} questions and {pages} lists of events of {tried} bodies agree");
+    assert!(
+        asked * 10 > tried * 9 && pages * 4 > tried,
+        "too few of the random bodies were questions"
+    );
+}
+
+#[test]
+fn random_questions_get_equal_answers() {
+    rounds(1..13, 60);
+}
