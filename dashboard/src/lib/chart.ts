@@ -112,8 +112,7 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
       yAxis: {
         type: "value",
         min: 0,
-        ...(metric === "bounce_rate" ? { max: 100, interval: 25 } : {}),
-        ...(counts ? { minInterval: 1 } : {}),
+        ...scale(series, metric),
         splitNumber: 3,
         splitLine: { lineStyle: { color: colour.line } },
         axisLabel: {
@@ -171,6 +170,20 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
     },
     { notMerge: true },
   );
+}
+
+/** Seconds between grid lines that people count in. */
+const DURATION_STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+const GRID_LINES = 4;
+
+/** Grid lines at whole quarters of a percent scale, and at round minutes of a duration. */
+function scale(series: Series, metric: Metric): object {
+  if (metric === "bounce_rate") return { max: 100, interval: 25 };
+  if (metric !== "visit_duration") return metric === "views_per_visit" ? {} : { minInterval: 1 };
+  const values = series.points.flatMap((p) => [p.value ?? 0, p.earlier?.value ?? 0]);
+  const most = Math.max(...values, 1);
+  const step = DURATION_STEPS.find((seconds) => most / seconds <= GRID_LINES);
+  return step ? { interval: step, max: Math.ceil(most / step) * step } : {};
 }
 
 /** The interval under a horizontal position, or nothing outside of the drawing. */

@@ -75,6 +75,12 @@ export function cardsQuestion(siteId: string, view: View, today: Day): Query {
   return { ...base(siteId, view, today), metrics: cardMetrics(view), include: comparison(view) };
 }
 
+/** Events of people and of bots: what the reports leave out. */
+export function botsQuestion(siteId: string, view: View, today: Day): Query {
+  const question = base(siteId, { ...view, bots: "shown" }, today);
+  return { ...question, metrics: ["events"], dimensions: ["visit:bot"] };
+}
+
 export function chartQuestion(siteId: string, view: View, today: Day): Query {
   const interval: Interval | undefined = intervalOfView(view, today);
   return {

@@ -188,6 +188,7 @@ export const t = {
     ],
   } as Record<string, [name: string, meaning: string]>,
   botReasons: {
+    true: ["Stated", "An import said that it was a bot."],
     declared: ["Says so itself", "The agent names itself as a crawler."],
     headless: ["Headless browser", "A browser driven by a program."],
     library: ["Program library", "A tool for programs, not for people."],
@@ -210,9 +211,11 @@ export const t = {
     noEvent: "none yet",
     bots: (share: string) => `${share} bots`,
     refused: (count: string) => `${count} refused`,
-    last24h: "in the last 24 hours",
+    botsLong: "Share of the events of these days",
+    last24h: "In the last 24 hours",
     seeFiltered: "See filtered traffic",
     latest: "Latest events",
+    bot: "Bot",
     latestEmpty: "Nothing has arrived yet.",
   },
   metric: {
@@ -261,6 +264,7 @@ export const t = {
   },
   change: {
     none: "no change",
+    soFar: "so far",
     against: (up: boolean, what: string) => `${up ? "more" : "less"} than ${what}`,
     versus: (value: string) => `was ${value}`,
   },
@@ -366,6 +370,7 @@ export const t = {
     empty: "No data in this time.",
     emptyFiltered: "No row matches the filters.",
     emptyPlaces: "No place is known. Without a location database places stay empty.",
+    emptyCities: "Not known for these visits. It takes a location database that knows cities.",
     emptyCampaigns: "No visit carried a campaign. Add utm_campaign to your links.",
     unknownPlace: "Unknown",
     none: "(none)",

@@ -70,6 +70,13 @@ test("the only site opens by itself, on one screen, without a scroll bar", async
       return [scrollHeight <= innerHeight, scrollWidth <= innerWidth];
     });
     assert.deepEqual(size, [true, true]);
+    const cut = await page.evaluate(
+      () =>
+        [...document.querySelectorAll(".tabs")].filter(
+          (tabs) => tabs.scrollWidth > tabs.clientWidth,
+        ).length,
+    );
+    assert.equal(cut, 0, "tabs that do not fit");
     assert.equal(await page.locator(".card").count(), 6);
   });
 });
