@@ -74,10 +74,13 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         clock: cairn_server::system_clock(),
     });
     let router = cairn_server::api::router(Arc::clone(&app));
-    let running = listen::serve(app, router, listen_options(config, &server))?;
+    let running = listen::serve(Arc::clone(&app), router, listen_options(config, &server))?;
     announce(&parts, &server, running.address(), demo)?;
     runtime.block_on(run(&parts, &counters));
     tracing::info!("stopping");
+    // Live views never end by themselves, and stopping waits for open requests.
+    app.live_places.end();
+    drop(app);
     running.stop();
     write_counters(&parts, &counters);
     close(parts)

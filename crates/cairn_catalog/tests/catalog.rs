@@ -1,5 +1,7 @@
 //! The catalog over its file: what it keeps, what it forgets, and what never gets into it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use cairn_catalog::{

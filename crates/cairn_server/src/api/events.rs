@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use cairn_engine::ingest::money::Currency;
+use cairn_model::question::events::EVENTS_PER_PAGE_MAX;
 use cairn_model::question::{Asking, EventsQuestion};
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Event, Identification, Origin};
@@ -204,13 +205,14 @@ pub async fn list(
         first_event_ms: None,
         goals: &goals,
     };
-    // One more than the page holds, to know whether there is another.
-    let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
-    let question = EventsQuestion::parse(&filters, &date_range, before, Some(limit), &asking)
+    // One more than the page holds tells whether there is another; at the bound, a full page says so.
+    let asked = u32::try_from(page.limit + 1).unwrap_or(u32::MAX).min(EVENTS_PER_PAGE_MAX);
+    let question = EventsQuestion::parse(&filters, &date_range, before, Some(asked), &asking)
         .map_err(query::rejected)?;
-    let events = super::store(&app, move |store| store.events_page(&question)).await?;
-    let is_full = events.len() >= page.limit;
-    let next = events.last().filter(|_| is_full).map(|event| event.offset.to_string());
+    let mut events = super::store(&app, move |store| store.events_page(&question)).await?;
+    let has_more = events.len() > page.limit || events.len() == EVENTS_PER_PAGE_MAX as usize;
+    events.truncate(page.limit);
+    let next = events.last().filter(|_| has_more).map(|event| event.offset.to_string());
     let items = events.iter().map(|stored| {
         let attributes = Attributes::of(&stored.event);
         EventBody::new(&access, stored.session_id, &stored.event, &attributes)
@@ -350,6 +352,6 @@ mod tests {
         assert_eq!(shown(5, "EUR"), "0.05");
         assert_eq!(shown(-1234, "KWD"), "-1.234");
         assert_eq!(shown(500, "JPY"), "500");
-        assert_eq!(shown(900_719_925_474_099_3, "EUR"), "90071992547409.93");
+        assert_eq!(shown(9_007_199_254_740_993, "EUR"), "90071992547409.93");
     }
 }

@@ -80,11 +80,11 @@ pub(crate) async fn note_connection(
 ) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     if let Some(peer) = peer {
-        let head = Head::read(request.headers());
-        let hit = head.hit(peer, &trusted, RequestKind::Server, 0);
-        let connection = Connection { address: hit.address.ip(), https: hit.secure };
-        drop(hit);
-        drop(head);
+        let connection = {
+            let head = Head::read(request.headers());
+            let hit = head.hit(peer, &trusted, RequestKind::Server, 0);
+            Connection { address: hit.address.ip(), https: hit.secure }
+        };
         request.extensions_mut().insert(connection);
     }
     next.run(request).await

@@ -94,6 +94,8 @@ async fn events_come_newest_first_in_pages() {
         after = format!("&after={next}");
     }
     assert_eq!(pages, ["/p/5", "/p/4", "/p/3", "/p/2", "/p/1", "/p/0"]);
+    let whole = rig.get(&format!("{path}?limit=6")).owner().send().await.ok(200);
+    assert_eq!(whole["next"], Value::Null, "a full last page knows that it is the last");
     let filters = "filters=%5B%5B%22is%22%2C%22event%3Aname%22%2C%5B%22purchase%22%5D%5D%5D";
     let found = rig.get(&format!("{path}?{filters}")).owner().send().await;
     assert!(found.text.contains("\"value\":59.90"), "money keeps its digits: {}", found.text);

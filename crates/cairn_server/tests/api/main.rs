@@ -1,5 +1,7 @@
 //! The API over its router, with the real apply loop and no sockets.
 
+#![allow(clippy::unwrap_used)]
+
 mod access;
 mod account;
 mod events;
