@@ -3,5 +3,6 @@
 mod client;
 mod crash;
 mod journeys;
+mod real_input;
 mod refusal;
 mod server;
