@@ -140,7 +140,7 @@ fn open(config: &Config) -> Result<Parts, Failure> {
         log.clone(),
         Arc::clone(&store),
         Arc::clone(&catalog),
-        event_ids,
+        Arc::clone(&event_ids),
         options,
         now_ms,
     )?;
@@ -150,7 +150,8 @@ fn open(config: &Config) -> Result<Parts, Failure> {
         config.enrich.databases.iter().cloned().chain(directory.databases()).collect();
     let enricher = Arc::new(Enricher::new(AddressDatabases::open(&databases)?));
     let timeout_ms = sessions.reach_ms();
-    let ingest = Arc::new(Ingest::new(enricher, catalog.master_secret(), timeout_ms));
+    let ingest = Ingest::new(enricher, catalog.master_secret(), timeout_ms).knowing(event_ids);
+    let ingest = Arc::new(ingest);
     Ok(Parts { _directory: directory, catalog, store, log, apply, apply_thread, ingest })
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::server::Server;
+use crate::server::{AGENT, Server};
 
 const CLIENTS: usize = 8;
 /// The first kill hits the server after at least this many answers, so that there is something to lose.
@@ -56,16 +56,19 @@ fn send(address: SocketAddr, key: &str, ledger: &Ledger, thread: usize) {
     ledger.unanswered.lock().unwrap().append(&mut again);
 }
 
+/// What a browser sends along.
+const HEADERS: [(&str, &str); 2] = [("user-agent", AGENT), ("accept-language", "en")];
+
 /// True when the event was acknowledged.
 fn deliver(client: &mut Client, key: &str, id: &str, number: u64) -> bool {
     if number % 2 == 0 {
         let path = format!("/p.gif?key={key}&event_id={id}&url=https://crash.test/{}", number % 7);
-        let answer = client.send("GET", &path, &[("user-agent", "Mozilla/5.0")], b"");
+        let answer = client.send("GET", &path, &HEADERS, b"");
         return answer.is_ok_and(|answer| ["accepted", "duplicate"].contains(&answer.outcome()));
     }
     let body = json!({"key": key, "events": [
         {"event": "page_view", "event_id": id, "url": "https://crash.test/script"}]});
-    let answer = client.send("POST", "/e", &[], body.to_string().as_bytes());
+    let answer = client.send("POST", "/e", &HEADERS, body.to_string().as_bytes());
     answer.is_ok_and(|answer| answer.status == 202 && answer.json()["rejected"] == json!([]))
 }
 

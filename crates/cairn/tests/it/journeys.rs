@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::Server;
-
-const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+use crate::server::{AGENT, Server};
 
 #[test]
 fn a_pixel_turns_from_waiting_to_receiving() {

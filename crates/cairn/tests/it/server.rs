@@ -13,6 +13,9 @@ use crate::client::{Client, Response};
 /// Owner rights for the test.
 pub const TOKEN: &str = "bootstrap-token-of-the-tests-0123456789";
 
+/// A person's browser: whoever sends nothing better is a bot, and reports leave bots out.
+pub const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+
 /// A running server. Killed when dropped; `stop` ends it politely.
 pub struct Server {
     child: Child,

@@ -7,7 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cairn_model::SiteId;
-use cairn_store::event_ids::EventIds;
 use cairn_store::{Row, Watermark};
 use tokio::sync::{broadcast, watch};
 
@@ -63,7 +62,6 @@ pub(super) struct Shared {
     live: broadcast::Sender<Arc<LiveEvent>>,
     visitors_now: RwLock<HashMap<SiteId, u32>>,
     visitors_counted: Mutex<Option<Instant>>,
-    event_ids: Arc<EventIds>,
     stop_signal: (Mutex<bool>, Condvar),
 }
 
@@ -72,7 +70,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub fn new(watermark: Watermark, event_ids: Arc<EventIds>) -> Self {
+    pub fn new(watermark: Watermark) -> Self {
         Shared {
             stopping: AtomicBool::new(false),
             failing: AtomicBool::new(false),
@@ -85,7 +83,6 @@ impl Shared {
             live: broadcast::Sender::new(LIVE_EVENTS_MAX),
             visitors_now: RwLock::new(HashMap::new()),
             visitors_counted: Mutex::new(None),
-            event_ids,
             stop_signal: (Mutex::new(false), Condvar::new()),
         }
     }
@@ -186,11 +183,6 @@ impl ApplyHandle {
             counts.accepted += (range.end - range.start) - (to - from) as u64;
         }
         counts
-    }
-
-    /// True when an event with this key is stored already.
-    pub fn is_repetition(&self, event_key: u128, received_at_ms: i64) -> bool {
-        event_key != 0 && self.shared.event_ids.contains(event_key, received_at_ms)
     }
 
     /// Rows as they are stored, from now on.

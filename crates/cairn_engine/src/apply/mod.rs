@@ -116,7 +116,7 @@ impl ApplyLoop {
             active_since_ms + cairn_model::limits::FUTURE_MS_MAX
         };
         let sessions = Sessions::new(options.sessions, active, others_until_ms);
-        let shared = Arc::new(Shared::new(watermark, Arc::clone(&event_ids)));
+        let shared = Arc::new(Shared::new(watermark));
         let handle = ApplyHandle::new(Arc::clone(&shared));
         let apply = ApplyLoop {
             log,

@@ -35,6 +35,7 @@ use cairn_model::{
 };
 
 use crate::record;
+use cairn_store::event_ids::EventIds;
 use consent::SentConsent;
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
@@ -73,6 +74,8 @@ pub struct Ingest {
     enricher: Arc<Enricher>,
     keys: IdentityKeys,
     anonymous: AnonymousKeys,
+    /// What is stored already, where it is known at once.
+    stored: Option<Arc<EventIds>>,
 }
 
 impl Ingest {
@@ -82,7 +85,13 @@ impl Ingest {
             enricher,
             keys: IdentityKeys::new(master),
             anonymous: AnonymousKeys::new(session_timeout_ms),
+            stored: None,
         }
+    }
+
+    /// Recognises repetitions of what is stored at once; the others are found when they are applied.
+    pub fn knowing(self, stored: Arc<EventIds>) -> Self {
+        Ingest { stored: Some(stored), ..self }
     }
 
     /// The keys of anonymous numbers, to destroy expired ones on time.
@@ -257,10 +266,12 @@ impl<'r> Admission<'r> {
             .ok_or_else(|| dropped(&self.signals))?;
         if event.event_key() != 0 {
             if self.seen.contains(&event.event_key()) {
-                let mut rejection =
-                    Rejection::new(Outcome::Duplicate, "an earlier event of this body has this id");
-                rejection.field = Cow::Borrowed("event_id");
-                return Err(rejection);
+                return Err(repeated("an earlier event of this body has this id"));
+            }
+            let stored = self.ingest.stored.as_ref();
+            let received_at_ms = self.hit.received_at_ms;
+            if stored.is_some_and(|stored| stored.contains(event.event_key(), received_at_ms)) {
+                return Err(repeated("an event with this id is stored already"));
             }
             self.seen.push(event.event_key());
         }
@@ -392,6 +403,12 @@ fn lone() -> Visitor {
         identification: Identification::Anonymous,
         previous: VisitorId(0),
     }
+}
+
+fn repeated(message: &'static str) -> Rejection {
+    let mut rejection = Rejection::new(Outcome::Duplicate, message);
+    rejection.field = Cow::Borrowed("event_id");
+    rejection
 }
 
 fn opted_out() -> Rejection {

@@ -156,11 +156,10 @@ impl Sessions {
     pub fn take_changes(&mut self) -> Vec<SessionChange> {
         let mut changes = Vec::with_capacity(self.dirty.len());
         for key in self.dirty.drain(..) {
-            for slot in self.visitors.get_mut(&key).into_iter().flatten().filter(|slot| slot.dirty) {
-                changes.push(SessionChange {
-                    session: slot.session.clone(),
-                    replaces: slot.in_store,
-                });
+            for slot in self.visitors.get_mut(&key).into_iter().flatten().filter(|slot| slot.dirty)
+            {
+                changes
+                    .push(SessionChange { session: slot.session.clone(), replaces: slot.in_store });
                 slot.dirty = false;
                 slot.in_store = true;
             }

@@ -32,10 +32,8 @@ fn visits(events: &[Event<'_>]) -> Vec<Session> {
 
 #[test]
 fn thirty_whole_minutes_still_join() {
-    let joined = visits(&[
-        event(PAGE_VIEW, 1, 0, "/"),
-        event(PAGE_VIEW, 1, 31 * MINUTE_MS - 1, "/late"),
-    ]);
+    let joined =
+        visits(&[event(PAGE_VIEW, 1, 0, "/"), event(PAGE_VIEW, 1, 31 * MINUTE_MS - 1, "/late")]);
     assert_eq!(joined.len(), 1);
     assert_eq!(joined[0].pageviews, 2);
     let split =
@@ -129,8 +127,12 @@ fn forgetting_changes_nothing() {
         .map(|arrival| {
             let jitter = next(200) as i64 - 150;
             let name = names[next(3) as usize];
-            let mut event =
-                event(name, next(40) + 1, (arrival + jitter) * MINUTE_MS / 2, paths[next(4) as usize]);
+            let mut event = event(
+                name,
+                next(40) + 1,
+                (arrival + jitter) * MINUTE_MS / 2,
+                paths[next(4) as usize],
+            );
             event.received_at_ms = START_MS + arrival * MINUTE_MS / 2;
             event
         })
