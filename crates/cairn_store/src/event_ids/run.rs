@@ -4,15 +4,16 @@
 //! when it was opened. It does not know which events its keys belong to.
 //!
 //! A key is kept as its upper 96 bits, so two different keys of one run are mistaken for each other with odds of 2^-96.
-//! File: header, entries of 12 bytes in rising order, directory, filter, checksum of all but the entries.
+//! File: header, entries of 12 bytes (11 where the bucket tells the first) in rising order, directory, filter, and the
+//! checksum of all but the entries.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes of one entry.
-const ENTRY_SIZE_BYTES: usize = 12;
+/// Bytes of an entry that count.
+const ENTRY_END: usize = 12;
 /// Bytes before the entries: magic, count, and padding.
 const HEADER_SIZE_BYTES: usize = 16;
 const MAGIC: &[u8; 8] = b"CAIRNID1";
@@ -65,6 +66,15 @@ fn bucket_bits(count: u64) -> u32 {
     (count / KEYS_PER_BUCKET).max(1).ilog2()
 }
 
+/// Where the stored bytes of entries begin: the first byte is not stored where the bucket tells it.
+fn entry_start(count: u64) -> usize {
+    usize::from(bucket_bits(count) >= 8)
+}
+
+fn entry_size_bytes(count: u64) -> usize {
+    ENTRY_END - entry_start(count)
+}
+
 fn bucket_of(entry: Entry, bits: u32) -> usize {
     if bits == 0 { 0 } else { (entry >> (128 - bits)) as usize }
 }
@@ -114,7 +124,7 @@ impl Run {
         if &header[..8] != MAGIC || count > u64::from(u32::MAX) {
             return Err(broken("has an unknown format"));
         }
-        let entries_end = HEADER_SIZE_BYTES as u64 + count * ENTRY_SIZE_BYTES as u64;
+        let entries_end = HEADER_SIZE_BYTES as u64 + count * entry_size_bytes(count) as u64;
         let buckets = (1usize << bucket_bits(count)) + 1;
         let blocks = block_count(count) as usize;
         let expected = entries_end + buckets as u64 * 4 + blocks as u64 * 64 + 8;
@@ -161,10 +171,10 @@ impl Run {
 
     /// Reads the bucket of `entry` and looks for it.
     pub(super) fn contains(&self, entry: Entry) -> io::Result<bool> {
-        let bits = bucket_bits(self.count);
-        let bucket = bucket_of(entry, bits);
+        let entry_size = entry_size_bytes(self.count);
+        let bucket = bucket_of(entry, bucket_bits(self.count));
         let (first, last) = (self.directory[bucket] as u64, self.directory[bucket + 1] as u64);
-        let size = (last.saturating_sub(first) as usize) * ENTRY_SIZE_BYTES;
+        let size = (last.saturating_sub(first) as usize) * entry_size;
         let mut in_place = [0u8; 4096];
         let mut large = Vec::new();
         let bytes = match in_place.get_mut(..size) {
@@ -174,13 +184,14 @@ impl Run {
                 &mut large[..]
             }
         };
-        let start = HEADER_SIZE_BYTES as u64 + first * ENTRY_SIZE_BYTES as u64;
+        let start = HEADER_SIZE_BYTES as u64 + first * entry_size as u64;
         self.file.read_exact_at(bytes, start)?;
-        let wanted = packed(entry);
-        let (mut low, mut high) = (0, bytes.len() / ENTRY_SIZE_BYTES);
+        let entry = entry.to_be_bytes();
+        let wanted = &entry[entry_start(self.count)..ENTRY_END];
+        let (mut low, mut high) = (0, bytes.len() / entry_size);
         while low < high {
             let middle = low + (high - low) / 2;
-            match bytes[middle * ENTRY_SIZE_BYTES..][..ENTRY_SIZE_BYTES].cmp(&wanted) {
+            match bytes[middle * entry_size..][..entry_size].cmp(wanted) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => return Ok(true),
@@ -189,33 +200,36 @@ impl Run {
         Ok(false)
     }
 
-    fn entries(&self) -> io::Result<Entries> {
+    fn entries(&self) -> io::Result<Entries<'_>> {
         let mut file = BufReader::with_capacity(64 * 1024, File::open(&self.path)?);
         file.read_exact(&mut [0; HEADER_SIZE_BYTES])?;
-        Ok(Entries { file, left: self.count })
+        Ok(Entries { run: self, file, read: 0, bucket: 0 })
     }
 }
 
-fn packed(entry: Entry) -> [u8; ENTRY_SIZE_BYTES] {
-    let mut bytes = [0; ENTRY_SIZE_BYTES];
-    bytes.copy_from_slice(&entry.to_be_bytes()[..ENTRY_SIZE_BYTES]);
-    bytes
-}
-
 /// Reads a run's entries in order.
-struct Entries {
+struct Entries<'a> {
+    run: &'a Run,
     file: BufReader<File>,
-    left: u64,
+    read: u64,
+    bucket: usize,
 }
 
-impl Entries {
+impl Entries<'_> {
     fn next(&mut self) -> io::Result<Option<Entry>> {
-        if self.left == 0 {
+        if self.read == self.run.count {
             return Ok(None);
         }
-        self.left -= 1;
+        while self.read >= u64::from(self.run.directory[self.bucket + 1]) {
+            self.bucket += 1;
+        }
+        self.read += 1;
+        let start = entry_start(self.run.count);
         let mut bytes = [0; 16];
-        self.file.read_exact(&mut bytes[..ENTRY_SIZE_BYTES])?;
+        if start == 1 {
+            bytes[0] = (self.bucket >> (bucket_bits(self.run.count) - 8)) as u8;
+        }
+        self.file.read_exact(&mut bytes[start..ENTRY_END])?;
         Ok(Some(Entry::from_be_bytes(bytes)))
     }
 }
@@ -238,7 +252,7 @@ pub(super) fn write_run(
     let mut filter = vec![[0u64; 8]; block_count(count) as usize];
     let mut written = 0;
     while let Some(entry) = next()? {
-        file.write_all(&packed(entry))?;
+        file.write_all(&entry.to_be_bytes()[entry_start(count)..ENTRY_END])?;
         directory[bucket_of(entry, bits) + 1] += 1;
         let (block, places) = filter_places(entry, filter.len());
         for place in places {

@@ -225,3 +225,35 @@ fn many_threads_may_ask_while_one_inserts() {
         }
     });
 }
+
+#[test]
+fn large_runs_keep_every_key_through_merges() {
+    let directory = tempfile::tempdir().unwrap();
+    let make = |name: &str, numbers: std::ops::Range<u64>, last_offset| {
+        let mut entries: Vec<Entry> = numbers.map(|number| entry_of(number.into())).collect();
+        entries.sort_unstable();
+        let coverage = Coverage { day: 1, after_offset: 0, last_offset, level: 0 };
+        let mut entries = entries.into_iter();
+        let count = entries.len() as u64;
+        let path = directory.path().join(name);
+        Arc::new(write_run(&path, coverage, count, || Ok(entries.next())).unwrap())
+    };
+    // Below and above the size from which the first byte of an entry is told by its bucket.
+    let parts = [make("a.keys", 1..20_000, 1), make("b.keys", 20_000..80_000, 2)];
+    let path = directory.path().join("c.keys");
+    let merged = merge_runs(&path, parts[1].coverage, &parts, || false).unwrap();
+    let opened = Run::open(&path, merged.coverage).unwrap();
+    let mut passed = 0;
+    for run in [&merged, &opened] {
+        for number in 1..80_000u64 {
+            let entry = entry_of(number.into());
+            assert!(run.may_contain(entry) && run.contains(entry).unwrap(), "{number}");
+            let absent = entry_of((number + 1_000_000).into());
+            passed += u32::from(run.may_contain(absent));
+            assert!(!run.contains(absent).unwrap());
+        }
+    }
+    assert!(passed < 2 * 80_000 / 10, "the filter lets through {passed} of 160,000");
+    assert!(opened.memory_bytes() * 8 < 7 * 80_000, "{}", opened.memory_bytes());
+    assert!(merge_runs(&path, merged.coverage, &parts, || true).is_err(), "it can be stopped");
+}
