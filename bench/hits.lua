@@ -16,6 +16,8 @@ local referrers = {
 local campaigns = { "", "", "", "%3Futm_source%3Dnewsletter%26utm_medium%3Demail%26utm_campaign%3Dautumn" }
 local key = os.getenv("CAIRN_BENCH_KEY")
 local host = os.getenv("CAIRN_BENCH_HOST")
+-- Another one for every load: ids that come again would be recognised as repetitions.
+local seed = tonumber(os.getenv("CAIRN_BENCH_SEED"))
 local prepared = {}
 local count = 4096
 local next_request = 0
@@ -27,7 +29,7 @@ function setup(thread)
 end
 
 function init(args)
-  math.randomseed(1000 + number)
+  math.randomseed(seed * 64 + number)
   for index = 1, count do
     local visitor = math.random(20000)
     local page = math.random(500)

@@ -17,6 +17,9 @@ const rounds = Number(process.argv[3] ?? 2);
 const token = "bench-token-0123456789-0123456789-0123";
 const domain = "shop.bench.example";
 const work = mkdtempSync(join(tmpdir(), "cairn-bench-"));
+/** Seconds that rows may take to reach the store after a load. */
+const settleSecondsMax = 120;
+let nextSeed = Math.floor(Date.now() / 1000) % 10_000_000;
 const ticks = Number(spawnSync("getconf", ["CLK_TCK"]).stdout);
 
 /** CPU seconds of these processes so far, threads included. */
@@ -114,7 +117,7 @@ async function answers(url) {
 function load(port, connections, key) {
   return new Promise((resolve, reject) => {
     const child = spawn("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", join(root, "bench/hits.lua"), `http://127.0.0.1:${port}`],
-      { env: { ...process.env, CAIRN_BENCH_KEY: key, CAIRN_BENCH_HOST: domain } });
+      { env: { ...process.env, CAIRN_BENCH_KEY: key, CAIRN_BENCH_HOST: domain, CAIRN_BENCH_SEED: String(nextSeed++) } });
     let text = "";
     child.stdout.on("data", (part) => { text += part; });
     child.on("error", reject);
@@ -128,17 +131,21 @@ function load(port, connections, key) {
   });
 }
 
+/** Rows in the store. Ids that come again are a mistake of the load, and end the run. */
 async function accepted(cairn) {
-  // Answers when every acknowledged hit has been applied.
   const { outcomes } = await cairn.api("GET", `/api/v1/sites/${cairn.site}/outcomes`);
+  if (outcomes.duplicate) throw new Error(`${outcomes.duplicate} ids came again`);
   return outcomes.accepted ?? 0;
 }
 
+/** Waits until every acknowledged hit is a row. */
 async function settled(cairn, before, requests) {
+  const until = Date.now() + settleSecondsMax * 1000;
   for (;;) {
     const now = await accepted(cairn);
     if (now - before >= requests) return now;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    if (Date.now() > until) throw new Error(`${requests - now + before} acknowledged hits are not in the store`);
+    await new Promise((resolve) => setTimeout(resolve, 250));
   }
 }
 
