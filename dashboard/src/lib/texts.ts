@@ -188,7 +188,7 @@ export const t = {
     ],
   } as Record<string, [name: string, meaning: string]>,
   botReasons: {
-    true: ["Stated", "An import said that it was a bot."],
+    import: ["Stated", "The import said that it was a bot."],
     declared: ["Says so itself", "The agent names itself as a crawler."],
     headless: ["Headless browser", "A browser driven by a program."],
     library: ["Program library", "A tool for programs, not for people."],
@@ -265,6 +265,7 @@ export const t = {
   change: {
     none: "no change",
     soFar: "so far",
+    fromNothing: "none earlier",
     against: (up: boolean, what: string) => `${up ? "more" : "less"} than ${what}`,
     versus: (value: string) => `was ${value}`,
   },
