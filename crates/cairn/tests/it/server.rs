@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,11 +18,22 @@ pub const TOKEN: &str = "bootstrap-token-of-the-tests-0123456789";
 /// A person's browser: whoever sends nothing better is a bot, and reports leave bots out.
 pub const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
+/// Longest wait for something to be said.
+const LINE_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// A running server. Killed when dropped; `stop` ends it politely.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
     directory: Directory,
+    said: Arc<Said>,
+}
+
+/// What the program said on standard error.
+#[derive(Default)]
+struct Said {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
 }
 
 enum Directory {
@@ -32,14 +45,35 @@ impl Server {
     /// Starts on an empty directory.
     pub fn start(settings: &[(&str, &str)]) -> Server {
         let directory = TempDir::new().unwrap();
-        let (child, address) = spawn(directory.path(), settings).unwrap();
-        Server { child, address, directory: Directory::Own(directory) }
+        let (child, address, said) = spawn("serve", directory.path(), settings).unwrap();
+        Server { child, address, directory: Directory::Own(directory), said }
+    }
+
+    /// Starts the demonstration on an empty directory.
+    pub fn demo() -> Server {
+        let directory = TempDir::new().unwrap();
+        let (child, address, said) = spawn("demo", directory.path(), &[]).unwrap();
+        Server { child, address, directory: Directory::Own(directory), said }
     }
 
     /// Starts on a directory that outlives the server; says why it would not start.
     pub fn start_in(directory: &Path, settings: &[(&str, &str)]) -> Result<Server, String> {
-        let (child, address) = spawn(directory, settings)?;
-        Ok(Server { child, address, directory: Directory::Shared(directory.to_owned()) })
+        Server::start_under(&[], directory, settings)
+    }
+
+    /// The same by another program, as `["nice", "-n", "5"]`, which becomes the server.
+    pub fn start_under(
+        program: &[&str],
+        directory: &Path,
+        settings: &[(&str, &str)],
+    ) -> Result<Server, String> {
+        let (child, address, said) = spawn_under(program, "serve", directory, settings)?;
+        Ok(Server { child, address, directory: Directory::Shared(directory.to_owned()), said })
+    }
+
+    /// All that it said on standard error so far.
+    pub fn said(&self) -> String {
+        self.said.lines.lock().unwrap().join("\n")
     }
 
     /// Where its files are.
@@ -58,6 +92,16 @@ impl Server {
     /// A new connection.
     pub fn client(&self) -> Client {
         Client::connect(self.address).unwrap()
+    }
+
+    /// The first line on standard error with this text; waits for it.
+    pub fn line_with(&self, text: &str) -> String {
+        let lines = self.said.lines.lock().unwrap();
+        let missing = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(text));
+        let wait = self.said.more.wait_timeout_while(lines, LINE_TIME_MAX, missing);
+        let (lines, _) = wait.unwrap();
+        let found = lines.iter().find(|line| line.contains(text));
+        found.unwrap_or_else(|| panic!("the program never said {text:?}")).clone()
     }
 
     /// One call of the API as owner.
@@ -119,9 +163,22 @@ impl Drop for Server {
     }
 }
 
-fn spawn(directory: &Path, settings: &[(&str, &str)]) -> Result<(Child, SocketAddr), String> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_cairn"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+type Spawned = (Child, SocketAddr, Arc<Said>);
+
+fn spawn(command: &str, directory: &Path, settings: &[(&str, &str)]) -> Result<Spawned, String> {
+    spawn_under(&[], command, directory, settings)
+}
+
+fn spawn_under(
+    program: &[&str],
+    command: &str,
+    directory: &Path,
+    settings: &[(&str, &str)],
+) -> Result<Spawned, String> {
+    let words = [program, &[env!("CARGO_BIN_EXE_cairn")]].concat();
+    let mut child = Command::new(words[0])
+        .args(&words[1..])
+        .args([command, "--listen", "127.0.0.1:0", "--data"])
         .arg(directory)
         .env("CAIRN_BOOTSTRAP_TOKEN", TOKEN)
         .envs(settings.iter().copied())
@@ -144,10 +201,14 @@ fn spawn(directory: &Path, settings: &[(&str, &str)]) -> Result<(Child, SocketAd
     };
     // Pipes must not fill up: what is said later is shown with the test's own output.
     std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    let said = Arc::new(Said::default());
+    let heard = Arc::clone(&said);
     std::thread::spawn(move || {
         for line in BufReader::new(errors).lines().map_while(Result::ok) {
             println!("server: {line}");
+            heard.lines.lock().unwrap().push(line);
+            heard.more.notify_all();
         }
     });
-    Ok((child, address))
+    Ok((child, address, said))
 }
