@@ -293,11 +293,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         |default: u64| arguments.next().map_or(Ok(default), |text| text.parse::<u64>());
     let events = number(1_000_000)?;
     let rows = number(12_500)? as usize;
-    let options = DuckOptions {
-        checkpoint_rows: number(DuckOptions::default().checkpoint_rows)?,
-        event_key_of: Some(Arc::new(|_, _| 1)),
-        ..DuckOptions::default()
-    };
+    let checkpoint_rows = number(250_000)?;
+    let options = DuckOptions { event_key_of: Some(Arc::new(|_, _| 1)), ..DuckOptions::default() };
     if directory.exists() {
         std::fs::remove_dir_all(&directory)?;
     }
@@ -305,7 +302,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = DuckStore::open(&directory, options)?;
     println!("open: {} MB resident, {before_mb} MB before", memory_mb().0);
     let mut generator = Generator::new();
-    let (mut commit_cpu, mut walls) = (Duration::ZERO, Vec::new());
+    let (mut commit_cpu, mut checkpoint_cpu) = (Duration::ZERO, Duration::ZERO);
+    let (mut walls, mut stalls, mut since_checkpoint) = (Vec::new(), Vec::new(), 0);
     while generator.offset < events {
         let mut batch = generator.batch(rows);
         if std::env::var("NOSES").is_ok() {
@@ -315,6 +313,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         store.commit(&batch)?;
         walls.push(wall.elapsed());
         commit_cpu += cpu_time() - cpu;
+        since_checkpoint += batch.rows.len() as u64;
+        if since_checkpoint >= checkpoint_rows {
+            let (cpu, wall) = (cpu_time(), Instant::now());
+            store.checkpoint()?;
+            checkpoint_cpu += cpu_time() - cpu;
+            stalls.push(wall.elapsed());
+            since_checkpoint = 0;
+        }
         if walls.len() % 20 == 0 {
             println!(
                 "{:>9} events: last commit {:?}, {} MB on disk, {:?} MB resident/peak",
@@ -327,9 +333,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (cpu, wall) = (cpu_time(), Instant::now());
     store.checkpoint()?;
-    let last = wall.elapsed();
-    let total = commit_cpu + (cpu_time() - cpu);
+    stalls.push(wall.elapsed());
+    let total = commit_cpu + checkpoint_cpu + (cpu_time() - cpu);
     walls.sort();
+    stalls.sort();
     let count = generator.offset as f64;
     let (now_mb, peak_mb) = memory_mb();
     println!(
@@ -342,10 +349,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         commit_cpu.as_secs_f64() * 1e6 / count
     );
     println!(
-        "commit: p50 {:?}, p99 {:?}, max {:?}; final checkpoint {last:?}",
+        "commit: p50 {:?}, p99 {:?}, max {:?}; {} checkpoints of {checkpoint_rows} rows, longest {:?}",
         percentile(&walls, 0.5),
         percentile(&walls, 0.99),
-        percentile(&walls, 1.0)
+        percentile(&walls, 1.0),
+        stalls.len(),
+        percentile(&stalls, 1.0)
     );
     println!("bytes per event after the checkpoint: {:.1}", store.size_bytes() as f64 / count);
     println!("resident: {now_mb} MB now, {peak_mb} MB at most (generator included)");

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use cairn_model::session::{Attribute, Attributes};
-use cairn_model::{Basis, Event, Identification, Origin, PixelId, SiteId, VisitorId};
+use cairn_model::{Basis, Event, Identification, Origin, Outcome, PixelId, SiteId, VisitorId};
 use proptest::prelude::*;
 
 use super::write::uuid_text;
 use super::{DuckError, DuckOptions, DuckStore, RowRef};
 use crate::contract::{any_batches, assert_equal, holds, row, session};
 use crate::reference::ReferenceStore;
-use crate::{Batch, EventStore, Row, SessionChange, StoreError, Watermark, schema};
+use crate::{Batch, EventStore, OutcomeCount, Row, SessionChange, StoreError, Watermark, schema};
 
 /// A store in a directory of its own, which goes with it.
 struct Temporary {
@@ -251,4 +251,52 @@ impl Drop for Finish<'_> {
     fn drop(&mut self) {
         self.0.store(true, std::sync::atomic::Ordering::SeqCst);
     }
+}
+
+#[test]
+fn a_checkpoint_sums_the_outcomes_of_an_hour() {
+    let mut duck = Temporary::new();
+    let count =
+        |outcome| OutcomeCount { site_id: SiteId(7), hour_ms: 3_600_000, outcome, count: 2 };
+    for offset in 1..=4 {
+        let batch = Batch {
+            outcomes: [Outcome::Accepted, Outcome::Duplicate].map(count).repeat(200),
+            watermark: Watermark { offset, received_at_ms: 0 },
+            ..Batch::default()
+        };
+        duck.store().commit(&batch).unwrap();
+    }
+    let rows = |duck: &Temporary| {
+        let count = |connection: &super::Connection| {
+            let rows = connection.query("SELECT count(*) FROM outcomes", &[]).unwrap();
+            Ok(rows.first(|row| row.get::<u64>(0)).unwrap().unwrap())
+        };
+        duck.store().with_reader(count).unwrap()
+    };
+    let sums = [(Outcome::Accepted, 1600), (Outcome::Duplicate, 1600)];
+    assert_eq!(rows(&duck), 1600);
+    duck.store().checkpoint().unwrap();
+    assert_eq!(rows(&duck), 2);
+    assert_eq!(duck.store().outcomes_since(SiteId(7), 0).unwrap(), sums);
+    duck.reopen();
+    assert_eq!(duck.store().outcomes_since(SiteId(7), 0).unwrap(), sums);
+}
+
+#[test]
+fn visits_that_change_again_and_again_do_not_grow_the_file() {
+    let duck = Temporary::new();
+    let mut sizes = Vec::new();
+    for round in 0..12u64 {
+        let sessions = (0..5_000)
+            .map(|id| SessionChange {
+                session: session(id + 1, 0, round as i64),
+                replaces: round > 0,
+            })
+            .collect();
+        let watermark = Watermark { offset: round + 1, received_at_ms: 0 };
+        duck.store().commit(&Batch { sessions, watermark, ..Batch::default() }).unwrap();
+        duck.store().checkpoint().unwrap();
+        sizes.push(duck.store().size_bytes());
+    }
+    assert!(sizes[11] <= 3 * sizes[1], "{sizes:?}");
 }

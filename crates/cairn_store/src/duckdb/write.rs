@@ -22,7 +22,13 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     /// Keys of events with an id can be computed again, so they are not stored.
     keys_are_computed: bool,
+    /// Rows of `outcomes` since they were last summed, and the earliest of their hours.
+    outcomes_unsummed: usize,
+    outcomes_since_ms: i64,
 }
+
+/// Rows of `outcomes` from which a checkpoint sums them by hour: every commit adds some.
+const OUTCOMES_UNSUMMED_MAX: usize = 1000;
 
 impl Writer {
     pub(super) fn open(database: &Database, keys_are_computed: bool) -> Result<Self, DuckError> {
@@ -39,6 +45,8 @@ impl Writer {
                 .prepare("UPDATE meta SET watermark = ?, received_at_ms = ?")?,
             connection,
             keys_are_computed,
+            outcomes_unsummed: 0,
+            outcomes_since_ms: i64::MAX,
         })
     }
 
@@ -48,8 +56,46 @@ impl Writer {
         let written = self.write(batch).and_then(|()| self.connection.run("COMMIT"));
         if written.is_err() {
             self.undo();
+        } else {
+            self.outcomes_unsummed += batch.outcomes.len();
+            let earliest = batch.outcomes.iter().map(|count| count.hour_ms).min();
+            self.outcomes_since_ms = self.outcomes_since_ms.min(earliest.unwrap_or(i64::MAX));
         }
         written
+    }
+
+    /// Moves the write-ahead file into the database file. Readers go on reading what they see.
+    pub(super) fn checkpoint(&mut self) -> Result<(), DuckError> {
+        if self.outcomes_unsummed > OUTCOMES_UNSUMMED_MAX {
+            self.connection.run("BEGIN TRANSACTION")?;
+            let summed = self.sum_outcomes().and_then(|()| self.connection.run("COMMIT"));
+            if let Err(error) = summed {
+                self.undo();
+                return Err(error);
+            }
+            (self.outcomes_unsummed, self.outcomes_since_ms) = (0, i64::MAX);
+        }
+        // Without FORCE it fails while anything is being read.
+        self.connection.run("FORCE CHECKPOINT")
+    }
+
+    /// Makes one row of each site, hour and outcome.
+    fn sum_outcomes(&mut self) -> Result<(), DuckError> {
+        let since = [self.outcomes_since_ms.into()];
+        let mut sums: Vec<(u32, i64, u8, u64)> = Vec::new();
+        let sql = "SELECT site_id, hour_ms, outcome, sum(count) FROM outcomes
+            WHERE hour_ms >= ? GROUP BY ALL ORDER BY ALL";
+        self.connection.query(sql, &since)?.for_each(|row| {
+            sums.push((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            Ok::<(), DuckError>(())
+        })?;
+        self.connection.execute("DELETE FROM outcomes WHERE hour_ms >= ?", &since)?;
+        append(&mut self.outcomes, &sums, |chunk, sums| {
+            chunk.u32s(sums.iter().map(|sum| sum.0))?;
+            chunk.i64s(sums.iter().map(|sum| sum.1))?;
+            chunk.u8s(sums.iter().map(|sum| sum.2))?;
+            chunk.u64s(sums.iter().map(|sum| sum.3))
+        })
     }
 
     /// Leaves no trace of a failed batch. Errors say nothing new here: the first one is reported.
