@@ -257,6 +257,10 @@ fn odd_referrers_never_surprise() {
         expect("Google", "Organic Search", "google.co.uk/search")
     );
     assert_eq!(
+        seen("https://www.facebook.com/"),
+        expect("Facebook", "Organic Social", "facebook.com")
+    );
+    assert_eq!(
         seen("https://l.facebook.com/?u=x"),
         expect("Facebook", "Organic Social", "l.facebook.com")
     );

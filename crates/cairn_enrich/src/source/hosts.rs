@@ -363,8 +363,16 @@ impl Hosts {
         let is_sure = site.kind != SiteKind::Search || site.hides_keyword || word.is_some();
         let is_sure = is_sure || self.category(host) == Some(Category::Search);
         let name = google_part(&site, parts).unwrap_or(site.name);
-        let keyword = word.unwrap_or_default();
-        is_sure.then_some(Found { kind: site.kind, name: Some(name), keyword })
+        if is_sure {
+            let keyword = word.unwrap_or_default();
+            return Some(Found { kind: site.kind, name: Some(name), keyword });
+        }
+        // A network that also has a search (`www.facebook.com/?q=…`) is the network where nothing was searched.
+        by_suffix().filter(|site| site.kind != SiteKind::Search).map(|site| Found {
+            kind: site.kind,
+            name: Some(site.name),
+            keyword: String::new(),
+        })
     }
 }
 
