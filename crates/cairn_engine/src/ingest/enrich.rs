@@ -127,12 +127,12 @@ pub fn assemble<'e>(
     event
 }
 
-fn borrowed<'e>(text: &'e Cow<'_, str>) -> Cow<'e, str> {
-    Cow::Borrowed(text.as_ref())
+fn borrowed(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
 }
 
-fn borrowed_or<'e>(text: &'e Cow<'_, str>, otherwise: &'e str) -> Cow<'e, str> {
-    Cow::Borrowed(if text.is_empty() { otherwise } else { text.as_ref() })
+fn borrowed_or<'e>(text: &'e str, otherwise: &'e str) -> Cow<'e, str> {
+    Cow::Borrowed(if text.is_empty() { otherwise } else { text })
 }
 
 fn add_attribution<'e>(event: &mut Event<'e>, found: &'e Attribution, keeps_click_id: bool) {

@@ -118,7 +118,7 @@ fn consent_of(value: Raw<'_>) -> Result<SentConsent, Rejection> {
     };
     let mut joined = String::new();
     for (name, value) in fields {
-        let choice = value.text().ok_or_else(|| consent::unreadable())?;
+        let choice = value.text().ok_or_else(consent::unreadable)?;
         let comma = if joined.is_empty() { "" } else { "," };
         joined.extend([comma, &name, ":", &choice]);
     }

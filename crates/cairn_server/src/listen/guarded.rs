@@ -173,11 +173,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.replacement.is_none() {
-            if let Some((answer, outcome)) = parser_refusal(bytes, this.line.asks_for_image()) {
-                this.replacement = Some((answer, 0));
-                this.refused = Some(outcome);
-            }
+        if this.replacement.is_none()
+            && let Some((answer, outcome)) = parser_refusal(bytes, this.line.asks_for_image())
+        {
+            this.replacement = Some((answer, 0));
+            this.refused = Some(outcome);
         }
         let written = match &mut this.replacement {
             None => Pin::new(&mut this.inner).poll_write(context, bytes),
