@@ -165,6 +165,7 @@ fn open_store(
         memory_limit_mb: u32::try_from(config.store.memory_size_bytes_max / 1_000_000)?,
         threads: u32::try_from(threads(config.store.threads))?,
         event_key_of: Some(Arc::new(move |site, id| keys.of_event(site, id))),
+        question_time_max: Duration::from_secs(config.store.question_seconds_max),
         ..DuckOptions::default()
     };
     Ok(Arc::new(DuckStore::open(&directory.join("store"), options)?))

@@ -16,7 +16,7 @@ use crate::{
     Watermark,
 };
 
-const SITE: SiteId = SiteId(7);
+pub(crate) const SITE: SiteId = SiteId(7);
 const OTHER_SITE: SiteId = SiteId(u32::MAX);
 const MINUTE_MS: i64 = 60_000;
 

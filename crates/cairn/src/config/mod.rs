@@ -89,7 +89,7 @@ pub struct Store {
     pub memory_size_bytes_max: u64,
     /// 0: one per core.
     pub threads: usize,
-    /// Longest question.
+    /// Longest that a question may take, in seconds.
     pub question_seconds_max: u64,
 }
 
@@ -166,7 +166,7 @@ impl Config {
     /// Decides from the layers, and checks what single values cannot say.
     pub fn from_layers(layers: &Layers) -> Result<Config, ConfigError> {
         let config: Config = layers.decide()?;
-        let ranges: [(&str, u64, u64, u64); 6] = [
+        let ranges: [(&str, u64, u64, u64); 7] = [
             ("log.segment_size_bytes", config.log.segment_size_bytes, 1 << 20, 1 << 30),
             (
                 "log.size_bytes_max",
@@ -175,6 +175,7 @@ impl Config {
                 1 << 44,
             ),
             ("store.memory_size_bytes_max", config.store.memory_size_bytes_max, 32 << 20, 1 << 44),
+            ("store.question_seconds_max", config.store.question_seconds_max, 1, 3600),
             ("apply.commit_interval_ms", config.apply.commit_interval_ms, 1, 1500),
             ("sessions.timeout_minutes", config.sessions.timeout_minutes.max(0) as u64, 1, 475),
             ("server.connections_max", config.server.connections_max as u64, 1, 1 << 20),

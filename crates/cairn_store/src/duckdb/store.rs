@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
+use std::time::Duration;
 
 use cairn_model::session::{ATTRIBUTES, Attributes};
 use cairn_model::{Identification, Outcome, PixelId, Session, SiteId, VisitorId};
 
 use super::connection::{Connection, Database, DatabaseOptions, RowRef};
 use super::error::{DuckError, DuckErrorKind};
+use super::time_limit;
 use super::write::{Writer, uuid_text};
 use crate::schema;
 use crate::{Batch, EventStore, PixelActivity, SessionProbe, StoreError, Watermark};
@@ -31,13 +33,21 @@ pub struct DuckOptions {
     pub temp_size_mb_max: u32,
     /// Computes the key of an event that has an id. Given, such keys are not stored: 16 random bytes per event saved.
     pub event_key_of: Option<EventKeyOf>,
+    /// Longest that answering one question may take.
+    pub question_time_max: Duration,
 }
 
 impl Default for DuckOptions {
     fn default() -> Self {
         let DatabaseOptions { memory_limit_mb, threads, temp_size_mb_max, .. } =
             DatabaseOptions::default();
-        DuckOptions { memory_limit_mb, threads, temp_size_mb_max, event_key_of: None }
+        DuckOptions {
+            memory_limit_mb,
+            threads,
+            temp_size_mb_max,
+            event_key_of: None,
+            question_time_max: Duration::from_secs(30),
+        }
     }
 }
 
@@ -109,6 +119,18 @@ impl DuckStore {
                 idle.push(connection);
             }
             answer
+        })
+    }
+
+    /// Answers on a connection for reading, within the time that a question may take.
+    pub(super) fn answer<T>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, DuckError>,
+    ) -> Result<T, StoreError> {
+        let limit = self.options.question_time_max;
+        self.with_reader(|connection| {
+            time_limit::within(connection, limit, doing, || read(connection))
         })
     }
 
@@ -385,18 +407,15 @@ impl EventStore for DuckStore {
     ) -> Result<Vec<(Outcome, u64)>, StoreError> {
         let sql = "SELECT outcome, sum(count) FROM outcomes
             WHERE site_id = ? AND hour_ms >= ? GROUP BY outcome ORDER BY outcome";
-        self.with_reader(|connection| {
+        self.answer("reads the outcomes", |connection| {
             let mut sums = Vec::new();
-            let mut read = || {
-                connection.query(sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
-                    // An outcome that this program does not know was written by a newer one.
-                    if let Some(outcome) = Outcome::ALL.get(row.get::<u8>(0)? as usize) {
-                        sums.push((*outcome, row.get(1)?));
-                    }
-                    Ok(())
-                })
-            };
-            read().map_err(|error: DuckError| error.while_it("reads the outcomes"))?;
+            connection.query(sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
+                // An outcome that this program does not know was written by a newer one.
+                if let Some(outcome) = Outcome::ALL.get(row.get::<u8>(0)? as usize) {
+                    sums.push((*outcome, row.get(1)?));
+                }
+                Ok::<(), DuckError>(())
+            })?;
             Ok(sums)
         })
     }
@@ -409,20 +428,17 @@ impl EventStore for DuckStore {
         let sql = "SELECT pixel_id, min(received_at_ms), max(received_at_ms),
                 count(*) FILTER (WHERE received_at_ms >= ?)
             FROM events WHERE site_id = ? AND NOT imported GROUP BY pixel_id ORDER BY pixel_id";
-        self.with_reader(|connection| {
+        self.answer("reads when pixels reported", |connection| {
             let mut activities = Vec::new();
-            let mut read = || {
-                connection.query(sql, &[since_ms.into(), site_id.0.into()])?.for_each(|row| {
-                    let activity = PixelActivity {
-                        first_received_ms: row.optional(1)?,
-                        last_received_ms: row.optional(2)?,
-                        events_since: row.get(3)?,
-                    };
-                    activities.push((PixelId(row.get(0)?), activity));
-                    Ok(())
-                })
-            };
-            read().map_err(|error: DuckError| error.while_it("reads when pixels reported"))?;
+            connection.query(sql, &[since_ms.into(), site_id.0.into()])?.for_each(|row| {
+                let activity = PixelActivity {
+                    first_received_ms: row.optional(1)?,
+                    last_received_ms: row.optional(2)?,
+                    events_since: row.get(3)?,
+                };
+                activities.push((PixelId(row.get(0)?), activity));
+                Ok::<(), DuckError>(())
+            })?;
             Ok(activities)
         })
     }
@@ -430,32 +446,34 @@ impl EventStore for DuckStore {
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
         let sql = "SELECT bot, count(*) FROM events
             WHERE site_id = ? AND received_at_ms >= ? AND bot <> '' GROUP BY bot ORDER BY bot";
-        self.with_reader(|connection| {
+        self.answer("counts events of bots", |connection| {
             let mut reasons = Vec::new();
-            let mut read = || {
-                connection.query(sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
-                    reasons.push((row.get(0)?, row.get(1)?));
-                    Ok(())
-                })
-            };
-            read().map_err(|error: DuckError| error.while_it("counts events of bots"))?;
+            connection.query(sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
+                reasons.push((row.get(0)?, row.get(1)?));
+                Ok::<(), DuckError>(())
+            })?;
             Ok(reasons)
         })
     }
 
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
-        self.with_reader(|connection| super::query::ask(connection, question))
+        self.answer("answers a question", |connection| super::query::ask(connection, question))
     }
 
     fn events_page(
         &self,
         question: &cairn_model::question::EventsQuestion,
     ) -> Result<Vec<crate::StoredEvent>, StoreError> {
-        self.with_reader(|connection| super::query::events_page(connection, question))
+        let Watermark { offset, .. } = self.watermark()?;
+        self.answer("reads a page of events", |connection| {
+            super::query::events_page(connection, question, offset)
+        })
     }
 
     fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
-        self.with_reader(|connection| super::query::first_event_ms(connection, site_id))
+        self.answer("looks for the first event", |connection| {
+            super::query::first_event_ms(connection, site_id)
+        })
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use cairn_model::question::{Asking, EventsQuestion};
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Basis, Event, Identification, Origin, Outcome, PixelId, SiteId, VisitorId};
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::write::uuid_text;
 use super::{DuckError, DuckOptions, DuckStore, RowRef};
@@ -299,4 +301,34 @@ fn visits_that_change_again_and_again_do_not_grow_the_file() {
         sizes.push(duck.store().size_bytes());
     }
     assert!(sizes[11] <= 3 * sizes[1], "{sizes:?}");
+}
+
+#[test]
+fn pages_of_events_reach_back_as_far_as_there_are_events() {
+    let duck = Temporary::new();
+    // Far more than one look's reach apart; the last one is nobody's yet.
+    let offsets = [1, 2, 9_000, 9_001, 700_000, 90_000_000, 90_000_001];
+    for offset in offsets {
+        let watermark = Watermark { offset, received_at_ms: 0 };
+        let batch = Batch { rows: vec![row(offset, 1)], watermark, ..Batch::default() };
+        duck.store().commit(&batch).unwrap();
+    }
+    let asking = Asking {
+        site_id: crate::contract::SITE,
+        timezone: "Etc/UTC",
+        now_ms: 0,
+        first_event_ms: None,
+        goals: &[],
+    };
+    let page = |before: Option<u64>, limit: u32| -> Vec<u64> {
+        let question =
+            EventsQuestion::parse(&Value::Null, &Value::Null, before, Some(limit), &asking);
+        let events = duck.store().events_page(&question.unwrap()).unwrap();
+        events.iter().map(|event| event.offset).collect()
+    };
+    assert_eq!(page(None, 2), [90_000_001, 90_000_000]);
+    assert_eq!(page(Some(90_000_000), 2), [700_000, 9_001]);
+    assert_eq!(page(Some(9_001), 9), [9_000, 2, 1]);
+    assert_eq!(page(None, 100), offsets.iter().rev().copied().collect::<Vec<_>>());
+    assert_eq!(page(Some(1), 9), [0; 0]);
 }

@@ -8,11 +8,10 @@ use cairn_model::{Basis, Event, Identification, Origin, PixelId, SiteId, Visitor
 
 use super::predicate::{Predicates, Table};
 use super::statement::all_of;
-use super::within_time;
+use crate::StoredEvent;
 use crate::duckdb::connection::{Connection, FromCell, RowRef};
 use crate::duckdb::error::DuckError;
 use crate::duckdb::write::uuid_text;
-use crate::{StoreError, StoredEvent};
 
 /// The columns that are read, up to the visit's attributes.
 const FIRST: &str =
@@ -23,33 +22,44 @@ const LAST: &str = "click_id_kind, click_id, asn, organization, network_marks, s
     order_id, items, engagement_ms, scroll_percent, section_id, section_visible_ms, section_visible_percent,
     props, truncated";
 
-/// A page of stored events, newest first.
+/// Offsets looked through first, and how much further each next look reaches: the newest events are found without
+/// reading the old ones.
+const FIRST_REACH: u64 = 4096;
+const REACH_GROWTH: u64 = 8;
+
+/// A page of stored events, newest first; none is newer than the watermark.
 pub(in crate::duckdb) fn events_page(
     connection: &Connection,
     asked: &EventsQuestion,
-) -> Result<Vec<StoredEvent>, StoreError> {
+    watermark: u64,
+) -> Result<Vec<StoredEvent>, DuckError> {
     let question = asked.question();
     let mut predicates = Predicates::new(question);
     let mut conditions = predicates.stored_in_range();
     conditions.extend(predicates.conditions(&question.filters, Table::Events));
-    if let Some(offset) = asked.before_offset() {
-        conditions.push(format!("event_offset < {offset}"));
-    }
     let attributes: Vec<&str> = Attribute::ALL.into_iter().map(Attribute::column).collect();
-    let sql = format!(
-        "SELECT {FIRST}, {}, {LAST} FROM events WHERE {} ORDER BY event_offset DESC LIMIT {}",
-        attributes.join(", "),
-        all_of(&conditions),
-        asked.limit()
-    );
+    let select = format!("SELECT {FIRST}, {}, {LAST} FROM events", attributes.join(", "));
+    let conditions = all_of(&conditions);
     let values = predicates.parameters.values();
+    let limit = asked.limit() as usize;
     let mut events = Vec::new();
-    within_time(connection, || {
+    let newest = watermark.saturating_add(1);
+    let mut below = asked.before_offset().map_or(newest, |before| before.min(newest));
+    let mut reach = FIRST_REACH;
+    while below > 0 && events.len() < limit {
+        let from = below.saturating_sub(reach);
+        let sql = format!(
+            "{select} WHERE {conditions} AND event_offset >= {from} AND event_offset < {below}
+             ORDER BY event_offset DESC LIMIT {}",
+            limit - events.len()
+        );
         connection.query(&sql, &values)?.for_each(|row| {
             events.push(read_event(&Cells { row, next: 0.into() }, question.site_id)?);
-            Ok(())
-        })
-    })?;
+            Ok::<(), DuckError>(())
+        })?;
+        below = from;
+        reach = reach.saturating_mul(REACH_GROWTH);
+    }
     Ok(events)
 }
 
@@ -165,8 +175,7 @@ fn basis(number: u8) -> Basis {
 pub(in crate::duckdb) fn first_event_ms(
     connection: &Connection,
     site_id: SiteId,
-) -> Result<Option<i64>, StoreError> {
+) -> Result<Option<i64>, DuckError> {
     let sql = format!("SELECT min(timestamp_ms) FROM events WHERE site_id = {site_id}");
-    let read = || connection.query(&sql, &[])?.first(|row| row.optional(0));
-    read().map(Option::flatten).map_err(|error| error.while_it("looks for the first event"))
+    connection.query(&sql, &[])?.first(|row| row.optional(0)).map(Option::flatten)
 }

@@ -8,9 +8,6 @@ mod predicate;
 mod sides;
 mod statement;
 
-use std::sync::mpsc;
-use std::time::Duration;
-
 use cairn_model::answer::{Answer, Figure, Key, Row};
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::countries::COUNTRIES;
@@ -19,17 +16,13 @@ use cairn_model::question::revenue::minor_unit_decimals;
 use cairn_model::question::{Column, Dimension, Direction, Field, Metric, Question, TimeUnit};
 
 use super::connection::{Connection, RowRef};
-use super::error::{DuckError, DuckErrorKind};
-use crate::StoreError;
+use super::error::DuckError;
 use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, first_event_ms};
 use predicate::Predicates;
 
-/// Longest that one question may take.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
-
 /// Answers a question on a connection.
-pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer, StoreError> {
+pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
     let answer = run(connection, question)?;
     let beyond_the_end = answer.rows.is_empty() && question.page.offset > 0;
     if !beyond_the_end {
@@ -40,44 +33,16 @@ pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer
     Ok(Answer { rows: Vec::new(), ..all })
 }
 
-fn run(connection: &Connection, question: &Question) -> Result<Answer, StoreError> {
+fn run(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
     let plan = Plan::of(question);
     let mut predicates = Predicates::new(question);
     let sql = statement(&plan, &mut predicates);
     let values = predicates.parameters.values();
     let mut answer =
         Answer { total_rows: question.include.total_rows.then_some(0), ..Answer::default() };
-    within_time(connection, || {
-        let rows = connection.query(&sql, &values)?;
-        rows.for_each(|row| read_row(&plan, row, &mut answer))
-    })?;
+    let rows = connection.query(&sql, &values)?;
+    rows.for_each(|row| read_row(&plan, row, &mut answer))?;
     Ok(answer)
-}
-
-/// Runs `read`, and stops what runs on the connection when its time is over.
-fn within_time<T>(
-    connection: &Connection,
-    read: impl FnOnce() -> Result<T, DuckError>,
-) -> Result<T, StoreError> {
-    let interrupt = connection.interrupt_handle();
-    let (done, over) = mpsc::channel::<()>();
-    let result = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            if over.recv_timeout(ANSWER_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
-                interrupt.interrupt();
-            }
-        });
-        let result = read();
-        drop(done);
-        result
-    });
-    result.map_err(|error| match error.kind {
-        DuckErrorKind::Interrupted => {
-            StoreError::TooExpensive { limit: format!("{} seconds", ANSWER_TIME_MAX.as_secs()) }
-        }
-        DuckErrorKind::OutOfMemory => StoreError::TooExpensive { limit: "its memory".to_owned() },
-        _ => error.while_it("answers a question"),
-    })
 }
 
 /// Rounded half away from zero; the whole is above 0.
