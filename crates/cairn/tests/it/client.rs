@@ -77,6 +77,17 @@ impl Client {
         self.answer(method)
     }
 
+    /// Sends these bytes as they are, whatever they mean.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Reads an answer; with a limit, for at most this long.
+    pub fn read_answer(&mut self, limit: Option<Duration>) -> std::io::Result<Response> {
+        self.stream.get_mut().set_read_timeout(Some(limit.unwrap_or(ANSWER_TIME_MAX)))?;
+        self.answer("POST")
+    }
+
     fn answer(&mut self, method: &str) -> std::io::Result<Response> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
