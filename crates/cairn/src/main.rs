@@ -25,7 +25,8 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("cairn: {failure}");
+            // Where even this cannot be written the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "cairn: {failure}");
             ExitCode::FAILURE
         }
     }
@@ -88,7 +89,14 @@ fn log_to_standard_error(level: config::Level) {
         config::Level::Debug => LevelFilter::DEBUG,
         config::Level::Trace => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt().with_max_level(filter).with_writer(std::io::stderr).compact().init();
+    // What cannot be logged is left out: told on a standard error that fails itself (a file on a full disk), it would
+    // end the thread that logs.
+    tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_max_level(filter)
+        .with_writer(std::io::stderr)
+        .compact()
+        .init();
 }
 
 /// Prints to standard output; a reader that went away is no failure.

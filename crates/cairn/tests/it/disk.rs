@@ -200,8 +200,12 @@ fn failing_writes_refuse_lose_nothing_and_recover() {
         return;
     }
     let directory = TempDir::new().unwrap();
-    // The signal would end the program; ignored, the write fails with EFBIG.
-    let program = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
+    let messages = TempDir::new().unwrap();
+    let messages = messages.path().join("messages");
+    // The signal would end the program; ignored, the write fails with EFBIG. What the program says goes to a file that
+    // fails in the same way, as it does where both are on one disk.
+    let script = "trap '' XFSZ; place=$0; exec \"$@\" 2>> \"$place\"";
+    let program = ["sh", "-c", script, messages.to_str().unwrap()];
     let server = Server::start_under(&program, directory.path(), &SMALL_LOG).unwrap();
     let (site, key) = server.site("disk.test", &json!({"policy": "opt_out"}));
     let mut sender = Sender::new(&server, &key);
@@ -215,8 +219,15 @@ fn failing_writes_refuse_lose_nothing_and_recover() {
         sender.until_accepted();
         check_stored(&server, &site, &sender.acknowledged);
     }
+    // It can be ended while nothing can be written, and what it had acknowledged is there afterwards.
+    sender.until_accepted();
+    assert!(limit_files(&server, "0"));
+    sender.until_refused();
     let acknowledged = sender.acknowledged;
-    server.kill();
+    assert_eq!(server.stop(), Some(0), "what was acknowledged is durable, so it may end");
+    let messages = std::fs::read_to_string(&messages).unwrap();
+    assert!(messages.contains("the log takes records again"), "{messages}");
+    assert!(!messages.contains("panicked"), "{messages}");
     let server = Server::start_in(directory.path(), &SMALL_LOG).unwrap();
     check_stored(&server, &site, &acknowledged);
 }

@@ -96,9 +96,17 @@ impl Shared {
         }
     }
 
-    /// Waits between two tries; stopping does not hurry a database that fails.
+    /// Waits between two tries; the order to stop ends a wait that had begun before.
     pub fn wait_retry(&self, pause: Duration) {
-        std::thread::park_timeout(pause);
+        let (stop, signal) = &self.stop_signal;
+        let guard = lock(stop);
+        match *guard {
+            true => {
+                drop(guard);
+                std::thread::park_timeout(pause);
+            }
+            false => drop(signal.wait_timeout_while(guard, pause, |stop| !*stop)),
+        }
     }
 
     /// Tells everybody about a commit.

@@ -57,6 +57,9 @@ impl Default for ApplyOptions {
 
 /// Longest wait before a failing store is tried again.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Tries, and the pause between them, that a failing store gets when the loop shall stop.
+const STOP_TRIES: u32 = 20;
+const STOP_PAUSE: Duration = Duration::from_millis(50);
 /// How long the loop waits for records before it looks at its other duties.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 /// People seen within this time are "now".
@@ -74,6 +77,12 @@ pub enum ApplyError {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] cairn_log::LogError),
+    /// The loop was told to stop while a database failed; what is not applied waits in the log.
+    #[error("a database still failed while it {doing}; what is not applied waits in the log")]
+    StoppedWhileFailing {
+        /// What was tried.
+        doing: &'static str,
+    },
 }
 
 /// The loop's parts, before it runs.
@@ -135,7 +144,7 @@ impl ApplyLoop {
         Ok((apply, handle))
     }
 
-    /// Runs until [`ApplyHandle::stop`], after which it still applies what is durable in the log.
+    /// Runs until [`ApplyHandle::stop`], after which it still applies what is durable in the log, unless a database fails.
     pub fn run(mut self) -> Result<(), ApplyError> {
         let _ended = Ended(Arc::clone(&self.shared));
         // The people table has no watermark for records without people: what the log has let go of was not for it.
@@ -170,27 +179,33 @@ impl ApplyLoop {
 
     /// Applies one batch of the log. Returns when both databases have it.
     fn apply(&mut self, records: &cairn_log::Batch) -> Result<(), ApplyError> {
+        let mut gave_up = None;
         let applied = Applied::decide(
             records.iter(),
             self.watermark,
             &mut self.sessions,
             &self.event_ids,
             |probes, reach_ms| {
-                retry("looks visits up", &self.shared, || {
-                    self.store.sessions_near(probes, reach_ms)
+                let near = || self.store.sessions_near(probes, reach_ms);
+                retry("looks visits up", &self.shared, near).unwrap_or_else(|error| {
+                    gave_up = Some(error);
+                    Vec::new()
                 })
             },
         );
+        if let Some(error) = gave_up {
+            return Err(error);
+        }
         self.shared.bugs.fetch_add(applied.undecodable, Ordering::Relaxed);
         if !applied.people.is_empty() {
             retry("writes people", &self.shared, || {
                 self.catalog.apply_people(&applied.people, applied.people_watermark)
-            });
+            })?;
         }
         // Without changes there is nothing to commit: after a crash the same records say the same again.
         self.people_watermark = self.people_watermark.max(applied.people_watermark);
         if applied.batch.watermark.offset > self.watermark.offset {
-            retry("commits a batch", &self.shared, || self.store.commit(&applied.batch));
+            retry("commits a batch", &self.shared, || self.store.commit(&applied.batch))?;
             self.watermark = applied.batch.watermark;
             self.event_ids.insert_committed(&applied.event_keys);
             self.bytes_since_checkpoint += applied.size_bytes;
@@ -238,11 +253,13 @@ impl Drop for Ended {
 }
 
 /// Repeats `action` until it succeeds: the log keeps what is not applied. Warns once, and says when it is well again.
+/// Gives up only when the loop shall stop: a disk that stays full must not keep the server from ending.
 fn retry<T, E: std::error::Error>(
     doing: &'static str,
     shared: &Shared,
     mut action: impl FnMut() -> Result<T, E>,
-) -> T {
+) -> Result<T, ApplyError> {
+    let mut tries_while_stopping = 0;
     let mut pause = Duration::from_millis(50);
     loop {
         match action() {
@@ -250,11 +267,18 @@ fn retry<T, E: std::error::Error>(
                 if shared.failing.swap(false, Ordering::AcqRel) {
                     tracing::info!(doing, "the database works again");
                 }
-                return value;
+                return Ok(value);
             }
             Err(error) => {
                 if !shared.failing.swap(true, Ordering::AcqRel) {
                     tracing::warn!(doing, %error, "the database failed; trying again until it works");
+                }
+                if shared.stopping.load(Ordering::Acquire) {
+                    tries_while_stopping += 1;
+                    pause = STOP_PAUSE;
+                }
+                if tries_while_stopping == STOP_TRIES {
+                    return Err(ApplyError::StoppedWhileFailing { doing });
                 }
                 shared.wait_retry(pause);
                 pause = (pause * 2).min(RETRY_PAUSE_MAX);
