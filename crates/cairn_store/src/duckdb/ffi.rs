@@ -12,6 +12,7 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use libduckdb_sys as sys;
 
@@ -289,6 +290,28 @@ impl StatementHandle {
         }
     }
 
+    /// Runs it like [`Self::execute`]; while the engine's own threads work on it, the caller sleeps. `execute` would keep
+    /// asking them whether they are done, which costs as much as the work itself.
+    pub(super) fn execute_sleeping(&mut self) -> Result<ResultHandle, DuckError> {
+        let mut pending = PendingHandle { raw: ptr::null_mut() };
+        // SAFETY: a live statement and a valid place; `PendingHandle::drop` destroys it even after a failure.
+        let state = unsafe { sys::duckdb_pending_prepared(self.raw, &mut pending.raw) };
+        if state != sys::DuckDBSuccess {
+            return Err(pending.error());
+        }
+        pending.work()?;
+        let mut raw = empty_result();
+        // SAFETY: a live pending result that is ready, and a valid place.
+        let state = unsafe { sys::duckdb_execute_pending(pending.raw, &mut raw) };
+        let connection = Arc::clone(&self.connection);
+        let mut result = ResultHandle { raw, types: Arc::default(), _connection: connection };
+        if state != sys::DuckDBSuccess {
+            // SAFETY: a failed result carries its reason.
+            return Err(engine_error(unsafe { sys::duckdb_result_error(&mut result.raw) }));
+        }
+        Ok(result)
+    }
+
     /// Runs it. A streamed result is computed while it is read, and ends when the connection runs something else.
     pub(super) fn execute(&mut self, streamed: bool) -> Result<ResultHandle, DuckError> {
         let mut raw = empty_result();
@@ -320,6 +343,43 @@ impl Drop for StatementHandle {
     fn drop(&mut self) {
         // SAFETY: made by `prepare`, destroyed once.
         unsafe { sys::duckdb_destroy_prepare(&mut self.raw) }
+    }
+}
+
+/// Pause between two looks at a statement that the engine's own threads work on.
+const PENDING_PAUSE: Duration = Duration::from_micros(200);
+
+/// A statement that is being run piece by piece.
+struct PendingHandle {
+    raw: sys::duckdb_pending_result,
+}
+
+impl PendingHandle {
+    /// Does what there is to do until the result is ready.
+    fn work(&mut self) -> Result<(), DuckError> {
+        loop {
+            // SAFETY: a live pending result.
+            match unsafe { sys::duckdb_pending_execute_task(self.raw) } {
+                sys::duckdb_pending_state_DUCKDB_PENDING_RESULT_READY => return Ok(()),
+                sys::duckdb_pending_state_DUCKDB_PENDING_ERROR => return Err(self.error()),
+                sys::duckdb_pending_state_DUCKDB_PENDING_NO_TASKS_AVAILABLE => {
+                    std::thread::sleep(PENDING_PAUSE);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn error(&self) -> DuckError {
+        // SAFETY: a pending result, possibly null, which the function takes; the text lives as long as it.
+        engine_error(unsafe { sys::duckdb_pending_error(self.raw) })
+    }
+}
+
+impl Drop for PendingHandle {
+    fn drop(&mut self) {
+        // SAFETY: made by `execute_sleeping`, destroyed once; null is allowed.
+        unsafe { sys::duckdb_destroy_pending(&mut self.raw) }
     }
 }
 

@@ -53,7 +53,7 @@ impl Writer {
     /// Writes a batch; what it replaces is deleted first.
     pub(super) fn commit(&mut self, batch: &Batch<'_>) -> Result<(), DuckError> {
         self.connection.run("BEGIN TRANSACTION")?;
-        let written = self.write(batch).and_then(|()| self.connection.run("COMMIT"));
+        let written = self.write(batch).and_then(|()| self.work("COMMIT"));
         if written.is_err() {
             self.undo();
         } else {
@@ -68,7 +68,7 @@ impl Writer {
     pub(super) fn checkpoint(&mut self) -> Result<(), DuckError> {
         if self.outcomes_unsummed > OUTCOMES_UNSUMMED_MAX {
             self.connection.run("BEGIN TRANSACTION")?;
-            let summed = self.sum_outcomes().and_then(|()| self.connection.run("COMMIT"));
+            let summed = self.sum_outcomes().and_then(|()| self.work("COMMIT"));
             if let Err(error) = summed {
                 self.undo();
                 return Err(error);
@@ -76,7 +76,7 @@ impl Writer {
             (self.outcomes_unsummed, self.outcomes_since_ms) = (0, i64::MAX);
         }
         // Without FORCE it fails while anything is being read.
-        self.connection.run("FORCE CHECKPOINT")
+        self.work("FORCE CHECKPOINT")
     }
 
     /// Makes one row of each site, hour and outcome.
@@ -96,6 +96,11 @@ impl Writer {
             chunk.u8s(sums.iter().map(|sum| sum.2))?;
             chunk.u64s(sums.iter().map(|sum| sum.3))
         })
+    }
+
+    /// Runs a statement that takes long; this thread sleeps while the engine's own threads work on it.
+    fn work(&self, sql: &str) -> Result<(), DuckError> {
+        self.connection.execute(sql, &[]).map(|_| ())
     }
 
     /// Leaves no trace of a failed batch. Errors say nothing new here: the first one is reported.
