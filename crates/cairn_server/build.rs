@@ -9,6 +9,11 @@ use std::{env, fs, io};
 
 /// Files smaller than this gain nothing from compression.
 const GZIP_SIZE_BYTES_MIN: usize = 512;
+/// The file that every visitor of every page loads: it is packed as small as it can be.
+const TRACKER: &str = "cairn.js";
+/// Best quality, and the widest window that every decoder takes.
+const BROTLI_QUALITY: i32 = 11;
+const BROTLI_WINDOW_BITS: i32 = 22;
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../..");
@@ -64,15 +69,33 @@ fn add(table: &mut String, out: &Path, file: &Path, name: &str) -> io::Result<()
         fs::write(&packed, encoder.finish()?)?;
         gzip = format!("Some(include_bytes!({:?}))", packed.display().to_string());
     }
+    let mut brotli = String::from("None");
+    if name == TRACKER {
+        let packed = out.join(format!("{tag:016x}.br"));
+        fs::write(&packed, brotli_packed(&bytes)?)?;
+        brotli = format!("Some(include_bytes!({:?}))", packed.display().to_string());
+    }
     // Vite puts a hash of the content into the names of what is below assets/.
     let immutable = name.starts_with("assets/");
     let source = fs::canonicalize(file)?.display().to_string();
     let written = writeln!(
         table,
         "    Asset {{ path: {name:?}, content_type: {content_type:?}, bytes: include_bytes!({source:?}), \
-         gzip: {gzip}, etag: \"\\\"{tag:016x}\\\"\", immutable: {immutable} }},"
+         gzip: {gzip}, brotli: {brotli}, etag: \"\\\"{tag:016x}\\\"\", immutable: {immutable} }},"
     );
     written.map_err(io::Error::other)
+}
+
+fn brotli_packed(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let parameters = brotli::enc::BrotliEncoderParams {
+        quality: BROTLI_QUALITY,
+        lgwin: BROTLI_WINDOW_BITS,
+        size_hint: bytes.len(),
+        ..Default::default()
+    };
+    let mut packed = Vec::new();
+    brotli::BrotliCompress(&mut &bytes[..], &mut packed, &parameters)?;
+    Ok(packed)
 }
 
 /// Media type, and whether compression pays. Other files are not embedded.

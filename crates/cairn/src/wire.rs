@@ -126,6 +126,8 @@ fn open(config: &Config) -> Result<Parts, Failure> {
     };
     let (log, recovery) = Log::open(log, Arc::new(RealDisk))?;
     tracing::info!(?recovery, stored = watermark.offset, "the log is open");
+    // The keys of anonymous visitors live in memory only: from here on they are others.
+    catalog.add_start(now_ms())?;
     let sessions = SessionOptions {
         timeout_minutes: config.sessions.timeout_minutes,
         in_memory_max: config.sessions.in_memory_max,

@@ -16,6 +16,7 @@ mod outcomes;
 mod people;
 mod secret;
 mod sites;
+mod starts;
 mod tokens;
 
 use std::path::Path;
@@ -47,6 +48,8 @@ pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
 pub const IDEMPOTENCY_ENTRIES_MAX: usize = 10_000;
 /// How long they are kept.
 pub const IDEMPOTENCY_AGE_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+/// Starts of the process on record, latest first kept.
+pub const STARTS_MAX: usize = 1_000;
 /// Life of a browser session after its last use.
 pub const BROWSER_SESSION_AGE_MS_MAX: i64 = 30 * 24 * 60 * 60 * 1000;
 

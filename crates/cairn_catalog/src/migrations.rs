@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::CatalogError;
 
 /// Step `n` brings `PRAGMA user_version` from `n` to `n + 1`.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users (
@@ -126,7 +127,17 @@ CREATE TABLE idempotency (
     created_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_by_age ON idempotency (created_at_ms);
-"];
+",
+    "
+-- AUTOINCREMENT: number 1 stays the first start, also when its row is gone.
+CREATE TABLE starts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    started_at_ms INTEGER NOT NULL
+) STRICT;
+-- What has sites was started before starts were recorded.
+INSERT INTO starts (started_at_ms) SELECT min(created_at_ms) FROM sites HAVING count(*) > 0;
+",
+];
 
 /// Newest schema version that this program knows.
 pub const VERSION: u32 = STEPS.len() as u32;

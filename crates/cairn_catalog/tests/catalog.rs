@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cairn_catalog::{
     Catalog, CatalogError, EdgeOutcome, IDEMPOTENCY_AGE_MS_MAX, LinkPurpose, NewApiToken, NewGoal,
-    NewPixel, NewSite, PersonChange, Replay, StoredResponse, VERSION,
+    NewPixel, NewSite, PersonChange, Replay, STARTS_MAX, StoredResponse, VERSION,
 };
 use cairn_model::{Outcome, PixelKind, PrivacySettings, SiteId};
 
@@ -63,6 +63,36 @@ fn everything_is_there_again_after_a_restart() {
     assert!(!current.is_opted_out(SiteId(id.0 ^ 1), u64::MAX));
     let other = tempfile::tempdir().unwrap();
     assert_ne!(open(&other).master_secret().derive("cairn test"), key, "secrets are random");
+}
+
+#[test]
+fn every_start_but_the_first_ever_is_a_restart_and_the_latest_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    catalog.add_start(NOW_MS).unwrap();
+    assert_eq!(catalog.restarts_ms().unwrap(), Vec::<i64>::new());
+    drop(catalog);
+    let catalog = open(&directory);
+    let last = NOW_MS + STARTS_MAX as i64 + 5;
+    for start_ms in NOW_MS + 1..=last {
+        catalog.add_start(start_ms).unwrap();
+    }
+    let kept: Vec<i64> = (last - STARTS_MAX as i64 + 1..=last).collect();
+    assert_eq!(catalog.restarts_ms().unwrap(), kept);
+}
+
+#[test]
+fn what_had_sites_before_starts_were_recorded_was_started_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    site(&catalog, "shop.example");
+    drop(catalog);
+    let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
+    file.execute_batch("DROP TABLE starts; PRAGMA user_version = 1").unwrap();
+    drop(file);
+    let catalog = open(&directory);
+    catalog.add_start(NOW_MS + 7).unwrap();
+    assert_eq!(catalog.restarts_ms().unwrap(), [NOW_MS + 7]);
 }
 
 #[cfg(unix)]

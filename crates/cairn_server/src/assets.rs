@@ -16,6 +16,8 @@ pub struct Asset {
     pub bytes: &'static [u8],
     /// Content, compressed; `None` where that does not pay.
     pub gzip: Option<&'static [u8]>,
+    /// Content, compressed further; only the tracker has it.
+    pub brotli: Option<&'static [u8]>,
     /// Quoted hash of the content.
     pub etag: &'static str,
     /// The name holds a hash of the content.
@@ -30,8 +32,8 @@ const NO_DASHBOARD: &str = "<!doctype html><meta charset=utf-8><title>Cairn</tit
     Build it with <code>make dashboard</code>, then build the program again. \
     The API is complete: <a href=\"/api/openapi.json\">/api/openapi.json</a>.";
 
-/// What pages of the dashboard may load: its own files only. Charts set styles on elements.
-const CSP_DASHBOARD: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// What pages of the dashboard may load: its own files only, nothing written into the page.
+const CSP_DASHBOARD: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'";
 /// The demo shop carries the snippet as a customer's page does: inline.
@@ -144,13 +146,10 @@ pub fn file(asset: &'static Asset, headers: &HeaderMap, method: &Method) -> Resp
         return response;
     }
     set.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-    let bytes = match asset.gzip.filter(|_| accepts_gzip(headers)) {
-        Some(packed) => {
-            set.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            packed
-        }
-        None => asset.bytes,
-    };
+    let (coding, bytes) = asset.packed(headers).unwrap_or(("", asset.bytes));
+    if !coding.is_empty() {
+        set.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
     set.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     if method != Method::HEAD {
         *response.body_mut() = Body::from(bytes);
@@ -158,15 +157,44 @@ pub fn file(asset: &'static Asset, headers: &HeaderMap, method: &Method) -> Resp
     response
 }
 
-/// Whether `gzip` is among the accepted encodings and not refused by `q=0`.
-pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+impl Asset {
+    /// Name of the content coding and the bytes to send under it; `None`: as it is.
+    pub fn packed(&self, headers: &HeaderMap) -> Option<(&'static str, &'static [u8])> {
+        // The smaller form first: it wins where the caller likes both equally.
+        let forms = [("br", self.brotli), ("gzip", self.gzip)];
+        let forms = forms.into_iter().filter_map(|(name, bytes)| Some((name, bytes?)));
+        let weighed = forms.map(|form| (weight(headers, form.0), form));
+        let mut best = (weight(headers, "identity"), None);
+        for (weight, form) in weighed {
+            if weight > 0.0 && (weight > best.0 || (weight >= best.0 && best.1.is_none())) {
+                best = (weight, Some(form));
+            }
+        }
+        best.1
+    }
+}
+
+/// How much the caller wants a content coding, 0 (not at all) to 1 (RFC 9110, 12.5.3). What is sent as it is needs no
+/// mention, but yields to anything that is mentioned.
+fn weight(headers: &HeaderMap, coding: &str) -> f32 {
     let lines =
         headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
+    let (mut named, mut others) = (None, None);
+    for entry in lines.flat_map(|line| line.split(',')) {
+        let (name, parameter) = entry.split_once(';').unwrap_or((entry, ""));
+        let (key, value) = parameter.split_once('=').unwrap_or(("q", "1"));
+        let told = if key.trim().eq_ignore_ascii_case("q") { value.trim() } else { "0" };
+        let told = told.parse().ok().filter(|told| (0.0..=1.0).contains(told)).unwrap_or(0.0);
+        match name.trim() {
+            "*" => others = Some(told),
+            name if name.eq_ignore_ascii_case(coding) => named = Some(told),
+            _ => {}
+        }
+    }
+    match named.or(others) {
+        _ if coding == "identity" => named.unwrap_or(0.0),
+        weight => weight.unwrap_or(0.0),
+    }
 }
 
 fn redirect(to: &'static str) -> Response {
@@ -185,23 +213,56 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_only_where_it_is_accepted() {
-        let accepts = |value| accepts_gzip(&headers(&[(header::ACCEPT_ENCODING, value)]));
-        assert!(accepts("br, gzip"));
-        assert!(accepts("GZIP;q=0.5"));
-        assert!(!accepts("gzip;q=0, br"));
-        assert!(!accepts("identity"));
-        assert!(!accepts_gzip(&HeaderMap::new()));
+    fn the_smallest_form_that_is_wanted_most_is_sent() {
+        let asset = Asset {
+            path: "",
+            content_type: "",
+            bytes: b"plain",
+            gzip: Some(b"gzip"),
+            brotli: Some(b"br"),
+            etag: "",
+            immutable: false,
+        };
+        let sent = |value: &'static str| {
+            let wanted = headers(&[(header::ACCEPT_ENCODING, value)]);
+            asset.packed(&wanted).map_or("plain", |(coding, _)| coding)
+        };
+        for (accepted, coding) in [
+            ("gzip, deflate, br, zstd", "br"),
+            ("BR", "br"),
+            ("GZIP;q=0.5", "gzip"),
+            ("br;q=0.5, gzip;q=0.8", "gzip"),
+            ("br;q=0.8, gzip;q=0.8", "br"),
+            ("br;q=0, gzip", "gzip"),
+            ("br; Q=0.000, *", "gzip"),
+            ("*", "br"),
+            ("*;q=0", "plain"),
+            ("gzip;q=0, br;q=0", "plain"),
+            ("identity, gzip;q=0.5", "plain"),
+            ("identity;q=0.5, gzip", "gzip"),
+            ("identity", "plain"),
+            ("gzip;q=2, br;q=x, brotli", "plain"),
+            ("", "plain"),
+        ] {
+            assert_eq!(sent(accepted), coding, "{accepted}");
+        }
+        assert!(asset.packed(&HeaderMap::new()).is_none());
+        let two: HeaderMap = ["gzip;q=0.1", "br;q=0.2"]
+            .map(|value| (header::ACCEPT_ENCODING, HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        assert_eq!(asset.packed(&two).map(|(coding, _)| coding), Some("br"), "two lines are one");
     }
 
     #[test]
     fn a_page_of_the_dashboard_has_a_strict_policy_and_the_demo_is_hidden() {
         let html = headers(&[(header::ACCEPT, "text/html")]);
-        for path in ["/", "/login", "/sites/1/pixels"] {
+        for path in ["/", "/login", "/sites/1/pixels", "/sites/1/settings"] {
             let response = answer(path, &html, &Method::GET, None).unwrap();
             assert_eq!(response.status(), StatusCode::OK);
             let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-            assert!(policy.contains("script-src 'self';"), "{policy}");
+            assert!(policy.contains("script-src 'self'; style-src 'self';"), "{policy}");
+            assert!(!policy.contains("unsafe"), "{policy}");
         }
         assert!(answer("/demo/", &html, &Method::GET, None).is_none());
         assert!(answer("/nothing", &html, &Method::GET, None).is_none());

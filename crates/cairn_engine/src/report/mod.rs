@@ -21,6 +21,8 @@ pub struct ReportSite<'a> {
     pub timezone: &'a str,
     /// Its goals.
     pub goals: &'a [Goal],
+    /// When new anonymous visitors began because the process was restarted, Unix milliseconds, in order.
+    pub restarts_ms: &'a [i64],
 }
 
 /// Why there is no reply.
@@ -89,5 +91,5 @@ pub fn ask(
     };
     let question = Question::parse(body, &asking)?;
     let compared = comparison::answer(store, &question)?;
-    Ok(reply::reply(&question, &compared))
+    Ok(reply::reply(&question, &compared, site.restarts_ms))
 }

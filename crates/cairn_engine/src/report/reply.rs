@@ -8,12 +8,13 @@ use super::comparison::{Compared, Pair};
 use super::money;
 
 /// The whole reply.
-pub(super) fn reply(question: &Question, compared: &Compared) -> Value {
+pub(super) fn reply(question: &Question, compared: &Compared, restarts_ms: &[i64]) -> Value {
     let results: Vec<Value> = compared.pairs.iter().map(|pair| row(question, pair)).collect();
-    json!({"results": results, "meta": meta(question, compared), "query": question.echo})
+    let meta = meta(question, compared, restarts_ms);
+    json!({"results": results, "meta": meta, "query": question.echo})
 }
 
-fn meta(question: &Question, compared: &Compared) -> Value {
+fn meta(question: &Question, compared: &Compared, restarts_ms: &[i64]) -> Value {
     let mut meta = Map::new();
     if question.include.imports {
         meta.insert("imports_included".to_owned(), json!(false));
@@ -36,7 +37,23 @@ fn meta(question: &Question, compared: &Compared) -> Value {
         // Anonymous numbers change every day: such visitors are counted once a day, identified ones once.
         meta.insert("identification".to_owned(), json!("mixed"));
     }
+    let restarts = restarts_within(question, restarts_ms);
+    if !restarts.is_empty() {
+        meta.insert("anonymous_restarts".to_owned(), json!(restarts));
+    }
     Value::Object(meta)
+}
+
+/// Restarts in the range asked for, to the second. Whether an anonymous visitor was there to be counted twice is not
+/// asked of the store: the mark says that it may be.
+fn restarts_within(question: &Question, restarts_ms: &[i64]) -> Vec<String> {
+    let seconds = restarts_ms.iter().map(|restart_ms| restart_ms.div_euclid(1000));
+    let within =
+        seconds.filter(|at_s| (question.range.from_s..=question.range.to_s).contains(at_s));
+    within
+        .filter_map(|at_s| jiff::Timestamp::from_second(at_s).ok())
+        .map(|at| at.to_string())
+        .collect()
 }
 
 fn shown(question: &Question, keys: &[Key], figure: Figure) -> Value {

@@ -52,11 +52,38 @@ pub struct QueryAnswer {
     /// The rows.
     pub results: Vec<QueryRow>,
     /// Labels, totals and warnings that were asked for or apply.
-    #[schema(value_type = Object)]
+    #[schema(value_type = QueryMeta)]
     pub meta: Value,
     /// What was run, with defaults filled in; posting it again gives the same rows.
     #[schema(value_type = Object)]
     pub query: Value,
+}
+
+/// What goes with an answer; of each entry only what was asked for or applies is there.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the engine writes")]
+pub struct QueryMeta {
+    /// Every label of the range, with `include.time_labels`.
+    #[schema(nullable = false)]
+    pub time_labels: Option<Vec<String>>,
+    /// Rows before pagination, with `include.total_rows`.
+    #[schema(nullable = false)]
+    pub total_rows: Option<u64>,
+    /// Always false, with `include.imports`: there are no imported aggregates.
+    #[schema(nullable = false)]
+    pub imports_included: Option<bool>,
+    /// Why not: `no_imported_data`.
+    #[schema(nullable = false)]
+    pub imports_skip_reason: Option<String>,
+    /// Metrics that could not be computed, each with `code` and `warning`.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub metric_warnings: Option<Value>,
+    /// `mixed`: visitors hold identified ones, counted once, and anonymous ones, counted once a day.
+    #[schema(nullable = false)]
+    pub identification: Option<String>,
+    /// Restarts of the server in the range (RFC 3339, UTC): anonymous visitors of such a day may count twice.
+    #[schema(nullable = false, example = json!(["2026-11-22T10:00:00Z"]))]
+    pub anonymous_restarts: Option<Vec<String>>,
 }
 
 /// A row: values stand in the order of the question's lists.
@@ -90,9 +117,14 @@ pub async fn ask(
     let site = access.site();
     let (site_id, timezone) = (site.id, site.timezone.clone());
     let goals = goals(&app, site_id).await?;
+    // A restart before the site existed parted no visitor of it.
+    let created_at_ms = site.created_at_ms;
+    let mut restarts_ms = blocking(&app, |catalog| catalog.restarts_ms()).await?;
+    restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
     let store = Arc::clone(&app.store);
     let work = move || {
-        let site = ReportSite { site_id, timezone: &timezone, goals: &goals };
+        let (goals, restarts_ms) = (&goals, &restarts_ms);
+        let site = ReportSite { site_id, timezone: &timezone, goals, restarts_ms };
         report::ask(&*store, site, &body, now_ms)
     };
     let answer = tokio::task::spawn_blocking(work).await;

@@ -6,23 +6,15 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::Collector;
 use super::answer::{Answer, whole};
+use crate::assets::Asset;
 
 /// The script, packed when the program was built.
-pub(super) struct Tracker {
-    plain: Bytes,
-    gzip: Option<Bytes>,
-    etag: HeaderValue,
-}
+pub(super) struct Tracker(&'static Asset);
 
 impl Tracker {
     /// The embedded script; `None` where the program was built without it.
     pub(super) fn embedded() -> Option<Self> {
-        let asset = crate::assets::tracker()?;
-        Some(Tracker {
-            plain: Bytes::from_static(asset.bytes),
-            gzip: asset.gzip.map(Bytes::from_static),
-            etag: HeaderValue::from_static(asset.etag),
-        })
+        crate::assets::tracker().map(Tracker)
     }
 }
 
@@ -30,7 +22,7 @@ impl Collector {
     /// Answers with the script. The key is the script's own business: it is served for any.
     pub fn script(&self, request: &Parts) -> Answer {
         let mut headers = HeaderMap::with_capacity(8);
-        let Some(tracker) = &self.edge.tracker else {
+        let Some(Tracker(asset)) = &self.edge.tracker else {
             return whole(StatusCode::NOT_FOUND, headers, Bytes::new());
         };
         let fixed = [
@@ -46,29 +38,21 @@ impl Collector {
             header::HeaderName::from_static("cross-origin-resource-policy"),
             HeaderValue::from_static("cross-origin"),
         );
-        headers.insert(header::ETAG, tracker.etag.clone());
-        if knows(&request.headers, &tracker.etag) {
+        headers.insert(header::ETAG, HeaderValue::from_static(asset.etag));
+        if knows(&request.headers, asset.etag) {
             return whole(StatusCode::NOT_MODIFIED, headers, Bytes::new());
         }
         let javascript = HeaderValue::from_static("text/javascript; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, javascript);
-        let accepted = text(&request.headers, header::ACCEPT_ENCODING);
-        let accepts = |name: &str| {
-            accepted.split(',').any(|entry| {
-                let (coding, weight) = entry.split_once(';').unwrap_or((entry, ""));
-                coding.trim().eq_ignore_ascii_case(name) && weight.trim() != "q=0"
-            })
-        };
-        if let Some(packed) = tracker.gzip.as_ref().filter(|_| accepts("gzip")) {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            return whole(StatusCode::OK, headers, packed.clone());
+        let (coding, bytes) = asset.packed(&request.headers).unwrap_or(("", asset.bytes));
+        if !coding.is_empty() {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        whole(StatusCode::OK, headers, tracker.plain.clone())
+        whole(StatusCode::OK, headers, Bytes::from_static(bytes))
     }
 }
 
-fn knows(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let etag = etag.to_str().unwrap_or("");
+fn knows(headers: &HeaderMap, etag: &str) -> bool {
     text(headers, header::IF_NONE_MATCH).split(',').any(|known| {
         let known = known.trim();
         known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag

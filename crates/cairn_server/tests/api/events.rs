@@ -55,6 +55,33 @@ async fn an_import_is_queryable_when_it_is_answered() {
 }
 
 #[tokio::test]
+async fn reports_mark_the_restarts_in_their_range() {
+    const HOUR_MS: i64 = 3_600_000;
+    let rig = Rig::new();
+    let starts = |starts_ms: &[i64]| {
+        for start_ms in starts_ms {
+            rig.app.catalog.add_start(*start_ms).unwrap();
+        }
+    };
+    // The first ever is no restart, and one before the site existed parted no visitor of it.
+    starts(&[NOW_MS - 30 * HOUR_MS, NOW_MS - HOUR_MS]);
+    rig.site("shop.example").await;
+    let meta = async |from: &str, to: &str| {
+        let query = json!({"site_id": "shop.example", "metrics": ["visitors"],
+            "date_range": [from, to]});
+        rig.post("/api/v2/query", &query).owner().send().await.ok(200)["meta"].clone()
+    };
+    assert_eq!(meta("2026-11-01", "2026-12-31").await, json!({}));
+    starts(&[NOW_MS + 1_250, NOW_MS + 50 * HOUR_MS]);
+    let [first, second] = [NOW_MS + 1_000, NOW_MS + 50 * HOUR_MS]
+        .map(|at_ms| jiff::Timestamp::from_millisecond(at_ms).unwrap().to_string());
+    let both = json!({"anonymous_restarts": [first, second]});
+    assert_eq!(meta("2026-11-01", "2026-12-31").await, both);
+    assert_eq!(meta(&first, &first).await, json!({"anonymous_restarts": [first]}));
+    assert_eq!(meta("2026-10-01", "2026-10-31").await, json!({}));
+}
+
+#[tokio::test]
 async fn an_import_that_cannot_be_read_is_refused_before_its_lines() {
     let rig = Rig::new();
     let site = rig.site("shop.example").await;

@@ -143,6 +143,15 @@ fn the_script_is_cached_by_its_tag() {
     let tag = answer.header("etag").to_owned();
     let known = client.get("/cairn.js?key=anything", &[("If-None-Match", &tag)]);
     assert_eq!((known.status, known.body.len()), (304, 0));
-    let packed = client.get("/cairn.js", &[("Accept-Encoding", "gzip, br")]);
-    assert!(packed.header("content-encoding") == "gzip" && packed.body.len() < answer.body.len());
+    let mut sent = |accepted| client.get("/cairn.js", &[("Accept-Encoding", accepted)]);
+    let [brotli, gzip] = [sent("gzip, deflate, br, zstd"), sent("br;q=0.5, gzip")];
+    for (packed, coding) in [(&brotli, "br"), (&gzip, "gzip")] {
+        assert_eq!((packed.status, packed.header("content-encoding")), (200, coding));
+        assert_eq!(packed.header("vary"), "Accept-Encoding");
+    }
+    assert!(brotli.body.len() < gzip.body.len() && gzip.body.len() < answer.body.len());
+    let mut unpacked = Vec::new();
+    brotli::BrotliDecompress(&mut &brotli.body[..], &mut unpacked).unwrap();
+    assert_eq!(unpacked, answer.body);
+    assert_eq!(sent("br;q=0, gzip;q=0").body, answer.body);
 }
