@@ -15,6 +15,11 @@ const LONG =
   "The International Society for Extraordinarily Long Names of Otherwise Ordinary Small Shops";
 
 const full = await new Mock({ now: NOW, demo: false }).start();
+const restarted = await new Mock({
+  now: NOW,
+  restarts: ["2026-11-20T10:00:00Z"],
+  mixed: true,
+}).start();
 const empty = await new Mock({ now: NOW, visits: [] }).start();
 const visits = makeVisits(NOW, 11, 300).map((visit) => ({
   ...visit,
@@ -48,6 +53,9 @@ const pages: [name: string, mock: Mock, path: string, ready: string][] = [
   ["long", long, OVERVIEW, ".row"],
   ["pixels", full, `${OVERVIEW}/pixels`, "pre"],
   ["pixels-empty", empty, `${OVERVIEW}/pixels`, "form"],
+  ["settings", full, `${OVERVIEW}/settings`, "form"],
+  ["restart", restarted, OVERVIEW, ".restart"],
+  ["restart-table", restarted, `${OVERVIEW}?table=1&period=7d`, ".table .restart"],
   ["filtered", full, `${OVERVIEW}/filtered`, "tbody tr"],
   ["sites", long, "/sites", "main li"],
   ["site-new", full, "/sites/new", "form"],
@@ -84,4 +92,4 @@ for (const scheme of ["light", "dark"] as const) {
   }
 }
 await browser.close();
-await Promise.all([full, empty, long, fresh].map((mock) => mock.stop()));
+await Promise.all([full, restarted, empty, long, fresh].map((mock) => mock.stop()));

@@ -54,6 +54,7 @@ export function describe(series: Series, metric: Metric, index: number): string[
       index === series.running ? null : growth(metric, point.value, point.earlier.value);
     if (grown !== null) lines.push(change(metric, grown).text);
   }
+  if (series.restarted.has(index)) lines.push(t.chart.restartedLong);
   return lines;
 }
 
@@ -61,14 +62,17 @@ function tooltip(series: Series, metric: Metric, index: number): HTMLElement {
   const box = document.createElement("div");
   box.className = "chart-tip";
   const classes = ["date", "value", "earlier", "change"];
-  describe(series, metric, index).forEach((text, at) => box.append(line(text, classes[at] ?? "")));
+  describe(series, metric, index).forEach((text, at) => {
+    const last = text === t.chart.restartedLong;
+    box.append(line(text, last ? "restart" : (classes[at] ?? "")));
+  });
   return box;
 }
 
 export function draw(drawing: Drawing, series: Series, metric: Metric): void {
   const element = drawing.getDom();
   const colour = colours(element);
-  const { points, running, interval } = series;
+  const { points, running, interval, restarted } = series;
   const years = new Set(points.map((point) => point.label.slice(0, 4))).size > 1;
   const counts = metric === "visitors" || metric === "visits" || metric === "pageviews";
   const lone = points.filter((point) => point.value !== null).length === 1;
@@ -165,6 +169,22 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
           areaStyle: { color: colour.area, opacity: 0.5 },
           showSymbol: lone && running >= 0,
           z: 3,
+        },
+        {
+          // A mark on the axis, no line.
+          ...shared,
+          name: t.chart.restarted,
+          data: points.map((_, index) => (restarted.has(index) ? 0 : null)),
+          symbol: "triangle",
+          symbolSize: [9, 8],
+          symbolOffset: [0, -4],
+          showSymbol: true,
+          showAllSymbol: true,
+          connectNulls: false,
+          clip: false,
+          lineStyle: { width: 0 },
+          itemStyle: { color: colour.ink2 },
+          z: 5,
         },
       ],
     },

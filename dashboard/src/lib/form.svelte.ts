@@ -34,14 +34,21 @@ export class Form {
     }
     if (Object.keys(this.errors).length > 0) {
       await tick();
-      document.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+      // Of a group that is wrong, what is chosen in it.
+      document
+        .querySelector<HTMLElement>(
+          ':is(input, select, textarea)[aria-invalid="true"], [aria-invalid="true"] input:checked',
+        )
+        ?.focus();
     }
   }
 
   #blame(cause: unknown): void {
     if (!(cause instanceof ApiError)) throw cause;
     const text = cause.help ? `${cause.message} ${cause.help}` : cause.message;
-    if (cause.field && this.#fields.includes(cause.field)) this.errors = { [cause.field]: text };
+    // An entry of a list is named as `hosts[2]`: it stands in the field of the list.
+    const field = cause.field?.replace(/\[\d+\]$/, "");
+    if (field && this.#fields.includes(field)) this.errors = { [field]: text };
     else if (cause.status === 429) this.problem = t.login.tooMany;
     else this.problem = text;
   }

@@ -1,7 +1,7 @@
 // Where we are: the address bar is the state, this is its reactive copy.
 export type Place =
-  | { page: "home" | "login" | "setup" | "site-new" | "missing" }
-  | { page: "overview" | "pixels" | "filtered"; site: string };
+  { page: "home" | "login" | "setup" | "site-new" | "missing" } | { page: SitePage; site: string };
+export type SitePage = "overview" | "pixels" | "filtered" | "settings";
 
 export const here = $state({ path: location.pathname, search: location.search });
 
@@ -27,15 +27,13 @@ export function placeOf(path: string): Place {
   if (first === "sites" && second === "new" && third === undefined) return { page: "site-new" };
   if (first === "sites" && second !== undefined && parts.length <= 3) {
     if (third === undefined) return { page: "overview", site: second };
-    if (third === "pixels" || third === "filtered") return { page: third, site: second };
+    if (third === "pixels" || third === "filtered" || third === "settings")
+      return { page: third, site: second };
   }
   return { page: "missing" };
 }
 
-export function siteAddress(
-  site: string,
-  page: "overview" | "pixels" | "filtered" = "overview",
-): string {
+export function siteAddress(site: string, page: SitePage = "overview"): string {
   const base = `/sites/${encodeURIComponent(site)}`;
   return page === "overview" ? base : `${base}/${page}`;
 }

@@ -1,7 +1,7 @@
 // From the answer of the chart's question to what is drawn: one value per interval, the earlier
 // value beside it, and where the present cuts the line.
 import type { Answer, Row } from "./api/client.ts";
-import { type Day, type Interval, progressOf } from "./dates.ts";
+import { type Day, type Interval, hourIn, progressOf, todayIn } from "./dates.ts";
 import { CHART_METRICS } from "./questions.ts";
 import type { Metric } from "./view.ts";
 
@@ -16,6 +16,8 @@ export interface Series {
   points: Point[];
   /** Index of the interval that has not ended; -1: all have. */
   running: number;
+  /** Intervals in which the server was restarted, so that anonymous visitors began anew. */
+  restarted: ReadonlySet<number>;
 }
 
 function read(metrics: (number | null)[], metric: Metric): number | null {
@@ -46,7 +48,25 @@ function aligned(labels: string[], rows: Row[]): (Row | undefined)[] {
   });
 }
 
-export function seriesOf(answer: Answer, metric: Metric, today: Day, hour: string): Series {
+/** Labels are when intervals begin: an instant is in the last one that is not behind it. */
+function restartedOf(answer: Answer, labels: string[], interval: Interval, zone: string) {
+  const found = new Set<number>();
+  for (const text of answer.meta.anonymous_restarts ?? []) {
+    const at = new Date(text);
+    const now = interval === "hour" ? hourIn(zone, at) : todayIn(zone, at);
+    const index = labels.findLastIndex((label) => label <= now);
+    if (index >= 0) found.add(index);
+  }
+  return found;
+}
+
+export function seriesOf(
+  answer: Answer,
+  metric: Metric,
+  today: Day,
+  hour: string,
+  zone: string,
+): Series {
   const interval = intervalOf(answer);
   const rows = answer.results;
   const all = answer.meta.time_labels ?? rows.map((row) => row.dimensions[0] ?? "");
@@ -67,7 +87,7 @@ export function seriesOf(answer: Answer, metric: Metric, today: Day, hour: strin
           : undefined,
     };
   });
-  return { interval, points, running };
+  return { interval, points, running, restarted: restartedOf(answer, all, interval, zone) };
 }
 
 /** Growth from the earlier to the present value, as the API computes it for the cards. */

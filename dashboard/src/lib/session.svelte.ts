@@ -22,6 +22,14 @@ class Account {
     this.sites = [...(this.sites ?? []), site];
   }
 
+  changed(site: Site): void {
+    this.sites = this.sites?.map((old) => (old.id === site.id ? site : old));
+  }
+
+  removed(id: string): void {
+    this.sites = this.sites?.filter((site) => site.id !== id);
+  }
+
   async signOut(): Promise<void> {
     await api.signOut();
     this.forget();

@@ -23,6 +23,7 @@ export const t = {
     overview: "Overview",
     pixels: "Pixels",
     filtered: "Filtered traffic",
+    settings: "Settings",
     sites: "All sites",
     addSite: "Add a site",
     switchSite: "Switch site",
@@ -71,6 +72,69 @@ export const t = {
     currency: "Currency",
     submit: "Add site",
   },
+  settings: {
+    title: "Settings",
+    lead: (domain: string) => `Of ${domain} and its subdomains.`,
+    general: "Site",
+    hosts: "Further hosts",
+    hostsHint: "One per line. Their pages belong to this site too; its subdomains do anyway.",
+    host: (text: string) => `“${text}” is not a host such as shop.example.`,
+    timezoneHint: "Days, weeks and months are cut in this zone, earlier ones included.",
+    currencyHint: "Revenue is reported in it.",
+    privacy: "Privacy",
+    policy: "Where a visitor said nothing",
+    policyHint: "What a visitor has chosen always comes before this.",
+    policies: {
+      regional: [
+        "By region",
+        "In the EEA, the United Kingdom and Switzerland, and where the region is unknown, only with permission; elsewhere until they object.",
+      ],
+      opt_in: [
+        "Only with permission",
+        "Until visitors agree they are counted without being recognised: no cookie, no address, and a number that changes every day.",
+      ],
+      opt_in_strict: [
+        "Nothing without permission",
+        "Hits of visitors who have not agreed are not kept at all. They are only counted, under filtered traffic.",
+      ],
+      opt_out: [
+        "Until they object",
+        "Visitors are recognised by a first-party cookie until they say no. Whether that is lawful depends on where they are.",
+      ],
+      anonymous: [
+        "Anonymous",
+        "For sites that never ask: visitors are counted without being recognised, with no cookie, no profile and nothing forwarded.",
+      ],
+    } as Record<string, [name: string, about: string]>,
+    gpc: "Global Privacy Control",
+    gpcHint: "Browsers send this signal for people who do not want their data sold or shared.",
+    gpcs: {
+      ads: [
+        "Denies advertising",
+        "Nothing is used for advertising, sold or forwarded. Measuring follows the choice above.",
+      ],
+      all: ["Denies everything", "Every purpose is denied, measuring by a cookie included."],
+    } as Record<string, [name: string, about: string]>,
+    cookies: "Cookies on foreign pages",
+    crossSite: "Recognise visitors on pages of other domains",
+    crossSiteHint:
+      "A pixel on a foreign page may set a cookie, kept apart for each page’s site, once there is permission. Without this such visits stay anonymous.",
+    save: "Save",
+    saved: "Saved.",
+    remove: "Delete this site",
+    removeLead: "Its pixels, goals, people and all its events are removed. This cannot be undone.",
+  },
+  remove: {
+    siteTitle: (name: string) => `Delete ${name}?`,
+    site: "Delete site",
+    pixelTitle: (name: string) => `Delete ${name}?`,
+    pixel: "Delete pixel",
+    pixelLead:
+      "Hits with its key are refused from then on. What it has reported stays in the reports.",
+    type: (text: string) => `Type ${text} to confirm`,
+    differs: (text: string) => `This is not ${text}.`,
+    cancel: "Cancel",
+  },
   pixels: {
     title: "Pixels",
     lead: "A pixel is where visits come from: a page, a message, an ad, a server.",
@@ -91,6 +155,10 @@ export const t = {
       app: "Phone app",
     } as Record<string, string>,
     submit: "Add pixel",
+    edit: "Edit",
+    editTitle: "Edit the pixel",
+    save: "Save",
+    remove: "Delete",
     cancel: "Cancel",
     status: { waiting: "Waiting", receiving: "Receiving", silent: "Silent" } as Record<
       string,
@@ -261,6 +329,10 @@ export const t = {
     },
     unfinished: "The last interval has not ended; it is dashed.",
     wholeComparison: "It is compared with whole earlier days.",
+    mixed:
+      "Here recognised and anonymous visitors are added up: recognised ones count once in the whole range, anonymous ones once on each day.",
+    restarted:
+      "Cairn was restarted in this range: anonymous visitors of those days may count twice.",
   },
   change: {
     none: "no change",
@@ -317,6 +389,8 @@ export const t = {
     current: "This period",
     earlier: "Compared",
     unfinished: "not ended",
+    restarted: "restarted",
+    restartedLong: "Cairn was restarted: anonymous visitors of this day may count twice.",
     asTable: "Table",
     asChart: "Chart",
     csv: "CSV",

@@ -14,7 +14,7 @@ interface Case {
   name: string;
   path: string;
   ready: string;
-  mock: "full" | "empty" | "new" | "out";
+  mock: "full" | "restarted" | "empty" | "new" | "out";
   act?: (page: Page) => Promise<void>;
 }
 
@@ -51,8 +51,41 @@ const CASES: Case[] = [
     mock: "full",
     act: (page) => page.getByRole("button", { name: "What is “Visits”?" }).focus(),
   },
+  { name: "restart", path: "/sites/1", ready: ".restart", mock: "restarted" },
+  {
+    name: "restart in the table",
+    path: "/sites/1?table=1",
+    ready: ".table .restart",
+    mock: "restarted",
+    act: (page) => page.locator(".table .restart button").focus(),
+  },
   { name: "empty overview", path: "/sites/1", ready: ".canvas .empty", mock: "empty" },
   { name: "pixels", path: "/sites/1/pixels", ready: "pre", mock: "full" },
+  {
+    name: "pixel to edit",
+    path: "/sites/1/pixels",
+    ready: "pre",
+    mock: "full",
+    act: (page) => page.getByRole("button", { name: "Edit", exact: true }).click(),
+  },
+  { name: "settings", path: "/sites/1/settings", ready: "form", mock: "full" },
+  {
+    name: "settings with a mistake",
+    path: "/sites/1/settings",
+    ready: "form",
+    mock: "full",
+    act: async (page) => {
+      await page.getByLabel("Further hosts").fill("not a host");
+      await page.getByRole("button", { name: "Save" }).click();
+    },
+  },
+  {
+    name: "site to delete",
+    path: "/sites/1/settings",
+    ready: "form",
+    mock: "full",
+    act: (page) => page.getByRole("button", { name: "Delete this site" }).click(),
+  },
   { name: "first pixel", path: "/sites/1/pixels", ready: "form", mock: "empty" },
   { name: "filtered", path: "/sites/1/filtered", ready: "tbody td", mock: "full" },
   { name: "sites", path: "/sites", ready: "main li", mock: "full" },
@@ -68,6 +101,8 @@ before(async () => {
   browser = await openBrowser();
   const sites = [makeSite("1", LONG, "shop.example"), makeSite("2", "Two", "two.example")];
   mocks.full = await new Mock({ now: NOW, demo: true, sites }).start();
+  const restarts = ["2026-11-20T10:00:00Z"];
+  mocks.restarted = await new Mock({ now: NOW, restarts, mixed: true }).start();
   mocks.empty = await new Mock({ now: NOW, visits: [] }).start();
   mocks.new = await new Mock({ now: NOW, setupNeeded: true, signedIn: false, sites: [] }).start();
   mocks.out = await new Mock({ now: NOW, signedIn: false }).start();
@@ -160,7 +195,7 @@ test("on touch, everything that can be pressed is 44 pixels high", async () => {
     await visit(at, context, async (page) => {
       assert.ok(await page.evaluate(() => matchMedia("(pointer: coarse)").matches));
       const small = await page.evaluate(() =>
-        [...document.querySelectorAll<HTMLElement>("button, a[href], select, input")]
+        [...document.querySelectorAll<HTMLElement>("button, a[href], select, input, textarea")]
           .filter(
             (element) => element.checkVisibility() && !element.closest(".skip, p, .sr, .ribbon"),
           )

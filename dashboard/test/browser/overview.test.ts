@@ -453,3 +453,53 @@ test("who wants no motion gets none", async () => {
     { reducedMotion: "reduce" },
   );
 });
+
+test("the day of a restart is marked in the chart and the table, and says why", async () => {
+  const restarts = ["2026-11-20T10:00:00Z"];
+  const mock = new Mock({ now: NOW, restarts, mixed: true });
+  const why = "Cairn was restarted: anonymous visitors of this day may count twice.";
+  await overview(
+    async (page) => {
+      await page.waitForSelector("canvas");
+      await page.locator(".head").getByRole("button", { name: "What is “restarted”?" }).hover();
+      await page.getByRole("tooltip").getByText(why).waitFor();
+      await page.locator(".chart").focus();
+      const said = async () => (await page.locator("[aria-live=polite].sr").textContent()) ?? "";
+      for (const [key, day, marked] of [
+        ["End", "22 Nov", false],
+        ["ArrowLeft", "21 Nov", false],
+        ["ArrowLeft", "20 Nov", true],
+      ] as const) {
+        await page.keyboard.press(key);
+        await page.locator("[aria-live=polite].sr").getByText(day).waitFor();
+        assert.equal((await said()).includes(why), marked, day);
+      }
+      await page.getByRole("button", { name: "What is “Visitors”?" }).hover();
+      const note = page.getByRole("tooltip");
+      await note.getByText("recognised and anonymous visitors are added up").waitFor();
+      await note.getByText("Cairn was restarted in this range").waitFor();
+      await page.getByRole("button", { name: "What is “Visits”?" }).hover();
+      await note.getByText("Visits active in the range.").waitFor();
+      assert.equal(await note.getByText("restarted").count(), 0);
+
+      await page.getByRole("button", { name: "Table" }).click();
+      const row = page.locator(".table tr").filter({ has: page.locator(".restart") });
+      assert.equal(await row.count(), 1);
+      assert.match((await row.locator("th").textContent()) ?? "", /20 Nov 2026/);
+      await row.getByRole("button", { name: "What is “restarted”?" }).focus();
+      await note.getByText(why).waitFor();
+    },
+    { mock },
+  );
+});
+
+test("a range without a restart has no mark", async () => {
+  await overview(
+    async (page) => {
+      await page.waitForSelector("canvas");
+      await settled(page);
+      assert.equal(await page.getByText("restarted").count(), 0);
+    },
+    { mock: new Mock({ now: NOW, restarts: ["2026-08-01T10:00:00Z"] }) },
+  );
+});

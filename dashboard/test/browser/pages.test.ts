@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { EMAIL, Mock, type MockOptions, PASSWORD } from "../mock/server.ts";
+import { EMAIL, Mock, type MockOptions, PASSWORD, makeSite } from "../mock/server.ts";
 import { openBrowser, openPage } from "./browser.ts";
 
 let browser: Browser;
@@ -146,6 +146,104 @@ test("filtered traffic: every outcome in words, and they add up", async () => {
     await page.getByText("Says so itself: googlebot").waitFor();
     await page.getByRole("link", { name: "See them in the overview" }).click();
     await page.waitForURL("**/sites/1?bots=only");
+  });
+});
+
+test("a site's settings: what is wrong is said at its field, what is right is kept", async () => {
+  await on("/sites/1", {}, async (page, mock) => {
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.waitForURL("**/sites/1/settings");
+    const save = page.getByRole("button", { name: "Save" });
+    await page.getByLabel("Name").fill(" ");
+    await save.click();
+    await page.getByText("Please fill this in.").waitFor();
+    assert.ok(await page.getByLabel("Name").evaluate((field) => field === document.activeElement));
+    await page.getByLabel("Name").fill("Stone");
+    const hosts = page.getByLabel("Further hosts");
+    await hosts.fill("cdn.example\nnot a host");
+    await save.click();
+    await page.getByText("“not a host” is not a host such as shop.example.").waitFor();
+    await hosts.fill("cdn.example\nnodots");
+    await save.click();
+    await page.getByText("The entry must be a host name.").waitFor();
+    assert.ok(await hosts.evaluate((field) => field === document.activeElement));
+    assert.equal(mock.sites[0]?.name, "Stone & Linen");
+
+    await hosts.fill("https://CDN.example/a\n\npay.example");
+    await page.getByLabel("Time zone").selectOption("Europe/Tallinn");
+    await page.getByLabel("Currency").selectOption("USD");
+    const policy = page.getByRole("radio", { name: "By region" });
+    assert.ok(await policy.isChecked());
+    await policy.focus();
+    await page.keyboard.press("ArrowDown");
+    await page.getByRole("radio", { name: "Denies everything" }).check();
+    await page.getByLabel("Recognise visitors on pages of other domains").check();
+    await save.click();
+    await page.getByRole("status").getByText("Saved.").waitFor();
+    const { name, timezone, currency, hosts: kept, privacy } = mock.sites[0] ?? {};
+    assert.deepEqual([name, timezone, currency], ["Stone", "Europe/Tallinn", "USD"]);
+    assert.deepEqual(kept, ["cdn.example", "pay.example"]);
+    assert.deepEqual(privacy, { policy: "opt_in", gpc: "all", cross_site_cookies: true });
+    assert.equal(await hosts.inputValue(), "cdn.example\npay.example");
+    await page.getByRole("button", { name: "Switch site: Stone" }).waitFor();
+    await page.reload();
+    assert.ok(await page.getByRole("radio", { name: "Only with permission" }).isChecked());
+  });
+});
+
+test("a site is deleted only when its domain is typed", async () => {
+  const sites = [makeSite("1", "One", "one.example"), makeSite("2", "Two", "two.example")];
+  await on("/sites/1/settings", { sites }, async (page, mock) => {
+    const begin = page.getByRole("button", { name: "Delete this site" });
+    await begin.click();
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("dialog", { state: "detached" });
+    assert.ok(await begin.evaluate((button) => button === document.activeElement));
+    await begin.click();
+    const dialog = page.getByRole("dialog", { name: "Delete One?" });
+    const action = dialog.getByRole("button", { name: "Delete site" });
+    await action.click();
+    await dialog.getByText("Please fill this in.").waitFor();
+    await dialog.getByLabel("Type one.example to confirm").fill("two.example");
+    await action.click();
+    await dialog.getByText("This is not one.example.").waitFor();
+    assert.equal(mock.sites.length, 2);
+    await dialog.getByLabel("Type one.example to confirm").fill("one.example");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/sites");
+    await page.getByText("two.example").waitFor();
+    assert.equal(await page.getByText("one.example").count(), 0);
+    assert.deepEqual(
+      mock.sites.map((site) => site.id),
+      ["2"],
+    );
+  });
+});
+
+test("a pixel is renamed, and deleted after a question", async () => {
+  await on("/sites/1/pixels", {}, async (page, mock) => {
+    await page.getByRole("button", { name: "Edit", exact: true }).click();
+    const edit = page.getByRole("dialog", { name: "Edit the pixel" });
+    assert.equal(await edit.getByLabel("Name").inputValue(), "Main site");
+    await edit.getByLabel("Name").fill("Shop window");
+    await edit.getByLabel("Page or site address").fill("shop.example");
+    await edit.getByRole("button", { name: "Save" }).click();
+    await edit.getByText("The URL must begin with http:// or https://.").waitFor();
+    await edit.getByLabel("Page or site address").fill("https://shop.example/");
+    await edit.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("heading", { name: "Shop window" }).waitFor();
+    await page.waitForSelector("dialog", { state: "detached" });
+    const [pixel] = mock.pixels.get("1") ?? [];
+    assert.deepEqual([pixel?.name, pixel?.url], ["Shop window", "https://shop.example/"]);
+
+    const remove = page.getByRole("button", { name: "Delete", exact: true });
+    await remove.click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    assert.equal(mock.pixels.get("1")?.length, 1);
+    await remove.click();
+    await page.getByRole("button", { name: "Delete pixel" }).click();
+    await page.getByText("No pixel yet.").waitFor();
+    assert.deepEqual(mock.pixels.get("1"), []);
   });
 });
 

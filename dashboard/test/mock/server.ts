@@ -6,7 +6,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { EventItem, Outcomes, Pixel, Query, Site } from "../../src/lib/api/client.ts";
+import type { Answer, EventItem, Outcomes, Pixel, Query, Site } from "../../src/lib/api/client.ts";
 import { BadQuestion, answer } from "./engine.ts";
 import { type Visit, makeVisits } from "./visits.ts";
 
@@ -42,6 +42,10 @@ export interface MockOptions {
   visits?: Visit[];
   signedIn?: boolean;
   outcomes?: Omit<Outcomes, "since">;
+  /** Restarts of the server, each named in answers whose range it is in. */
+  restarts?: string[];
+  /** Visitors of every range are recognised and anonymous ones. */
+  mixed?: boolean;
 }
 
 export function makeSite(id: string, name: string, domain: string): Site {
@@ -51,8 +55,10 @@ export function makeSite(id: string, name: string, domain: string): Site {
     domain,
     timezone: "UTC",
     currency: "EUR",
+    hosts: [],
+    privacy: { policy: "regional", gpc: "ads", cross_site_cookies: false },
     created_at: "2026-01-01T00:00:00Z",
-  } as Site;
+  };
 }
 
 const OUTCOMES: Omit<Outcomes, "since"> = {
@@ -90,6 +96,8 @@ export class Mock {
   failing: number | undefined;
   origin = "";
   readonly now: number;
+  #restarts: string[];
+  #mixed: boolean;
   #outcomes: Omit<Outcomes, "since">;
   #server: Server;
   #live = new Map<string, Set<ServerResponse>>();
@@ -101,6 +109,8 @@ export class Mock {
     this.setupNeeded = options.setupNeeded ?? false;
     this.signedIn = options.signedIn ?? true;
     this.demo = options.demo ?? false;
+    this.#restarts = options.restarts ?? [];
+    this.#mixed = options.mixed ?? false;
     this.#outcomes = options.outcomes ?? OUTCOMES;
     for (const site of this.sites) {
       this.pixels.set(
@@ -280,13 +290,50 @@ export class Mock {
         await this.gate;
         if (this.failing)
           throw new Refusal(this.failing, "unavailable", "The store cannot be reached.");
-        return ok(answer(question, this.visits, this.now));
+        return ok(this.#marked(answer(question, this.visits, this.now)));
       }
     }
-    const [, id = "", rest = ""] = /^\w+ \/api\/v1\/sites\/([^/]+)\/(\w+)$/.exec(route) ?? [];
-    if (!this.sites.some((site) => site.id === id))
-      throw new Refusal(404, "no_such_site", "There is no such site.");
-    return this.#ofSite(`${route.split(" ")[0]} ${rest}`, id, body, url, response);
+    const [, id = "", rest = "", key = ""] =
+      /^\w+ \/api\/v1\/sites\/([^/]+)(?:\/(\w+))?(?:\/(\w+))?$/.exec(route) ?? [];
+    const site = this.sites.find((site) => site.id === id);
+    if (!site) throw new Refusal(404, "not_found", "There is no such site.");
+    const method = route.split(" ")[0];
+    if (rest === "")
+      return ok(this.#changeSite(site, method, body), method === "PATCH" ? 200 : 204);
+    if (key !== "")
+      return ok(this.#changePixel(id, key, method, body), method === "PATCH" ? 200 : 204);
+    return this.#ofSite(`${method} ${rest}`, id, body, url, response);
+  }
+
+  #marked(answer: Answer): Answer {
+    const [from = "", to = ""] = answer.query["date_range"] as [string, string];
+    const within = this.#restarts.filter((at) => at >= from && at <= to);
+    if (within.length > 0) answer.meta.anonymous_restarts = within;
+    if (this.#mixed) answer.meta.identification = "mixed";
+    return answer;
+  }
+
+  #changeSite(site: Site, method: string | undefined, body: object): Site | undefined {
+    if (method === "DELETE") {
+      this.sites.splice(this.sites.indexOf(site), 1);
+      return undefined;
+    }
+    const patch = body as Partial<Site>;
+    const wrong = patch.hosts?.findIndex((host) => !host.includes(".")) ?? -1;
+    if (wrong >= 0)
+      throw new Refusal(422, "invalid", "The entry must be a host name.", `hosts[${wrong}]`);
+    return Object.assign(site, patch);
+  }
+
+  #changePixel(id: string, key: string, method: string | undefined, body: object): unknown {
+    const pixels = this.pixels.get(id) ?? [];
+    const pixel = pixels.find((pixel) => pixel.key === key);
+    if (!pixel) throw new Refusal(404, "not_found", "There is no such pixel.");
+    if (method === "DELETE") return void pixels.splice(pixels.indexOf(pixel), 1);
+    const patch = body as Partial<Pixel>;
+    if (patch.url && !patch.url.startsWith("http"))
+      throw new Refusal(422, "invalid", "The URL must begin with http:// or https://.", "url");
+    return Object.assign(pixel, patch);
   }
 
   #addSite(body: Record<string, string>): Site {

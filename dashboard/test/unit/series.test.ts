@@ -8,24 +8,41 @@ import type { Outcomes, Pixel } from "../../src/lib/api/client.ts";
 
 const answerOf = (part: unknown) => part as Answer;
 
+test("a restart marks the interval it is in, in the zone of the site", () => {
+  const restarted = (time_labels: string[], interval: string, zone: string) => {
+    const anonymous_restarts = ["2026-11-19T23:30:00Z", "2026-11-20T10:05:00Z"];
+    const meta = { time_labels, anonymous_restarts };
+    const answer = answerOf({ results: [], meta, query: { dimensions: [`time:${interval}`] } });
+    return [...seriesOf(answer, "visitors", "2026-11-22", "", zone).restarted];
+  };
+  const days = ["2026-11-18", "2026-11-19", "2026-11-20", "2026-11-21"];
+  assert.deepEqual(restarted(days, "day", "UTC"), [1, 2]);
+  assert.deepEqual(restarted(days, "day", "Europe/Berlin"), [2]);
+  assert.deepEqual(restarted(["2026-11-18", "2026-11-23"], "week", "UTC"), [0]);
+  assert.deepEqual(restarted(["2026-10-01", "2026-11-01"], "month", "UTC"), [1]);
+  const hours = ["2026-11-20 09:00:00", "2026-11-20 10:00:00", "2026-11-20 11:00:00"];
+  assert.deepEqual(restarted(hours, "hour", "UTC"), [1]);
+  assert.deepEqual(restarted(hours, "hour", "Europe/Berlin"), [2]);
+});
+
 test("intervals without a row count zero, and have no rate", () => {
   const answer = answerOf({
     results: [{ dimensions: ["2026-11-20"], metrics: [3, 4, 9, 50, 20] }],
     meta: { time_labels: ["2026-11-19", "2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23"] },
     query: { dimensions: ["time:day"] },
   });
-  const visitors = seriesOf(answer, "visitors", "2026-11-22", "");
+  const visitors = seriesOf(answer, "visitors", "2026-11-22", "", "UTC");
   assert.deepEqual(
     visitors.points.map((p) => p.value),
     [0, 3, 0, 0, null],
   );
   assert.equal(visitors.running, 3);
-  const bounce = seriesOf(answer, "bounce_rate", "2026-11-22", "");
+  const bounce = seriesOf(answer, "bounce_rate", "2026-11-22", "", "UTC");
   assert.deepEqual(
     bounce.points.map((p) => p.value),
     [null, 50, null, null, null],
   );
-  const depth = seriesOf(answer, "views_per_visit", "2026-11-22", "");
+  const depth = seriesOf(answer, "views_per_visit", "2026-11-22", "", "UTC");
   assert.deepEqual(
     depth.points.map((p) => p.value),
     [null, 2.25, null, null, null],
@@ -44,7 +61,7 @@ test("the earlier value stands beside each interval", () => {
     meta: {},
     query: { dimensions: ["time:day"] },
   });
-  const [point] = seriesOf(answer, "visits", "2026-11-22", "").points;
+  const [point] = seriesOf(answer, "visits", "2026-11-22", "", "UTC").points;
   assert.deepEqual(point, {
     label: "2026-11-22",
     value: 0,
@@ -62,7 +79,7 @@ test("an hour that the clocks repeat keeps both of its rows", () => {
     meta: { time_labels: ["2026-10-25 01:00:00", label, label, "2026-10-25 03:00:00"] },
     query: { dimensions: ["time:hour"] },
   });
-  const series = seriesOf(answer, "visitors", "2026-10-26", "2026-10-26 09:00:00");
+  const series = seriesOf(answer, "visitors", "2026-10-26", "2026-10-26 09:00:00", "UTC");
   assert.deepEqual(
     series.points.map((p) => p.value),
     [0, 1, 2, 0],

@@ -34,7 +34,7 @@ export interface Row {
 }
 export interface Answer {
   results: Row[];
-  meta: { time_labels?: string[]; total_rows?: number; [key: string]: unknown };
+  meta: Schemas["QueryMeta"];
   query: { metrics: string[]; dimensions: string[]; [key: string]: unknown };
 }
 
@@ -141,6 +141,9 @@ export const api = {
   signOut: () => call("delete", "/api/v1/session"),
   sites: () => call("get", "/api/v1/sites", { query: { limit: LIST_LIMIT } }),
   addSite: (body: Schemas["NewSiteBody"]) => call("post", "/api/v1/sites", { body }),
+  changeSite: (site: string, body: Schemas["SitePatch"]) =>
+    call("patch", "/api/v1/sites/{site_id}", { path: ofSite(site), body }),
+  removeSite: (site: string) => call("delete", "/api/v1/sites/{site_id}", { path: ofSite(site) }),
   pixels: (site: string, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/pixels", {
       path: ofSite(site),
@@ -149,6 +152,10 @@ export const api = {
     }),
   addPixel: (site: string, body: Schemas["NewPixelBody"]) =>
     call("post", "/api/v1/sites/{site_id}/pixels", { path: ofSite(site), body }),
+  changePixel: (site: string, key: string, body: Schemas["PixelPatch"]) =>
+    call("patch", "/api/v1/sites/{site_id}/pixels/{key}", { path: { site_id: site, key }, body }),
+  removePixel: (site: string, key: string) =>
+    call("delete", "/api/v1/sites/{site_id}/pixels/{key}", { path: { site_id: site, key } }),
   outcomes: (site: string, since: Date, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/outcomes", {
       path: ofSite(site),

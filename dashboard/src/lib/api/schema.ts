@@ -887,11 +887,36 @@ export interface components {
         /** @description An answer. */
         QueryAnswer: {
             /** @description Labels, totals and warnings that were asked for or apply. */
-            meta: Record<string, never>;
+            meta: components["schemas"]["QueryMeta"];
             /** @description What was run, with defaults filled in; posting it again gives the same rows. */
             query: Record<string, never>;
             /** @description The rows. */
             results: components["schemas"]["QueryRow"][];
+        };
+        /** @description What goes with an answer; of each entry only what was asked for or applies is there. */
+        QueryMeta: {
+            /**
+             * @description Restarts of the server in the range (RFC 3339, UTC): anonymous visitors of such a day may count twice.
+             * @example [
+             *       "2026-11-22T10:00:00Z"
+             *     ]
+             */
+            anonymous_restarts?: string[];
+            /** @description `mixed`: visitors hold identified ones, counted once, and anonymous ones, counted once a day. */
+            identification?: string;
+            /** @description Always false, with `include.imports`: there are no imported aggregates. */
+            imports_included?: boolean;
+            /** @description Why not: `no_imported_data`. */
+            imports_skip_reason?: string;
+            /** @description Metrics that could not be computed, each with `code` and `warning`. */
+            metric_warnings?: Record<string, never>;
+            /** @description Every label of the range, with `include.time_labels`. */
+            time_labels?: string[];
+            /**
+             * Format: int64
+             * @description Rows before pagination, with `include.total_rows`.
+             */
+            total_rows?: number;
         };
         /** @description A row: values stand in the order of the question's lists. */
         QueryRow: {
