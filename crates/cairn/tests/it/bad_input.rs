@@ -117,7 +117,7 @@ fn honest(server: &Server, key: &str, stop: &AtomicBool, sent: &AtomicU64) {
     let mut client = server.client();
     while !stop.load(Ordering::Relaxed) {
         let number = sent.load(Ordering::Relaxed);
-        let answer = if number % 2 == 0 {
+        let answer = if number.is_multiple_of(2) {
             let url = format!("https%3A%2F%2Fbad.test%2Fhonest%2F{}", number % 5);
             let path = format!("/p.gif?key={key}&event_id=honest-{number}&url={url}");
             client.send("GET", &path, &[("user-agent", AGENT)], b"").unwrap()

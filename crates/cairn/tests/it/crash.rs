@@ -41,7 +41,7 @@ fn send(address: SocketAddr, key: &str, ledger: &Ledger, thread: usize) {
     while !ledger.stop.load(Ordering::Relaxed) {
         let number = ledger.sent.fetch_add(1, Ordering::Relaxed);
         let id = again.pop().unwrap_or_else(|| format!("event-{thread}-{number}"));
-        let times = 1 + u64::from(number % 5 == 0);
+        let times = 1 + u64::from(number.is_multiple_of(5));
         for _ in 0..times {
             if !deliver(&mut client, key, &id, number) {
                 let mut unanswered = ledger.unanswered.lock().unwrap();
@@ -61,7 +61,7 @@ const HEADERS: [(&str, &str); 2] = [("user-agent", AGENT), ("accept-language", "
 
 /// True when the event was acknowledged.
 fn deliver(client: &mut Client, key: &str, id: &str, number: u64) -> bool {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let path = format!("/p.gif?key={key}&event_id={id}&url=https://crash.test/{}", number % 7);
         let answer = client.send("GET", &path, &HEADERS, b"");
         return answer.is_ok_and(|answer| ["accepted", "duplicate"].contains(&answer.outcome()));

@@ -296,7 +296,7 @@ fn damage(kind: Damage, data: &Path) {
     let next = used.div_ceil(512) * 512;
     match kind {
         Damage::Garbage => {
-            let garbage: Vec<u8> = (0..10_000_u32).map(|at| (at * at >> 3) as u8 | 1).collect();
+            let garbage: Vec<u8> = (0..10_000_u32).map(|at| ((at * at) >> 3) as u8 | 1).collect();
             write_at(&path, next, &garbage);
         }
         Damage::HalfRecord => {
@@ -324,8 +324,9 @@ fn a_torn_last_write_costs_nothing_that_was_acknowledged() {
             assert_eq!(sender.send(3_000).outcome(), "accepted", "before {kind:?}");
         }
         (sent, acknowledged) = (sender.sent, sender.acknowledged);
+        let data = server.data().to_owned();
         server.kill();
-        damage(kind, directory.path());
+        damage(kind, &data);
         server = Server::start_in(directory.path(), &[])
             .unwrap_or_else(|said| panic!("{kind:?} keeps it from starting: {said}"));
         if kind == Damage::HalfOfLast {
