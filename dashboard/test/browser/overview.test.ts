@@ -482,7 +482,7 @@ test("the day of a restart is marked in the chart and the table, and says why", 
       await note.getByText("Visits active in the range.").waitFor();
       assert.equal(await note.getByText("restarted").count(), 0);
 
-      await page.getByRole("button", { name: "Table" }).click();
+      await page.getByRole("button", { name: "Table", exact: true }).click();
       const row = page.locator(".table tr").filter({ has: page.locator(".restart") });
       assert.equal(await row.count(), 1);
       assert.match((await row.locator("th").textContent()) ?? "", /20 Nov 2026/);
