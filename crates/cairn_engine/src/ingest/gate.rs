@@ -2,7 +2,7 @@
 //!
 //! Guarantees: [`decide`] is a pure function of signals, settings and region; a [`ConsentedEvent`]
 //! is made only here, by [`consented`], and without permission it holds no identifier: no cookie,
-//! address, user id, traits, click id, event id, and of the page's query only `utm_*`.
+//! address, user id, traits, click id, event id, and of the page's and its items' queries only `utm_*`.
 //! It does not know where signals come from or what they are later used for.
 
 use std::borrow::Cow;
@@ -13,6 +13,7 @@ use cairn_model::{Basis, Choice, Identification, Policy, PrivacySettings, Purpos
 use cairn_model::{SiteId, VisitorId};
 
 use super::consent::{RecordedConsent, SentConsent};
+use super::json::{Raw, push_text};
 use super::page::filtered_query;
 use super::parsed::ParsedEvent;
 use super::visitor::IdentityKeys;
@@ -267,11 +268,15 @@ pub fn consented<'a>(
     };
     let full = decision.verdict == Verdict::Full;
     let raw = parsed.page.raw_query();
-    let query = filtered_query(raw, |name| match (full, keeps_click_id) {
+    let keeps = |name: &str| match (full, keeps_click_id) {
         (false, _) => name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("utm_")),
         (true, false) => !is_click_id(name),
         (true, true) => true,
-    });
+    };
+    if let Some(items) = kept_items(&parsed.items, &keeps) {
+        parsed.items = Cow::Owned(items);
+    }
+    let query = filtered_query(raw, keeps);
     let query = match query {
         Cow::Borrowed(_) => None,
         Cow::Owned(query) => Some(query),
@@ -286,6 +291,44 @@ pub fn consented<'a>(
         keeps_click_id,
         query,
     })
+}
+
+/// Items whose addresses keep what the page's query may keep; `None` where nothing changes.
+fn kept_items(items: &str, keeps: &impl Fn(&str) -> bool) -> Option<String> {
+    if !items.contains(['?', '#']) {
+        return None;
+    }
+    let mut json = String::with_capacity(items.len());
+    for (at, item) in Raw(items).elements()?.into_iter().enumerate() {
+        json.push(if at == 0 { '[' } else { ',' });
+        for (at, (name, value)) in item.fields()?.into_iter().enumerate() {
+            json.push(if at == 0 { '{' } else { ',' });
+            push_text(&mut json, &name);
+            json.push(':');
+            match value.text() {
+                Some(text) => push_text(&mut json, &kept_address(&text, keeps)),
+                None => json.push_str(value.0),
+            }
+        }
+        json.push('}');
+    }
+    json.push(']');
+    Some(json)
+}
+
+/// An address without fragment and without the parameters that may not be kept; other text as it is.
+fn kept_address<'t>(text: &'t str, keeps: &impl Fn(&str) -> bool) -> Cow<'t, str> {
+    if !text.contains("://") && !text.starts_with(['/', '?', '#']) {
+        return Cow::Borrowed(text);
+    }
+    let address = text.split('#').next().unwrap_or(text);
+    let Some((place, query)) = address.split_once('?') else {
+        return Cow::Borrowed(address);
+    };
+    match filtered_query(query, keeps).as_ref() {
+        "" => Cow::Borrowed(place),
+        query => Cow::Owned(format!("{place}?{query}")),
+    }
 }
 
 /// Parameters by which advertisers recognise a click (PROTOCOLS.md 4.10), in any case.

@@ -81,6 +81,9 @@ impl<'i> Importer<'i> {
                 let address = context.address.as_ref().map(|address| address.ip());
                 identified(keys.of_context(site, address, &context.user_agent))
             }
+            None if !parsed.user_id.is_empty() => {
+                identified(keys.of_named_visitor(site, &parsed.user_id))
+            }
             None => lone(),
         };
         let user_key =

@@ -120,10 +120,18 @@ impl Ingest {
         };
         let (standing, listed_origin) = standing(hit, site);
         let uses_cookies = voice == Voice::Browser && standing == Standing::Own;
-        let cookies = if uses_cookies { Cookies::parse(hit.cookies) } else { Cookies::default() };
+        let sent_cookies = match voice {
+            Voice::Browser => Cookies::parse(hit.cookies),
+            _ => Cookies::default(),
+        };
+        // An opt-out on record holds wherever its cookie is shown, also where cookies serve nothing else.
+        let opted_out = sent_cookies
+            .id
+            .is_some_and(|id| entry.site.is_opted_out(self.keys.of_cookie(site.id, &id).0));
+        let cookies = if uses_cookies { sent_cookies } else { Cookies::default() };
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
         let signals = Signals {
-            opted_out: cookie_visitor.is_some_and(|visitor| entry.site.is_opted_out(visitor.0)),
+            opted_out,
             recorded: cookies.consent.unwrap_or_default(),
             sent,
             gpc: hit.gpc,

@@ -53,6 +53,7 @@ impl<'a> Page<'a> {
         let rest = &text[scheme_size..];
         let authority_size = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let host = host(&text, scheme_size..scheme_size + authority_size, host_required)
+            .filter(|_| !rest[authority_size..].starts_with('\\'))
             .ok_or_else(|| Rejection::malformed(field, "its host is not a valid host name"))?;
         let mut page = Page { host, ..Page::default() };
         page.split_rest(&text, scheme_size + authority_size);
@@ -62,7 +63,7 @@ impl<'a> Page<'a> {
 
     fn split_rest(&mut self, text: &str, start: usize) {
         // An address on somebody's own disk says who he is.
-        if text.as_bytes()[..5].eq_ignore_ascii_case(b"file:") {
+        if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:")) {
             return;
         }
         let rest = &text[start..];
@@ -228,6 +229,7 @@ mod tests {
             ("https://app.example/#access_token=secret", "app.example", "/", ""),
             ("app://home/basket", "home", "/basket", ""),
             ("file:///C:/Users/anna/page.html?x", "", "/", ""),
+            ("a://", "", "/", ""),
             ("", "", "", ""),
         ] {
             let wanted = (host.to_owned(), path.to_owned(), query.to_owned());
@@ -251,6 +253,7 @@ mod tests {
             "://x",
             "1http://x/",
             "https://[::1/",
+            "https://shop.example\\p",
             "https://@/",
         ] {
             assert_eq!(parts(text), None, "{text}");

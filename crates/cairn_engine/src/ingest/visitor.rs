@@ -228,6 +228,8 @@ impl AnonymousKeys {
     pub fn destroy_expired(&self, now_ms: i64) {
         let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
         sites.retain(|_, days| {
+            // Somebody may be about to draw a key into it.
+            let in_use = Arc::strong_count(days) > 1;
             let mut days = days.write().unwrap_or_else(PoisonError::into_inner);
             let expired = |key: &Option<Box<DayKey>>| {
                 key.as_ref().is_some_and(|key| now_ms >= key.end_ms + self.session_timeout_ms)
@@ -238,7 +240,7 @@ impl AnonymousKeys {
             if expired(&days.current) {
                 days.current = None;
             }
-            days.current.is_some() || days.previous.is_some()
+            in_use || days.current.is_some() || days.previous.is_some()
         });
     }
 

@@ -215,9 +215,41 @@ fn opt_outs_and_strict_policies_keep_nothing() {
     let taken = take(&shop, &known, CONSENTED, EVENT);
     assert_eq!(taken.result.unwrap_err().outcome, Outcome::DroppedOptedOut);
     assert!(taken.cookies.is_empty());
+    // Also where the cookie serves nothing else.
+    for foreign in [
+        Hit { origin: "https://blog.example", ..known.clone() },
+        Hit { cross_site: true, ..known.clone() },
+    ] {
+        let taken = take(&shop, &foreign, CONSENTED, EVENT);
+        assert_eq!(taken.result.unwrap_err().outcome, Outcome::DroppedOptedOut);
+    }
     let by_user = take(&shop, &hit(), CONSENTED, r#"{"event":"a","user_id":"user-9"}"#);
     assert_eq!(by_user.result.unwrap_err().outcome, Outcome::DroppedOptedOut);
     assert!(take(&shop, &hit(), CONSENTED, EVENT).result.is_ok());
+}
+
+#[test]
+fn addresses_of_items_keep_what_the_page_may_keep() {
+    let shop = Shop::new(policy(Policy::OptIn), PixelKind::Web);
+    let json = r#"{"event":"add_to_cart","items":[{"item_id":"a?b","price":59.90,
+        "url":"https://shop.example/p?tok=secretq&utm_source=mail#x","image_url":"/i.png?t=1"}]}"#;
+    let mut admission = |consent| {
+        let hit = hit();
+        let mut admission = shop.ingest.admit(&hit, &shop.entry, consent, false);
+        let (record, result) = admission.take(
+            event(Raw(json), Sender::Public).unwrap(),
+            Common::default(),
+            Vec::new(),
+        );
+        result.unwrap();
+        record::decode(&record).unwrap().items.into_owned()
+    };
+    assert_eq!(
+        admission(consent::SentConsent::Nothing),
+        r#"[{"item_id":"a?b","price":59.90,"url":"https://shop.example/p?utm_source=mail","image_url":"/i.png"}]"#
+    );
+    let agreed = consent::parse("analytics:granted,ads:granted").unwrap();
+    assert!(admission(agreed).contains("tok=secretq"));
 }
 
 #[test]
