@@ -35,7 +35,8 @@ fn an_image_is_acknowledged_after_it_is_in_the_log() {
     assert_eq!((event.props.as_ref(), event.received_at_ms), (r#"{"plan":"pro"}"#, NOW_MS));
     let head = client.request("HEAD", &target, &[], b"");
     assert_eq!((head.status, head.header("content-length")), (200, "43"));
-    running.assert_conserved();
+    assert_eq!((head.outcome(), head.header("content-type")), ("", "image/gif"));
+    assert_eq!(running.assert_conserved().received, 1, "a HEAD is no hit");
 }
 
 #[test]
@@ -73,6 +74,21 @@ fn a_bad_event_does_not_spoil_its_siblings() {
     assert_eq!(report["rejected"][0]["field"], "foo");
     let names: Vec<_> = running.events().into_iter().map(|event| event.name).collect();
     assert_eq!(names, ["page_view", "sign_up"]);
+    running.assert_conserved();
+}
+
+#[test]
+fn a_repetition_is_known_once_it_is_stored() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let body = body(&key, &json!([{"event": "page_view", "event_id": "a"}]));
+    let first = running.client().post(&[], &body);
+    assert_eq!(first.outcome(), "accepted");
+    running.wait_applied();
+    let second = running.client().post(&[], &body);
+    assert_eq!((second.status, second.outcome()), (202, "duplicate"));
+    assert_eq!((&second.json()["accepted"], &second.json()["duplicate"]), (&json!(0), &json!(1)));
+    assert_eq!(running.events().len(), 1);
     running.assert_conserved();
 }
 
@@ -183,6 +199,10 @@ fn server_keys_are_secrets() {
     let image =
         running.client().get(&format!("/p.gif?key={key}"), &[("Origin", "https://a.example")]);
     assert_eq!((image.status, image.outcome()), (200, "rejected:origin"));
+    let image = running.client().get(&format!("/p.gif?key={key}"), &[]);
+    assert_eq!((image.status, image.outcome()), (200, "rejected:origin"));
+    let reason = image.header("cairn-reason");
+    assert!(reason.contains("server's secret and was sent in an address"), "{reason}");
     running.assert_conserved();
 }
 
@@ -194,7 +214,12 @@ fn an_unreadable_consent_string_is_told_and_counts_as_no() {
     let body = json!({"key": key, "events": [{"event": "a", "user_id": "u"}], "consent": tcf});
     let answer = running.client().post(&[], body.to_string().as_bytes());
     assert_eq!((answer.status, answer.outcome()), (202, "accepted"));
-    assert!(answer.json()["consent"].as_str().unwrap().contains("count as no"));
+    let told = answer.json()["consent"].as_str().unwrap().to_owned();
+    assert!(told.contains("count as no"));
+    let image = running.client().get(&format!("/p.gif?key={key}&consent={tcf}"), &[]);
+    assert_eq!((image.outcome(), image.header("cairn-reason")), ("accepted", &*told));
+    let image = running.client().get(&format!("/p.gif?key={key}&consent=none"), &[]);
+    assert_eq!((image.outcome(), image.header("cairn-reason")), ("accepted", ""));
     assert_eq!(running.last_event().user_id, "");
 }
 

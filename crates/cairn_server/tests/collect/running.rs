@@ -64,13 +64,13 @@ impl Running {
             log.clone(),
             Arc::clone(&store),
             Arc::clone(&catalog),
-            ids,
+            Arc::clone(&ids),
             ApplyOptions::default(),
             || NOW_MS,
         )
         .unwrap();
         let enricher = Arc::new(Enricher::new(Databases::empty()));
-        let ingest = Ingest::new(enricher, catalog.master_secret(), 31 * 60_000);
+        let ingest = Ingest::new(enricher, catalog.master_secret(), 31 * 60_000).knowing(ids);
         let loopback = Network { address: [127, 0, 0, 1].into(), prefix_bits: 8 };
         let app = Arc::new(App {
             directory: catalog.directory(),
@@ -141,6 +141,12 @@ impl Running {
                 record::decode(Box::leak(bytes.to_vec().into_boxed_slice())).unwrap()
             }));
         }
+    }
+
+    /// Waits until everything acknowledged is in the store.
+    pub fn wait_applied(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert!(runtime.block_on(self.app.wait_applied(Duration::from_secs(60))));
     }
 
     pub fn last_event(&self) -> Event<'static> {
