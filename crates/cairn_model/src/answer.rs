@@ -77,6 +77,6 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// Rows before the page was cut; known only when the question asked for it.
     pub total_rows: Option<u64>,
-    /// The visitors counted are partly identified, partly anonymous.
+    /// Visitors are counted, and the range has identified ones and anonymous ones.
     pub mixed_identification: bool,
 }

@@ -171,7 +171,16 @@ impl<'q> Plan<'q> {
         self.question.metrics.contains(&metric)
     }
 
-    /// Whether visitors of both kinds of number should be told apart in the reply.
+    /// Filters that decide whether a range mixes identified and anonymous visitors: whatever else is asked, the range is
+    /// what the reply speaks of.
+    pub fn identification_filters(&self) -> Vec<Filter> {
+        let identification = Dimension::Visit(Field::Identification);
+        let about_it =
+            |filter: &&Filter| filter.as_test().is_some_and(|test| test.subject == identification);
+        self.question.filters.iter().filter(about_it).cloned().collect()
+    }
+
+    /// Whether the reply should say so when the range mixes identified and anonymous visitors.
     pub fn watches_identification(&self) -> bool {
         let counts_visitors = |metric: &Metric| {
             matches!(

@@ -25,8 +25,6 @@ struct Tally {
     bounce_visits: i64,
     seconds: i64,
     visit_pageviews: i64,
-    identified: bool,
-    anonymous: bool,
     /// Currency and minor units of each event that carries an amount.
     amounts: Vec<(String, i64)>,
     /// Deepest scroll of each visit.
@@ -36,17 +34,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn meet(&mut self, visitor: u64, identification: Identification) {
-        self.visitors.insert(visitor);
-        match identification {
-            Identification::Identified => self.identified = true,
-            Identification::Anonymous => self.anonymous = true,
-        }
-    }
-
     fn add_event(&mut self, happening: Happening<'_>) {
         let event = &happening.row.event;
-        self.meet(event.visitor_id.0, event.identification);
+        self.visitors.insert(event.visitor_id.0);
         self.visits.insert(happening.row.session_id);
         self.pageviews += i64::from(event.name == PAGE_VIEW);
         self.events += i64::from(!names_engagement(event));
@@ -67,7 +57,7 @@ impl Tally {
     }
 
     fn add_visit(&mut self, visit: &Session, entered: bool) {
-        self.meet(visit.visitor_id.0, visit.identification);
+        self.visitors.insert(visit.visitor_id.0);
         self.visits.insert(visit.session_id);
         self.bounces += i64::from(entered && visit.is_bounce());
         self.bounce_visits += i64::from(entered);
@@ -110,24 +100,35 @@ struct Counted<'p> {
 /// Answers a question.
 pub(super) fn answer(state: &State, question: &Question) -> Answer {
     let plan = Plan::of(question);
-    let counted = count(&Walk::over(state, question), &plan);
+    let walk = Walk::over(state, question);
+    let counted = count(&walk, &plan);
     let either = if plan.sides == Sides::Visits { &counted.visits } else { &counted.events };
     let mut groups: BTreeSet<&Vec<Key>> = either.keys().collect();
     let hourly = question.dimensions.contains(&Dimension::Time(TimeUnit::Hour));
     if plan.sides == Sides::Both && hourly && plan.counts_in(Source::Visits) {
         groups.extend(counted.visits.keys());
     }
-    let (mut identified, mut anonymous) = (false, false);
     let mut rows = Vec::new();
     for keys in groups.into_iter().filter(|keys| is_wanted(question, keys)) {
-        if let Some(tally) = either.get(keys) {
-            identified |= tally.identified;
-            anonymous |= tally.anonymous;
-        }
         let figures = question.metrics.iter().map(|metric| counted.figure(*metric, keys)).collect();
         rows.push(AnswerRow { keys: keys.clone(), figures });
     }
-    finish(question, rows, plan.watches_identification() && identified && anonymous)
+    // Without rows there is nobody to speak of.
+    let mixed = !rows.is_empty() && plan.watches_identification();
+    finish(question, rows, mixed && mixes_identification(&walk, &plan))
+}
+
+/// The range has identified visitors and anonymous ones.
+fn mixes_identification(walk: &Walk<'_>, plan: &Plan<'_>) -> bool {
+    let filters = plan.identification_filters();
+    let kinds: Vec<Identification> = if plan.sides == Sides::Visits {
+        let visits = walk.kept_visits(&filters, false);
+        visits.iter().map(|visit| visit.identification).collect()
+    } else {
+        let events = walk.kept_events(&filters, false);
+        events.iter().map(|happening| happening.row.event.identification).collect()
+    };
+    kinds.contains(&Identification::Identified) && kinds.contains(&Identification::Anonymous)
 }
 
 fn count<'p>(walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {

@@ -210,7 +210,8 @@ fn only_groups(question: &Question, predicates: &mut Predicates<'_>) -> String {
     }
 }
 
-/// The whole statement. Columns: `k0…`, `m0…`, rows in all, rows of identified visitors and rows of all visitors.
+/// The whole statement. Columns: `k0…`, `m0…`, rows in all, whether the range mixes identified and
+/// anonymous visitors.
 fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let question = plan.question;
     let keys = question.dimensions.len();
@@ -237,9 +238,7 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
         columns.push(format!("{} AS m{index}", metric(plan, *wanted)));
     }
     if plan.watches_identification() {
-        columns.push(format!(
-            "{main}.identified_rows AS identified_rows, {main}.all_rows AS all_rows"
-        ));
+        columns.push("i.mixed AS mixed".to_owned());
     }
     let inner = format!("SELECT {} FROM {from}", columns.join(", "));
     let mut shown: Vec<String> = (0..keys).map(|index| format!("r.k{index}")).collect();
@@ -248,8 +247,7 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
         shown.push("count(*) OVER ()".to_owned());
     }
     if plan.watches_identification() {
-        shown.push("sum(r.identified_rows) OVER ()".to_owned());
-        shown.push("sum(r.all_rows) OVER ()".to_owned());
+        shown.push("r.mixed".to_owned());
     }
     let only = only_groups(question, predicates);
     let order = order(plan, predicates);
@@ -291,6 +289,10 @@ fn others(
     }
     if plan.counts_in(Source::Engagement) {
         join(sides::engagement(plan, predicates), "n", keys.clone());
+    }
+    if plan.watches_identification() {
+        let mixed = sides::mixes_identification(plan, predicates);
+        join(format!("SELECT {mixed} AS mixed"), "i", Vec::new());
     }
     if plan.asks(Metric::ExitRate) {
         join(sides::exit_pageviews(plan, predicates), "p", keys.clone());
@@ -348,9 +350,7 @@ fn read_row(plan: &Plan<'_>, row: RowRef<'_>, answer: &mut Answer) -> Result<(),
         answer.total_rows = Some(row.get(next())?);
     }
     if plan.watches_identification() {
-        let identified: i64 = row.optional(next())?.unwrap_or_default();
-        let all: i64 = row.optional(next())?.unwrap_or_default();
-        answer.mixed_identification = identified > 0 && identified < all;
+        answer.mixed_identification = row.get(next())?;
     }
     answer.rows.push(Row { keys, figures });
     Ok(())

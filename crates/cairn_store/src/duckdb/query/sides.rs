@@ -139,8 +139,8 @@ fn event_rows(
     )
 }
 
-/// Events by group: columns `k0…`, `visitors`, `visits`, `pageviews`, `events`, `revenue`, `amounts`,
-/// `identified_rows`, `all_rows`; those that are needed.
+/// Events by group: columns `k0…`, `visitors`, `visits`, `pageviews`, `events`, `revenue`, `amounts`;
+/// those that are needed.
 pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let dimensions = &plan.question.dimensions;
     let keys = event_keys(plan, dimensions, predicates);
@@ -162,10 +162,6 @@ pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String
         });
     }
     counts.extend(revenue(plan, predicates));
-    if plan.watches_identification() {
-        counts.push("count(*) FILTER (WHERE identified) AS identified_rows".to_owned());
-        counts.push("count(*) AS all_rows".to_owned());
-    }
     if keys.is_empty() && counts.is_empty() {
         counts.push("count(*) AS nothing".to_owned());
     }
@@ -222,8 +218,8 @@ fn visit_rows(plan: &Plan<'_>, kept: &str) -> String {
     if hourly { hours(plan, kept) } else { format!("sessions WHERE {kept}") }
 }
 
-/// Visits by group: columns `k0…`, `visitors`, `visits`, `bounces`, `bounce_visits`, `seconds`, `visit_pageviews`,
-/// `identified_rows`, `all_rows`; those that are needed.
+/// Visits by group: columns `k0…`, `visitors`, `visits`, `bounces`, `bounce_visits`, `seconds`, `visit_pageviews`;
+/// those that are needed.
 pub(super) fn visits(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let (keys, having) = visit_keys(plan, &plan.question.dimensions);
     let mut counts = visit_counts(plan, predicates);
@@ -264,10 +260,6 @@ fn visit_counts(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Vec<String>
     if asks(plan, Source::Visits, &[Metric::ViewsPerVisit]) {
         counts.push("coalesce(sum(pageviews), 0) AS visit_pageviews".to_owned());
     }
-    if plan.watches_identification() && plan.source(Metric::Visitors) == Source::Visits {
-        counts.push("count(*) FILTER (WHERE identified) AS identified_rows".to_owned());
-        counts.push("count(*) AS all_rows".to_owned());
-    }
     counts
 }
 
@@ -299,6 +291,21 @@ pub(super) fn total_visitors(
         ("events", predicates.kept_events(filters, with_engagement))
     };
     format!("(SELECT count(DISTINCT visitor_id) FROM {table} WHERE {kept})")
+}
+
+/// Whether the range has identified visitors and anonymous ones, as a sub-query of one value. Each half ends at the
+/// first row found, and skips stretches of rows that are all of the other kind.
+pub(super) fn mixes_identification(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let filters = plan.identification_filters();
+    let (table, kept) = if plan.source(Metric::Visitors) == Source::Visits {
+        ("sessions", predicates.kept_visits(&filters, false))
+    } else {
+        ("events", predicates.kept_events(&filters, false))
+    };
+    format!(
+        "EXISTS (SELECT 1 FROM {table} WHERE {kept} AND identified)
+            AND EXISTS (SELECT 1 FROM {table} WHERE {kept} AND NOT identified)"
+    )
 }
 
 /// Visitors of the same groups, goals left aside, before goal and property filters: columns `k0…`, `visitors`.
