@@ -1,4 +1,4 @@
-//! Log-in attempts: few per account and per address, in memory.
+//! Log-in attempts: few per account from one network, more per address, in memory.
 //!
 //! Guarantees: accounts and addresses are held as hashes under a key of this process; the table is bounded.
 
@@ -6,8 +6,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Failed attempts on one account before a pause.
-const FAILURES_PER_ACCOUNT_MAX: u32 = 5;
+/// Failed attempts on one account from one network before a pause there: who knows only the account's name must not
+/// lock its owner out, who is elsewhere.
+const FAILURES_PER_ACCOUNT_AND_NETWORK_MAX: u32 = 5;
+/// Failed attempts on one account from everywhere before a pause: a bound for guessing from many networks.
+const FAILURES_PER_ACCOUNT_MAX: u32 = 100;
 /// Failed attempts from one address before a pause: several people may share one.
 const FAILURES_PER_ADDRESS_MAX: u32 = 20;
 /// Length of the window in which failures count, and of the pause.
@@ -30,7 +33,8 @@ pub struct LogInLimiter {
 /// What an attempt counts against.
 #[derive(Clone, Copy)]
 pub struct Attempt {
-    buckets: [Option<([u8; 16], u32)>; 2],
+    /// Account from this network, account, address.
+    buckets: [Option<([u8; 16], u32)>; 3],
 }
 
 impl LogInLimiter {
@@ -41,18 +45,22 @@ impl LogInLimiter {
 
     /// Names account and address of an attempt. IPv6 counts by /64, what one customer has.
     pub fn attempt(&self, account: Option<&str>, address: Option<IpAddr>) -> Attempt {
-        let account = account.map(|account| {
-            let name = account.to_lowercase();
-            (self.hash(b"account", name.as_bytes()), FAILURES_PER_ACCOUNT_MAX)
+        let address = address.map(|address| match address {
+            IpAddr::V4(address) => self.hash(b"address", &address.octets()),
+            IpAddr::V6(address) => self.hash(b"address", &address.octets()[..8]),
         });
-        let address = address.map(|address| {
-            let hash = match address {
-                IpAddr::V4(address) => self.hash(b"address", &address.octets()),
-                IpAddr::V6(address) => self.hash(b"address", &address.octets()[..8]),
-            };
-            (hash, FAILURES_PER_ADDRESS_MAX)
+        let account = account.map(|name| self.hash(b"account", name.to_lowercase().as_bytes()));
+        let from_here = account.map(|account| {
+            let both = [account, address.unwrap_or_default()].concat();
+            self.hash(b"account and address", &both)
         });
-        Attempt { buckets: [account, address] }
+        Attempt {
+            buckets: [
+                from_here.map(|hash| (hash, FAILURES_PER_ACCOUNT_AND_NETWORK_MAX)),
+                account.map(|hash| (hash, FAILURES_PER_ACCOUNT_MAX)),
+                address.map(|hash| (hash, FAILURES_PER_ADDRESS_MAX)),
+            ],
+        }
     }
 
     /// Counts the attempt as failed until [`LogInLimiter::succeeded`] takes that back; `Err`: seconds to wait.
@@ -66,10 +74,10 @@ impl LogInLimiter {
                 return Err(u64::try_from(left_ms).unwrap_or(0).div_ceil(1000));
             }
         }
-        if entries.len() + 2 > ENTRIES_MAX {
+        if entries.len() + 3 > ENTRIES_MAX {
             entries.retain(|_, entry| now_ms.saturating_sub(entry.since_ms) < WINDOW_MS);
         }
-        if entries.len() + 2 > ENTRIES_MAX {
+        if entries.len() + 3 > ENTRIES_MAX {
             // So many at once is an attack on all accounts together: everybody waits a little.
             return Err(60);
         }
@@ -83,15 +91,17 @@ impl LogInLimiter {
         Ok(())
     }
 
-    /// The attempt succeeded: the account's failures are forgotten, the address gets this one back.
+    /// The attempt succeeded: the account's failures from there are forgotten, account and address get this one back.
     pub fn succeeded(&self, attempt: Attempt) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let [account, address] = attempt.buckets;
-        if let Some((hash, _)) = account {
+        let [from_here, account, address] = attempt.buckets;
+        if let Some((hash, _)) = from_here {
             entries.remove(&hash);
         }
-        if let Some(entry) = address.and_then(|(hash, _)| entries.get_mut(&hash)) {
-            entry.count = entry.count.saturating_sub(1);
+        for (hash, _) in [account, address].into_iter().flatten() {
+            if let Some(entry) = entries.get_mut(&hash) {
+                entry.count = entry.count.saturating_sub(1);
+            }
         }
     }
 
@@ -111,16 +121,35 @@ mod tests {
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
     #[test]
-    fn an_account_pauses_after_five_failures_whatever_the_address() {
+    fn five_failures_from_one_network_do_not_lock_the_owner_out_elsewhere() {
         let limiter = LogInLimiter::new([7; 32]);
-        for last in 0..5 {
-            let from = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, last));
-            let attempt = limiter.attempt(Some("Owner@shop.example"), Some(from));
+        for _ in 0..5 {
+            let attempt = limiter.attempt(Some("Owner@shop.example"), Some(ADDRESS));
             assert_eq!(limiter.begin(attempt, 1000), Ok(()));
         }
         let attempt = limiter.attempt(Some("owner@shop.example"), Some(ADDRESS));
         assert_eq!(limiter.begin(attempt, 2000), Err(899));
+        let elsewhere = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
+        let owner = limiter.attempt(Some("owner@shop.example"), Some(elsewhere));
+        assert_eq!(limiter.begin(owner, 2000), Ok(()), "the owner is somewhere else");
+        limiter.succeeded(owner);
+        assert_eq!(limiter.begin(attempt, 2000), Err(899), "the guesser gains nothing by that");
         assert_eq!(limiter.begin(attempt, 1000 + WINDOW_MS), Ok(()), "the pause ends");
+    }
+
+    #[test]
+    fn an_account_pauses_after_a_hundred_failures_from_many_networks() {
+        let limiter = LogInLimiter::new([7; 32]);
+        let from = |last| {
+            let address = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, last));
+            limiter.attempt(Some("owner@shop.example"), Some(address))
+        };
+        for last in 0..100 {
+            assert_eq!(limiter.begin(from(last), 1000), Ok(()), "attempt {last}");
+        }
+        assert_eq!(limiter.begin(from(100), 1000), Err(900));
+        let other = limiter.attempt(Some("other@shop.example"), Some(ADDRESS));
+        assert_eq!(limiter.begin(other, 1000), Ok(()), "other accounts go on");
     }
 
     #[test]
