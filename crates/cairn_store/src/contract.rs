@@ -165,7 +165,7 @@ fn probes_find_visits_within_reach(store: &dyn EventStore) {
     store.commit(&batch).unwrap();
     let near = |visitor: u64, timestamp_ms: i64| {
         let visitor_id = VisitorId(visitor);
-        let probe = SessionProbe { site_id: SITE, visitor_id, timestamp_ms };
+        let probe = SessionProbe { site_id: SITE, visitor_id, timestamp_ms, session_key: 0 };
         let found = store.sessions_near(&[probe, probe], reach).unwrap();
         found.into_iter().map(|session| session.session_id).collect::<Vec<_>>()
     };
@@ -183,12 +183,20 @@ fn probes_find_visits_within_reach(store: &dyn EventStore) {
         site_id: SITE,
         visitor_id: VisitorId(visitor),
         timestamp_ms,
+        session_key: 0,
     };
     let two = [probe(1001, 170 * MINUTE_MS), probe(1001, 139 * MINUTE_MS), probe(6, 0)];
     let mut found = store.sessions_near(&two, reach).unwrap();
     found.sort_by_key(|session| session.session_id);
     assert_eq!(found.len(), 2, "each once");
     assert_eq!(found[0], session(1, 100 * MINUTE_MS, 110 * MINUTE_MS));
+    let mut numbered = session(20, 100 * MINUTE_MS, 110 * MINUTE_MS);
+    numbered.session_key = 77;
+    store.commit(&batch_of(vec![row(20, 1)], vec![begun(numbered)])).unwrap();
+    let by_number = SessionProbe { session_key: 77, ..probe(1001, 9_000 * MINUTE_MS) };
+    let found = store.sessions_near(&[by_number, probe(6, 0)], reach).unwrap();
+    assert_eq!(found.len(), 1, "a visit asked for by its number may have been at any time");
+    assert_eq!(found[0].session_id, 20);
 }
 
 fn active_visits_are_those_with_late_arrivals(store: &dyn EventStore) {
@@ -468,6 +476,7 @@ pub(crate) fn assert_equal(store: &dyn EventStore, oracle: &ReferenceStore) {
             site_id: session.site_id,
             visitor_id: session.visitor_id,
             timestamp_ms: session.started_at_ms,
+            session_key: 0,
         })
         .collect();
     let [mine, theirs] = [store, oracle as &dyn EventStore].map(|store| {

@@ -88,8 +88,10 @@ pub struct SessionProbe {
     pub site_id: SiteId,
     /// The visitor.
     pub visitor_id: VisitorId,
-    /// Visits are wanted whose start - `reach_ms` <= time <= last activity + `reach_ms`.
+    /// Visits are wanted whose span, widened by `reach_ms` on both sides, holds this time.
     pub timestamp_ms: i64,
+    /// Not 0: the visit with this number of the import's own is wanted, whenever it was.
+    pub session_key: u64,
 }
 
 /// When a pixel reported.

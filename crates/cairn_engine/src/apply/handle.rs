@@ -17,8 +17,8 @@ pub type LiveEvent = Row<'static>;
 
 /// Live events waiting for a slow reader.
 const LIVE_EVENTS_MAX: usize = 1024;
-/// Live events of one commit: nobody reads faster.
-const LIVE_EVENTS_PER_COMMIT_MAX: usize = 256;
+/// Live events of one site in one commit: nobody reads faster.
+const LIVE_EVENTS_PER_COMMIT_MAX: u32 = 256;
 /// Late repetitions whose offsets are remembered for imports that are being answered.
 const DUPLICATES_REMEMBERED_MAX: usize = 1_000_000;
 /// Pause between two counts of the people there now.
@@ -120,9 +120,15 @@ impl Shared {
             duplicates.drain(..surplus);
         }
         if self.live.receiver_count() > 0 {
-            for row in applied.batch.rows.iter().rev().take(LIVE_EVENTS_PER_COMMIT_MAX).rev() {
-                // Nobody listening any more is no error.
-                let _ = self.live.send(Arc::new(owned(row)));
+            let mut sent: HashMap<SiteId, u32> = HashMap::new();
+            for row in &applied.batch.rows {
+                // A busy site must not push the others out.
+                let sent = sent.entry(row.event.site_id).or_default();
+                *sent += 1;
+                if *sent <= LIVE_EVENTS_PER_COMMIT_MAX {
+                    // Nobody listening any more is no error.
+                    let _ = self.live.send(Arc::new(owned(row)));
+                }
             }
         }
         self.watermark.send_replace(watermark);

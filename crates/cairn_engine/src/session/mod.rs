@@ -100,6 +100,15 @@ impl Sessions {
 
     /// What must be asked of the store (and given to [`Sessions::load`]) before `event` may be assigned.
     pub fn probes_for(&self, event: &Event<'_>, probes: &mut HashSet<SessionProbe>) {
+        let (site_id, timestamp_ms) = (event.site_id, event.timestamp_ms);
+        if event.session_key != 0 {
+            // A visit with a number of its own may have been at any time.
+            let (visitor_id, session_key) = (event.visitor_id, event.session_key);
+            if self.find((site_id, visitor_id), event).is_none() {
+                probes.insert(SessionProbe { site_id, visitor_id, timestamp_ms, session_key });
+            }
+            return;
+        }
         let until_ms = self
             .stored_until_ms
             .get(&event.site_id)
@@ -110,8 +119,7 @@ impl Sessions {
         }
         for visitor_id in [event.visitor_id, event.previous_visitor_id] {
             if visitor_id != VisitorId(0) {
-                let timestamp_ms = event.timestamp_ms;
-                probes.insert(SessionProbe { site_id: event.site_id, visitor_id, timestamp_ms });
+                probes.insert(SessionProbe { site_id, visitor_id, timestamp_ms, session_key: 0 });
             }
         }
     }

@@ -111,6 +111,24 @@ fn attributes_are_those_of_the_first_event() {
     assert!(assigned.attributes.are_of(&first));
 }
 
+#[test]
+fn a_visit_with_a_number_of_its_own_is_asked_for_by_it() {
+    let mut sessions = fresh();
+    let mut first = event(PAGE_VIEW, 1, 0, "/");
+    first.session_key = 77;
+    sessions.assign(1, &first);
+    let stored = sessions.take_changes().remove(0).session;
+    sessions.evict(START_MS + 1_000 * MINUTE_MS);
+    assert_eq!(sessions.in_memory(), 0);
+    let mut second = event(PAGE_VIEW, 1, 120 * MINUTE_MS, "/b");
+    second.session_key = 77;
+    let mut probes = HashSet::new();
+    sessions.probes_for(&second, &mut probes);
+    assert!(probes.iter().all(|probe| probe.session_key == 77) && probes.len() == 1);
+    sessions.load(vec![stored]);
+    assert_eq!(sessions.assign(2, &second).session_id, 1);
+}
+
 /// Whatever leaves the memory is asked for again: with room for a few visits only, the result is the same.
 #[test]
 fn forgetting_changes_nothing() {

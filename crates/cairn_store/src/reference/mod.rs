@@ -96,8 +96,15 @@ impl EventStore for ReferenceStore {
             probes.iter().any(|probe| {
                 session.site_id == probe.site_id
                     && session.visitor_id == probe.visitor_id
-                    && session.started_at_ms.saturating_sub(reach_ms) <= probe.timestamp_ms
-                    && probe.timestamp_ms <= session.last_activity_ms.saturating_add(reach_ms)
+                    && match probe.session_key {
+                        0 => {
+                            let earliest_ms = session.started_at_ms.min(session.ended_at_ms);
+                            let latest_ms = session.last_activity_ms;
+                            earliest_ms.saturating_sub(reach_ms) <= probe.timestamp_ms
+                                && probe.timestamp_ms <= latest_ms.saturating_add(reach_ms)
+                        }
+                        key => session.session_key == key,
+                    }
             })
         };
         Ok(self.state().sessions.iter().filter(|session| asked_for(session)).cloned().collect())
