@@ -27,10 +27,10 @@ use crate::{EventStore, StoreError};
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Days for which keys are kept, besides the running one.
 const DAYS_KEPT: i64 = cairn_model::limits::AGE_MS_MAX / DAY_MS;
-/// Keys in memory before they go to a file (about 4.5 MB).
-const FRESH_KEYS_MAX: usize = 1 << 17;
+/// Keys in memory before they go to a file (2.2 MB).
+const FRESH_KEYS_MAX: usize = 1 << 16;
 /// Full sets of keys that may wait for the writing thread; then inserting waits.
-const FULL_SETS_MAX: usize = 4;
+const FULL_SETS_MAX: usize = 2;
 /// Files of one level that are merged into one of the next.
 const MERGE_WIDTH: usize = 4;
 /// Name of the list of files.
