@@ -47,10 +47,10 @@ impl Default for ApplyOptions {
     fn default() -> Self {
         ApplyOptions {
             sessions: SessionOptions::default(),
-            commit_interval: Duration::from_millis(400),
-            batch_size_bytes_max: 16 * 1024 * 1024,
+            commit_interval: Duration::from_millis(750),
+            batch_size_bytes_max: 8 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
-            checkpoint_size_bytes: 256 * 1024 * 1024,
+            checkpoint_size_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -152,18 +152,21 @@ impl ApplyLoop {
         self.people_watermark = self.people_watermark.max(gone - 1);
         let mut reader = self.log.reader(Offset(self.resume_offset() + 1));
         let mut last_commit = Instant::now() - self.options.commit_interval;
+        let mut behind = false;
         loop {
             let stopping = self.shared.stopping.load(Ordering::Acquire);
             let more = self.log.wait_durable_after(Offset(self.resume_offset()), IDLE_WAIT);
             if more {
                 // Under load commits are spaced: each costs a sync and a search for the visits it replaces.
                 let pause = self.options.commit_interval.saturating_sub(last_commit.elapsed());
-                if !stopping && !pause.is_zero() {
+                if !stopping && !behind && !pause.is_zero() {
                     self.shared.wait_stop(pause);
                 }
                 last_commit = Instant::now();
                 let records = reader.next_batch(self.options.batch_size_bytes_max)?;
-                self.apply(&records)?;
+                // A full batch: more is waiting, and there is nothing to gain by letting it grow.
+                let full_bytes = self.options.batch_size_bytes_max as u64 / 8 * 7;
+                behind = self.apply(&records)? >= full_bytes;
             } else if stopping {
                 self.checkpoint();
                 return Ok(());
@@ -177,8 +180,8 @@ impl ApplyLoop {
         self.watermark.offset.min(self.people_watermark)
     }
 
-    /// Applies one batch of the log. Returns when both databases have it.
-    fn apply(&mut self, records: &cairn_log::Batch) -> Result<(), ApplyError> {
+    /// Applies one batch of the log. Returns its bytes when both databases have it.
+    fn apply(&mut self, records: &cairn_log::Batch) -> Result<u64, ApplyError> {
         let mut gave_up = None;
         let applied = Applied::decide(
             records.iter(),
@@ -213,7 +216,7 @@ impl ApplyLoop {
         }
         self.sessions.evict(self.watermark.received_at_ms);
         self.log.trim(Offset(self.resume_offset() + 1));
-        Ok(())
+        Ok(applied.size_bytes)
     }
 
     fn housekeep(&mut self, busy: bool) {
