@@ -88,10 +88,10 @@ fn a_repetition_is_stored_once_and_counted() {
     let catalog = machine.catalog();
     // Within one batch, and against what is stored.
     let handle = machine.run(&catalog, &[view(1, 77, 0), view(1, 77, 5), view(1, 78, 9)]);
-    assert_eq!(handle.counts(&[1..4]).duplicate, 1);
+    assert_eq!(handle.counts(std::slice::from_ref(&(1..4))).duplicate, 1);
     let handle = machine.run(&catalog, &[view(1, 78, 15), view(1, 79, 20)]);
     assert_eq!(machine.store.rows().len(), 3);
-    assert_eq!(handle.counts(&[4..6]).accepted, 1);
+    assert_eq!(handle.counts(std::slice::from_ref(&(4..6))).accepted, 1);
     let mut outcomes = machine.store.outcomes_since(SITE, 0).unwrap();
     outcomes.sort();
     assert_eq!(outcomes, [(Outcome::Accepted, 3), (Outcome::Duplicate, 2)]);

@@ -233,7 +233,7 @@ fn addresses_of_items_keep_what_the_page_may_keep() {
     let shop = Shop::new(policy(Policy::OptIn), PixelKind::Web);
     let json = r#"{"event":"add_to_cart","items":[{"item_id":"a?b","price":59.90,
         "url":"https://shop.example/p?tok=secretq&utm_source=mail#x","image_url":"/i.png?t=1"}]}"#;
-    let mut admission = |consent| {
+    let admission = |consent| {
         let hit = hit();
         let mut admission = shop.ingest.admit(&hit, &shop.entry, consent, false);
         let (record, result) = admission.take(
