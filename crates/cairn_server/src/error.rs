@@ -58,6 +58,7 @@ codes! {
     Conflict "conflict" CONFLICT "Something with this name exists already."
     LimitReached "limit_reached" CONFLICT "The list is full; remove something first."
     IdempotencyKeyReused "idempotency_key_reused" CONFLICT "This Idempotency-Key came with another request; use a new key for each new request."
+    ImportedInPart "imported_in_part" CONFLICT "The first request with this Idempotency-Key failed after a part of its lines was taken; send the others, as the message counts them, with a new key."
     IdempotencyKeyInUse "idempotency_key_in_use" CONFLICT "The first request with this Idempotency-Key is still being answered; repeat it in a moment."
     TooLarge "too_large" PAYLOAD_TOO_LARGE "Send less at once; the message names the limit."
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Send `Content-Type: application/json`."

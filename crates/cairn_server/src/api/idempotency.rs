@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: a write that is sent twice is done once.
 //!
 //! Guarantees: for 24 hours the same key with the same request gets the same answer; with another request, or while the
-//! first is being answered, 409. Failures of the server are not kept: repeating tries again.
+//! first is being answered, 409. Failures of the server are not kept: repeating tries again, unless a part was done
+//! already; then a repetition is told so, and nothing is done again.
 
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError};
@@ -23,8 +24,8 @@ use crate::error::{ApiError, Code};
 
 /// Longest key, in bytes.
 const KEY_SIZE_BYTES_MAX: usize = 255;
-/// Largest answer that is kept.
-const ANSWER_SIZE_BYTES_MAX: usize = 256 * 1024;
+/// Largest answer that is kept; an import keeps its answers below it.
+pub(super) const ANSWER_SIZE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The body of an import with a key is held whole, to tell whether it is the same again: one at a time in this process.
 static LARGE_BODIES: Semaphore = Semaphore::const_new(1);
@@ -34,6 +35,19 @@ static LARGE_BODIES: Semaphore = Semaphore::const_new(1);
 pub struct Unrepeatable;
 
 impl IntoResponseParts for Unrepeatable {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
+        parts.extensions_mut().insert(self);
+        Ok(parts)
+    }
+}
+
+/// Marks a failure after which a part of the work stays done: a repetition gets this error and does nothing.
+#[derive(Clone)]
+pub struct DoneInPart(pub ApiError);
+
+impl IntoResponseParts for DoneInPart {
     type Error = Infallible;
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
@@ -116,19 +130,20 @@ async fn keep(
             status,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
         );
-    if temporary {
+    let in_part = response.extensions().get::<DoneInPart>().cloned();
+    if temporary && in_part.is_none() {
         return Ok(response);
     }
     let secret = response.extensions().get::<Unrepeatable>().is_some();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map_err(|_| broken())?.to_bytes();
-    let stored = if secret {
-        let error = ApiError::new(
+    let stored = if let Some(DoneInPart(error)) = in_part {
+        stored_error(&error)
+    } else if secret {
+        stored_error(&ApiError::new(
             Code::IdempotencyKeyReused,
             "This request was fulfilled, but its answer held a secret and is not repeated.",
-        );
-        let body = serde_json::to_vec(&error.body()).unwrap_or_default();
-        StoredResponse { status: error.code.status().as_u16(), body }
+        ))
     } else {
         StoredResponse { status: status.as_u16(), body: bytes.to_vec() }
     };
@@ -140,6 +155,11 @@ async fn keep(
         drop(kept.await);
     }
     Ok(Response::from_parts(parts, Body::from(bytes)))
+}
+
+fn stored_error(error: &ApiError) -> StoredResponse {
+    let body = serde_json::to_vec(&error.body()).unwrap_or_default();
+    StoredResponse { status: error.code.status().as_u16(), body }
 }
 
 fn replayed(stored: StoredResponse) -> Response {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use cairn_engine::ingest::import::Importer;
 use cairn_log::LogError;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
+use super::idempotency::{ANSWER_SIZE_BYTES_MAX, DoneInPart};
 use crate::App;
 use crate::auth::SiteAccess;
 use crate::error::{ApiError, Code};
@@ -31,6 +33,8 @@ static PLACES: Semaphore = Semaphore::const_new(2);
 const BATCH_SIZE_BYTES: usize = 256 * 1024;
 /// Bad lines that the answer names; more are only counted.
 const REJECTIONS_SHOWN_MAX: usize = 10_000;
+/// Size of the bad lines' JSON in the answer: what is left of the largest answer is for the counts.
+const REJECTIONS_SIZE_BYTES_MAX: usize = ANSWER_SIZE_BYTES_MAX - 1024;
 /// Tries to append while the log is busy, and the pause between them.
 const BUSY_TRIES: u32 = 100;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -44,7 +48,7 @@ pub struct ImportResult {
     pub accepted: u64,
     /// Known already by their `event_id`.
     pub duplicate: u64,
-    /// Lines that were not taken, the first 10,000 of them.
+    /// Lines that were not taken: the first 10,000 of them, fewer where that would be over 2 MiB.
     pub rejected: Vec<RejectedLine>,
     /// All lines that were not taken.
     pub rejected_count: u64,
@@ -70,7 +74,7 @@ pub async fn create(
     State(app): State<Arc<App>>,
     access: SiteAccess,
     request: Request,
-) -> Result<Json<ImportResult>, ApiError> {
+) -> Result<Response, ApiError> {
     refuse_early(request.headers())?;
     let _place = PLACES.acquire().await.map_err(|_| overloaded())?;
     let received_at_ms = app.now_ms(request.headers());
@@ -80,17 +84,20 @@ pub async fn create(
         access,
         received_at_ms,
         lines_seen: 0,
+        lines_done: 0,
         ranges: Vec::new(),
-        rejected: Vec::new(),
-        rejected_count: 0,
+        rejections: Rejections::default(),
     };
     // On a task of its own: a caller who hangs up must not leave lines without an outcome.
     let work = tokio::spawn(async move {
-        run.read(request.into_body()).await?;
-        run.finish().await
+        let done = run.read(request.into_body()).await;
+        let done = if done.is_ok() { run.wait_queryable().await } else { done };
+        match done {
+            Ok(()) => Json(run.result()).into_response(),
+            Err(error) => run.failure(error),
+        }
     });
-    let broken = |_| ApiError::new(Code::Internal, "The import was broken off.");
-    work.await.map_err(broken)?.map(Json)
+    work.await.map_err(|_| ApiError::new(Code::Internal, "The import was broken off."))
 }
 
 fn refuse_early(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -116,9 +123,38 @@ struct Run {
     appender: cairn_log::Appender,
     received_at_ms: i64,
     lines_seen: u64,
+    /// Lines that have their outcome: the log took them, or they were rejected.
+    lines_done: u64,
     ranges: Vec<Range<u64>>,
-    rejected: Vec<RejectedLine>,
-    rejected_count: u64,
+    rejections: Rejections,
+}
+
+/// The bad lines: all counted, and as many named as the answer holds.
+#[derive(Default)]
+struct Rejections {
+    shown: Vec<RejectedLine>,
+    shown_size_bytes: usize,
+    is_full: bool,
+    count: u64,
+}
+
+impl Rejections {
+    fn add(&mut self, line: u64, reason: String) {
+        self.count += 1;
+        if self.is_full {
+            return;
+        }
+        let rejected = RejectedLine { line, reason };
+        let size_bytes = serde_json::to_vec(&rejected).map_or(usize::MAX, |json| json.len() + 1);
+        let size_bytes = self.shown_size_bytes.saturating_add(size_bytes);
+        // The first that does not fit ends the list, so that it is the beginning of all.
+        self.is_full =
+            size_bytes > REJECTIONS_SIZE_BYTES_MAX || self.shown.len() == REJECTIONS_SHOWN_MAX;
+        if !self.is_full {
+            self.shown_size_bytes = size_bytes;
+            self.shown.push(rejected);
+        }
+    }
 }
 
 /// Records of one batch of lines.
@@ -175,10 +211,7 @@ impl Run {
         let mut received = counters.receive(total);
         for (line, outcome, reason) in decoded.rejected {
             received.settle(site_id, outcome, self.received_at_ms);
-            self.rejected_count += 1;
-            if self.rejected.len() < REJECTIONS_SHOWN_MAX {
-                self.rejected.push(RejectedLine { line, reason });
-            }
+            self.rejections.add(line, reason);
         }
         let appended = self.append(&decoded.records, &decoded.ends).await;
         let outcome = match &appended {
@@ -187,6 +220,7 @@ impl Run {
         };
         received.settle_many(site_id, outcome, decoded.ends.len(), self.received_at_ms);
         self.ranges.extend(appended.map_err(|(_, error)| error)?);
+        self.lines_done = self.lines_seen;
         Ok(())
     }
 
@@ -214,20 +248,39 @@ impl Run {
         }
     }
 
-    async fn finish(self) -> Result<ImportResult, ApiError> {
+    async fn wait_queryable(&self) -> Result<(), ApiError> {
         let last = self.ranges.last().map_or(0, |range| range.end.saturating_sub(1));
         if !self.app.apply.wait_applied(last, APPLY_LIMIT).await {
             let message = "The events are durable, but not queryable yet.";
             return Err(ApiError::new(Code::Unavailable, message)
                 .helped_by("They will appear by themselves; repeat only what has an event_id."));
         }
+        Ok(())
+    }
+
+    fn result(self) -> ImportResult {
         let counts = self.app.apply.counts(&self.ranges);
-        Ok(ImportResult {
+        ImportResult {
             accepted: counts.accepted,
             duplicate: counts.duplicate,
-            rejected: self.rejected,
-            rejected_count: self.rejected_count,
-        })
+            rejected: self.rejections.shown,
+            rejected_count: self.rejections.count,
+        }
+    }
+
+    /// Says what stays of an import that failed. Repeating it with its key must not take those lines again.
+    fn failure(self, mut error: ApiError) -> Response {
+        let taken: u64 = self.ranges.iter().map(|range| range.end - range.start).sum();
+        if taken == 0 {
+            return error.into_response();
+        }
+        let done = format!(
+            "Of the lines 1 to {}, {taken} were taken; no later line was.",
+            self.lines_done,
+        );
+        let in_part = ApiError::new(Code::ImportedInPart, done.clone());
+        error.message = format!("{} {done}", error.message);
+        (DoneInPart(in_part), error).into_response()
     }
 }
 

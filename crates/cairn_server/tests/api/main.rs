@@ -5,6 +5,7 @@
 mod access;
 mod account;
 mod events;
+mod import;
 mod input;
 mod operations;
 mod rig;

@@ -469,7 +469,7 @@ export interface components {
              * @description Known already by their `event_id`.
              */
             duplicate: number;
-            /** @description Lines that were not taken, the first 10,000 of them. */
+            /** @description Lines that were not taken: the first 10,000 of them, fewer where that would be over 2 MiB. */
             rejected: components["schemas"]["RejectedLine"][];
             /**
              * Format: int64

@@ -1,0 +1,93 @@
+//! Imports that are repeated with their `Idempotency-Key`.
+
+use cairn_model::limits::IMPORT_LINE_SIZE_BYTES_MAX;
+use serde_json::json;
+
+use crate::rig::{Call, Rig};
+
+fn keyed<'r>(rig: &'r Rig, site: &str, body: &str) -> Call<'r> {
+    let call = rig.call("POST", &format!("/api/v1/sites/{site}/import")).owner();
+    call.header("idempotency-key", "one").body(body)
+}
+
+fn line(number: usize) -> String {
+    json!({"event": "page_view", "timestamp": "2026-11-21T09:00:00Z",
+        "url": format!("https://shop.example/p/{number}"), "visitor_id": format!("v{number}")})
+    .to_string()
+}
+
+#[tokio::test]
+async fn the_largest_answer_is_remembered_too() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    // Names of unknown fields are repeated in the answer, and quotes in them take two bytes there.
+    let name = "\\\"".repeat(IMPORT_LINE_SIZE_BYTES_MAX / 2 - 50);
+    let long = format!("{{\"event\":\"page_view\",\"{name}\":1}}\n").repeat(60);
+    let body =
+        format!("{}\n{long}{}", line(0), "{\"event\":\"page_view\",\"a\":1}\n".repeat(12_000));
+    let first = keyed(&rig, &site, &body).send().await;
+    assert!(first.text.len() <= 2 * 1024 * 1024, "{} bytes", first.text.len());
+    let result = first.json();
+    assert_eq!((&result["accepted"], &result["rejected_count"]), (&json!(1), &json!(12_060)));
+    let shown = result["rejected"].as_array().unwrap();
+    assert!(!shown.is_empty() && shown.len() <= 10_000, "{}", shown.len());
+    assert_eq!(shown.last().unwrap()["line"], shown.len() + 1, "the first ones, without a gap");
+    let second = keyed(&rig, &site, &body).send().await;
+    assert_eq!(second.headers["idempotency-replayed"], "true");
+    assert_eq!(second.text, first.text);
+    let outcomes = rig.get(&format!("/api/v1/sites/{site}/outcomes")).owner().send().await.ok(200);
+    assert_eq!(
+        (&outcomes["outcomes"]["accepted"], &outcomes["received"]),
+        (&json!(1), &json!(12_061))
+    );
+}
+
+#[tokio::test]
+async fn an_answer_of_hundreds_of_kibibytes_is_remembered() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    let body = format!("{}\n{}", line(0), "{\"event\":\"page_view\",\"a\":1}\n".repeat(12_000));
+    let first = keyed(&rig, &site, &body).send().await;
+    assert!(first.text.len() > 256 * 1024, "{} bytes", first.text.len());
+    assert_eq!(first.json()["rejected"].as_array().unwrap().len(), 10_000);
+    let second = keyed(&rig, &site, &body).send().await;
+    assert_eq!(second.headers["idempotency-replayed"], "true");
+    assert_eq!(second.text, first.text);
+}
+
+#[tokio::test]
+async fn what_was_taken_before_a_failure_is_not_taken_again() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    let lines: Vec<_> = (0..30_000).map(line).collect();
+    let body = lines.join("\n");
+    let before = rig.app.log.durable_end().0;
+    let close_after_the_first = async {
+        while rig.app.log.durable_end().0 == before {
+            tokio::task::yield_now().await;
+        }
+        rig.app.log.close();
+    };
+    let (first, ()) = tokio::join!(keyed(&rig, &site, &body).send(), close_after_the_first);
+    first.is(503, "log_full");
+    let taken = rig.app.log.durable_end().0 - before;
+    assert!(taken > 0 && taken < 30_000, "{taken}");
+    let counts = format!("Of the lines 1 to {taken}, {taken} were taken; no later line was.");
+    assert!(first.text.contains(&counts), "{}", first.text);
+    let second = keyed(&rig, &site, &body).send().await;
+    second.is(409, "imported_in_part");
+    assert_eq!(second.headers["idempotency-replayed"], "true");
+    assert!(second.text.contains(&counts), "{}", second.text);
+}
+
+#[tokio::test]
+async fn an_import_of_which_nothing_was_taken_may_be_tried_again() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    rig.app.log.close();
+    for _ in 0..2 {
+        let answer = keyed(&rig, &site, &line(0)).send().await;
+        answer.is(503, "log_full");
+        assert!(!answer.headers.contains_key("idempotency-replayed"));
+    }
+}
