@@ -73,6 +73,38 @@ impl Outcome {
         }
     }
 
+    /// What it means, in one sentence for whoever sends hits.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Outcome::Accepted => "The event is stored; it was acknowledged after it was on disk.",
+            Outcome::Duplicate => "An event with this event_id is stored already.",
+            Outcome::DroppedOptedOut => "The visitor opted out, or was erased; nothing was kept.",
+            Outcome::DroppedPolicy => {
+                "The site keeps nothing without consent, and there is none; nothing was kept."
+            }
+            Outcome::RejectedUnknownKey => "No pixel has this key.",
+            Outcome::RejectedOrigin => {
+                "The key may not be used from there, as a server's key in a browser or address."
+            }
+            Outcome::RejectedMalformed => "The event or the request could not be read.",
+            Outcome::RejectedUnknownField => "The event has a field that does not exist.",
+            Outcome::RejectedTooLarge => "The body, the head, an id or a list is over its limit.",
+            Outcome::RejectedTooOld => "The event's timestamp is more than seven days old.",
+            Outcome::RejectedInFuture => {
+                "The event's timestamp is more than five minutes in the future."
+            }
+            Outcome::RejectedRateLimited => {
+                "Too many hits came from one place with this key; send fewer, later."
+            }
+            Outcome::UnavailableLogFull => {
+                "The disk is full or failing; nothing was kept, so send the event again later."
+            }
+            Outcome::UnavailableOverloaded => {
+                "Too much came at once; nothing was kept, so send the event again later."
+            }
+        }
+    }
+
     /// The outcome of that name.
     pub fn from_name(name: &str) -> Option<Outcome> {
         Outcome::ALL.into_iter().find(|outcome| outcome.name() == name)

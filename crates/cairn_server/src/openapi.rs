@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use cairn_model::Outcome;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -49,6 +50,10 @@ pub(crate) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
         let cookie = ApiKeyValue::new(crate::auth::SESSION_COOKIE);
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
+    let names: Vec<_> = Outcome::ALL.map(|outcome| format!("`{}`", outcome.name())).into();
+    let names = names.join(", ");
+    let sentence = format!(" Outcomes of hits, listed in docs/outcomes.md: {names}.");
+    document.info.description.get_or_insert_default().push_str(&sentence);
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));

@@ -33,6 +33,22 @@ pub struct Outcomes {
     pub bots: BTreeMap<String, u64>,
 }
 
+/// The table of outcomes, as `docs/outcomes.md` holds it.
+#[cfg(test)]
+fn documentation() -> String {
+    let mut text = String::from(
+        "# Outcomes\n\nEach event that comes in ends in exactly one outcome. It is told in the header \
+         `Cairn-Outcome` (`mixed` where the\nevents of one body ended differently) and counted in \
+         `GET /api/v1/sites/{site_id}/outcomes` and `/metrics`.\n\
+         This page is generated from `crates/cairn_model/src/outcome.rs`.\n\n\
+         | outcome | meaning |\n|---|---|\n",
+    );
+    for outcome in Outcome::ALL {
+        text.push_str(&format!("| `{}` | {} |\n", outcome.name(), outcome.meaning()));
+    }
+    text
+}
+
 /// Tells what became of the hits of a site: accepted, or why not. Bots included. Counts of accepted events are exact;
 /// counts of rejections may lose the last second before a crash.
 #[utoipa::path(get, path = "/api/v1/sites/{site_id}/outcomes", tag = "events",
@@ -77,4 +93,21 @@ pub async fn show(
         outcomes,
         bots: bots.into_iter().collect(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_page_lists_every_outcome() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/outcomes.md");
+        crate::openapi::assert_committed(path, &documentation());
+        for outcome in Outcome::ALL {
+            let meaning = outcome.meaning();
+            assert!(meaning.ends_with('.') && documentation().contains(meaning), "{meaning}");
+            let description = crate::openapi::json();
+            assert!(description.contains(outcome.name()), "{} is described", outcome.name());
+        }
+    }
 }
