@@ -1,6 +1,6 @@
 //! Answers of the collecting paths.
 //!
-//! Guarantees: every answer names its outcome; other sites' pages may load it (CORP), and only listed
+//! Guarantees: every answer to a hit names its outcome; other sites' pages may load it (CORP), and only listed
 //! origins are echoed. Values of headers are made once, when the program is built.
 
 use std::pin::Pin;
@@ -24,7 +24,7 @@ pub const GIF: &[u8; 43] =
 /// `Cairn-Outcome`
 pub const OUTCOME: HeaderName = HeaderName::from_static("cairn-outcome");
 /// `Cairn-Reason`: what is wrong with an image request, since its body must be the image.
-const REASON: HeaderName = HeaderName::from_static("cairn-reason");
+pub const REASON: HeaderName = HeaderName::from_static("cairn-reason");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const EXPOSED: &str = "Cairn-Outcome, Cairn-Reason, Retry-After";
 
@@ -154,6 +154,13 @@ pub fn image(outcome: Outcome, reason: Option<&Rejection>, cors: Cors<'_>) -> An
         headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     }
     whole(StatusCode::OK, headers, Bytes::from_static(GIF))
+}
+
+/// What a `HEAD` of the image is answered: nothing came in, so there is no outcome.
+pub fn image_head() -> Answer {
+    let mut answer = image(Outcome::Accepted, None, Cors::Any);
+    answer.headers_mut().remove(OUTCOME);
+    answer
 }
 
 fn waits(outcome: Outcome) -> bool {

@@ -20,7 +20,6 @@ use serde::Serialize;
 
 use super::answer::{Answer, Cors, add_cookies, add_cors, json, outcome_value, read_body, refusal};
 use super::handover::Handover;
-use super::image::request_kind;
 use super::request::Head;
 use super::{Collector, rate_limited, unknown_key, used_in_browser};
 
@@ -109,7 +108,10 @@ impl Collector {
             return refusal(StatusCode::NOT_FOUND, &unknown_key(), Cors::Any);
         };
         let site = entry.site.site.id;
-        let kind = request_kind(&entry, RequestKind::Script);
+        let kind = match entry.pixel.kind {
+            PixelKind::Server => RequestKind::Server,
+            _ => RequestKind::Script,
+        };
         let hit = head.hit(peer, &edge.trusted_proxies, kind, now_ms);
         if !edge.limiter.allows(&envelope.key, hit.address.ip()) {
             received.settle_many(site, Outcome::RejectedRateLimited, count, now_ms);

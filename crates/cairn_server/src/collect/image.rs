@@ -2,24 +2,28 @@
 
 use std::net::IpAddr;
 
-use cairn_catalog::PixelEntry;
+use cairn_engine::ingest::consent::{SentConsent, UNSUPPORTED_MESSAGE};
 use cairn_engine::ingest::query::{self, ImageQuery};
 use cairn_engine::ingest::{Common, Rejection};
 use cairn_enrich::RequestKind;
 use cairn_model::{Outcome, PixelKind, SiteId};
 use http::request::Parts;
+use http::{HeaderValue, Method};
 
-use super::answer::{Answer, Cors, add_cookies, image};
+use super::answer::{Answer, Cors, REASON, add_cookies, image, image_head};
 use super::handover::Handover;
 use super::request::Head;
-use super::{Collector, rate_limited, unknown_key, used_in_browser};
+use super::{Collector, rate_limited, secret_in_address, unknown_key};
 
 /// Bytes that a record's buffer begins with: most records fit.
 const RECORD_SIZE_BYTES: usize = 640;
 
 impl Collector {
-    /// Answers an image request; always with the image.
+    /// Answers an image request; always with the image. Asking only for the head is no hit.
     pub async fn image(&self, request: &Parts, peer: IpAddr) -> Answer {
+        if request.method == Method::HEAD {
+            return image_head();
+        }
         let edge = &*self.edge;
         let app = &edge.app;
         let now_ms = self.edge.app.now_ms(&request.headers);
@@ -45,11 +49,10 @@ impl Collector {
         };
         let site = entry.site.site.id;
         let head = Head::read(&request.headers);
-        let kind = request_kind(&entry, RequestKind::Image);
-        let hit = head.hit(peer, &edge.trusted_proxies, kind, now_ms);
-        if entry.pixel.kind == PixelKind::Server && !head.origin().is_empty() {
-            return refused(&mut received, site, &used_in_browser(), Cors::Any);
+        if entry.pixel.kind == PixelKind::Server {
+            return refused(&mut received, site, &secret_in_address(), Cors::Any);
         }
+        let hit = head.hit(peer, &edge.trusted_proxies, RequestKind::Image, now_ms);
         if !edge.limiter.allows(&key, hit.address.ip()) {
             return refused(&mut received, site, &rate_limited(), Cors::Any);
         }
@@ -75,15 +78,14 @@ impl Collector {
         match Handover::new(&self.edge.app, append, site, received, now_ms).await {
             Ok(()) => {
                 let mut answer = image(Outcome::Accepted, None, cors);
+                if consent == SentConsent::Unsupported {
+                    let message = HeaderValue::from_static(UNSUPPORTED_MESSAGE);
+                    answer.headers_mut().insert(REASON, message);
+                }
                 add_cookies(answer.headers_mut(), cookies);
                 answer
             }
             Err(rejection) => image(rejection.outcome, Some(&rejection), cors),
         }
     }
-}
-
-/// Whose headers the request has.
-pub(super) fn request_kind(entry: &PixelEntry, otherwise: RequestKind) -> RequestKind {
-    if entry.pixel.kind == PixelKind::Server { RequestKind::Server } else { otherwise }
 }

@@ -77,6 +77,15 @@ fn rate_limited() -> Rejection {
     Rejection::new(Outcome::RejectedRateLimited, "too many hits from one place with this key")
 }
 
+/// A server pixel's key is a secret; addresses end up in logs, histories and `Referer` headers.
+fn secret_in_address() -> Rejection {
+    let message =
+        "this key is a server's secret and was sent in an address; make a new one and use POST /e";
+    let mut rejection = Rejection::new(Outcome::RejectedOrigin, message);
+    rejection.field = "key".into();
+    rejection
+}
+
 /// A server pixel's key is a secret; in a browser it is one no more.
 fn used_in_browser() -> Rejection {
     let message = "this key is a server's secret and was sent by a browser; make a new one";
