@@ -1,11 +1,12 @@
 //! Operations: health, readiness, metrics; and what every answer has in common.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::extract::{OriginalUri, Request, State};
@@ -13,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use cairn_engine::outcomes::Totals;
 use cairn_model::Outcome;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
@@ -26,6 +28,36 @@ pub struct RequestCounters {
     by_class: [AtomicU64; 5],
     panics: AtomicU64,
     next_id: AtomicU64,
+    lag: Mutex<LagWatch>,
+    /// Accepted hits as last published: a counter never goes down.
+    settled_accepted: AtomicU64,
+}
+
+/// Ends of the log that were seen and are not applied yet, with when they were seen.
+///
+/// Guarantees: a time without hits counts for nothing; while the apply loop is busy but keeps up, the lag stays small.
+/// Knows only what it is asked: between two questions it sees nothing, and so never says too much.
+#[derive(Default)]
+struct LagWatch {
+    /// The log's end and the time (Unix milliseconds), both rising.
+    seen: VecDeque<(u64, i64)>,
+}
+
+/// Ends of the log that are remembered; more are not noted until the oldest is applied.
+const LOG_ENDS_SEEN_MAX: usize = 256;
+
+impl LagWatch {
+    /// For how long a record that is durable waits to be applied. `next`: the first offset not applied yet.
+    fn lag_ms(&mut self, next: u64, durable_end: u64, now_ms: i64) -> i64 {
+        while self.seen.front().is_some_and(|(end, _)| *end <= next) {
+            self.seen.pop_front();
+        }
+        let newest = self.seen.back().map_or(next, |(end, _)| *end);
+        if durable_end > newest && self.seen.len() < LOG_ENDS_SEEN_MAX {
+            self.seen.push_back((durable_end, now_ms));
+        }
+        self.seen.front().map_or(0, |(_, since_ms)| now_ms.saturating_sub(*since_ms).max(0))
+    }
 }
 
 /// Health, readiness, metrics.
@@ -78,13 +110,27 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     response
 }
 
-/// Age of the last event applied, while others wait behind it; 0 when none waits.
+/// Since when the store has been behind the log; 0 when nothing waits.
 fn apply_lag_ms(app: &App) -> i64 {
-    let watermark = app.apply.watermark();
-    if watermark.offset.saturating_add(1) >= app.log.durable_end().0 {
-        return 0;
-    }
-    (app.clock)().saturating_sub(watermark.received_at_ms).max(0)
+    let mut lag = app.requests.lag.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = app.apply.watermark().offset.saturating_add(1);
+    lag.lag_ms(next, app.log.durable_end().0, (app.clock)())
+}
+
+/// Hits by outcome as `GET /api/v1/sites/{site_id}/outcomes` has them: accepted is what is in the store. Where hits are on
+/// their way to it, they are in no outcome yet. Repetitions left over by the server's last run count against this one.
+fn settled_outcomes(app: &App) -> Totals {
+    // In this order: what is applied in between can only make the number too small, and the next one right.
+    let apply = app.apply.status();
+    let mut totals = app.counters.totals();
+    let next = apply.watermark.offset.saturating_add(1);
+    let on_their_way = app.log.durable_end().0.saturating_sub(next);
+    let accepted = &mut totals.outcomes[Outcome::Accepted as usize];
+    let settled = accepted.saturating_sub(on_their_way).saturating_sub(apply.duplicates);
+    let before = app.requests.settled_accepted.fetch_max(settled, Ordering::Relaxed);
+    *accepted = settled.max(before);
+    totals.outcomes[Outcome::Duplicate as usize] += apply.duplicates;
+    totals
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
@@ -96,7 +142,7 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
 }
 
 fn metrics_text(app: &App, store_bytes: u64) -> String {
-    let (totals, log, apply) = (app.counters.totals(), app.log.status(), app.apply.status());
+    let (totals, log, apply) = (settled_outcomes(app), app.log.status(), app.apply.status());
     let mut text = String::with_capacity(4096);
     let mut one = |name: &str, kind: &str, help: &str, value: u64| {
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
@@ -136,7 +182,7 @@ fn metrics_text(app: &App, store_bytes: u64) -> String {
     one(
         "cairn_apply_lag_milliseconds",
         "gauge",
-        "Age of the last applied event while others wait.",
+        "For how long the store has been behind the log.",
         lag,
     );
     let behind = log.durable_end.0.saturating_sub(1).saturating_sub(apply.watermark.offset);
@@ -171,7 +217,7 @@ fn metrics_text(app: &App, store_bytes: u64) -> String {
         "Requests that ended in a panic: a bug.",
         app.requests.panics.load(Ordering::Relaxed),
     );
-    text.push_str("# HELP cairn_hit_outcomes_total Events by what became of them at the edge.\n# TYPE cairn_hit_outcomes_total counter\n");
+    text.push_str("# HELP cairn_hit_outcomes_total Events by what became of them; those on their way to the store are in none.\n# TYPE cairn_hit_outcomes_total counter\n");
     for (outcome, count) in Outcome::ALL.into_iter().zip(totals.outcomes) {
         let _ =
             writeln!(text, "cairn_hit_outcomes_total{{outcome=\"{}\"}} {count}", outcome.name());
@@ -265,5 +311,32 @@ impl<F: Future> Future for CatchPanic<F> {
             Ok(poll) => poll.map(Some),
             Err(_) => Poll::Ready(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_counts_from_when_something_waits() {
+        let mut lag = LagWatch::default();
+        assert_eq!(lag.lag_ms(10, 10, 0), 0);
+        let later = 3_600_000;
+        assert_eq!(lag.lag_ms(10, 11, later), 0, "the first hit after a quiet hour");
+        assert_eq!(lag.lag_ms(10, 12, later + 500), 500);
+        assert_eq!(lag.lag_ms(11, 13, later + 700), 200, "that one is applied, the next waits");
+        assert_eq!(lag.lag_ms(13, 13, later + 800), 0);
+        assert_eq!(lag.lag_ms(13, 14, later + 9_000), 0);
+        assert_eq!(lag.lag_ms(13, 14, later + 20_000), 11_000, "an apply loop that stands still");
+    }
+
+    #[test]
+    fn the_lag_remembers_no_more_than_its_bound() {
+        let mut lag = LagWatch::default();
+        for number in 0..2_000 {
+            assert_eq!(lag.lag_ms(1, 2 + number, number as i64), number as i64);
+        }
+        assert_eq!(lag.seen.len(), LOG_ENDS_SEEN_MAX);
     }
 }

@@ -74,3 +74,22 @@ async fn the_dashboards_addresses_are_pages_and_others_are_not() {
     posted.is(405, "method_not_allowed");
     assert_eq!(posted.headers["allow"], "GET, HEAD");
 }
+
+#[tokio::test]
+async fn the_published_outcomes_are_those_of_the_site() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    let line = r#"{"event":"page_view","timestamp":"2026-11-21T09:00:00Z","url":"https://shop.example/","visitor_id":"v","event_id":"a"}"#;
+    let path = format!("/api/v1/sites/{site}/import");
+    let body = format!("{line}\n{line}\n{{broken");
+    let result = rig.call("POST", &path).owner().body(body).send().await.ok(200);
+    assert_eq!((&result["accepted"], &result["duplicate"]), (&1.into(), &1.into()));
+    let outcomes = rig.get(&format!("/api/v1/sites/{site}/outcomes")).owner().send().await.ok(200);
+    let metrics = rig.get("/metrics").send().await.text;
+    for (outcome, count) in outcomes["outcomes"].as_object().unwrap() {
+        let line = format!("cairn_hit_outcomes_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    assert!(metrics.contains("cairn_hit_outcomes_total{outcome=\"duplicate\"} 1\n"));
+    assert!(metrics.contains("cairn_received_events_total 3\n"));
+}
