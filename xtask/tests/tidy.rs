@@ -1,4 +1,5 @@
 //! The tree checks itself: layers, sizes, generated pages, forbidden words.
+#![allow(clippy::unwrap_used)] // A test may fail anywhere, helpers included.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Files that are tables, or cases, and may be long.
-const TABLES: &[&str] = &[];
+const TABLES: &[&str] = &["crates/cairn_enrich/src/agent/names.rs"];
 const FILE_LINES_MAX: usize = 700;
 
 fn layer(name: &str) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! How long one hit takes from its query to its record, without HTTP and disk: by step, one thread.
 //!
 //! `cargo run --release -p cairn_engine --example ingest_speed`
+#![allow(clippy::print_stdout)] // Printing is what it is for.
 
 use std::hint::black_box;
 use std::sync::Arc;
