@@ -10,7 +10,9 @@ pub fn root() -> PathBuf {
 
 /// The configuration reference, from the comments of `config.default.toml`.
 pub fn configuration_reference(defaults: &str) -> String {
-    let mut page = String::from("# Configuration\n\nGenerated from `config.default.toml` by `cargo xtask gen`.\n");
+    let mut page = String::from(
+        "# Configuration\n\nGenerated from `config.default.toml` by `cargo xtask gen`.\n",
+    );
     let mut section = String::new();
     let mut comment = String::new();
     for line in defaults.lines() {
@@ -18,7 +20,10 @@ pub fn configuration_reference(defaults: &str) -> String {
             let _ = write!(comment, "{}{}", if comment.is_empty() { "" } else { " " }, text.trim());
         } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             name.clone_into(&mut section);
-            let _ = write!(page, "\n## {section}\n\n| key | default | environment | meaning |\n|---|---|---|---|\n");
+            let _ = write!(
+                page,
+                "\n## {section}\n\n| key | default | environment | meaning |\n|---|---|---|---|\n"
+            );
             comment.clear();
         } else if let Some((key, value)) = line.split_once(" = ") {
             let variable = format!("CAIRN_{}__{}", section.to_uppercase(), key.to_uppercase());

@@ -163,7 +163,16 @@ fn the_pages_name_files_that_exist() {
     for page in ["ARCHITECTURE.md", "README.md"] {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
-            let place = ["crates/", "tracker/", "dashboard/", "docs/", "native/", "bench/", "e2e/", "demo/"];
+            let place = [
+                "crates/",
+                "tracker/",
+                "dashboard/",
+                "docs/",
+                "native/",
+                "bench/",
+                "e2e/",
+                "demo/",
+            ];
             let fetched = ["native/duckdb", "native/data", "tracker/dist", "dashboard/dist"];
             let names_file = place.iter().any(|start| quoted.starts_with(start))
                 && !fetched.iter().any(|start| quoted.starts_with(start))
