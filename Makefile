@@ -41,7 +41,8 @@ build: native web
 	$(CARGO) build --release --locked --package cairn
 
 run: build
-	./target/release/cairn demo --data $(DATA) --listen $(LISTEN)
+	CAIRN_ENRICH__DATABASES=native/data/country.mmdb,native/data/asn-ipv4.csv,native/data/asn-ipv6.csv \
+	  ./target/release/cairn demo --data $(DATA) --listen $(LISTEN)
 
 # --- what is checked ---------------------------------------------------------------------------------------------
 
