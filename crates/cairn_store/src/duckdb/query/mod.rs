@@ -231,7 +231,8 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
         true => format!("coalesce(e.k{index}, v.k{index})"),
         false => format!("{main}.k{index}"),
     };
-    let from = format!("{from}{}", others(plan, predicates, &key));
+    let (with, constants) = constants(plan, predicates);
+    let from = format!("{from}{constants}{}", others(plan, predicates, &key));
     let key = |index: usize| format!("{} AS k{index}", key(index));
     let mut columns: Vec<String> = (0..keys).map(key).collect();
     for (index, wanted) in question.metrics.iter().enumerate() {
@@ -251,7 +252,31 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     }
     let only = only_groups(question, predicates);
     let order = order(plan, predicates);
-    format!("SELECT {} FROM ({inner}) r {only} {order} {}", shown.join(", "), page(question))
+    format!("{with}SELECT {} FROM ({inner}) r {only} {order} {}", shown.join(", "), page(question))
+}
+
+/// Values that are the same for all rows, each computed once, ahead of the statement: `WITH …`, and how they are joined.
+fn constants(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> (String, String) {
+    let filters = &plan.question.filters;
+    let mut values = Vec::new();
+    if plan.asks(Metric::Percentage) {
+        let with_engagement = plan.total_with_engagement();
+        let total = sides::total_visitors(plan, predicates, filters, with_engagement);
+        values.push(("t", total));
+    }
+    if plan.asks(Metric::ConversionRate) {
+        let filters = Plan::without_conversion_filters(filters);
+        values.push(("c", sides::total_visitors(plan, predicates, &filters, false)));
+    }
+    if plan.watches_identification() {
+        values.push(("i", sides::mixes_identification(plan, predicates)));
+    }
+    let named = values.iter().map(|(name, sql)| format!("{name} AS MATERIALIZED ({sql})"));
+    let with = match values.is_empty() {
+        true => String::new(),
+        false => format!("WITH {} ", named.collect::<Vec<_>>().join(", ")),
+    };
+    (with, values.iter().map(|(name, _)| format!(" CROSS JOIN {name}")).collect())
 }
 
 /// What some metrics need besides the sides themselves, joined to them by group.
@@ -271,16 +296,6 @@ fn others(
             _ => format!(" LEFT JOIN ({sql}) {name} ON {equal}"),
         });
     };
-    if plan.asks(Metric::Percentage) {
-        let with_engagement = plan.total_with_engagement();
-        let total = sides::total_visitors(plan, predicates, &question.filters, with_engagement);
-        join(format!("SELECT {total} AS total"), "t", Vec::new());
-    }
-    if plan.asks(Metric::ConversionRate) {
-        let filters = Plan::without_conversion_filters(&question.filters);
-        let total = sides::total_visitors(plan, predicates, &filters, false);
-        join(format!("SELECT {total} AS total"), "c", Vec::new());
-    }
     if plan.asks(Metric::GroupConversionRate) {
         let dimensions = question.dimensions.iter().zip(&keys);
         let no_goal = dimensions.filter(|(dimension, _)| **dimension != Dimension::Goal);
@@ -289,10 +304,6 @@ fn others(
     }
     if plan.counts_in(Source::Engagement) {
         join(sides::engagement(plan, predicates), "n", keys.clone());
-    }
-    if plan.watches_identification() {
-        let mixed = sides::mixes_identification(plan, predicates);
-        join(format!("SELECT {mixed} AS mixed"), "i", Vec::new());
     }
     if plan.asks(Metric::ExitRate) {
         join(sides::exit_pageviews(plan, predicates), "p", keys.clone());

@@ -278,7 +278,7 @@ fn hours(plan: &Plan<'_>, kept: &str) -> String {
     )
 }
 
-/// Visitors of the whole question as a sub-query of one value, counted where its rows count them.
+/// Visitors of the whole question, one row `total`, counted where its rows count them.
 pub(super) fn total_visitors(
     plan: &Plan<'_>,
     predicates: &mut Predicates<'_>,
@@ -290,11 +290,11 @@ pub(super) fn total_visitors(
     } else {
         ("events", predicates.kept_events(filters, with_engagement))
     };
-    format!("(SELECT count(DISTINCT visitor_id) FROM {table} WHERE {kept})")
+    format!("SELECT count(DISTINCT visitor_id) AS total FROM {table} WHERE {kept}")
 }
 
-/// Whether the range has identified visitors and anonymous ones, as a sub-query of one value. Each half ends at the
-/// first row found, and skips stretches of rows that are all of the other kind.
+/// Whether the range has identified visitors and anonymous ones, one row `mixed`. Each half ends at the first row found,
+/// and skips stretches of rows that are all of the other kind.
 pub(super) fn mixes_identification(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let filters = plan.identification_filters();
     let (table, kept) = if plan.source(Metric::Visitors) == Source::Visits {
@@ -303,8 +303,8 @@ pub(super) fn mixes_identification(plan: &Plan<'_>, predicates: &mut Predicates<
         ("events", predicates.kept_events(&filters, false))
     };
     format!(
-        "EXISTS (SELECT 1 FROM {table} WHERE {kept} AND identified)
-            AND EXISTS (SELECT 1 FROM {table} WHERE {kept} AND NOT identified)"
+        "SELECT EXISTS (SELECT 1 FROM {table} WHERE {kept} AND identified)
+            AND EXISTS (SELECT 1 FROM {table} WHERE {kept} AND NOT identified) AS mixed"
     )
 }
 
