@@ -209,3 +209,45 @@ fn asks_for_scroll_goal(question: &Question) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cairn_model::SiteId;
+    use cairn_model::question::Asking;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn sides(metrics: Value, dimensions: Value, filters: Value) -> Sides {
+        let asking = Asking {
+            site_id: SiteId(1),
+            timezone: "Etc/UTC",
+            now_ms: 0,
+            first_event_ms: None,
+            goals: &[],
+        };
+        let body = json!({
+            "site_id": "s", "date_range": "day", "metrics": metrics, "dimensions": dimensions, "filters": filters,
+        });
+        let question = Question::parse(&body, &asking).expect("a question");
+        Plan::of(&question).sides
+    }
+
+    #[test]
+    fn sides_follow_what_is_asked() {
+        let none = || json!([]);
+        let page = || json!([["is", "event:page", ["/"]]]);
+        let entry = || json!([["is", "visit:entry_page", ["/"]]]);
+        assert_eq!(sides(json!(["visitors"]), none(), none()), Sides::Visits);
+        assert_eq!(sides(json!(["visitors"]), json!(["time:day"]), none()), Sides::Visits);
+        assert_eq!(sides(json!(["visitors", "pageviews"]), none(), none()), Sides::Events);
+        assert_eq!(sides(json!(["visitors"]), none(), page()), Sides::Events);
+        assert_eq!(sides(json!(["bounce_rate"]), none(), page()), Sides::Visits);
+        assert_eq!(sides(json!(["visitors"]), json!(["visit:exit_page"]), page()), Sides::Visits);
+        assert_eq!(sides(json!(["pageviews"]), none(), entry()), Sides::Events);
+        assert_eq!(sides(json!(["pageviews", "bounce_rate"]), none(), none()), Sides::Both);
+        assert_eq!(sides(json!(["bounce_rate"]), json!(["event:page"]), none()), Sides::Both);
+        let host = json!([["is", "event:hostname", ["a"]]]);
+        assert_eq!(sides(json!(["visitors"]), json!(["visit:source"]), host), Sides::Visits);
+    }
+}
