@@ -98,7 +98,8 @@ impl DuckStore {
         })
     }
 
-    /// Runs `ask` on a connection for reading; waits when too many questions run at once.
+    /// Runs `ask` on a connection for reading, in one transaction: all that it asks is answered from one state. Waits when
+    /// too many questions run at once.
     pub(crate) fn with_reader<T>(
         &self,
         ask: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -113,9 +114,16 @@ impl DuckStore {
                     .connect()
                     .map_err(|error| error.while_it("opens a connection"))?,
             };
+            // Without a transaction around them, preparing and running a statement see different states: when a
+            // checkpoint came between, events as they were before it and a watermark of later.
+            connection
+                .run("BEGIN TRANSACTION READ ONLY")
+                .map_err(|error| error.while_it("begins to read"))?;
             let answer = ask(&connection);
+            // A connection whose transaction does not end is not used again.
+            let ended = connection.run("ROLLBACK").is_ok();
             let mut idle = lock(&opened.idle);
-            if idle.len() < READERS_IDLE_MAX {
+            if ended && idle.len() < READERS_IDLE_MAX {
                 idle.push(connection);
             }
             answer

@@ -8,17 +8,15 @@ use cairn_model::session::Attribute;
 use cairn_model::{Identification, Origin};
 
 use super::appender::{ChunkAppender, ChunkWriter};
-use super::connection::{Connection, Database, Statement};
+use super::connection::{Connection, Database};
 use super::error::DuckError;
 use crate::{Batch, OutcomeCount, Row, SessionChange, Watermark};
 
-/// The one writing connection with all that it keeps prepared.
+/// The one writing connection with its appenders.
 pub(super) struct Writer {
     events: ChunkAppender,
     sessions: ChunkAppender,
     outcomes: ChunkAppender,
-    replace_sessions: Statement,
-    set_watermark: Statement,
     pub(super) connection: Connection,
     /// Keys of events with an id can be computed again, so they are not stored.
     keys_are_computed: bool,
@@ -37,12 +35,6 @@ impl Writer {
             events: ChunkAppender::open(&connection, "events")?,
             sessions: ChunkAppender::open(&connection, "sessions")?,
             outcomes: ChunkAppender::open(&connection, "outcomes")?,
-            replace_sessions: connection.prepare(
-                "DELETE FROM sessions WHERE session_id >= ? AND session_id <= ?
-                 AND session_id IN (SELECT unnest(string_split(?, ','))::UBIGINT)",
-            )?,
-            set_watermark: connection
-                .prepare("UPDATE meta SET watermark = ?, received_at_ms = ?")?,
             connection,
             keys_are_computed,
             outcomes_unsummed: 0,
@@ -118,7 +110,8 @@ impl Writer {
         append(&mut self.sessions, &batch.sessions, write_sessions)?;
         append(&mut self.outcomes, &batch.outcomes, write_outcomes)?;
         let Watermark { offset, received_at_ms } = batch.watermark;
-        self.set_watermark.execute(&[offset.into(), received_at_ms.into()])?;
+        let sql = "UPDATE meta SET watermark = ?, received_at_ms = ?";
+        self.connection.execute(sql, &[offset.into(), received_at_ms.into()])?;
         Ok(())
     }
 
@@ -135,7 +128,10 @@ impl Writer {
         if list.is_empty() {
             return Ok(());
         }
-        self.replace_sessions.execute(&[least.into(), greatest.into(), list.as_str().into()])?;
+        // Prepared anew each time: what was prepared before a checkpoint may see the table as it was then.
+        let sql = "DELETE FROM sessions WHERE session_id >= ? AND session_id <= ?
+            AND session_id IN (SELECT unnest(string_split(?, ','))::UBIGINT)";
+        self.connection.execute(sql, &[least.into(), greatest.into(), list.as_str().into()])?;
         Ok(())
     }
 }
