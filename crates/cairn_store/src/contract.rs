@@ -90,7 +90,7 @@ fn changed(session: Session) -> SessionChange {
 
 /// Every visit, by number.
 pub(crate) fn all_sessions(store: &dyn EventStore) -> Vec<Session> {
-    let mut sessions = store.sessions_active_since(i64::MIN).unwrap();
+    let mut sessions = store.sessions_active_since(i64::MIN, 1_000_000).unwrap();
     sessions.sort_by_key(|session| (session.site_id, session.session_id));
     sessions
 }
@@ -193,7 +193,7 @@ fn probes_find_visits_within_reach(store: &dyn EventStore) {
     let mut numbered = session(20, 100 * MINUTE_MS, 110 * MINUTE_MS);
     (numbered.session_key, numbered.visitor_id) = (77, VisitorId(1001));
     store.commit(&batch_of(vec![row(20, 1)], vec![begun(numbered)])).unwrap();
-    let by_number = SessionProbe { session_key: 77, ..probe(1001, 9_000 * MINUTE_MS) };
+    let by_number = SessionProbe { session_key: 77, ..probe(1020, 9_000 * MINUTE_MS) };
     let found = store.sessions_near(&[by_number, probe(6, 0)], reach).unwrap();
     assert_eq!(found.len(), 1, "a visit asked for by its number may have been at any time");
     assert_eq!(found[0].session_id, 20);
@@ -202,11 +202,18 @@ fn probes_find_visits_within_reach(store: &dyn EventStore) {
 fn active_visits_are_those_with_late_arrivals(store: &dyn EventStore) {
     let visits = (1..=5).map(|id| begun(session(id, 0, id as i64 * 10))).collect();
     store.commit(&batch_of(vec![row(9, 1)], visits)).unwrap();
-    let mut ids: Vec<u64> =
-        store.sessions_active_since(30).unwrap().iter().map(|each| each.session_id).collect();
+    let mut ids: Vec<u64> = store
+        .sessions_active_since(30, 1_000)
+        .unwrap()
+        .iter()
+        .map(|each| each.session_id)
+        .collect();
     ids.sort_unstable();
     assert_eq!(ids, [3, 4, 5]);
-    assert!(store.sessions_active_since(51).unwrap().is_empty());
+    assert!(store.sessions_active_since(51, 1_000).unwrap().is_empty());
+    let latest = store.sessions_active_since(30, 1).unwrap();
+    assert_eq!(latest.len(), 1);
+    assert_eq!(latest[0].session_id, 5, "the latest arrivals first");
 }
 
 fn outcomes_add_up_by_site_and_time(store: &dyn EventStore) {
@@ -315,7 +322,7 @@ fn large_batches_are_whole(store: &dyn EventStore) {
     store.commit(&batch_of(vec![row(10_001, 1)], visits)).unwrap();
     assert_eq!(store.pixel_activity(SITE, 0).unwrap()[0].1.events_since, 10_001);
     assert_eq!(all_sessions(store).len(), 10_000);
-    assert_eq!(store.sessions_active_since(0).unwrap().len(), 1);
+    assert_eq!(store.sessions_active_since(0, 1_000).unwrap().len(), 1);
 }
 
 /// Texts that break what is careless: NUL, four bytes, right to left, quotes, the lengths around in-place storage.

@@ -132,7 +132,12 @@ pub trait EventStore: Send + Sync {
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Visits whose latest event arrived at or after `received_ms`: what the memory holds after a restart.
-    fn sessions_active_since(&self, received_ms: i64) -> Result<Vec<Session>, StoreError>;
+    /// At most `visits_max` of them, those with the latest arrivals.
+    fn sessions_active_since(
+        &self,
+        received_ms: i64,
+        visits_max: usize,
+    ) -> Result<Vec<Session>, StoreError>;
 
     /// Calls `each(offset, event_key, received_at_ms)` for events after `offset` that have a key, by rising offset.
     fn event_keys_after(

@@ -117,12 +117,18 @@ impl ApplyLoop {
         let people_watermark = catalog.people_watermark()?;
         let window_ms = options.sessions.reach_ms() + cairn_model::limits::FUTURE_MS_MAX;
         let active_since_ms = watermark.received_at_ms - window_ms;
-        let active = store.sessions_active_since(active_since_ms)?;
-        // A visit whose last event arrived earlier was active at most the permitted lead of a timestamp later.
-        let others_until_ms = if watermark.offset == 0 {
-            i64::MIN
-        } else {
-            active_since_ms + cairn_model::limits::FUTURE_MS_MAX
+        let visits_max = options.sessions.in_memory_max;
+        let active = store.sessions_active_since(active_since_ms, visits_max)?;
+        // The last event of every other visit arrived before those of all these, or before the window; it was active
+        // at most the permitted lead of a timestamp later.
+        let earliest_ms = active.iter().map(|session| session.last_received_ms).min();
+        let others_received_ms = match earliest_ms {
+            Some(earliest_ms) if active.len() == visits_max => earliest_ms,
+            _ => active_since_ms,
+        };
+        let others_until_ms = match watermark.offset {
+            0 => i64::MIN,
+            _ => others_received_ms + cairn_model::limits::FUTURE_MS_MAX,
         };
         let sessions = Sessions::new(options.sessions, active, others_until_ms);
         let shared = Arc::new(Shared::new(watermark));

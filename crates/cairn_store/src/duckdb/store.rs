@@ -381,8 +381,15 @@ impl EventStore for DuckStore {
         )
     }
 
-    fn sessions_active_since(&self, received_ms: i64) -> Result<Vec<Session>, StoreError> {
-        let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.last_received_ms >= ?");
+    fn sessions_active_since(
+        &self,
+        received_ms: i64,
+        visits_max: usize,
+    ) -> Result<Vec<Session>, StoreError> {
+        let sql = format!(
+            "SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.last_received_ms >= ?
+             ORDER BY s.last_received_ms DESC LIMIT {visits_max}"
+        );
         self.sessions_of(&sql, &[received_ms.into()])
     }
 

@@ -110,10 +110,17 @@ impl EventStore for ReferenceStore {
         Ok(self.state().sessions.iter().filter(|session| asked_for(session)).cloned().collect())
     }
 
-    fn sessions_active_since(&self, received_ms: i64) -> Result<Vec<Session>, StoreError> {
+    fn sessions_active_since(
+        &self,
+        received_ms: i64,
+        visits_max: usize,
+    ) -> Result<Vec<Session>, StoreError> {
         let state = self.state();
         let active = |session: &&Session| session.last_received_ms >= received_ms;
-        Ok(state.sessions.iter().filter(active).cloned().collect())
+        let mut found: Vec<Session> = state.sessions.iter().filter(active).cloned().collect();
+        found.sort_by_key(|session| std::cmp::Reverse(session.last_received_ms));
+        found.truncate(visits_max);
+        Ok(found)
     }
 
     fn event_keys_after(
