@@ -191,7 +191,7 @@ fn probes_find_visits_within_reach(store: &dyn EventStore) {
     assert_eq!(found.len(), 2, "each once");
     assert_eq!(found[0], session(1, 100 * MINUTE_MS, 110 * MINUTE_MS));
     let mut numbered = session(20, 100 * MINUTE_MS, 110 * MINUTE_MS);
-    (numbered.session_key, numbered.visitor_id) = (77, VisitorId(1001));
+    numbered.session_key = 77;
     store.commit(&batch_of(vec![row(20, 1)], vec![begun(numbered)])).unwrap();
     let by_number = SessionProbe { session_key: 77, ..probe(1020, 9_000 * MINUTE_MS) };
     let found = store.sessions_near(&[by_number, probe(6, 0)], reach).unwrap();
