@@ -52,7 +52,7 @@ test: build test-rust test-browser
 # `set -o pipefail` is not everywhere: the exit code goes through a file.
 test-rust: native web
 	@mkdir -p target && : > target/not-run.log
-	{ $(CARGO) test --workspace --locked --no-fail-fast 2>&1; echo $$? > target/test-rust.exit; } | tee target/test-rust.log
+	{ $(CARGO) test --workspace --locked --no-fail-fast -- --show-output 2>&1; echo $$? > target/test-rust.exit; } | tee target/test-rust.log
 	@grep -h '^NOT RUN:' target/test-rust.log >> target/not-run.log || true
 	@test "$$(cat target/test-rust.exit)" = 0
 
