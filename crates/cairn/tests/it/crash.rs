@@ -135,9 +135,9 @@ fn check(server: &Server, site: &str, ledger: &Ledger, cycles: u64) {
 
 fn stored_ids(server: &Server, site: &str) -> Vec<String> {
     let mut ids = Vec::new();
-    let mut before = String::new();
+    let mut after = String::new();
     loop {
-        let path = format!("/api/v1/sites/{site}/events?limit=1000{before}");
+        let path = format!("/api/v1/sites/{site}/events?limit=1000{after}");
         let page = server.api("GET", &path, &serde_json::Value::Null);
         assert_eq!(page.status, 200, "{}", page.text());
         let page = page.json();
@@ -148,7 +148,7 @@ fn stored_ids(server: &Server, site: &str) -> Vec<String> {
             serde_json::Value::Null => return ids,
             next => {
                 let next = next.as_str().map_or_else(|| next.to_string(), str::to_owned);
-                before = format!("&before={next}");
+                after = format!("&after={next}");
             }
         }
     }
