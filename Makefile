@@ -49,12 +49,8 @@ run: build
 test: build test-rust test-browser
 	@sh scripts/not-run.sh
 
-# `set -o pipefail` is not everywhere: the exit code goes through a file.
 test-rust: native web
-	@mkdir -p target && : > target/not-run.log
-	{ $(CARGO) test --workspace --locked --no-fail-fast -- --show-output 2>&1; echo $$? > target/test-rust.exit; } | tee target/test-rust.log
-	@grep -h '^NOT RUN:' target/test-rust.log >> target/not-run.log || true
-	@test "$$(cat target/test-rust.exit)" = 0
+	@CARGO="$(CARGO)" sh scripts/test-rust.sh
 
 test-browser: build e2e/node_modules/.package-lock.json
 	cd tracker && npm run --silent size
