@@ -1,34 +1,152 @@
 //! The one table definition. Columns are in the order in which batches are written.
 //!
-//! Text that is missing is `''`, never NULL; numbers that are missing are NULL. Times are Unix milliseconds, UTC.
+//! Texts that repeat are stored once, in `texts`, and are numbers everywhere else: writing and grouping numbers costs a
+//! fraction of what texts cost. Texts that seldom repeat (query strings, ids, properties) are columns of their own.
+//! A missing text is `''`, whose code is 0; numbers that are missing are NULL. Times are Unix milliseconds, UTC.
+
+use cairn_model::session::Attribute;
 
 /// Version of this schema, kept in `meta`.
 pub const VERSION: u32 = 1;
 
+/// A set of texts with codes of its own. Columns that are compared with one another share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum TextField {
+    /// Event names: [`PAGE_VIEW_CODE`] and [`ENGAGEMENT_CODE`] are known beforehand.
+    Name,
+    /// Hosts of pages, of entries and exits too.
+    Hostname,
+    /// Paths of pages, of entries and exits too.
+    Path,
+    Title,
+    Referrer,
+    Source,
+    Medium,
+    Channel,
+    UtmSource,
+    UtmMedium,
+    UtmCampaign,
+    UtmContent,
+    UtmTerm,
+    Country,
+    Region,
+    City,
+    Browser,
+    BrowserVersion,
+    Os,
+    OsVersion,
+    Device,
+    Bot,
+    ClickIdKind,
+    Organization,
+    NetworkMarks,
+    Screen,
+    Language,
+    Currency,
+    SectionId,
+}
+
+impl TextField {
+    /// All, in the order of their numbers in `texts.field`.
+    pub const ALL: [TextField; 29] = [
+        TextField::Name,
+        TextField::Hostname,
+        TextField::Path,
+        TextField::Title,
+        TextField::Referrer,
+        TextField::Source,
+        TextField::Medium,
+        TextField::Channel,
+        TextField::UtmSource,
+        TextField::UtmMedium,
+        TextField::UtmCampaign,
+        TextField::UtmContent,
+        TextField::UtmTerm,
+        TextField::Country,
+        TextField::Region,
+        TextField::City,
+        TextField::Browser,
+        TextField::BrowserVersion,
+        TextField::Os,
+        TextField::OsVersion,
+        TextField::Device,
+        TextField::Bot,
+        TextField::ClickIdKind,
+        TextField::Organization,
+        TextField::NetworkMarks,
+        TextField::Screen,
+        TextField::Language,
+        TextField::Currency,
+        TextField::SectionId,
+    ];
+
+    /// The field of a visit's attribute.
+    pub fn of(attribute: Attribute) -> TextField {
+        match attribute {
+            Attribute::Referrer => TextField::Referrer,
+            Attribute::Source => TextField::Source,
+            Attribute::Medium => TextField::Medium,
+            Attribute::Channel => TextField::Channel,
+            Attribute::UtmSource => TextField::UtmSource,
+            Attribute::UtmMedium => TextField::UtmMedium,
+            Attribute::UtmCampaign => TextField::UtmCampaign,
+            Attribute::UtmContent => TextField::UtmContent,
+            Attribute::UtmTerm => TextField::UtmTerm,
+            Attribute::Country => TextField::Country,
+            Attribute::Region => TextField::Region,
+            Attribute::City => TextField::City,
+            Attribute::Browser => TextField::Browser,
+            Attribute::BrowserVersion => TextField::BrowserVersion,
+            Attribute::Os => TextField::Os,
+            Attribute::OsVersion => TextField::OsVersion,
+            Attribute::Device => TextField::Device,
+            Attribute::Bot => TextField::Bot,
+        }
+    }
+}
+
+/// Code of the missing text, in every field.
+pub const MISSING_CODE: u32 = 0;
+/// Code of the event name `page_view`.
+pub const PAGE_VIEW_CODE: u32 = 1;
+/// Code of the event name `engagement`.
+pub const ENGAGEMENT_CODE: u32 = 2;
+/// Codes from here on are given out to a site's own texts.
+pub const OWN_CODES_FROM: u32 = 16;
+/// Site number under which `texts` holds what all sites share: the codes below [`OWN_CODES_FROM`].
+pub const SHARED_SITE: u32 = 0;
+
 /// Statements that make an empty database.
 pub const CREATE: &[&str] = &[
+    // Repeated texts. A code belongs to one text of one field of one site, for ever; what a site's rows said goes with
+    // the site. `text_hash` (FNV-1a, 64 bits) finds those of them that are not in memory.
+    "CREATE TABLE IF NOT EXISTS texts (
+        site_id UINTEGER NOT NULL, field UTINYINT NOT NULL, code UINTEGER NOT NULL,
+        text_hash UBIGINT NOT NULL, text VARCHAR NOT NULL)",
     // Events. `session_id` 0: an engagement event without an open visit. The columns from `referrer` to `bot` are the visit's.
     // `event_uuid` holds ids that are UUIDs in 16 bytes; `event_id` any other.
-    // `event_key_only`: the keyed hash where there is no permission for the id itself (or '' / NULL where there was none).
+    // `event_key` only: the keyed hash where there is no permission for the id itself (or '' / NULL where there was none).
     "CREATE TABLE IF NOT EXISTS events (
         site_id UINTEGER NOT NULL, event_offset UBIGINT NOT NULL, session_id UBIGINT NOT NULL,
         visitor_id UBIGINT NOT NULL, identified BOOLEAN NOT NULL, user_key UBIGINT NOT NULL,
         timestamp_ms BIGINT NOT NULL, received_at_ms BIGINT NOT NULL,
         pixel_id UINTEGER NOT NULL, imported BOOLEAN NOT NULL, basis UTINYINT NOT NULL,
-        name VARCHAR NOT NULL, event_key UHUGEINT, event_uuid UHUGEINT, event_id VARCHAR NOT NULL,
-        hostname VARCHAR NOT NULL, path VARCHAR NOT NULL, query VARCHAR NOT NULL, title VARCHAR NOT NULL,
-        referrer VARCHAR NOT NULL, source VARCHAR NOT NULL, medium VARCHAR NOT NULL, channel VARCHAR NOT NULL,
-        utm_source VARCHAR NOT NULL, utm_medium VARCHAR NOT NULL, utm_campaign VARCHAR NOT NULL,
-        utm_content VARCHAR NOT NULL, utm_term VARCHAR NOT NULL,
-        country VARCHAR NOT NULL, region VARCHAR NOT NULL, city VARCHAR NOT NULL,
-        browser VARCHAR NOT NULL, browser_version VARCHAR NOT NULL, os VARCHAR NOT NULL, os_version VARCHAR NOT NULL,
-        device VARCHAR NOT NULL, bot VARCHAR NOT NULL,
-        click_id_kind VARCHAR NOT NULL, click_id VARCHAR NOT NULL,
-        asn UINTEGER NOT NULL, organization VARCHAR NOT NULL, network_marks VARCHAR NOT NULL,
-        screen VARCHAR NOT NULL, language VARCHAR NOT NULL,
-        value_minor BIGINT, currency VARCHAR NOT NULL, order_id VARCHAR NOT NULL, items VARCHAR NOT NULL,
+        event_key UHUGEINT, event_uuid UHUGEINT, event_id VARCHAR NOT NULL,
+        name UINTEGER NOT NULL, hostname UINTEGER NOT NULL, path UINTEGER NOT NULL, title UINTEGER NOT NULL,
+        click_id_kind UINTEGER NOT NULL, organization UINTEGER NOT NULL, network_marks UINTEGER NOT NULL,
+        screen UINTEGER NOT NULL, language UINTEGER NOT NULL, currency UINTEGER NOT NULL, section_id UINTEGER NOT NULL,
+        referrer UINTEGER NOT NULL, source UINTEGER NOT NULL, medium UINTEGER NOT NULL, channel UINTEGER NOT NULL,
+        utm_source UINTEGER NOT NULL, utm_medium UINTEGER NOT NULL, utm_campaign UINTEGER NOT NULL,
+        utm_content UINTEGER NOT NULL, utm_term UINTEGER NOT NULL,
+        country UINTEGER NOT NULL, region UINTEGER NOT NULL, city UINTEGER NOT NULL,
+        browser UINTEGER NOT NULL, browser_version UINTEGER NOT NULL, os UINTEGER NOT NULL, os_version UINTEGER NOT NULL,
+        device UINTEGER NOT NULL, bot UINTEGER NOT NULL,
+        query VARCHAR NOT NULL, click_id VARCHAR NOT NULL, asn UINTEGER NOT NULL,
+        value_minor BIGINT, order_id VARCHAR NOT NULL, items VARCHAR NOT NULL,
         engagement_ms UINTEGER, scroll_percent UTINYINT,
-        section_id VARCHAR NOT NULL, section_visible_ms UINTEGER, section_visible_percent UTINYINT,
+        section_visible_ms UINTEGER, section_visible_percent UTINYINT,
         props VARCHAR NOT NULL, truncated BOOLEAN NOT NULL)",
     // Visits, one row each; changing one deletes its row and writes a new one in the same commit.
     "CREATE TABLE IF NOT EXISTS sessions (
@@ -37,14 +155,14 @@ pub const CREATE: &[&str] = &[
         started_at_ms BIGINT NOT NULL, ended_at_ms BIGINT NOT NULL,
         last_activity_ms BIGINT NOT NULL, last_received_ms BIGINT NOT NULL,
         pageviews UINTEGER NOT NULL, events UINTEGER NOT NULL,
-        entry_hostname VARCHAR NOT NULL, entry_page VARCHAR NOT NULL,
-        exit_hostname VARCHAR NOT NULL, exit_page VARCHAR NOT NULL,
-        referrer VARCHAR NOT NULL, source VARCHAR NOT NULL, medium VARCHAR NOT NULL, channel VARCHAR NOT NULL,
-        utm_source VARCHAR NOT NULL, utm_medium VARCHAR NOT NULL, utm_campaign VARCHAR NOT NULL,
-        utm_content VARCHAR NOT NULL, utm_term VARCHAR NOT NULL,
-        country VARCHAR NOT NULL, region VARCHAR NOT NULL, city VARCHAR NOT NULL,
-        browser VARCHAR NOT NULL, browser_version VARCHAR NOT NULL, os VARCHAR NOT NULL, os_version VARCHAR NOT NULL,
-        device VARCHAR NOT NULL, bot VARCHAR NOT NULL)",
+        entry_hostname UINTEGER NOT NULL, entry_page UINTEGER NOT NULL,
+        exit_hostname UINTEGER NOT NULL, exit_page UINTEGER NOT NULL,
+        referrer UINTEGER NOT NULL, source UINTEGER NOT NULL, medium UINTEGER NOT NULL, channel UINTEGER NOT NULL,
+        utm_source UINTEGER NOT NULL, utm_medium UINTEGER NOT NULL, utm_campaign UINTEGER NOT NULL,
+        utm_content UINTEGER NOT NULL, utm_term UINTEGER NOT NULL,
+        country UINTEGER NOT NULL, region UINTEGER NOT NULL, city UINTEGER NOT NULL,
+        browser UINTEGER NOT NULL, browser_version UINTEGER NOT NULL, os UINTEGER NOT NULL, os_version UINTEGER NOT NULL,
+        device UINTEGER NOT NULL, bot UINTEGER NOT NULL)",
     // Outcomes decided while applying, by hour; rows of one key add up.
     "CREATE TABLE IF NOT EXISTS outcomes (
         site_id UINTEGER NOT NULL, hour_ms BIGINT NOT NULL, outcome UTINYINT NOT NULL, count UBIGINT NOT NULL)",

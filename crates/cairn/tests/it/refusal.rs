@@ -108,7 +108,7 @@ fn tables(data: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
     let path = data.join("store").join("events.duckdb");
     let database = Database::open(&path, &DatabaseOptions::default()).unwrap();
     let connection = database.connect().unwrap();
-    for table in ["events", "sessions", "outcomes", "meta"] {
+    for table in ["texts", "events", "sessions", "outcomes", "meta"] {
         let mut text = Vec::new();
         let sql = format!("SELECT CAST(t AS VARCHAR) FROM {table} t");
         let mut rows = connection.query(&sql, &[]).unwrap();

@@ -8,6 +8,7 @@ mod error;
 mod ffi;
 mod query;
 mod store;
+mod texts;
 mod time_limit;
 mod types;
 mod write;

@@ -9,14 +9,16 @@ use std::sync::{
 };
 use std::time::Duration;
 
-use cairn_model::session::{ATTRIBUTES, Attributes};
+use cairn_model::session::{ATTRIBUTES, Attribute, Attributes};
 use cairn_model::{Identification, Outcome, PixelId, Session, SiteId, VisitorId};
 
+use super::appender::ChunkAppender;
 use super::connection::{Connection, Database, DatabaseOptions, RowRef};
 use super::error::{DuckError, DuckErrorKind};
+use super::texts::{NewText, Wanted, joined, shared_texts, texts_of, write_texts};
 use super::time_limit;
 use super::write::{Writer, uuid_text};
-use crate::schema;
+use crate::schema::{self, MISSING_CODE, TextField};
 use crate::{Batch, EventStore, PixelActivity, SessionProbe, StoreError, Watermark};
 
 /// Computes `Event::event_key` from a site and an event's id.
@@ -246,6 +248,7 @@ fn prepare_schema(database: &Database) -> Result<Watermark, StoreError> {
         if tables == Some(0) {
             connection.run("BEGIN TRANSACTION")?;
             schema::CREATE.iter().try_for_each(|sql| connection.run(sql))?;
+            write_shared_texts(&connection)?;
             connection.execute("INSERT INTO meta VALUES (?, 0, 0)", &[schema::VERSION.into()])?;
             connection.run("COMMIT")?;
         }
@@ -274,13 +277,25 @@ const SESSION_COLUMNS: &str = "s.site_id, s.session_id, s.visitor_id, s.identifi
     s.utm_source, s.utm_medium, s.utm_campaign, s.utm_content, s.utm_term,
     s.country, s.region, s.city, s.browser, s.browser_version, s.os, s.os_version, s.device, s.bot";
 
-fn read_session(row: RowRef<'_>) -> Result<Session, DuckError> {
-    let mut texts = [""; ATTRIBUTES];
-    for (index, text) in texts.iter_mut().enumerate() {
-        *text = row.get(15 + index)?;
+/// Host and path of entry and exit, and the attributes.
+const SESSION_CODES: usize = 4 + ATTRIBUTES;
+
+/// What the codes among them stand for.
+fn session_fields() -> impl Iterator<Item = TextField> {
+    let pages = [TextField::Hostname, TextField::Path, TextField::Hostname, TextField::Path];
+    pages.into_iter().chain(Attribute::ALL.into_iter().map(TextField::of))
+}
+
+/// A visit without its texts, and their codes.
+type CodedSession = (Session, [u32; SESSION_CODES]);
+
+fn read_session(row: RowRef<'_>) -> Result<CodedSession, DuckError> {
+    let mut codes = [0; SESSION_CODES];
+    for (index, code) in codes.iter_mut().enumerate() {
+        *code = row.get(11 + index)?;
     }
     let identified: bool = row.get(3)?;
-    Ok(Session {
+    let session = Session {
         site_id: SiteId(row.get(0)?),
         session_id: row.get(1)?,
         visitor_id: VisitorId(row.get(2)?),
@@ -296,17 +311,52 @@ fn read_session(row: RowRef<'_>) -> Result<Session, DuckError> {
         last_received_ms: row.get(8)?,
         pageviews: row.get(9)?,
         events: row.get(10)?,
-        entry_hostname: row.get(11)?,
-        entry_page: row.get(12)?,
-        exit_hostname: row.get(13)?,
-        exit_page: row.get(14)?,
-        attributes: Arc::new(Attributes::new(texts)),
-    })
+        entry_hostname: String::new(),
+        entry_page: String::new(),
+        exit_hostname: String::new(),
+        exit_page: String::new(),
+        attributes: Arc::default(),
+    };
+    Ok((session, codes))
 }
 
-/// Numbers as one text parameter, which `string_split` takes apart again.
-fn joined(numbers: impl Iterator<Item = String>) -> String {
-    numbers.collect::<Vec<_>>().join(",")
+/// Puts the texts into visits that were read.
+fn with_texts(
+    connection: &Connection,
+    coded: Vec<CodedSession>,
+) -> Result<Vec<Session>, DuckError> {
+    let mut wanted = Wanted::default();
+    for (session, codes) in &coded {
+        for (field, code) in session_fields().zip(codes) {
+            wanted.insert(session.site_id.0, field, *code);
+        }
+    }
+    let decoded = wanted.read(connection)?;
+    let mut sessions = Vec::with_capacity(coded.len());
+    for (mut session, codes) in coded {
+        let mut texts = [""; SESSION_CODES];
+        for ((text, field), code) in texts.iter_mut().zip(session_fields()).zip(codes) {
+            *text = decoded.get(session.site_id.0, field, code)?;
+        }
+        let [entry_hostname, entry_page, exit_hostname, exit_page, attributes @ ..] = texts;
+        session.entry_hostname = entry_hostname.to_owned();
+        session.entry_page = entry_page.to_owned();
+        session.exit_hostname = exit_hostname.to_owned();
+        session.exit_page = exit_page.to_owned();
+        session.attributes = Arc::new(Attributes::new(attributes));
+        sessions.push(session);
+    }
+    Ok(sessions)
+}
+
+/// What all sites share is there from the start.
+fn write_shared_texts(connection: &Connection) -> Result<(), DuckError> {
+    let shared: Vec<NewText> = shared_texts().collect();
+    let mut appender = ChunkAppender::open(connection, "texts")?;
+    let mut chunk = appender.chunk(shared.len())?;
+    write_texts(&mut chunk, &shared)?;
+    chunk.finish()?;
+    appender.flush()
 }
 
 impl EventStore for DuckStore {
@@ -348,10 +398,10 @@ impl EventStore for DuckStore {
         };
         let earliest = probes.iter().map(|probe| times_of(probe).0).min().unwrap_or_default();
         let latest = probes.iter().map(|probe| times_of(probe).1).max().unwrap_or_default();
-        let keys = joined(probes.iter().map(|probe| probe.session_key.to_string()));
-        let sites = joined(probes.iter().map(|probe| probe.site_id.to_string()));
-        let visitors = joined(probes.iter().map(|probe| probe.visitor_id.to_string()));
-        let times = joined(probes.iter().map(|probe| probe.timestamp_ms.to_string()));
+        let keys = joined(probes.iter().map(|probe| probe.session_key));
+        let sites = joined(probes.iter().map(|probe| probe.site_id));
+        let visitors = joined(probes.iter().map(|probe| probe.visitor_id));
+        let times = joined(probes.iter().map(|probe| probe.timestamp_ms));
         // The first two conditions let DuckDB skip whole row groups; the join decides.
         let sql = format!(
             "WITH probes AS (
@@ -469,11 +519,16 @@ impl EventStore for DuckStore {
     }
 
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
-        let sql = "SELECT bot, count(*) FROM events
-            WHERE site_id = ? AND received_at_ms >= ? AND bot <> '' GROUP BY bot ORDER BY bot";
+        let texts = texts_of(site_id.0, TextField::Bot);
+        let sql = format!(
+            "SELECT t.text, e.events FROM (
+                SELECT bot, count(*) AS events FROM events
+                WHERE site_id = ? AND received_at_ms >= ? AND bot <> {MISSING_CODE} GROUP BY bot) e
+             JOIN {texts} t ON t.code = e.bot ORDER BY t.text"
+        );
         self.answer("counts events of bots", |connection| {
             let mut reasons = Vec::new();
-            connection.query(sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
+            connection.query(&sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
                 reasons.push((row.get(0)?, row.get(1)?));
                 Ok::<(), DuckError>(())
             })?;
@@ -520,10 +575,11 @@ impl EventStore for DuckStore {
 
     fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError> {
         self.with_writer("deletes a site", |writer| {
+            writer.forget_texts();
             let connection = &writer.connection;
             connection.run("BEGIN TRANSACTION")?;
             let delete = || {
-                for table in ["events", "sessions", "outcomes"] {
+                for table in ["events", "sessions", "outcomes", "texts"] {
                     let sql = format!("DELETE FROM {table} WHERE site_id = ?");
                     connection.execute(&sql, &[site_id.0.into()])?;
                 }
@@ -544,15 +600,15 @@ impl DuckStore {
         parameters: &[super::Value<'_>],
     ) -> Result<Vec<Session>, StoreError> {
         self.with_reader(|connection| {
-            let mut sessions = Vec::new();
-            let mut read = || {
+            let read = || {
+                let mut coded = Vec::new();
                 connection.query(sql, parameters)?.for_each(|row| {
-                    sessions.push(read_session(row)?);
-                    Ok(())
-                })
+                    coded.push(read_session(row)?);
+                    Ok::<(), DuckError>(())
+                })?;
+                with_texts(connection, coded)
             };
-            read().map_err(|error: DuckError| error.while_it("reads visits"))?;
-            Ok(sessions)
+            read().map_err(|error| error.while_it("reads visits"))
         })
     }
 }

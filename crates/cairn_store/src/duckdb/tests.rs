@@ -12,6 +12,7 @@ use super::write::uuid_text;
 use super::{Database, DatabaseOptions, DuckError, DuckOptions, DuckStore, RowRef};
 use crate::contract::{any_batches, assert_equal, holds, row, session};
 use crate::reference::ReferenceStore;
+use crate::schema::TextField;
 use crate::{Batch, EventStore, OutcomeCount, Row, SessionChange, StoreError, Watermark, schema};
 
 /// A store in a directory of its own, which goes with it.
@@ -58,14 +59,33 @@ fn texts<const N: usize>(row: RowRef<'_>, first: usize) -> Result<[String; N], D
 
 /// The rows as SQL sees them, by the columns' names.
 fn rows_of(store: &DuckStore) -> Vec<Row<'static>> {
-    let attributes: Vec<&str> = Attribute::ALL.map(Attribute::column).to_vec();
+    let text = |column: &str, field: TextField| {
+        format!(
+            "(SELECT t.text FROM texts t WHERE t.site_id IN (0, e.site_id) AND t.field = {}
+                AND t.code = e.{column})",
+            field as u8
+        )
+    };
+    let attributes = Attribute::ALL.map(|one| text(one.column(), TextField::of(one)));
+    let name = text("name", TextField::Name);
+    let hostname = text("hostname", TextField::Hostname);
+    let path = text("path", TextField::Path);
+    let title = text("title", TextField::Title);
+    let click_id_kind = text("click_id_kind", TextField::ClickIdKind);
+    let organization = text("organization", TextField::Organization);
+    let network_marks = text("network_marks", TextField::NetworkMarks);
+    let screen = text("screen", TextField::Screen);
+    let language = text("language", TextField::Language);
+    let currency = text("currency", TextField::Currency);
+    let section_id = text("section_id", TextField::SectionId);
     let sql = format!(
         "SELECT site_id, event_offset, session_id, visitor_id, identified, user_key, timestamp_ms,
             received_at_ms, pixel_id, imported, basis, event_key, event_uuid, asn, value_minor,
             engagement_ms, scroll_percent, section_visible_ms, section_visible_percent, truncated,
-            event_id, name, hostname, path, query, title, click_id_kind, click_id, organization,
-            network_marks, screen, language, currency, order_id, items, section_id, props, {}
-        FROM events ORDER BY event_offset",
+            event_id, {name}, {hostname}, {path}, query, {title}, {click_id_kind}, click_id,
+            {organization}, {network_marks}, {screen}, {language}, {currency}, order_id, items,
+            {section_id}, props, {}
+        FROM events e ORDER BY event_offset",
         attributes.join(", ")
     );
     let mut rows = Vec::new();
@@ -329,4 +349,32 @@ fn pages_of_events_reach_back_as_far_as_there_are_events() {
     assert_eq!(page(Some(9_001), 9), [9_000, 2, 1]);
     assert_eq!(page(None, 100), offsets.iter().rev().copied().collect::<Vec<_>>());
     assert_eq!(page(Some(1), 9), [0; 0]);
+}
+
+#[test]
+fn texts_of_a_refused_batch_or_a_deleted_site_are_nowhere() {
+    let duck = Temporary::new();
+    let texts = || {
+        let count = |connection: &super::Connection| {
+            let rows = connection.query("SELECT count(*) FROM texts WHERE site_id <> 0", &[]);
+            Ok(rows.unwrap().first(|row| row.get::<u64>(0)).unwrap().unwrap())
+        };
+        duck.store().with_reader(count).unwrap()
+    };
+    let batch = |offset: u64, path: &str| {
+        let mut row = row(offset, 1);
+        row.event.path = path.to_owned().into();
+        let watermark = Watermark { offset, received_at_ms: 0 };
+        Batch { rows: vec![row], watermark, ..Batch::default() }
+    };
+    duck.store().commit(&batch(1, "/one")).unwrap();
+    let known = texts();
+    assert!(duck.store().commit(&batch(1, "/refused")).is_err());
+    assert_eq!(texts(), known);
+    duck.store().commit(&batch(2, "/two")).unwrap();
+    assert_eq!(texts(), known + 1);
+    duck.store().delete_site(crate::contract::SITE).unwrap();
+    assert_eq!(texts(), 0);
+    duck.store().commit(&batch(3, "/two")).unwrap();
+    assert_eq!(rows_of(duck.store()).last().unwrap().event.path, "/two");
 }

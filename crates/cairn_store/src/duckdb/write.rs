@@ -2,18 +2,25 @@
 //!
 //! Guarantees: after an error nothing of the batch is stored, and the next batch can be written.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use cairn_model::session::Attribute;
+use cairn_model::session::{ATTRIBUTES, Attribute, Attributes};
 use cairn_model::{Identification, Origin};
 
 use super::appender::{ChunkAppender, ChunkWriter};
 use super::connection::{Connection, Database};
 use super::error::DuckError;
+use super::texts::{Coding, NewText, TextCodes, write_texts};
+use crate::schema::TextField;
 use crate::{Batch, OutcomeCount, Row, SessionChange, Watermark};
 
 /// The one writing connection with its appenders.
 pub(super) struct Writer {
+    /// `None`: not read yet, or not known since something failed.
+    texts: Option<TextCodes>,
+    new_texts: ChunkAppender,
     events: ChunkAppender,
     sessions: ChunkAppender,
     outcomes: ChunkAppender,
@@ -32,6 +39,8 @@ impl Writer {
     pub(super) fn open(database: &Database, keys_are_computed: bool) -> Result<Self, DuckError> {
         let connection = database.connect()?;
         Ok(Writer {
+            texts: None,
+            new_texts: ChunkAppender::open(&connection, "texts")?,
             events: ChunkAppender::open(&connection, "events")?,
             sessions: ChunkAppender::open(&connection, "sessions")?,
             outcomes: ChunkAppender::open(&connection, "outcomes")?,
@@ -97,22 +106,78 @@ impl Writer {
 
     /// Leaves no trace of a failed batch. Errors say nothing new here: the first one is reported.
     fn undo(&mut self) {
-        for appender in [&mut self.events, &mut self.sessions, &mut self.outcomes] {
+        for appender in
+            [&mut self.new_texts, &mut self.events, &mut self.sessions, &mut self.outcomes]
+        {
             let _ = appender.clear();
         }
         let _ = self.connection.run("ROLLBACK");
+        self.forget_texts();
+    }
+
+    /// What the table of texts holds is read anew before the next batch.
+    pub(super) fn forget_texts(&mut self) {
+        self.texts = None;
     }
 
     fn write(&mut self, batch: &Batch<'_>) -> Result<(), DuckError> {
         self.delete_replaced(&batch.sessions)?;
+        let (codes, added) = self.code(batch)?;
+        append(&mut self.new_texts, &added, write_texts)?;
         let computed = self.keys_are_computed;
-        append(&mut self.events, &batch.rows, |chunk, rows| write_events(chunk, rows, computed))?;
-        append(&mut self.sessions, &batch.sessions, write_sessions)?;
+        let rows: Vec<_> = batch.rows.iter().zip(codes.of_rows()).collect();
+        append(&mut self.events, &rows, |chunk, rows| write_events(chunk, rows, computed))?;
+        let sessions: Vec<_> = batch.sessions.iter().zip(codes.of_sessions()).collect();
+        append(&mut self.sessions, &sessions, write_sessions)?;
         append(&mut self.outcomes, &batch.outcomes, write_outcomes)?;
         let Watermark { offset, received_at_ms } = batch.watermark;
         let sql = "UPDATE meta SET watermark = ?, received_at_ms = ?";
         self.connection.execute(sql, &[offset.into(), received_at_ms.into()])?;
         Ok(())
+    }
+
+    /// The codes of all texts of the batch, and the texts that are new.
+    fn code(&mut self, batch: &Batch<'_>) -> Result<(BatchCodes, Vec<NewText>), DuckError> {
+        let texts = match &mut self.texts {
+            Some(texts) => texts,
+            none => none.insert(TextCodes::load(&self.connection)?),
+        };
+        let mut attributes = AttributeSets::default();
+        let mut coding = Coding::default();
+        let of_sessions: Vec<Places> = batch
+            .sessions
+            .iter()
+            .map(|SessionChange { session, .. }| {
+                let site_id = session.site_id.0;
+                let attributes = attributes.place(texts, &mut coding, site_id, &session.attributes);
+                let own = coding.position();
+                let pages: [_; SESSION_PAGES] = [
+                    (TextField::Hostname, &session.entry_hostname),
+                    (TextField::Path, &session.entry_page),
+                    (TextField::Hostname, &session.exit_hostname),
+                    (TextField::Path, &session.exit_page),
+                ];
+                for (field, text) in pages {
+                    texts.code(&mut coding, site_id, field, text);
+                }
+                Places { own, attributes }
+            })
+            .collect();
+        let of_rows: Vec<Places> = batch
+            .rows
+            .iter()
+            .map(|row| {
+                let site_id = row.event.site_id.0;
+                let attributes = attributes.place(texts, &mut coding, site_id, &row.attributes);
+                let own = coding.position();
+                for (field, text) in EVENT_FIELDS.into_iter().zip(event_texts(row)) {
+                    texts.code(&mut coding, site_id, field, text);
+                }
+                Places { own, attributes }
+            })
+            .collect();
+        let (codes, added) = texts.finish(&self.connection, coding)?;
+        Ok((BatchCodes { codes, of_rows, of_sessions }, added))
     }
 
     fn delete_replaced(&mut self, changes: &[SessionChange]) -> Result<(), DuckError> {
@@ -136,6 +201,102 @@ impl Writer {
     }
 }
 
+/// Text fields that an event has of its own, in the order of the schema.
+const EVENT_FIELDS: [TextField; 11] = [
+    TextField::Name,
+    TextField::Hostname,
+    TextField::Path,
+    TextField::Title,
+    TextField::ClickIdKind,
+    TextField::Organization,
+    TextField::NetworkMarks,
+    TextField::Screen,
+    TextField::Language,
+    TextField::Currency,
+    TextField::SectionId,
+];
+
+/// Their texts.
+fn event_texts<'r>(row: &'r Row<'_>) -> [&'r str; EVENT_FIELDS.len()] {
+    let event = &row.event;
+    [
+        &event.name,
+        &event.hostname,
+        &event.path,
+        &event.title,
+        &event.click_id_kind,
+        &event.organization,
+        &event.network_marks,
+        &event.screen,
+        &event.language,
+        &event.currency,
+        &event.section_id,
+    ]
+}
+
+/// Texts that a visit has of its own: host and path of its entry and its exit.
+const SESSION_PAGES: usize = 4;
+
+/// Where the codes of one row begin.
+#[derive(Clone, Copy)]
+struct Places {
+    own: usize,
+    attributes: usize,
+}
+
+/// The codes of a batch.
+struct BatchCodes {
+    codes: Vec<u32>,
+    of_rows: Vec<Places>,
+    of_sessions: Vec<Places>,
+}
+
+/// The codes of one row.
+#[derive(Clone, Copy)]
+struct RowCodes<'c> {
+    own: &'c [u32],
+    attributes: &'c [u32],
+}
+
+impl BatchCodes {
+    fn at(&self, places: &Places) -> RowCodes<'_> {
+        RowCodes { own: &self.codes[places.own..], attributes: &self.codes[places.attributes..] }
+    }
+
+    fn of_rows(&self) -> impl Iterator<Item = RowCodes<'_>> {
+        self.of_rows.iter().map(|places| self.at(places))
+    }
+
+    fn of_sessions(&self) -> impl Iterator<Item = RowCodes<'_>> {
+        self.of_sessions.iter().map(|places| self.at(places))
+    }
+}
+
+/// Attributes of visits that were coded already: a visit and its events share theirs.
+#[derive(Default)]
+struct AttributeSets {
+    places: HashMap<(u32, *const Attributes), usize>,
+}
+
+impl AttributeSets {
+    fn place<'t>(
+        &mut self,
+        texts: &mut TextCodes,
+        coding: &mut Coding<'t>,
+        site_id: u32,
+        attributes: &'t Arc<Attributes>,
+    ) -> usize {
+        *self.places.entry((site_id, Arc::as_ptr(attributes))).or_insert_with(|| {
+            let place = coding.position();
+            for attribute in Attribute::ALL {
+                let field = TextField::of(attribute);
+                texts.code(coding, site_id, field, attributes.get(attribute));
+            }
+            place
+        })
+    }
+}
+
 /// Appends `items` in chunks, each filled by `fill`.
 fn append<T>(
     appender: &mut ChunkAppender,
@@ -156,70 +317,76 @@ fn append<T>(
 /// The columns of `events`, in the order of the schema.
 fn write_events(
     chunk: &mut ChunkWriter<'_>,
-    rows: &[Row<'_>],
+    coded: &[(&Row<'_>, RowCodes<'_>)],
     keys_are_computed: bool,
 ) -> Result<(), DuckError> {
-    chunk.u32s(rows.iter().map(|row| row.event.site_id.0))?;
-    chunk.u64s(rows.iter().map(|row| row.offset))?;
-    chunk.u64s(rows.iter().map(|row| row.session_id))?;
-    chunk.u64s(rows.iter().map(|row| row.event.visitor_id.0))?;
-    chunk.bools(rows.iter().map(|row| row.event.identification == Identification::Identified))?;
-    chunk.u64s(rows.iter().map(|row| row.event.user_key))?;
-    chunk.i64s(rows.iter().map(|row| row.event.timestamp_ms))?;
-    chunk.i64s(rows.iter().map(|row| row.event.received_at_ms))?;
-    chunk.u32s(rows.iter().map(|row| row.event.pixel_id.0))?;
-    chunk.bools(rows.iter().map(|row| row.event.origin == Origin::Import))?;
-    chunk.u8s(rows.iter().map(|row| row.event.basis as u8))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.name))?;
+    let rows = || coded.iter().map(|(row, _)| *row);
+    chunk.u32s(rows().map(|row| row.event.site_id.0))?;
+    chunk.u64s(rows().map(|row| row.offset))?;
+    chunk.u64s(rows().map(|row| row.session_id))?;
+    chunk.u64s(rows().map(|row| row.event.visitor_id.0))?;
+    chunk.bools(rows().map(|row| row.event.identification == Identification::Identified))?;
+    chunk.u64s(rows().map(|row| row.event.user_key))?;
+    chunk.i64s(rows().map(|row| row.event.timestamp_ms))?;
+    chunk.i64s(rows().map(|row| row.event.received_at_ms))?;
+    chunk.u32s(rows().map(|row| row.event.pixel_id.0))?;
+    chunk.bools(rows().map(|row| row.event.origin == Origin::Import))?;
+    chunk.u8s(rows().map(|row| row.event.basis as u8))?;
     write_event_ids(chunk, rows, keys_are_computed)?;
-    chunk.texts(rows.iter().map(|row| &*row.event.hostname))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.path))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.query))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.title))?;
-    for attribute in Attribute::ALL {
-        chunk.texts(rows.iter().map(|row| row.attributes.get(attribute)))?;
+    write_codes(chunk, coded.iter().map(|(_, codes)| codes), EVENT_FIELDS.len())?;
+    chunk.texts(rows().map(|row| &*row.event.query))?;
+    chunk.texts(rows().map(|row| &*row.event.click_id))?;
+    chunk.u32s(rows().map(|row| row.event.asn))?;
+    chunk.optional_i64s(rows().map(|row| row.event.value_minor))?;
+    chunk.texts(rows().map(|row| &*row.event.order_id))?;
+    chunk.texts(rows().map(|row| &*row.event.items))?;
+    chunk.optional_u32s(rows().map(|row| row.event.engagement_ms))?;
+    chunk.optional_u8s(rows().map(|row| row.event.scroll_percent))?;
+    chunk.optional_u32s(rows().map(|row| row.event.section_visible_ms))?;
+    chunk.optional_u8s(rows().map(|row| row.event.section_visible_percent))?;
+    chunk.texts(rows().map(|row| &*row.event.props))?;
+    chunk.bools(rows().map(|row| row.event.truncated))
+}
+
+/// The codes of `own` texts, then those of the visit's attributes.
+fn write_codes<'c>(
+    chunk: &mut ChunkWriter<'_>,
+    codes: impl Iterator<Item = &'c RowCodes<'c>> + Clone,
+    own: usize,
+) -> Result<(), DuckError> {
+    for column in 0..own {
+        chunk.u32s(codes.clone().map(|codes| codes.own[column]))?;
     }
-    chunk.texts(rows.iter().map(|row| &*row.event.click_id_kind))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.click_id))?;
-    chunk.u32s(rows.iter().map(|row| row.event.asn))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.organization))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.network_marks))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.screen))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.language))?;
-    chunk.optional_i64s(rows.iter().map(|row| row.event.value_minor))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.currency))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.order_id))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.items))?;
-    chunk.optional_u32s(rows.iter().map(|row| row.event.engagement_ms))?;
-    chunk.optional_u8s(rows.iter().map(|row| row.event.scroll_percent))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.section_id))?;
-    chunk.optional_u32s(rows.iter().map(|row| row.event.section_visible_ms))?;
-    chunk.optional_u8s(rows.iter().map(|row| row.event.section_visible_percent))?;
-    chunk.texts(rows.iter().map(|row| &*row.event.props))?;
-    chunk.bools(rows.iter().map(|row| row.event.truncated))
+    for column in 0..ATTRIBUTES {
+        chunk.u32s(codes.clone().map(|codes| codes.attributes[column]))?;
+    }
+    Ok(())
 }
 
 /// `event_key`, `event_uuid`, `event_id`: what is random is stored once, in as few bytes as it takes.
-fn write_event_ids(
+fn write_event_ids<'r, 'e: 'r, I: Iterator<Item = &'r Row<'e>>>(
     chunk: &mut ChunkWriter<'_>,
-    rows: &[Row<'_>],
+    rows: impl Fn() -> I,
     keys_are_computed: bool,
 ) -> Result<(), DuckError> {
-    let uuids: Vec<Option<u128>> = rows.iter().map(|row| uuid(&row.event.event_id)).collect();
-    chunk.optional_u128s(rows.iter().map(|row| {
+    let uuids: Vec<Option<u128>> = rows().map(|row| uuid(&row.event.event_id)).collect();
+    chunk.optional_u128s(rows().map(|row| {
         let known = row.event.event_key == 0 || keys_are_computed && !row.event.event_id.is_empty();
         (!known).then_some(row.event.event_key)
     }))?;
     chunk.optional_u128s(uuids.iter().copied())?;
-    chunk.texts(rows.iter().zip(&uuids).map(|(row, uuid)| match uuid {
+    chunk.texts(rows().zip(&uuids).map(|(row, uuid)| match uuid {
         Some(_) => "",
         None => &*row.event.event_id,
     }))
 }
 
 /// The columns of `sessions`, in the order of the schema.
-fn write_sessions(chunk: &mut ChunkWriter<'_>, changes: &[SessionChange]) -> Result<(), DuckError> {
-    let sessions = || changes.iter().map(|change| &change.session);
+fn write_sessions(
+    chunk: &mut ChunkWriter<'_>,
+    coded: &[(&SessionChange, RowCodes<'_>)],
+) -> Result<(), DuckError> {
+    let sessions = || coded.iter().map(|(change, _)| &change.session);
     chunk.u32s(sessions().map(|session| session.site_id.0))?;
     chunk.u64s(sessions().map(|session| session.session_id))?;
     chunk.u64s(sessions().map(|session| session.visitor_id.0))?;
@@ -231,14 +398,7 @@ fn write_sessions(chunk: &mut ChunkWriter<'_>, changes: &[SessionChange]) -> Res
     chunk.i64s(sessions().map(|session| session.last_received_ms))?;
     chunk.u32s(sessions().map(|session| session.pageviews))?;
     chunk.u32s(sessions().map(|session| session.events))?;
-    chunk.texts(sessions().map(|session| session.entry_hostname.as_str()))?;
-    chunk.texts(sessions().map(|session| session.entry_page.as_str()))?;
-    chunk.texts(sessions().map(|session| session.exit_hostname.as_str()))?;
-    chunk.texts(sessions().map(|session| session.exit_page.as_str()))?;
-    for attribute in Attribute::ALL {
-        chunk.texts(sessions().map(|session| session.attributes.get(attribute)))?;
-    }
-    Ok(())
+    write_codes(chunk, coded.iter().map(|(_, codes)| codes), SESSION_PAGES)
 }
 
 /// The columns of `outcomes`, in the order of the schema.

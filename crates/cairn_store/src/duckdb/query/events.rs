@@ -11,16 +11,32 @@ use super::statement::all_of;
 use crate::StoredEvent;
 use crate::duckdb::connection::{Connection, FromCell, RowRef};
 use crate::duckdb::error::DuckError;
+use crate::duckdb::texts::Wanted;
 use crate::duckdb::write::uuid_text;
+use crate::schema::TextField;
 
-/// The columns that are read, up to the visit's attributes.
+/// The columns that are read, up to the codes.
 const FIRST: &str =
     "event_offset, session_id, visitor_id, identified, user_key, timestamp_ms, received_at_ms,
-    pixel_id, imported, basis, name, event_uuid, event_id, hostname, path, query, title";
-/// The columns after the visit's attributes.
-const LAST: &str = "click_id_kind, click_id, asn, organization, network_marks, screen, language, value_minor, currency,
-    order_id, items, engagement_ms, scroll_percent, section_id, section_visible_ms, section_visible_percent,
-    props, truncated";
+    pixel_id, imported, basis, event_uuid, event_id";
+/// The columns of codes with what they stand for, up to the visit's attributes.
+const CODES: [(&str, TextField); 11] = [
+    ("name", TextField::Name),
+    ("hostname", TextField::Hostname),
+    ("path", TextField::Path),
+    ("title", TextField::Title),
+    ("click_id_kind", TextField::ClickIdKind),
+    ("organization", TextField::Organization),
+    ("network_marks", TextField::NetworkMarks),
+    ("screen", TextField::Screen),
+    ("language", TextField::Language),
+    ("currency", TextField::Currency),
+    ("section_id", TextField::SectionId),
+];
+/// The columns after the codes.
+const LAST: &str =
+    "query, click_id, asn, value_minor, order_id, items, engagement_ms, scroll_percent,
+    section_visible_ms, section_visible_percent, props, truncated";
 
 /// Offsets looked through first, and how much further each next look reaches: the newest events are found without
 /// reading the old ones.
@@ -37,8 +53,9 @@ pub(in crate::duckdb) fn events_page(
     let mut predicates = Predicates::new(question);
     let mut conditions = predicates.stored_in_range();
     conditions.extend(predicates.conditions(&question.filters, Table::Events));
-    let attributes: Vec<&str> = Attribute::ALL.into_iter().map(Attribute::column).collect();
-    let select = format!("SELECT {FIRST}, {}, {LAST} FROM events", attributes.join(", "));
+    let codes = CODES.into_iter().map(|(column, _)| column);
+    let codes: Vec<&str> = codes.chain(Attribute::ALL.into_iter().map(Attribute::column)).collect();
+    let select = format!("SELECT {FIRST}, {}, {LAST} FROM events", codes.join(", "));
     let conditions = all_of(&conditions);
     let values = predicates.parameters.values();
     let limit = asked.limit() as usize;
@@ -59,6 +76,38 @@ pub(in crate::duckdb) fn events_page(
         })?;
         below = from;
         reach = reach.saturating_mul(REACH_GROWTH);
+    }
+    with_texts(connection, question.site_id, events)
+}
+
+/// An event and the codes of its texts: [`CODES`], then the visit's attributes.
+type Coded = (StoredEvent, Vec<u32>);
+
+/// Puts the texts in.
+fn with_texts(
+    connection: &Connection,
+    site_id: SiteId,
+    coded: Vec<Coded>,
+) -> Result<Vec<StoredEvent>, DuckError> {
+    let fields = || {
+        let own = CODES.into_iter().map(|(_, field)| field);
+        own.chain(Attribute::ALL.into_iter().map(TextField::of))
+    };
+    let mut wanted = Wanted::default();
+    for (_, codes) in &coded {
+        fields().zip(codes).for_each(|(field, code)| wanted.insert(site_id.0, field, *code));
+    }
+    let texts = wanted.read(connection)?;
+    let mut events = Vec::with_capacity(coded.len());
+    for (mut stored, codes) in coded {
+        let mut of_codes = fields()
+            .zip(&codes)
+            .map(|(field, code)| texts.get(site_id.0, field, *code).map(str::to_owned))
+            .collect::<Result<Vec<String>, DuckError>>()?
+            .into_iter()
+            .map(Cow::Owned);
+        put_texts(&mut stored.event, &mut of_codes);
+        events.push(stored);
     }
     Ok(events)
 }
@@ -87,7 +136,7 @@ impl<'a> Cells<'a> {
     }
 }
 
-fn read_event(cells: &Cells<'_>, site_id: SiteId) -> Result<StoredEvent, DuckError> {
+fn read_event(cells: &Cells<'_>, site_id: SiteId) -> Result<Coded, DuckError> {
     let (offset, session_id) = (cells.next()?, cells.next()?);
     let mut event = Event::bare(site_id, "", 0);
     event.visitor_id = VisitorId(cells.next()?);
@@ -101,62 +150,62 @@ fn read_event(cells: &Cells<'_>, site_id: SiteId) -> Result<StoredEvent, DuckErr
     event.pixel_id = PixelId(cells.next()?);
     event.origin = if cells.next::<bool>()? { Origin::Import } else { Origin::Live };
     event.basis = basis(cells.next()?);
-    event.name = cells.text()?;
     let uuid: Option<u128> = cells.optional()?;
     let other_id = cells.text()?;
     event.event_id = uuid.map_or(other_id, |uuid| Cow::Owned(uuid_text(uuid)));
-    event.hostname = cells.text()?;
-    event.path = cells.text()?;
-    event.query = cells.text()?;
-    event.title = cells.text()?;
-    let mut attributes = [const { Cow::Borrowed("") }; ATTRIBUTES];
-    for attribute in &mut attributes {
-        *attribute = cells.text()?;
+    let mut codes = Vec::with_capacity(CODES.len() + ATTRIBUTES);
+    for _ in 0..CODES.len() + ATTRIBUTES {
+        codes.push(cells.next()?);
     }
-    put_attributes(&mut event, attributes);
-    event.click_id_kind = cells.text()?;
+    event.query = cells.text()?;
     event.click_id = cells.text()?;
     event.asn = cells.next()?;
-    event.organization = cells.text()?;
-    event.network_marks = cells.text()?;
-    event.screen = cells.text()?;
-    event.language = cells.text()?;
     event.value_minor = cells.optional()?;
-    event.currency = cells.text()?;
     event.order_id = cells.text()?;
     event.items = cells.text()?;
     event.engagement_ms = cells.optional()?;
     event.scroll_percent = cells.optional()?;
-    event.section_id = cells.text()?;
     event.section_visible_ms = cells.optional()?;
     event.section_visible_percent = cells.optional()?;
     event.props = cells.text()?;
     event.truncated = cells.next()?;
-    Ok(StoredEvent { offset, session_id, event })
+    Ok((StoredEvent { offset, session_id, event }, codes))
 }
 
-fn put_attributes(event: &mut Event<'static>, attributes: [Cow<'static, str>; ATTRIBUTES]) {
-    // The order of `Attribute::ALL`.
-    [
-        event.referrer,
-        event.source,
-        event.medium,
-        event.channel,
-        event.utm_source,
-        event.utm_medium,
-        event.utm_campaign,
-        event.utm_content,
-        event.utm_term,
-        event.country,
-        event.region,
-        event.city,
-        event.browser,
-        event.browser_version,
-        event.os,
-        event.os_version,
-        event.device,
-        event.bot,
-    ] = attributes;
+/// Texts in the order of [`CODES`], then of `Attribute::ALL`.
+fn put_texts(event: &mut Event<'static>, texts: &mut impl Iterator<Item = Cow<'static, str>>) {
+    let places = [
+        &mut event.name,
+        &mut event.hostname,
+        &mut event.path,
+        &mut event.title,
+        &mut event.click_id_kind,
+        &mut event.organization,
+        &mut event.network_marks,
+        &mut event.screen,
+        &mut event.language,
+        &mut event.currency,
+        &mut event.section_id,
+        &mut event.referrer,
+        &mut event.source,
+        &mut event.medium,
+        &mut event.channel,
+        &mut event.utm_source,
+        &mut event.utm_medium,
+        &mut event.utm_campaign,
+        &mut event.utm_content,
+        &mut event.utm_term,
+        &mut event.country,
+        &mut event.region,
+        &mut event.city,
+        &mut event.browser,
+        &mut event.browser_version,
+        &mut event.os,
+        &mut event.os_version,
+        &mut event.device,
+        &mut event.bot,
+    ];
+    places.into_iter().zip(texts).for_each(|(place, text)| *place = text);
 }
 
 fn basis(number: u8) -> Basis {

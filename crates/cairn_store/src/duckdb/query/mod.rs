@@ -17,9 +17,10 @@ use cairn_model::question::{Column, Dimension, Direction, Field, Metric, Questio
 
 use super::connection::{Connection, RowRef};
 use super::error::DuckError;
+use super::texts::texts_of;
 use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, first_event_ms};
-use predicate::Predicates;
+use predicate::{Predicates, dimension_texts};
 
 /// Answers a question on a connection.
 pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
@@ -233,8 +234,7 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     };
     let (with, constants) = constants(plan, predicates);
     let from = format!("{from}{constants}{}", others(plan, predicates, &key));
-    let key = |index: usize| format!("{} AS k{index}", key(index));
-    let mut columns: Vec<String> = (0..keys).map(key).collect();
+    let (from, mut columns) = with_texts(question, from, &key);
     for (index, wanted) in question.metrics.iter().enumerate() {
         columns.push(format!("{} AS m{index}", metric(plan, *wanted)));
     }
@@ -253,6 +253,27 @@ fn statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let only = only_groups(question, predicates);
     let order = order(plan, predicates);
     format!("{with}SELECT {} FROM ({inner}) r {only} {order} {}", shown.join(", "), page(question))
+}
+
+/// Groups are made of codes; here, where only they are left, they get their texts: the tables joined, and the keys.
+fn with_texts(
+    question: &Question,
+    mut from: String,
+    key: &dyn Fn(usize) -> String,
+) -> (String, Vec<String>) {
+    let mut columns = Vec::new();
+    for (index, dimension) in question.dimensions.iter().enumerate() {
+        let key = key(index);
+        columns.push(match dimension_texts(dimension) {
+            Some(field) => {
+                let texts = texts_of(question.site_id.0, field);
+                from.push_str(&format!(" LEFT JOIN {texts} d{index} ON d{index}.code = {key}"));
+                format!("d{index}.text AS k{index}")
+            }
+            None => format!("{key} AS k{index}"),
+        });
+    }
+    (from, columns)
 }
 
 /// Values that are the same for all rows, each computed once, ahead of the statement: `WITH …`, and how they are joined.

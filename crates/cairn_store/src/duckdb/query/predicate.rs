@@ -1,13 +1,17 @@
 //! Filters as conditions on rows of `events` or `sessions`.
 //!
+//! A text is tested once, in the table of texts, and not in each row that has it.
+//!
 //! What a test means is defined by [`Test::accepts`]; these conditions agree with it, which random questions check.
 
-use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
+use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::countries::{COUNTRIES, country_name};
 use cairn_model::question::filters::folded;
 use cairn_model::question::{Dimension, Field, Filter, Goal, Operator, Question, Test, Trigger};
 
 use super::statement::{Parameters, all_of, not, one_of, truth};
+use crate::duckdb::texts::coded;
+use crate::schema::{ENGAGEMENT_CODE, PAGE_VIEW_CODE, TextField};
 
 /// Which table a condition is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,8 +49,44 @@ pub(super) fn column(field: Field) -> &'static str {
         Field::BrowserVersion => "browser_version",
         Field::Os => "os",
         Field::OsVersion => "os_version",
-        Field::Bot => "CASE WHEN bot = '' THEN 'false' ELSE 'true' END",
+        Field::Bot => "CASE WHEN bot = 0 THEN 'false' ELSE 'true' END",
         Field::Identification => "CASE WHEN identified THEN 'identified' ELSE 'anonymous' END",
+    }
+}
+
+/// The texts that such a column's codes stand for; the last two are texts already.
+pub(super) fn text_field(field: Field) -> Option<TextField> {
+    Some(match field {
+        Field::EntryPage | Field::ExitPage => TextField::Path,
+        Field::EntryHostname | Field::ExitHostname => TextField::Hostname,
+        Field::Source => TextField::Source,
+        Field::Referrer => TextField::Referrer,
+        Field::Channel => TextField::Channel,
+        Field::UtmSource => TextField::UtmSource,
+        Field::UtmMedium => TextField::UtmMedium,
+        Field::UtmCampaign => TextField::UtmCampaign,
+        Field::UtmContent => TextField::UtmContent,
+        Field::UtmTerm => TextField::UtmTerm,
+        Field::Country | Field::CountryName => TextField::Country,
+        Field::Region | Field::RegionName => TextField::Region,
+        Field::City | Field::CityName => TextField::City,
+        Field::Device => TextField::Device,
+        Field::Browser => TextField::Browser,
+        Field::BrowserVersion => TextField::BrowserVersion,
+        Field::Os => TextField::Os,
+        Field::OsVersion => TextField::OsVersion,
+        Field::Bot | Field::Identification => return None,
+    })
+}
+
+/// The texts that a dimension's codes stand for, where it has codes.
+pub(super) fn dimension_texts(dimension: &Dimension) -> Option<TextField> {
+    match dimension {
+        Dimension::EventName => Some(TextField::Name),
+        Dimension::Page => Some(TextField::Path),
+        Dimension::Hostname => Some(TextField::Hostname),
+        Dimension::Visit(field) => text_field(*field),
+        Dimension::Goal | Dimension::Prop(_) | Dimension::Time(_) => None,
     }
 }
 
@@ -103,13 +143,23 @@ impl<'q> Predicates<'q> {
         if test.negated { not(&hits) } else { hits }
     }
 
+    /// The same on a column of codes: the texts are looked through, and the rows with their codes pass.
+    fn coded_test(&mut self, test: &Test, column: &str, field: TextField) -> String {
+        let condition = self.text_test(test, "text");
+        self.coded(column, field, &condition)
+    }
+
+    fn coded(&self, column: &str, field: TextField, condition: &str) -> String {
+        coded(column, self.question.site_id.0, field, condition)
+    }
+
     /// Page views answer to two names, so whether they pass is known beforehand.
     fn name_test(&mut self, test: &Test) -> String {
-        let others = self.text_test(test, "name");
+        let others = self.coded_test(test, "name", TextField::Name);
         if test.accepts(PAGE_VIEW) {
-            format!("(name = '{PAGE_VIEW}' OR {others})")
+            format!("(name = {PAGE_VIEW_CODE} OR {others})")
         } else {
-            format!("(name <> '{PAGE_VIEW}' AND {others})")
+            format!("(name <> {PAGE_VIEW_CODE} AND {others})")
         }
     }
 
@@ -122,13 +172,14 @@ impl<'q> Predicates<'q> {
         let known: Vec<&str> = COUNTRIES.iter().map(|(code, _)| *code).collect();
         let passing: Vec<&str> =
             known.iter().copied().filter(|code| test.accepts(country_name(code))).collect();
-        let unknown = self.text_test(test, "country");
-        let unknown = format!("(country NOT IN ({}) AND {unknown})", quoted(&known));
-        if passing.is_empty() {
+        let unknown = self.text_test(test, "text");
+        let unknown = format!("(text NOT IN ({}) AND {unknown})", quoted(&known));
+        let condition = if passing.is_empty() {
             unknown
         } else {
-            format!("(country IN ({}) OR {unknown})", quoted(&passing))
-        }
+            format!("(text IN ({}) OR {unknown})", quoted(&passing))
+        };
+        self.coded("country", TextField::Country, &condition)
     }
 
     /// A value that can only be one of two words.
@@ -143,20 +194,24 @@ impl<'q> Predicates<'q> {
     }
 
     fn visit_test(&mut self, test: &Test, field: Field, table: Table) -> String {
+        let texts = text_field(field);
         match field {
-            Field::Bot => self.two_words(test, [("false", "bot = ''"), ("true", "bot <> ''")]),
+            Field::Bot => self.two_words(test, [("false", "bot = 0"), ("true", "bot <> 0")]),
             Field::Identification => self
                 .two_words(test, [("identified", "identified"), ("anonymous", "NOT identified")]),
             Field::CountryName => self.country_name_test(test),
             _ if field.is_visit_only() && table == Table::Events => {
-                let condition = self.text_test(test, column(field));
+                let condition = self.visit_test(test, field, Table::Visits);
                 let site = self.question.site_id;
                 format!(
                     "session_id IN (SELECT session_id FROM sessions
                         WHERE site_id = {site} AND {condition})"
                 )
             }
-            _ => self.text_test(test, column(field)),
+            _ => match texts {
+                Some(texts) => self.coded_test(test, column(field), texts),
+                None => self.text_test(test, column(field)),
+            },
         }
     }
 
@@ -179,19 +234,22 @@ impl<'q> Predicates<'q> {
     fn fits(&mut self, pattern: &str) -> String {
         let escaped = pattern.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         let pattern = self.parameters.bind(escaped.replace('*', "%"));
-        format!("path LIKE {pattern} ESCAPE '\\'")
+        self.coded("path", TextField::Path, &format!("text LIKE {pattern} ESCAPE '\\'"))
     }
 
     /// Whether an event converts a goal.
     pub(super) fn converts(&mut self, goal: &Goal) -> String {
         let mut conditions = match &goal.trigger {
-            Trigger::Event(name) => vec![
-                format!("name = {}", self.parameters.bind(name)),
-                format!("name <> '{ENGAGEMENT}'"),
-            ],
-            Trigger::Page(path) => vec![format!("name = '{PAGE_VIEW}'"), self.fits(path)],
+            Trigger::Event(name) => {
+                let is_it = format!("text = {}", self.parameters.bind(name));
+                vec![
+                    self.coded("name", TextField::Name, &is_it),
+                    format!("name <> {ENGAGEMENT_CODE}"),
+                ]
+            }
+            Trigger::Page(path) => vec![format!("name = {PAGE_VIEW_CODE}"), self.fits(path)],
             Trigger::Scroll { path, threshold } => vec![
-                format!("name = '{ENGAGEMENT}'"),
+                format!("name = {ENGAGEMENT_CODE}"),
                 format!("coalesce(scroll_percent BETWEEN {threshold} AND 100, FALSE)"),
                 self.fits(path),
             ],
@@ -220,8 +278,8 @@ impl<'q> Predicates<'q> {
     fn test(&mut self, test: &Test, table: Table) -> String {
         match &test.subject {
             Dimension::EventName => self.name_test(test),
-            Dimension::Page => self.text_test(test, "path"),
-            Dimension::Hostname => self.text_test(test, "hostname"),
+            Dimension::Page => self.coded_test(test, "path", TextField::Path),
+            Dimension::Hostname => self.coded_test(test, "hostname", TextField::Hostname),
             Dimension::Visit(field) => self.visit_test(test, *field, table),
             Dimension::Goal => self.goal_test(test),
             Dimension::Prop(key) => self.prop_test(test, key),
@@ -262,7 +320,7 @@ impl<'q> Predicates<'q> {
     pub(super) fn events_in_range(&self, with_engagement: bool) -> Vec<String> {
         let mut conditions = self.stored_in_range();
         conditions.push(match with_engagement {
-            false => format!("name <> '{ENGAGEMENT}'"),
+            false => format!("name <> {ENGAGEMENT_CODE}"),
             true => "session_id <> 0".to_owned(),
         });
         conditions
@@ -281,7 +339,7 @@ impl<'q> Predicates<'q> {
     }
 
     fn people_only(&self) -> Option<String> {
-        (!self.question.names_bots).then(|| "bot = ''".to_owned())
+        (!self.question.names_bots).then(|| "bot = 0".to_owned())
     }
 
     /// Events that pass the filters.

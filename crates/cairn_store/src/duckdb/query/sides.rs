@@ -1,11 +1,12 @@
 //! The two sides of a question as sub-queries, one row per group: raw counts, from which the rates are made.
 
-use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
 use cairn_model::question::{Buckets, Dimension, Filter, Metric, TimeUnit};
 
 use super::predicate::{Predicates, Table, column};
 use super::statement::all_of;
+use crate::duckdb::texts::texts_of;
 use crate::plan::{Plan, Source};
+use crate::schema::{ENGAGEMENT_CODE, PAGE_VIEW_CODE, TextField};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -152,11 +153,11 @@ pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String
         counts.push("count(DISTINCT session_id) AS visits".to_owned());
     }
     if asks(plan, Source::Events, &[Metric::Pageviews]) {
-        counts.push(format!("count(*) FILTER (WHERE name = '{PAGE_VIEW}') AS pageviews"));
+        counts.push(format!("count(*) FILTER (WHERE name = {PAGE_VIEW_CODE}) AS pageviews"));
     }
     if asks(plan, Source::Events, &[Metric::Events]) {
         counts.push(if plan.with_engagement {
-            format!("count(*) FILTER (WHERE name <> '{ENGAGEMENT}') AS events")
+            format!("count(*) FILTER (WHERE name <> {ENGAGEMENT_CODE}) AS events")
         } else {
             "count(*) AS events".to_owned()
         });
@@ -176,17 +177,19 @@ fn revenue(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Option<String> {
     if !asked || plan.question.revenue_problem().is_some() {
         return None;
     }
+    let currency_texts = texts_of(plan.question.site_id.0, TextField::Currency);
+    let code = |text: String| format!("(SELECT code FROM {currency_texts} WHERE text = {text})");
     let currency = if plan.question.dimensions.contains(&Dimension::Goal) {
         let mut text = String::from("CASE goal");
         for (index, goal) in plan.question.goals.iter().enumerate() {
             if !goal.currency.is_empty() {
-                let currency = predicates.parameters.bind(&goal.currency);
+                let currency = code(predicates.parameters.bind(&goal.currency));
                 text.push_str(&format!(" WHEN {index} THEN {currency}"));
             }
         }
         format!("{text} END")
     } else {
-        predicates.parameters.bind(plan.question.revenue_currency(&[])?)
+        code(predicates.parameters.bind(plan.question.revenue_currency(&[])?))
     };
     Some(format!(
         "sum(value_minor) FILTER (WHERE currency = {currency}) AS revenue,
@@ -331,7 +334,7 @@ pub(super) fn engagement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> St
     let dimensions = &plan.question.dimensions;
     let keys = event_keys(plan, dimensions, predicates);
     let kept = predicates.kept_events(&plan.filters, true);
-    let kept = format!("{kept} AND name = '{ENGAGEMENT}'");
+    let kept = format!("{kept} AND name = {ENGAGEMENT_CODE}");
     let rows = event_rows(plan, dimensions, predicates, &kept);
     let of_visit = [
         "session_id".to_owned(),
@@ -354,6 +357,6 @@ pub(super) fn exit_pageviews(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -
     let filters = Plan::without_exit_filters(&plan.question.filters);
     let kept = predicates.kept_events(&filters, false);
     format!(
-        "SELECT path AS k0, count(*) AS pageviews FROM events WHERE {kept} AND name = '{PAGE_VIEW}' GROUP BY 1"
+        "SELECT path AS k0, count(*) AS pageviews FROM events WHERE {kept} AND name = {PAGE_VIEW_CODE} GROUP BY 1"
     )
 }
