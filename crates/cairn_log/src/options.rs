@@ -60,7 +60,7 @@ impl LogOptions {
             size_bytes_max: 1 << 30,
             record_size_bytes_max: 1 << 20,
             batch_size_bytes_max: 4 << 20,
-            group_delay_max: Duration::from_micros(300),
+            group_delay_max: Duration::from_micros(1000),
             retry_pause_min: Duration::from_millis(100),
             retry_pause_max: Duration::from_secs(5),
             idle_scrub_after: Duration::from_secs(60),

@@ -226,7 +226,7 @@ impl From<StoreError> for ApiError {
         if let StoreError::TooExpensive { limit } = error {
             return ApiError::new(
                 Code::TooExpensive,
-                format!("The question was stopped after {limit}."),
+                format!("The question was stopped at {limit}."),
             );
         }
         tracing::error!(error = &error as &dyn std::error::Error, "the event store failed");

@@ -1,5 +1,8 @@
 //! What can go wrong in a store.
 
+use std::fmt;
+use std::time::Duration;
+
 /// An error of the event store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -27,10 +30,28 @@ pub enum StoreError {
         /// Newest known.
         known: u32,
     },
-    /// The question costs more than it may (time or memory).
-    #[error("the question was stopped after {limit}")]
+    /// The question costs more than it may.
+    #[error("the question was stopped at {limit}")]
     TooExpensive {
         /// The limit that it reached.
-        limit: String,
+        limit: Limit,
     },
+}
+
+/// What bounds a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// The time that it may take.
+    Time(Duration),
+    /// The memory that the store may use.
+    Memory,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Time(time) => write!(formatter, "{} seconds", time.as_secs_f64()),
+            Limit::Memory => formatter.write_str("its limit of memory"),
+        }
+    }
 }

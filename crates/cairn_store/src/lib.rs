@@ -16,7 +16,7 @@ pub mod schema;
 #[cfg(feature = "duckdb")]
 pub mod duckdb;
 
-pub use error::StoreError;
+pub use error::{Limit, StoreError};
 
 use std::sync::Arc;
 

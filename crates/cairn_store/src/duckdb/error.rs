@@ -76,10 +76,7 @@ impl DuckError {
 
     /// As the store's error: what it was doing when this happened.
     pub fn while_it(self, doing: &'static str) -> StoreError {
-        match self.kind {
-            DuckErrorKind::Interrupted => StoreError::TooExpensive { limit: "its time".into() },
-            _ => StoreError::Unavailable { doing, cause: self.message },
-        }
+        StoreError::Unavailable { doing, cause: self.message }
     }
 }
 

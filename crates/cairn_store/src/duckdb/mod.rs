@@ -10,6 +10,7 @@ mod query;
 mod store;
 mod texts;
 mod time_limit;
+mod turns;
 mod types;
 mod write;
 

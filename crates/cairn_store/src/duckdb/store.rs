@@ -12,14 +12,14 @@ use std::time::Duration;
 use cairn_model::session::{ATTRIBUTES, Attribute, Attributes};
 use cairn_model::{Identification, Outcome, PixelId, Session, SiteId, VisitorId};
 
-use super::appender::ChunkAppender;
 use super::connection::{Connection, Database, DatabaseOptions, RowRef};
 use super::error::{DuckError, DuckErrorKind};
-use super::texts::{NewText, Wanted, joined, shared_texts, texts_of, write_texts};
+use super::texts::{Wanted, joined, texts_of};
 use super::time_limit;
+use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
 use crate::schema::{self, MISSING_CODE, TextField};
-use crate::{Batch, EventStore, PixelActivity, SessionProbe, StoreError, Watermark};
+use crate::{Batch, EventStore, Limit, PixelActivity, SessionProbe, StoreError, Watermark};
 
 /// Computes `Event::event_key` from a site and an event's id.
 pub type EventKeyOf = Arc<dyn Fn(SiteId, &str) -> u128 + Send + Sync>;
@@ -53,7 +53,9 @@ impl Default for DuckOptions {
     }
 }
 
-/// Questions answered at once; more of them wait.
+/// Questions answered at once, where DuckDB has fewer threads; more of them wait. Each uses all threads anyway.
+const QUESTIONS_AT_ONCE_MIN: usize = 2;
+/// Connections reading at once, the apply loop's among them; more of them wait.
 const READERS_MAX: usize = 8;
 /// Idle connections kept for the next questions.
 const READERS_IDLE_MAX: usize = 4;
@@ -69,6 +71,7 @@ pub struct DuckStore {
     watermark: Mutex<Watermark>,
     readers: Mutex<usize>,
     reader_left: Condvar,
+    turns: Turns,
 }
 
 struct Opened {
@@ -78,7 +81,7 @@ struct Opened {
 }
 
 /// A poisoned lock guards nothing half-done here: transactions are DuckDB's, and counters are only hints.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -90,6 +93,7 @@ impl DuckStore {
             cause: error.to_string(),
         })?;
         let (opened, watermark) = open_database(directory, &options)?;
+        let turns = Turns::new(QUESTIONS_AT_ONCE_MIN.max(options.threads as usize));
         Ok(DuckStore {
             directory: directory.to_owned(),
             options,
@@ -97,6 +101,7 @@ impl DuckStore {
             watermark: Mutex::new(watermark),
             readers: Mutex::new(0),
             reader_left: Condvar::new(),
+            turns,
         })
     }
 
@@ -132,16 +137,23 @@ impl DuckStore {
         })
     }
 
-    /// Answers on a connection for reading, within the time that a question may take.
+    /// Answers on a connection for reading, within the time that a question may take. Questions share the memory: one for
+    /// which its share does not suffice is asked again when it has all of it.
     pub(super) fn answer<T>(
         &self,
         doing: &'static str,
-        read: impl FnOnce(&Connection) -> Result<T, DuckError>,
+        read: impl Fn(&Connection) -> Result<T, DuckError>,
     ) -> Result<T, StoreError> {
         let limit = self.options.question_time_max;
-        self.with_reader(|connection| {
-            time_limit::within(connection, limit, doing, || read(connection))
-        })
+        let attempt = |_turn: Turn<'_>| {
+            self.with_reader(|connection| {
+                time_limit::within(connection, limit, doing, || read(connection))
+            })
+        };
+        match attempt(self.turns.beside_others()) {
+            Err(StoreError::TooExpensive { limit: Limit::Memory }) => attempt(self.turns.alone()),
+            answer => answer,
+        }
     }
 
     fn place_for_reader(&self) -> ReaderPlace<'_> {
@@ -248,7 +260,6 @@ fn prepare_schema(database: &Database) -> Result<Watermark, StoreError> {
         if tables == Some(0) {
             connection.run("BEGIN TRANSACTION")?;
             schema::CREATE.iter().try_for_each(|sql| connection.run(sql))?;
-            write_shared_texts(&connection)?;
             connection.execute("INSERT INTO meta VALUES (?, 0, 0)", &[schema::VERSION.into()])?;
             connection.run("COMMIT")?;
         }
@@ -347,16 +358,6 @@ fn with_texts(
         sessions.push(session);
     }
     Ok(sessions)
-}
-
-/// What all sites share is there from the start.
-fn write_shared_texts(connection: &Connection) -> Result<(), DuckError> {
-    let shared: Vec<NewText> = shared_texts().collect();
-    let mut appender = ChunkAppender::open(connection, "texts")?;
-    let mut chunk = appender.chunk(shared.len())?;
-    write_texts(&mut chunk, &shared)?;
-    chunk.finish()?;
-    appender.flush()
 }
 
 impl EventStore for DuckStore {

@@ -56,6 +56,8 @@ pub(super) struct TextCodes {
     /// Every text of the table is in memory: what is not there is new.
     is_whole: bool,
     next: HashMap<(u32, u8), u32>,
+    /// The table is empty: what all sites share goes in with the first batch.
+    lacks_shared: bool,
     size_bytes_max: usize,
 }
 
@@ -91,8 +93,14 @@ impl TextCodes {
             next.insert((row.get(0)?, row.get(1)?), code);
             Ok::<(), DuckError>(())
         })?;
-        let (recent, older) = (Known::default(), Known::default());
-        let mut codes = TextCodes { recent, older, is_whole: true, next, size_bytes_max };
+        let mut codes = TextCodes {
+            recent: Known::default(),
+            older: Known::default(),
+            is_whole: true,
+            lacks_shared: next.is_empty(),
+            next,
+            size_bytes_max,
+        };
         let rows =
             connection.prepare("SELECT site_id, field, code, text FROM texts")?.stream(&[])?;
         rows.for_each(|row| {
@@ -141,6 +149,9 @@ impl TextCodes {
             self.look_up(connection, &unknown)?;
         }
         let mut added = Vec::new();
+        if mem::take(&mut self.lacks_shared) {
+            added.extend(shared_texts());
+        }
         for (position, place, text) in unknown {
             codes[position] = match self.in_memory(place, text) {
                 Some(code) => code,
@@ -202,7 +213,7 @@ pub(super) fn write_texts(chunk: &mut ChunkWriter<'_>, added: &[NewText]) -> Res
 }
 
 /// The texts that all sites share.
-pub(super) fn shared_texts() -> impl Iterator<Item = NewText> {
+fn shared_texts() -> impl Iterator<Item = NewText> {
     let missing = TextField::ALL.into_iter().map(|field| (field, MISSING_CODE, ""));
     let names = [(PAGE_VIEW_CODE, PAGE_VIEW), (ENGAGEMENT_CODE, ENGAGEMENT)];
     let shared = missing.chain(names.map(|(code, name)| (TextField::Name, code, name)));
@@ -404,7 +415,7 @@ mod tests {
             let rows = "SELECT count(*) FROM texts";
             let rows = connection.query(rows, &[]).unwrap().first(|row| row.get::<u64>(0));
             let own = seen.values().filter(|code| **code >= OWN_CODES_FROM).count();
-            prop_assert_eq!(rows.unwrap(), Some(own as u64));
+            prop_assert_eq!(rows.unwrap(), Some((own + shared_texts().count()) as u64));
         }
     }
 

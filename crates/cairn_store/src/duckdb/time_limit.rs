@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::error::{DuckError, DuckErrorKind};
-use crate::StoreError;
+use crate::{Limit, StoreError};
 
 /// Pause between two attempts to stop what runs: the first may fall between two statements, where it does nothing.
 const STOP_PAUSE: Duration = Duration::from_millis(20);
@@ -35,10 +35,8 @@ pub(super) fn within<T>(
         result
     });
     result.map_err(|error| match error.kind {
-        DuckErrorKind::Interrupted => {
-            StoreError::TooExpensive { limit: format!("{} seconds", limit.as_secs_f64()) }
-        }
-        DuckErrorKind::OutOfMemory => StoreError::TooExpensive { limit: "its memory".to_owned() },
+        DuckErrorKind::Interrupted => StoreError::TooExpensive { limit: Limit::Time(limit) },
+        DuckErrorKind::OutOfMemory => StoreError::TooExpensive { limit: Limit::Memory },
         _ => error.while_it(doing),
     })
 }
@@ -54,7 +52,7 @@ mod tests {
         "SELECT sum(hash(a.range, b.range) % 7) FROM range(1000000000) a, range(1000000000) b";
 
     fn is_too_expensive<T>(result: &Result<T, StoreError>) -> bool {
-        matches!(result, Err(StoreError::TooExpensive { limit }) if limit == "0.03 seconds")
+        matches!(result, Err(StoreError::TooExpensive { limit: Limit::Time(time) }) if *time == LIMIT)
     }
 
     #[test]
