@@ -307,10 +307,18 @@ fn bad_questions(trial: &mut Trial<'_>, site: &str) {
         (&json!(1), &json!(3)),
         "{answer}"
     );
-    for (index, says) in ["colour", "column", "UTF-8"].into_iter().enumerate() {
+    for (index, (reason, field, says)) in [
+        ("rejected:unknown_field", Some("colour"), "no such field"),
+        ("rejected:malformed", None, "column"),
+        ("rejected:malformed", None, "UTF-8"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let rejected = &answer["rejected"][index];
         assert_eq!(rejected["line"], json!(index + 1), "{answer}");
-        assert!(rejected["reason"].as_str().unwrap().contains(says), "{answer}");
+        assert_eq!((&rejected["reason"], rejected["field"].as_str()), (&json!(reason), field));
+        assert!(rejected["message"].as_str().unwrap().contains(says), "{answer}");
     }
     trial.expect("accepted", 1);
     trial.expect("rejected:unknown_field", 1);

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use cairn_enrich::Address;
 use cairn_model::limits::{ITEMS_MAX, PROPS_MAX, TEXT_SIZE_BYTES_MAX};
+use cairn_model::question::countries::country_code;
 
 use super::json::{Kind, Raw, push_text, with_texts_cut};
 use super::money::{self, Currency};
@@ -434,7 +435,8 @@ fn override_field<'a>(
         }
         "geo" => {
             let names = ["country", "region", "city"];
-            overrides.geo = Some(labels("geo", value, names, &mut truncated)?);
+            let [country, region, city] = labels("geo", value, names, &mut truncated)?;
+            overrides.geo = Some([Cow::Borrowed(country_of(&country)?), region, city]);
         }
         "device" => {
             let names = ["browser", "browser_version", "os", "os_version", "type"];
@@ -452,6 +454,16 @@ fn override_field<'a>(
     }
     event.truncated = truncated;
     Ok(())
+}
+
+/// Reports group, name and colour countries by their code, so nothing else may stand in its place.
+fn country_of(given: &str) -> Result<&'static str, Rejection> {
+    if given.is_empty() {
+        return Ok("");
+    }
+    country_code(given).ok_or_else(|| {
+        Rejection::malformed("geo.country", "not an ISO 3166-1 alpha-2 code such as DE")
+    })
 }
 
 fn bot<'a>(value: Raw<'a>) -> Result<Cow<'a, str>, Rejection> {

@@ -254,6 +254,11 @@ pub const COUNTRIES: [(&str, &str); 250] = [
     ("ZW", "Zimbabwe"),
 ];
 
+/// The code as the table writes it (upper case) for a code in any case; `None` where there is no such country.
+pub fn country_code(code: &str) -> Option<&'static str> {
+    COUNTRIES.iter().map(|(known, _)| *known).find(|known| known.eq_ignore_ascii_case(code))
+}
+
 /// The name of a country; the code itself where the table has none.
 pub fn country_name(code: &str) -> &str {
     match COUNTRIES.binary_search_by(|(known, _)| (*known).cmp(code)) {

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use cairn_engine::ingest::Rejection;
 use cairn_engine::ingest::import::Importer;
 use cairn_log::LogError;
 use cairn_model::Outcome;
@@ -59,9 +60,16 @@ pub struct ImportResult {
 pub struct RejectedLine {
     /// Its number, from 1.
     pub line: u64,
-    /// Outcome, field and what is wrong.
-    #[schema(example = "rejected:unknown_field: colour: no such field; put your own in props")]
-    pub reason: String,
+    /// The outcome it is counted in.
+    #[schema(example = "rejected:unknown_field")]
+    pub reason: &'static str,
+    /// What is wrong.
+    #[schema(example = "no such field; put your own in props")]
+    pub message: String,
+    /// The field at fault; absent where it is none in particular.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(example = "colour", required = false)]
+    pub field: String,
 }
 
 /// Imports events, one canonical event a line, any time in the past. Answers once they are durable and queryable.
@@ -139,12 +147,17 @@ struct Rejections {
 }
 
 impl Rejections {
-    fn add(&mut self, line: u64, reason: String) {
+    fn add(&mut self, line: u64, rejection: Rejection) {
         self.count += 1;
         if self.is_full {
             return;
         }
-        let rejected = RejectedLine { line, reason };
+        let rejected = RejectedLine {
+            line,
+            reason: rejection.outcome.name(),
+            message: rejection.message.into_owned(),
+            field: rejection.field.into_owned(),
+        };
         let size_bytes = serde_json::to_vec(&rejected).map_or(usize::MAX, |json| json.len() + 1);
         let size_bytes = self.shown_size_bytes.saturating_add(size_bytes);
         // The first that does not fit ends the list, so that it is the beginning of all.
@@ -161,7 +174,7 @@ impl Rejections {
 struct Decoded {
     records: Vec<u8>,
     ends: Vec<usize>,
-    rejected: Vec<(u64, Outcome, String)>,
+    rejected: Vec<(u64, Rejection)>,
     lines: u64,
 }
 
@@ -209,9 +222,9 @@ impl Run {
         let total = decoded.ends.len() + decoded.rejected.len();
         let counters = Arc::clone(&self.app.counters);
         let mut received = counters.receive(total);
-        for (line, outcome, reason) in decoded.rejected {
-            received.settle(site_id, outcome, self.received_at_ms);
-            self.rejections.add(line, reason);
+        for (line, rejection) in decoded.rejected {
+            received.settle(site_id, rejection.outcome, self.received_at_ms);
+            self.rejections.add(line, rejection);
         }
         let appended = self.append(&decoded.records, &decoded.ends).await;
         let outcome = match &appended {
@@ -314,16 +327,7 @@ fn decode(
                 decoded.ends.push(decoded.records.len());
             }
             Ok(false) => {}
-            Err(rejection) => {
-                let field = if rejection.field.is_empty() { "" } else { ": " };
-                let reason = format!(
-                    "{}{field}{}: {}",
-                    rejection.outcome.name(),
-                    rejection.field,
-                    rejection.message
-                );
-                decoded.rejected.push((number, rejection.outcome, reason));
-            }
+            Err(rejection) => decoded.rejected.push((number, rejection)),
         }
     }
     decoded

@@ -930,13 +930,23 @@ export interface components {
         /** @description A line that was not taken. */
         RejectedLine: {
             /**
+             * @description The field at fault; absent where it is none in particular.
+             * @example colour
+             */
+            field?: string;
+            /**
              * Format: int64
              * @description Its number, from 1.
              */
             line: number;
             /**
-             * @description Outcome, field and what is wrong.
-             * @example rejected:unknown_field: colour: no such field; put your own in props
+             * @description What is wrong.
+             * @example no such field; put your own in props
+             */
+            message: string;
+            /**
+             * @description The outcome it is counted in.
+             * @example rejected:unknown_field
              */
             reason: string;
         };

@@ -350,6 +350,17 @@ fn imports_say_what_they_know() {
     assert_eq!((event.browser.as_ref(), event.device.as_ref()), ("Chrome", "Mobile"));
     assert_eq!((event.bot.as_ref(), event.click_id.as_ref()), ("import", "7"));
     assert_ne!(event.session_key, 0);
+    for (given, kept) in [("DE", "DE"), ("fr", "FR"), ("", "")] {
+        let text = format!(r#"{{"event":"a","geo":{{"country":"{given}"}}}}"#);
+        let record = line(&text).unwrap().unwrap();
+        assert_eq!(record::decode(&record).unwrap().country, kept, "{given}");
+    }
+    for given in ["Germany", "DEU", "ZZ", "D", "ÄÖ", "276"] {
+        let text = format!(r#"{{"event":"a","geo":{{"country":"{given}"}}}}"#);
+        let rejection = line(&text).unwrap_err();
+        let found = (rejection.outcome, rejection.field.as_ref());
+        assert_eq!(found, (Outcome::RejectedMalformed, "geo.country"), "{given}");
+    }
     let visitor = |context: &str| {
         let text = format!(r#"{{"event":"a","context":{context}}}"#);
         let record = line(&text).unwrap().unwrap();
