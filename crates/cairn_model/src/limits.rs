@@ -28,6 +28,10 @@ pub const IMPORT_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const IMPORT_LINE_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// Body of any other API call.
 pub const API_BODY_SIZE_BYTES_MAX: usize = 1024 * 1024;
+/// Waiting for a body of an API call that is free at any size, seconds.
+pub const UPLOAD_PATIENCE_S: u64 = 15;
+/// Slowest rate of a body of an API call, once that waiting is used up.
+pub const UPLOAD_RATE_BYTES_PER_S_MIN: u64 = 64 * 1024;
 /// Inactivity that ends a visit, unless configured: 30 whole minutes still join (QUERY.md 2.3).
 pub const SESSION_TIMEOUT_MINUTES: i64 = 30;
 /// Life of `cairn_id` and `cairn_consent`: browsers cap at 400 days (RFC 6265bis), the contract says 395.

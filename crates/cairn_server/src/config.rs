@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use cairn_model::limits::UPLOAD_PATIENCE_S;
 
 /// A shortest `CAIRN_BOOTSTRAP_TOKEN`, in bytes.
 pub const BOOTSTRAP_TOKEN_SIZE_BYTES_MIN: usize = 32;
@@ -60,6 +63,8 @@ pub struct ServerConfig {
     pub threads: usize,
     /// Above this lag of the apply loop the server says that it is not ready, milliseconds.
     pub apply_lag_ms_max: i64,
+    /// How long the body of an API call may keep the server waiting beyond the time of the slowest rate.
+    pub upload_patience: Duration,
 }
 
 impl Default for ServerConfig {
@@ -75,6 +80,7 @@ impl Default for ServerConfig {
             demo_pixel_key: None,
             threads: 0,
             apply_lag_ms_max: 10_000,
+            upload_patience: Duration::from_secs(UPLOAD_PATIENCE_S),
         }
     }
 }

@@ -54,6 +54,7 @@ codes! {
     CrossSiteRequest "cross_site_request" FORBIDDEN "Changes made with the browser's session need the header `Cairn-Request: dashboard` and must come from the dashboard's own origin."
     NotFound "not_found" NOT_FOUND "There is nothing here, or this caller may not see it."
     UnknownKey "unknown_key" NOT_FOUND "No pixel has this key. Copy the snippet again from the Pixels page."
+    TooSlow "too_slow" REQUEST_TIMEOUT "The body came too slowly; send less at once, or from a faster line."
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The header `Allow` lists the methods that work here."
     Conflict "conflict" CONFLICT "Something with this name exists already."
     LimitReached "limit_reached" CONFLICT "The list is full; remove something first."

@@ -4,14 +4,17 @@
 //! that names place or field; values that were sent are never repeated in an error.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use cairn_model::limits::{API_BODY_SIZE_BYTES_MAX, JSON_DEPTH_MAX, TEXT_SIZE_BYTES_MAX};
+use cairn_model::limits::{
+    API_BODY_SIZE_BYTES_MAX, JSON_DEPTH_MAX, TEXT_SIZE_BYTES_MAX, UPLOAD_PATIENCE_S,
+};
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
+use super::upload::Upload;
 use crate::error::{ApiError, Code};
 
 /// A JSON object, as sent.
@@ -29,20 +32,18 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
 /// The whole body, at most [`API_BODY_SIZE_BYTES_MAX`].
 pub async fn read_body(request: Request) -> Result<bytes::Bytes, ApiError> {
-    read_body_of(request.into_body(), API_BODY_SIZE_BYTES_MAX).await
+    let patience = Duration::from_secs(UPLOAD_PATIENCE_S);
+    read_body_of(request.into_body(), API_BODY_SIZE_BYTES_MAX, patience).await
 }
 
-/// The whole body, at most `size_bytes_max`.
-pub async fn read_body_of(body: Body, size_bytes_max: usize) -> Result<bytes::Bytes, ApiError> {
-    let limited = Limited::new(body, size_bytes_max);
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            Code::TooLarge,
-            format!("The body is larger than {size_bytes_max} bytes."),
-        )),
-        Err(_) => Err(ApiError::new(Code::MalformedRequest, "The body ended early.")),
-    }
+/// The whole body, at most `size_bytes_max`, waited for as long as [`Upload`] does.
+pub async fn read_body_of(
+    body: Body,
+    size_bytes_max: usize,
+    patience: Duration,
+) -> Result<bytes::Bytes, ApiError> {
+    let read = Upload::new(body, size_bytes_max, patience).whole().await;
+    read.map_err(|fault| fault.told(size_bytes_max))
 }
 
 /// Refuses a body that says it is something other than JSON.

@@ -89,7 +89,7 @@ async fn answer(
         false => None,
     };
     let limit = if is_import { IMPORT_SIZE_BYTES_MAX } else { API_BODY_SIZE_BYTES_MAX };
-    let bytes = read_body_of(body, limit).await?;
+    let bytes = read_body_of(body, limit, app.config.upload_patience).await?;
     let key_hash = hash(&[caller.scope().as_bytes(), key.as_bytes()]);
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let request_hash = hash(&[parts.method.as_str().as_bytes(), target.as_bytes(), &bytes]);

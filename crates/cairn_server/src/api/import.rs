@@ -1,7 +1,8 @@
 //! The owner's import: NDJSON, one canonical event a line.
 //!
-//! Guarantees: memory is bounded whatever the size of the body; lines enter the log in the order given; the answer comes
-//! when they are durable and queryable. It does not undo: lines that were taken before an error stay.
+//! Guarantees: memory is bounded whatever the size of the body, and so is the time for which a slow caller holds a
+//! place; lines enter the log in the order given; the answer comes when they are durable and queryable. It does not undo:
+//! lines that were taken before an error stay.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,12 +19,12 @@ use cairn_log::LogError;
 use cairn_model::Outcome;
 use cairn_model::limits::{IMPORT_LINE_SIZE_BYTES_MAX, IMPORT_SIZE_BYTES_MAX};
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::idempotency::{ANSWER_SIZE_BYTES_MAX, DoneInPart};
+use super::upload::{Upload, UploadFault};
 use crate::App;
 use crate::auth::SiteAccess;
 use crate::error::{ApiError, Code};
@@ -120,7 +121,7 @@ fn refuse_early(headers: &HeaderMap) -> Result<(), ApiError> {
         .and_then(|text| text.parse().ok())
         .is_some_and(|size: u64| size > IMPORT_SIZE_BYTES_MAX as u64)
     {
-        return Err(too_large());
+        return Err(told(UploadFault::TooLarge));
     }
     Ok(())
 }
@@ -180,13 +181,10 @@ struct Decoded {
 
 impl Run {
     async fn read(&mut self, body: Body) -> Result<(), ApiError> {
-        let mut body = Limited::new(body, IMPORT_SIZE_BYTES_MAX);
-        let mut pending = Vec::with_capacity(BATCH_SIZE_BYTES);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                if error.is::<LengthLimitError>() { too_large() } else { ended_early() }
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
+        let patience = self.app.config.upload_patience;
+        let mut upload = Upload::new(body, IMPORT_SIZE_BYTES_MAX, patience);
+        let mut pending = Vec::new();
+        while let Some(data) = upload.next().await.map_err(told)? {
             self.take(&mut pending, &data).await?;
         }
         if pending.is_empty() { Ok(()) } else { self.batch(pending).await }
@@ -347,13 +345,12 @@ fn refused(error: &LogError) -> (Outcome, ApiError) {
     }
 }
 
-fn too_large() -> ApiError {
-    let message = format!("The body is larger than {IMPORT_SIZE_BYTES_MAX} bytes.");
-    ApiError::new(Code::TooLarge, message)
-}
-
-fn ended_early() -> ApiError {
-    ApiError::new(Code::MalformedRequest, "The body ended early; whole lines before were taken.")
+fn told(fault: UploadFault) -> ApiError {
+    let mut error = fault.told(IMPORT_SIZE_BYTES_MAX);
+    if fault == UploadFault::EndedEarly {
+        error.message.push_str(" Whole lines before its end may have been taken.");
+    }
+    error
 }
 
 fn overloaded() -> ApiError {

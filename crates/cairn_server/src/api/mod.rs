@@ -18,6 +18,7 @@ mod query;
 mod show;
 mod sites;
 mod tokens;
+mod upload;
 
 use std::sync::Arc;
 

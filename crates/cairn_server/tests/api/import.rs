@@ -1,7 +1,17 @@
 //! Imports that are repeated with their `Idempotency-Key`.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
 use cairn_model::limits::IMPORT_LINE_SIZE_BYTES_MAX;
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use serde_json::json;
+use tower::ServiceExt;
 
 use crate::rig::{Call, Rig};
 
@@ -89,5 +99,50 @@ async fn an_import_of_which_nothing_was_taken_may_be_tried_again() {
         let answer = keyed(&rig, &site, &line(0)).send().await;
         answer.is(503, "log_full");
         assert!(!answer.headers.contains_key("idempotency-replayed"));
+    }
+}
+
+/// A body of which the beginning comes, and then nothing.
+struct Stalled(Option<Bytes>);
+
+impl hyper::body::Body for Stalled {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |first| Poll::Ready(Some(Ok(Frame::data(first)))))
+    }
+}
+
+#[tokio::test]
+async fn stalled_uploads_give_their_places_to_others() {
+    let rig = Rig::with(|config| config.upload_patience = Duration::from_millis(100));
+    let site = rig.site("shop.example").await;
+    for with_key in [false, true] {
+        let call = |name: &str| {
+            let call = rig.call("POST", &format!("/api/v1/sites/{site}/import")).owner();
+            if with_key { call.header("idempotency-key", name) } else { call }
+        };
+        let stalled = async |name: &str| {
+            let beginning = format!("{}\n{{\"event\":", line(0));
+            let body = Body::new(Stalled(Some(beginning.into())));
+            let response = rig.router().oneshot(call(name).request().map(|_| body)).await.unwrap();
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+        };
+        let good = call("good").body(line(1)).send();
+        let all = async { tokio::join!(stalled("one"), stalled("two"), stalled("three"), good) };
+        let limit = Duration::from_secs(30);
+        let (one, two, three, good) = tokio::time::timeout(limit, all).await.expect("no place");
+        for (status, told) in [one, two, three] {
+            assert_eq!((status, &told["error"]["code"]), (408, &json!("too_slow")), "{told}");
+            let message = told["error"]["message"].as_str().unwrap();
+            assert!(message.contains("slower than 65536 bytes a second"), "{message}");
+        }
+        assert_eq!(good.ok(200)["accepted"], 1);
     }
 }
