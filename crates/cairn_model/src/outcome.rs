@@ -32,11 +32,13 @@ pub enum Outcome {
     UnavailableLogFull,
     /// Too many requests at once; nothing was kept.
     UnavailableOverloaded,
+    /// It told a choice and no event; nothing of it is stored.
+    Consent,
 }
 
 impl Outcome {
     /// Every outcome, in order of its number.
-    pub const ALL: [Outcome; 14] = [
+    pub const ALL: [Outcome; 15] = [
         Outcome::Accepted,
         Outcome::Duplicate,
         Outcome::DroppedOptedOut,
@@ -51,6 +53,7 @@ impl Outcome {
         Outcome::RejectedRateLimited,
         Outcome::UnavailableLogFull,
         Outcome::UnavailableOverloaded,
+        Outcome::Consent,
     ];
 
     /// The stable name: header `Cairn-Outcome`, counters, reports.
@@ -70,6 +73,7 @@ impl Outcome {
             Outcome::RejectedRateLimited => "rejected:rate_limited",
             Outcome::UnavailableLogFull => "unavailable:log_full",
             Outcome::UnavailableOverloaded => "unavailable:overloaded",
+            Outcome::Consent => "consent",
         }
     }
 
@@ -101,6 +105,9 @@ impl Outcome {
             }
             Outcome::UnavailableOverloaded => {
                 "Too much came at once; nothing was kept, so send the event again later."
+            }
+            Outcome::Consent => {
+                "The body told a choice and no event; the browser keeps the choice, nothing is stored."
             }
         }
     }

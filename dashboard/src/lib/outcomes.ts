@@ -5,7 +5,7 @@ import { t } from "./texts.ts";
 export type Kind = "kept" | "skipped" | "refused" | "failing";
 
 export function kindOf(outcome: string): Kind {
-  if (outcome === "accepted") return "kept";
+  if (outcome === "accepted" || outcome === "consent") return "kept";
   if (outcome.startsWith("rejected:")) return "refused";
   return outcome.startsWith("unavailable:") ? "failing" : "skipped";
 }

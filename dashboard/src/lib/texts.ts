@@ -220,6 +220,7 @@ export const t = {
   },
   outcomes: {
     accepted: ["Accepted", "Stored and counted exactly once."],
+    consent: ["Choice alone", "A choice was told without an event; the browser keeps it."],
     duplicate: ["Repetition", "The same event arrived before; it was not counted twice."],
     "dropped:opted_out": [
       "Opted out",

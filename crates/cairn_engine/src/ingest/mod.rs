@@ -202,6 +202,14 @@ impl<'r> Admission<'r> {
         self.listed_origin
     }
 
+    /// What becomes of a request that tells a choice and no event.
+    pub fn outcome_of_choice(&self) -> Outcome {
+        match self.signals.opted_out {
+            true => Outcome::DroppedOptedOut,
+            false => Outcome::Consent,
+        }
+    }
+
     /// Gives a new visitor his id, or an anonymous one his number.
     fn greet(&mut self) {
         if self.signals.voice != Voice::Browser {

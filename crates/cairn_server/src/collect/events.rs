@@ -101,7 +101,8 @@ impl Collector {
     ) -> Answer {
         let edge = &*self.edge;
         let app = &edge.app;
-        let count = envelope.events.len();
+        // A body without events tells a choice, which is a hit as well.
+        let count = envelope.events.len().max(1);
         let mut received = app.counters.receive(count);
         let Some(entry) = self.edge.app.directory.current().by_key(&envelope.key) else {
             received.settle_many(SiteId(0), Outcome::RejectedUnknownKey, count, now_ms);
@@ -129,6 +130,9 @@ impl Collector {
             received.settle(site, rejection.outcome, now_ms);
         }
         let cookies = admission.set_cookies();
+        if alone {
+            received.settle(site, admission.outcome_of_choice(), now_ms);
+        }
         if !records.ends.is_empty() {
             let append = self.appender.append(records.slices());
             let stored = Handover::new(&self.edge.app, append, site, received, now_ms).await;
@@ -138,7 +142,8 @@ impl Collector {
                 return refusal(status, &rejection, cors);
             }
         }
-        let mut answer = report(records.ends.len(), &refused, envelope.consent, cors);
+        let otherwise = admission.outcome_of_choice();
+        let mut answer = report(records.ends.len(), &refused, envelope.consent, otherwise, cors);
         add_cookies(answer.headers_mut(), cookies);
         answer
     }
@@ -254,6 +259,7 @@ fn report(
     accepted: usize,
     refused: &[(usize, Rejection)],
     consent: SentConsent,
+    without_events: Outcome,
     cors: Cors<'_>,
 ) -> Answer {
     let is_duplicate =
@@ -275,7 +281,7 @@ fn report(
     };
     let mut outcomes = refused.iter().map(|(_, rejection)| rejection.outcome);
     let first =
-        if accepted > 0 { Outcome::Accepted } else { outcomes.next().unwrap_or(Outcome::Accepted) };
+        if accepted > 0 { Outcome::Accepted } else { outcomes.next().unwrap_or(without_events) };
     let outcome = match outcomes.all(|outcome| outcome == first) {
         true => outcome_value(first),
         false => HeaderValue::from_static("mixed"),

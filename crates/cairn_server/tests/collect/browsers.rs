@@ -1,10 +1,11 @@
 //! What browsers see: cross-origin rules, cookies, the script.
 
-use cairn_model::{Identification, Policy};
+use cairn_engine::ingest::visitor::parse_cookie_id;
+use cairn_model::{Identification, Outcome, Policy};
 use serde_json::json;
 
 use crate::client::{Answer, Client};
-use crate::running::{Running, SHOP, Site};
+use crate::running::{NOW_MS, Running, SHOP, Site};
 
 const OWN: (&str, &str) = ("Origin", "https://shop.example");
 const YES: &str = "analytics:granted,ads:granted";
@@ -125,9 +126,31 @@ fn a_choice_alone_is_recorded_without_an_event() {
     let key = running.site(&SHOP);
     let body = json!({"key": key, "events": [], "consent": YES}).to_string();
     let answer = running.client().post(&[OWN], body.as_bytes());
-    assert_eq!((answer.status, answer.outcome()), (202, "accepted"));
+    assert_eq!((answer.status, answer.outcome()), (202, "consent"));
     assert!(cookie(&answer, "cairn_consent").is_some() && cookie(&answer, "cairn_id").is_some());
-    assert_eq!(running.assert_conserved().received, 0);
+    assert_eq!(running.count(Outcome::Consent), 1);
+    let unknown = json!({"key": "px_unknown", "events": [], "consent": YES}).to_string();
+    let answer = running.client().post(&[OWN], unknown.as_bytes());
+    assert_eq!((answer.status, answer.outcome()), (404, "rejected:unknown_key"));
+    assert_eq!(running.assert_conserved().received, 2, "each is a hit with an outcome");
+}
+
+#[test]
+fn a_choice_alone_of_who_opted_out_is_dropped() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let yes = send(&mut running.client(), &key, YES, &[OWN]);
+    let id = cookie(&yes, "cairn_id").unwrap();
+    let entry = running.app.directory.current().by_key(&key).unwrap();
+    let (site, digits) = (entry.site.site.id, id.split_once('=').unwrap().1);
+    let cookie_id = parse_cookie_id(digits).unwrap();
+    let number = running.app.ingest.keys().of_cookie(site, &cookie_id).0;
+    running.app.catalog.add_opt_out(site, number, NOW_MS).unwrap();
+    let body = json!({"key": key, "events": [], "consent": YES}).to_string();
+    let answer = running.client().post(&[OWN, ("Cookie", id.as_str())], body.as_bytes());
+    assert_eq!((answer.status, answer.outcome()), (202, "dropped:opted_out"));
+    assert_eq!(running.count(Outcome::DroppedOptedOut), 1);
+    assert_eq!(running.assert_conserved().received, 2);
 }
 
 #[test]
