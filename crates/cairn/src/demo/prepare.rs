@@ -92,7 +92,8 @@ async fn load_history(parts: &Parts<'_>, site_id: SiteId) -> Result<Truth, Failu
     for lines in lines.chunks(LINES_PER_APPEND) {
         let mut records = Vec::with_capacity(lines.len());
         for (_, line) in lines {
-            let (record, read) = importer.line(line.as_bytes(), Vec::new());
+            // Without a call that could be repeated the number of a line is of no use.
+            let (record, read) = importer.line(0, line.as_bytes(), Vec::new());
             read.map_err(|rejection| format!("a line of the history is refused: {rejection}"))?;
             records.push(record);
         }

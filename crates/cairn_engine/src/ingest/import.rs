@@ -24,6 +24,8 @@ pub struct Importer<'i> {
     ingest: &'i Ingest,
     site: &'i SiteEntry,
     received_at_ms: i64,
+    /// What the call and its body are known by, where its caller may repeat it.
+    call: Option<[u8; 32]>,
 }
 
 /// A line that was read, whom it speaks for, and who he is.
@@ -32,17 +34,30 @@ type Checked<'l> = (ParsedEvent<'l>, Option<Context<'l>>, Visitor);
 impl<'i> Importer<'i> {
     /// An import into a site, begun at this time.
     pub fn new(ingest: &'i Ingest, site: &'i SiteEntry, received_at_ms: i64) -> Self {
-        Importer { ingest, site, received_at_ms }
+        Importer { ingest, site, received_at_ms, call: None }
     }
 
-    /// Appends the record of one line, without its line end, to `buffer`. An empty line is nothing.
-    pub fn line(&self, line: &[u8], buffer: Vec<u8>) -> (Vec<u8>, Result<bool, Rejection>) {
+    /// Lines without an event id get one of the call and their number, so that repeating the call after a crash counts
+    /// none of them twice. `call` must be another one for another body: its lines are other events.
+    #[must_use]
+    pub fn of_call(self, call: Option<[u8; 32]>) -> Self {
+        Importer { call, ..self }
+    }
+
+    /// Appends the record of the line of this number (from 1), without its line end, to `buffer`. An empty line is
+    /// nothing.
+    pub fn line(
+        &self,
+        number: u64,
+        line: &[u8],
+        buffer: Vec<u8>,
+    ) -> (Vec<u8>, Result<bool, Rejection>) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.iter().all(u8::is_ascii_whitespace) {
             return (buffer, Ok(false));
         }
         match self.parse(line).and_then(|parsed| self.check(parsed)) {
-            Ok((parsed, context, visitor)) => match self.write(parsed, context, visitor, buffer) {
+            Ok(checked) => match self.write(number, checked, buffer) {
                 Ok(buffer) => (buffer, Ok(true)),
                 Err(rejection) => (Vec::new(), Err(rejection)),
             },
@@ -96,9 +111,8 @@ impl<'i> Importer<'i> {
 
     fn write(
         &self,
-        mut parsed: ParsedEvent<'_>,
-        context: Option<Context<'_>>,
-        visitor: Visitor,
+        number: u64,
+        (mut parsed, context, visitor): Checked<'_>,
         buffer: Vec<u8>,
     ) -> Result<Vec<u8>, Rejection> {
         let site = &self.site.site;
@@ -137,6 +151,9 @@ impl<'i> Importer<'i> {
         };
         let found = enrich(&self.ingest.enricher, &event, &arrival, &location);
         let mut assembled = assemble(&event, &found, &arrival);
+        if let (0, Some(call)) = (assembled.event_key, &self.call) {
+            assembled.event_key = self.ingest.keys.of_import_line(site.id, call, number);
+        }
         if let Some(overrides) = &overrides {
             apply_overrides(&mut assembled, overrides, &self.ingest.keys, &self.ingest.enricher);
         }

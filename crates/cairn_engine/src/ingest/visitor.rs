@@ -43,10 +43,12 @@ impl IdentityKeys {
 
     /// Key of the sender's event id; never 0.
     pub fn of_event(&self, site: SiteId, event_id: &str) -> u128 {
-        let hash = hash(&self.event, site, &[event_id.as_bytes()]);
-        let mut wide = [0; 16];
-        wide.copy_from_slice(&hash.as_bytes()[..16]);
-        u128::from_le_bytes(wide).max(1)
+        wide(&hash(&self.event, site, &[event_id.as_bytes()]))
+    }
+
+    /// Key of a line without an event id, in an import call that names itself; never 0.
+    pub fn of_import_line(&self, site: SiteId, call: &[u8; 32], line: u64) -> u128 {
+        wide(&hash(&self.event, site, &[b"line", call, &line.to_le_bytes()]))
     }
 
     /// Key of a user id, also the number on record after an opt-out or an erasure.
@@ -77,6 +79,13 @@ fn hash(key: &[u8; 32], site: SiteId, parts: &[&[u8]]) -> blake3::Hash {
         input.push(part);
     }
     input.hash(key)
+}
+
+fn wide(hash: &blake3::Hash) -> u128 {
+    let mut wide = [0; 16];
+    wide.copy_from_slice(&hash.as_bytes()[..16]);
+    // 0 means "none" everywhere.
+    u128::from_le_bytes(wide).max(1)
 }
 
 fn number(key: &[u8; 32], site: SiteId, parts: &[&[u8]]) -> u64 {

@@ -56,6 +56,11 @@ impl IntoResponseParts for DoneInPart {
     }
 }
 
+/// Goes with a request that has a key: the hash of caller, key, address and body, the same when it is repeated. Work that
+/// cannot be undone is known by it, also when the process ended before the answer was kept.
+#[derive(Clone, Copy)]
+pub struct RepeatableCall(pub [u8; 32]);
+
 /// Answers repeated writes from memory.
 pub async fn once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let key = request.headers().get("idempotency-key").cloned();
@@ -103,7 +108,8 @@ async fn answer(
         Replay::New => {}
     }
     // On a task of its own: a caller who hangs up must not leave the work done and the answer unknown.
-    let request = Request::from_parts(parts, Body::from(bytes));
+    let mut request = Request::from_parts(parts, Body::from(bytes));
+    request.extensions_mut().insert(RepeatableCall(hash(&[&key_hash, &request_hash])));
     let work = tokio::spawn(async move {
         let response = next.run(request).await;
         let response = keep(&app, key_hash, request_hash, response, now_ms).await;

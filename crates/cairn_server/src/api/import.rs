@@ -23,7 +23,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::idempotency::{ANSWER_SIZE_BYTES_MAX, DoneInPart};
+use super::idempotency::{ANSWER_SIZE_BYTES_MAX, DoneInPart, RepeatableCall};
 use super::upload::{Upload, UploadFault};
 use crate::App;
 use crate::auth::SiteAccess;
@@ -74,6 +74,7 @@ pub struct RejectedLine {
 }
 
 /// Imports events, one canonical event a line, any time in the past. Answers once they are durable and queryable.
+/// With an `Idempotency-Key`, lines without `event_id` are recognised when the same call is repeated, for 7 days.
 /// At most 64 MiB; empty lines are skipped; a bad line is rejected alone. The caller asserts permission for identifiers.
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/import", tag = "events",
     params(("site_id" = String, Path, description = "Number of the site")),
@@ -87,7 +88,9 @@ pub async fn create(
     refuse_early(request.headers())?;
     let _place = PLACES.acquire().await.map_err(|_| overloaded())?;
     let received_at_ms = app.now_ms(request.headers());
+    let call = request.extensions().get::<RepeatableCall>().map(|call| call.0);
     let mut run = Run {
+        call,
         appender: app.log.appender(),
         app,
         access,
@@ -131,6 +134,8 @@ struct Run {
     access: SiteAccess,
     appender: cairn_log::Appender,
     received_at_ms: i64,
+    /// Hash of caller, key and request, where the call has an `Idempotency-Key`.
+    call: Option<[u8; 32]>,
     lines_seen: u64,
     /// Lines that have their outcome: the log took them, or they were rejected.
     lines_done: u64,
@@ -211,7 +216,11 @@ impl Run {
     async fn batch(&mut self, lines: Vec<u8>) -> Result<(), ApiError> {
         let (app, access) = (Arc::clone(&self.app), self.access.clone());
         let (received_at_ms, before) = (self.received_at_ms, self.lines_seen);
-        let work = move || decode(&app, &access, received_at_ms, before, &lines);
+        let call = self.call;
+        let work = move || {
+            let importer = Importer::new(&app.ingest, access.entry(), received_at_ms).of_call(call);
+            decode(&importer, before, &lines)
+        };
         let decoded = tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| ApiError::new(Code::Internal, "Decoding was broken off."))?;
@@ -300,14 +309,7 @@ fn shorten(pending: &mut Vec<u8>) {
     pending.truncate(IMPORT_LINE_SIZE_BYTES_MAX + 1);
 }
 
-fn decode(
-    app: &App,
-    access: &SiteAccess,
-    received_at_ms: i64,
-    lines_before: u64,
-    lines: &[u8],
-) -> Decoded {
-    let importer = Importer::new(&app.ingest, access.entry(), received_at_ms);
+fn decode(importer: &Importer<'_>, lines_before: u64, lines: &[u8]) -> Decoded {
     // A buffer of its own for each line: what a bad line leaves in it is thrown away.
     let mut scratch = Vec::new();
     let mut decoded =
@@ -317,7 +319,7 @@ fn decode(
         decoded.lines += 1;
         let number = lines_before + decoded.lines;
         scratch.clear();
-        let (record, result) = importer.line(line, scratch);
+        let (record, result) = importer.line(number, line, scratch);
         scratch = record;
         match result {
             Ok(true) => {

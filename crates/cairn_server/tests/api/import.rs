@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use cairn_catalog::IDEMPOTENCY_AGE_MS_MAX;
 use cairn_model::limits::IMPORT_LINE_SIZE_BYTES_MAX;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
@@ -100,6 +101,30 @@ async fn an_import_of_which_nothing_was_taken_may_be_tried_again() {
         answer.is(503, "log_full");
         assert!(!answer.headers.contains_key("idempotency-replayed"));
     }
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_was_lost_counts_nothing_twice() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    // Two equal lines are two events; neither has an id.
+    let body = format!("{}\n{}\n{}", line(0), line(0), line(1));
+    let first = keyed(&rig, &site, &body).send().await.ok(200);
+    assert_eq!((&first["accepted"], &first["duplicate"]), (&json!(3), &json!(0)));
+    // After a crash between the import and its kept answer this remains: the events, and no answer. Age brings it about.
+    rig.advance(IDEMPOTENCY_AGE_MS_MAX);
+    let again = keyed(&rig, &site, &body).send().await;
+    assert!(!again.headers.contains_key("idempotency-replayed"), "the work was done again");
+    let again = again.ok(200);
+    assert_eq!((&again["accepted"], &again["duplicate"]), (&json!(0), &json!(3)));
+    // Another body, another key, or none: other events.
+    rig.advance(IDEMPOTENCY_AGE_MS_MAX);
+    let longer = format!("{body}\n{}", line(2));
+    assert_eq!(keyed(&rig, &site, &longer).send().await.ok(200)["accepted"], 4);
+    let path = format!("/api/v1/sites/{site}/import");
+    let two = rig.call("POST", &path).owner().header("idempotency-key", "two").body(&*body);
+    assert_eq!(two.send().await.ok(200)["accepted"], 3);
+    assert_eq!(rig.call("POST", &path).owner().body(&*body).send().await.ok(200)["accepted"], 3);
 }
 
 /// A body of which the beginning comes, and then nothing.

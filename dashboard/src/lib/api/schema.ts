@@ -140,6 +140,7 @@ export interface paths {
         put?: never;
         /**
          * Imports events, one canonical event a line, any time in the past. Answers once they are durable and queryable.
+         *     With an `Idempotency-Key`, lines without `event_id` are recognised when the same call is repeated, for 7 days.
          *     At most 64 MiB; empty lines are skipped; a bad line is rejected alone. The caller asserts permission for identifiers.
          */
         post: operations["post_sites_by_site_id_import"];

@@ -332,7 +332,7 @@ fn imports_say_what_they_know() {
     let shop = Shop::new(policy(Policy::Anonymous), PixelKind::Web);
     let importer = Importer::new(&shop.ingest, &shop.entry.site, NOW_MS);
     let line = |text: &str| {
-        let (record, result) = importer.line(text.as_bytes(), Vec::new());
+        let (record, result) = importer.line(1, text.as_bytes(), Vec::new());
         result.map(|is_event| is_event.then_some(record))
     };
     let record = line(
@@ -376,6 +376,25 @@ fn imports_say_what_they_know() {
     assert_eq!(line(&ahead).unwrap_err().outcome, Outcome::RejectedInFuture);
     assert_eq!(line("{").unwrap_err().outcome, Outcome::RejectedMalformed);
     assert_eq!(line(r#"{"event":"a","x":1}"#).unwrap_err().outcome, Outcome::RejectedUnknownField);
+}
+
+#[test]
+fn a_repeated_import_call_gives_its_lines_the_same_keys() {
+    let shop = Shop::new(policy(Policy::Anonymous), PixelKind::Web);
+    let key = |call: Option<[u8; 32]>, number: u64, text: &str| {
+        let importer = Importer::new(&shop.ingest, &shop.entry.site, NOW_MS).of_call(call);
+        let (record, result) = importer.line(number, text.as_bytes(), Vec::new());
+        result.unwrap();
+        record::decode(&record).unwrap().event_key
+    };
+    let (one, other, bare) = (Some([1; 32]), Some([2; 32]), r#"{"event":"a"}"#);
+    assert_eq!(key(None, 1, bare), 0, "without a call an event without an id is never a repetition");
+    assert_eq!(key(one, 1, bare), key(one, 1, bare));
+    assert_ne!(key(one, 1, bare), 0);
+    assert_ne!(key(one, 1, bare), key(one, 2, bare), "equal lines are two events");
+    assert_ne!(key(one, 1, bare), key(other, 1, bare));
+    let named = r#"{"event":"a","event_id":"7"}"#;
+    assert_eq!(key(one, 1, named), key(other, 2, named), "an id of its own wins");
 }
 
 /// Version 1 as it was first written: must be read for ever.
