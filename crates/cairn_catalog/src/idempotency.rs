@@ -1,10 +1,14 @@
 //! Answers kept for repeated requests with an `Idempotency-Key`.
 //!
-//! Guarantees: a key is bound to the request it came with first; of the key only a hash is kept, for 24 hours.
+//! Guarantees: a key is bound to the request it came with first; of the key only a hash is kept, for 24 hours. Answers are
+//! bounded in number and in bytes: beyond, the oldest go first.
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::{Catalog, CatalogError, IDEMPOTENCY_AGE_MS_MAX, IDEMPOTENCY_ENTRIES_MAX};
+use crate::{
+    Catalog, CatalogError, IDEMPOTENCY_AGE_MS_MAX, IDEMPOTENCY_ENTRIES_MAX,
+    IDEMPOTENCY_SIZE_BYTES_MAX,
+};
 
 /// An answer that was given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,6 +79,21 @@ impl Catalog {
                     "DELETE FROM idempotency WHERE key_hash IN (
                         SELECT key_hash FROM idempotency ORDER BY created_at_ms DESC LIMIT -1 OFFSET ?1)",
                     [IDEMPOTENCY_ENTRIES_MAX - 1],
+                )
+                .map_err(CatalogError::during(doing))?;
+            // Newest first, an answer stays as long as it and all newer ones, the new one included, keep the bound.
+            let size_bytes = i64::try_from(answer.body.len()).unwrap_or(i64::MAX);
+            let size_bytes_max = i64::try_from(IDEMPOTENCY_SIZE_BYTES_MAX).unwrap_or(i64::MAX);
+            transaction
+                .execute(
+                    "DELETE FROM idempotency WHERE key_hash IN (
+                        SELECT key_hash FROM (
+                            SELECT key_hash, sum(length(body)) OVER (
+                                ORDER BY created_at_ms DESC, key_hash DESC
+                                ROWS UNBOUNDED PRECEDING) AS newer_bytes
+                            FROM idempotency)
+                        WHERE newer_bytes > ?1)",
+                    [size_bytes_max.saturating_sub(size_bytes)],
                 )
                 .map_err(CatalogError::during(doing))?;
             transaction

@@ -46,6 +46,8 @@ pub const API_TOKENS_MAX: usize = 1_000;
 pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
 /// Answers kept for repeated requests with an idempotency key.
 pub const IDEMPOTENCY_ENTRIES_MAX: usize = 10_000;
+/// Bytes of those answers together; one alone may be larger.
+pub const IDEMPOTENCY_SIZE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long they are kept.
 pub const IDEMPOTENCY_AGE_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 /// Starts of the process on record, latest first kept.

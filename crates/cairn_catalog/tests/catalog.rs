@@ -5,8 +5,9 @@
 use std::path::Path;
 
 use cairn_catalog::{
-    Catalog, CatalogError, EdgeOutcome, IDEMPOTENCY_AGE_MS_MAX, LinkPurpose, NewApiToken, NewGoal,
-    NewPixel, NewSite, PersonChange, Replay, STARTS_MAX, StoredResponse, VERSION,
+    Catalog, CatalogError, EdgeOutcome, IDEMPOTENCY_AGE_MS_MAX, IDEMPOTENCY_SIZE_BYTES_MAX,
+    LinkPurpose, NewApiToken, NewGoal, NewPixel, NewSite, PersonChange, Replay, STARTS_MAX,
+    StoredResponse, VERSION,
 };
 use cairn_model::{Outcome, PixelKind, PrivacySettings, SiteId};
 
@@ -243,6 +244,35 @@ fn answers_are_kept_for_a_day() {
     assert_eq!(catalog.replay(&key, &[3; 32], NOW_MS).unwrap(), Replay::Mismatch);
     let later = NOW_MS + IDEMPOTENCY_AGE_MS_MAX;
     assert_eq!(catalog.replay(&key, &request, later).unwrap(), Replay::New);
+}
+
+#[test]
+fn kept_answers_are_bounded_in_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let keep = |number: u8, size_bytes: usize| {
+        let answer = StoredResponse { status: 200, body: vec![number; size_bytes] };
+        let at_ms = NOW_MS + i64::from(number);
+        catalog.keep_answer(&[number; 32], &[0; 32], &answer, at_ms).unwrap();
+    };
+    let kept = || {
+        let is_kept = |number: &u8| {
+            let replay = catalog.replay(&[*number; 32], &[0; 32], NOW_MS).unwrap();
+            matches!(replay, Replay::Answered(_))
+        };
+        (1..=9).filter(is_kept).collect::<Vec<u8>>()
+    };
+    let quarter = IDEMPOTENCY_SIZE_BYTES_MAX / 4;
+    (1..=4).for_each(|number| keep(number, quarter));
+    assert_eq!(kept(), [1, 2, 3, 4], "the bound itself");
+    keep(5, 1);
+    assert_eq!(kept(), [2, 3, 4, 5], "the oldest goes first");
+    keep(6, 2 * quarter);
+    assert_eq!(kept(), [4, 5, 6]);
+    keep(7, IDEMPOTENCY_SIZE_BYTES_MAX + 1);
+    assert_eq!(kept(), [7], "one alone is kept at any size");
+    keep(8, 10);
+    assert_eq!(kept(), [8]);
 }
 
 #[test]
