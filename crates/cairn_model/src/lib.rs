@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod consent;
+pub mod currency;
 pub mod event;
 pub mod ids;
 pub mod limits;
@@ -16,6 +17,7 @@ pub mod site;
 
 pub use answer::Answer;
 pub use consent::{Basis, Choice, Purpose, Verdict};
+pub use currency::Currency;
 pub use event::{Event, Identification, Origin};
 pub use ids::{PixelId, SiteId, VisitorId};
 pub use outcome::Outcome;

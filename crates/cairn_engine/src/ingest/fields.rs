@@ -6,11 +6,12 @@
 use std::borrow::Cow;
 
 use cairn_enrich::Address;
+use cairn_model::Currency;
 use cairn_model::limits::{ITEMS_MAX, PROPS_MAX, TEXT_SIZE_BYTES_MAX};
 use cairn_model::question::countries::country_code;
 
 use super::json::{Kind, Raw, push_text, with_texts_cut};
-use super::money::{self, Currency};
+use super::money;
 use super::page::Page;
 use super::parsed::{Context, ParsedEvent, check_email, check_whole, event_name};
 use super::rejection::Rejection;

@@ -2,47 +2,12 @@
 //!
 //! Guarantees: an amount is exact or rejected. It does not convert between currencies.
 
+use cairn_model::Currency;
+
 use super::rejection::Rejection;
 
 /// Digits before the decimal point that are taken: far above any price, far below `i64::MAX` cents.
 const INTEGER_DIGITS_MAX: i64 = 12;
-
-/// A currency of ISO 4217.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Currency {
-    /// The code, upper case.
-    pub code: &'static str,
-    /// Decimal places of its minor unit.
-    pub decimals: u8,
-}
-
-/// Codes with two decimals, the rule of ISO 4217.
-const TWO: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD \
-    BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR \
-    FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD \
-    KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO \
-    NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD \
-    SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER \
-    ZAR ZMW ZWG ZWL";
-/// Codes without a minor unit.
-const NONE: &str = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF";
-/// Codes with three decimals.
-const THREE: &str = "BHD IQD JOD KWD LYD OMR TND";
-/// Codes with four decimals.
-const FOUR: &str = "CLF UYW";
-
-impl Currency {
-    /// The currency of this code, in any case.
-    pub fn from_code(code: &str) -> Option<Currency> {
-        if code.len() != 3 {
-            return None;
-        }
-        [(TWO, 2), (NONE, 0), (THREE, 3), (FOUR, 4)].into_iter().find_map(|(codes, decimals)| {
-            let code = codes.split(' ').find(|known| known.eq_ignore_ascii_case(code))?;
-            Some(Currency { code, decimals })
-        })
-    }
-}
 
 /// A decimal number as written, split into its parts.
 #[derive(Clone, Copy)]

@@ -1,6 +1,7 @@
 //! Revenue: which currency a row's amounts are in, and why there may be none (QUERY.md 3.8).
 
 use crate::answer::Key;
+pub use crate::currency::minor_unit_decimals;
 use crate::question::{Asked, Dimension, Goal};
 
 /// Why a question's amounts cannot be told.
@@ -31,17 +32,6 @@ impl RevenueProblem {
                 "Amounts in several currencies cannot be added: select goals of one currency"
             }
         }
-    }
-}
-
-/// Decimal places of a currency's minor unit (ISO 4217), in which amounts are stored.
-pub fn minor_unit_decimals(currency: &str) -> u32 {
-    match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
-        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        "CLF" | "UYW" => 4,
-        _ => 2,
     }
 }
 

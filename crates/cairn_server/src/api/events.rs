@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use cairn_engine::ingest::money::Currency;
+use cairn_model::currency::minor_unit_decimals;
 use cairn_model::question::events::EVENTS_PER_PAGE_MAX;
 use cairn_model::question::{Asking, EventsQuestion};
 use cairn_model::session::{Attribute, Attributes};
@@ -332,8 +332,7 @@ fn raw(text: &str, none: &'static str) -> Box<RawValue> {
 
 /// The amount in the main unit, exact: no float in between.
 fn amount(minor: i64, currency: &str) -> Option<Box<RawValue>> {
-    let decimals =
-        usize::from(Currency::from_code(currency).map_or(2, |currency| currency.decimals));
+    let decimals = usize::try_from(minor_unit_decimals(currency)).unwrap_or(0);
     let sign = if minor < 0 { "-" } else { "" };
     let digits = format!("{:0>width$}", minor.unsigned_abs(), width = decimals + 1);
     let (whole, part) = digits.split_at(digits.len() - decimals);

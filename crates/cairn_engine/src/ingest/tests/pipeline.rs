@@ -388,7 +388,11 @@ fn a_repeated_import_call_gives_its_lines_the_same_keys() {
         record::decode(&record).unwrap().event_key
     };
     let (one, other, bare) = (Some([1; 32]), Some([2; 32]), r#"{"event":"a"}"#);
-    assert_eq!(key(None, 1, bare), 0, "without a call an event without an id is never a repetition");
+    assert_eq!(
+        key(None, 1, bare),
+        0,
+        "without a call an event without an id is never a repetition"
+    );
     assert_eq!(key(one, 1, bare), key(one, 1, bare));
     assert_ne!(key(one, 1, bare), 0);
     assert_ne!(key(one, 1, bare), key(one, 2, bare), "equal lines are two events");
