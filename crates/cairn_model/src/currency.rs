@@ -70,7 +70,9 @@ mod tests {
             let one = 10_i128.pow(u32::from(decimals));
             assert_eq!(crate::question::revenue::thousandths(one, code, 1), 1000, "{code}");
         }
-        assert_eq!(Currency::from_code("EURO"), None);
+        for none in ["EURO", "XXX", ""] {
+            assert_eq!(Currency::from_code(none), None);
+        }
         assert_eq!(minor_unit_decimals("???"), 2);
     }
 }

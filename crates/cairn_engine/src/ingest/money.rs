@@ -167,18 +167,6 @@ mod tests {
         assert!(check_amount("price", "0.333333").is_ok());
     }
 
-    #[test]
-    fn every_code_is_three_letters_and_listed_once() {
-        let mut codes: Vec<&str> =
-            [TWO, NONE, THREE, FOUR].iter().flat_map(|codes| codes.split(' ')).collect();
-        assert!(codes.iter().all(|code| code.len() == 3));
-        let count = codes.len();
-        codes.sort_unstable();
-        codes.dedup();
-        assert_eq!(codes.len(), count);
-        assert!(Currency::from_code("XXX").is_none() && Currency::from_code("").is_none());
-    }
-
     proptest! {
         #[test]
         fn every_amount_reads_back(cents in 0..99_999_999_999_999_i64) {
