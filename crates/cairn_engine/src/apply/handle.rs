@@ -230,3 +230,56 @@ impl ApplyHandle {
         signal.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cairn_model::Event;
+    use cairn_model::event::PAGE_VIEW;
+    use cairn_store::Batch;
+
+    use super::*;
+
+    const BUSY: SiteId = SiteId(1);
+    const QUIET: SiteId = SiteId(2);
+    const NOW_MS: i64 = 1_795_341_600_000;
+
+    fn commit(shared: &Shared, sites: impl Iterator<Item = SiteId>) {
+        let rows = sites.zip(1..).map(|(site_id, offset)| Row {
+            offset,
+            session_id: 0,
+            attributes: Arc::default(),
+            event: Event::bare(site_id, PAGE_VIEW, NOW_MS),
+        });
+        let applied = Applied {
+            batch: Batch { rows: rows.collect(), ..Batch::default() },
+            people: Vec::new(),
+            people_watermark: 0,
+            event_keys: Vec::new(),
+            duplicates: Vec::new(),
+            late: 0,
+            size_bytes: 0,
+            undecodable: 0,
+        };
+        shared.publish(&applied, Watermark::default());
+    }
+
+    fn received(live: &mut broadcast::Receiver<Arc<LiveEvent>>) -> Vec<(SiteId, u64)> {
+        let next = || live.try_recv().ok().map(|event| (event.event.site_id, event.offset));
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn a_busy_site_leaves_room_for_the_others_in_the_live_view() {
+        let shared = Arc::new(Shared::new(Watermark::default()));
+        let mut live = ApplyHandle::new(Arc::clone(&shared)).subscribe();
+        let busy = std::iter::repeat_n(BUSY, 3 * LIVE_EVENTS_MAX);
+        commit(&shared, busy.chain(std::iter::repeat_n(QUIET, 5)));
+        let shown = received(&mut live);
+        let of = |site: SiteId| shown.iter().filter(|(shown, _)| *shown == site).count();
+        assert_eq!((of(BUSY), of(QUIET)), (LIVE_EVENTS_PER_COMMIT_MAX as usize, 5));
+        let first = shown.iter().map(|(_, offset)| *offset).take(of(BUSY));
+        assert!(first.eq(1..=u64::from(LIVE_EVENTS_PER_COMMIT_MAX)), "the first ones, in order");
+        commit(&shared, std::iter::once(BUSY));
+        assert_eq!(received(&mut live), [(BUSY, 1)], "the next commit starts anew");
+    }
+}

@@ -309,3 +309,32 @@ fn new_day(zone: &TimeZone, now_ms: i64) -> Option<Box<DayKey>> {
     getrandom::fill(&mut key.secret).ok()?;
     Some(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_795_341_600_000;
+    const SITE: SiteId = SiteId(7);
+
+    #[test]
+    fn a_key_that_is_being_drawn_is_the_one_that_all_find() {
+        let keys = AnonymousKeys::new(30 * 60 * 1000);
+        let number = |days: &SiteDays| {
+            let address = IpAddr::from([203, 0, 113, 9]);
+            keys.of_day(days, SITE, NOW_MS, address, "agent").map(|number| number.current)
+        };
+        // Between finding the site's place and drawing its key, expired keys are destroyed.
+        let place = keys.days_of(SITE);
+        keys.destroy_expired(NOW_MS);
+        keys.turn(&mut place.write().unwrap(), &TimeZone::UTC, NOW_MS);
+        let drawn = number(&place.read().unwrap());
+        drop(place);
+        assert!(drawn.is_some());
+        let found = keys.days_of(SITE);
+        assert_eq!(number(&found.read().unwrap()), drawn, "one browser, two numbers on one day");
+        drop(found);
+        keys.destroy_expired(NOW_MS + 2 * 24 * 60 * 60 * 1000);
+        assert!(keys.sites.read().unwrap().is_empty(), "a site without visitors is forgotten");
+    }
+}

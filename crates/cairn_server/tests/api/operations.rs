@@ -1,6 +1,9 @@
 //! Health, metrics, headers and the embedded pages.
 
-use crate::rig::Rig;
+use cairn_model::{Event, SiteId};
+use serde_json::json;
+
+use crate::rig::{NOW_MS, Rig};
 
 #[tokio::test]
 async fn a_fresh_server_is_alive_and_ready() {
@@ -18,6 +21,28 @@ async fn a_closed_log_is_not_ready() {
     let answer = rig.get("/readyz").send().await;
     assert!(answer.headers.contains_key("retry-after"));
     assert_eq!(answer.ok(503)["log_writable"], false);
+}
+
+#[tokio::test]
+async fn a_store_too_far_behind_the_log_is_not_ready() {
+    let mut rig = Rig::not_applying(|config| config.apply_lag_ms_max = 2_000);
+    let offset = rig.append(&Event::bare(SiteId(1), "page_view", NOW_MS)).await;
+    let ready = rig.get("/readyz").send().await.ok(200);
+    assert_eq!((&ready["ready"], &ready["apply_lag_ms"]), (&json!(true), &json!(0)));
+    rig.advance(2_000);
+    assert_eq!(rig.get("/readyz").send().await.ok(200)["apply_lag_ms"], 2_000, "the bound itself");
+    rig.advance(1);
+    let answer = rig.get("/readyz").send().await;
+    assert!(answer.headers.contains_key("retry-after"));
+    let wanted = json!({"ready": false, "log_writable": true, "store_reachable": true,
+        "catalog_reachable": true, "apply_lag_ms": 2_001, "apply_lag_ms_max": 2_000});
+    assert_eq!(answer.ok(503), wanted, "the lag alone");
+    let metrics = rig.get("/metrics").send().await.text;
+    assert!(metrics.contains("cairn_apply_lag_milliseconds 2001\n"), "{metrics}");
+    rig.start_applying();
+    rig.applied(offset).await;
+    let ready = rig.get("/readyz").send().await.ok(200);
+    assert_eq!((&ready["ready"], &ready["apply_lag_ms"]), (&json!(true), &json!(0)));
 }
 
 #[tokio::test]

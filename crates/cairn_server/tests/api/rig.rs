@@ -35,6 +35,7 @@ pub struct Rig {
     pub clock: Arc<AtomicI64>,
     router: Router,
     apply: ApplyHandle,
+    waiting_loop: Option<ApplyLoop>,
     apply_thread: Option<JoinHandle<()>>,
     _directory: tempfile::TempDir,
 }
@@ -129,6 +130,19 @@ impl Rig {
     }
 
     pub fn with(configure: impl FnOnce(&mut ServerConfig)) -> Self {
+        let mut rig = Self::not_applying(configure);
+        rig.start_applying();
+        rig
+    }
+
+    /// Starts the apply loop.
+    pub fn start_applying(&mut self) {
+        let apply_loop = self.waiting_loop.take().unwrap();
+        self.apply_thread = Some(std::thread::spawn(move || apply_loop.run().unwrap()));
+    }
+
+    /// The log takes records, and nobody applies them yet.
+    pub fn not_applying(configure: impl FnOnce(&mut ServerConfig)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Arc::new(Catalog::open(&directory.path().join("catalog.sqlite")).unwrap());
         let store: Arc<dyn EventStore> = Arc::new(ReferenceStore::new());
@@ -151,7 +165,6 @@ impl Rig {
             || NOW_MS,
         )
         .unwrap();
-        let apply_thread = std::thread::spawn(move || apply_loop.run().unwrap());
         let enricher = Arc::new(Enricher::new(Network::empty()));
         let ingest = Ingest::new(enricher, catalog.master_secret(), 30 * 60 * 1000);
         let mut config = ServerConfig {
@@ -176,8 +189,15 @@ impl Rig {
             clock: Arc::new(move || read.load(Ordering::Relaxed)),
         });
         let router = api::router(Arc::clone(&app));
-        let apply_thread = Some(apply_thread);
-        Rig { app, clock, router, apply, apply_thread, _directory: directory }
+        Rig {
+            app,
+            clock,
+            router,
+            apply,
+            waiting_loop: Some(apply_loop),
+            apply_thread: None,
+            _directory: directory,
+        }
     }
 
     pub fn router(&self) -> Router {
@@ -216,10 +236,20 @@ impl Rig {
 
     /// Puts an event into the log and waits until it is stored.
     pub async fn store(&self, event: &Event<'_>) {
+        let offset = self.append(event).await;
+        self.applied(offset).await;
+    }
+
+    /// Puts an event into the log; gives its offset.
+    pub async fn append(&self, event: &Event<'_>) -> u64 {
         let record = record::encode(event, Vec::new()).unwrap();
-        let range = self.app.log.appender().append([&record[..]]).await.unwrap();
+        self.app.log.appender().append([&record[..]]).await.unwrap().start
+    }
+
+    /// Waits until the record at this offset is stored.
+    pub async fn applied(&self, offset: u64) {
         let limit = Duration::from_secs(20);
-        assert!(self.apply.wait_applied(range.end - 1, limit).await, "applied in time");
+        assert!(self.apply.wait_applied(offset, limit).await, "applied in time");
     }
 
     pub fn advance(&self, ms: i64) {

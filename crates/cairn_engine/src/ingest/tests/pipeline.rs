@@ -379,6 +379,29 @@ fn imports_say_what_they_know() {
 }
 
 #[test]
+fn an_imported_user_is_one_named_visitor() {
+    let shop = Shop::new(policy(Policy::Anonymous), PixelKind::Web);
+    let (keys, site) = (shop.ingest.keys(), shop.entry.site.site.id);
+    let importer = Importer::new(&shop.ingest, &shop.entry.site, NOW_MS);
+    let line = |text: &str| {
+        let (record, result) = importer.line(1, text.as_bytes(), Vec::new());
+        result.unwrap();
+        let event = record::decode(&record).unwrap().into_owned();
+        (event.visitor_id, event.identification, event.user_key, event.user_id)
+    };
+    let (user_key, user) = (keys.of_user(site, "u7"), keys.of_named_visitor(site, "u7"));
+    let identified = |visitor| (visitor, Identification::Identified, user_key, "u7".into());
+    assert_eq!(line(r#"{"event":"a","user_id":"u7"}"#), identified(user));
+    assert_eq!(line(r#"{"event":"b","user_id":"u7"}"#), identified(user), "also the next time");
+    assert_ne!(line(r#"{"event":"a","user_id":"u8"}"#).0, user);
+    let named = keys.of_named_visitor(site, "v1");
+    assert_eq!(line(r#"{"event":"a","user_id":"u7","visitor_id":"v1"}"#), identified(named));
+    let (nobody, kind, key, _) = line(r#"{"event":"a"}"#);
+    assert_ne!(nobody, user);
+    assert_eq!((kind, key), (Identification::Anonymous, 0));
+}
+
+#[test]
 fn a_repeated_import_call_gives_its_lines_the_same_keys() {
     let shop = Shop::new(policy(Policy::Anonymous), PixelKind::Web);
     let key = |call: Option<[u8; 32]>, number: u64, text: &str| {
