@@ -273,12 +273,16 @@ fn announce(
     address: SocketAddr,
     demo: bool,
 ) -> Result<(), Failure> {
-    let origin = server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    if server.admin_origin.is_some() && server.public_url.is_none() {
+        tracing::warn!("server.public_url is empty: snippets name server.admin_origin");
+    }
+    let origin = server.dashboard_origin(address);
     crate::print(&format!("listening on http://{address}"))?;
     if demo {
         let link = demo::log_in_link(&parts.catalog, &origin, now_ms())?;
         crate::print(&format!("the dashboard:  {link}"))?;
-        crate::print(&format!("the demo shop:  {origin}/demo/"))?;
+        let shop = server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        crate::print(&format!("the demo shop:  {shop}/demo/"))?;
     } else if parts.catalog.setup_needed()? {
         let now_ms = now_ms();
         let expires_at_ms = now_ms + SETUP_LINK_AGE_MS;

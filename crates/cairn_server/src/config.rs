@@ -45,7 +45,8 @@ pub struct Network {
 pub struct ServerConfig {
     /// Where to listen; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Origin under which visitors reach this server (`https://stats.example`), without a trailing slash; `None` = that of each request.
+    /// Origin under which visitors reach this server (`https://stats.example`), without a trailing slash; `None` =
+    /// `admin_origin`, else that of each request.
     pub public_url: Option<String>,
     /// Origin of dashboard and API where it differs; they answer only there.
     pub admin_origin: Option<String>,
@@ -81,6 +82,45 @@ impl Default for ServerConfig {
             threads: 0,
             apply_lag_ms_max: 10_000,
             upload_patience: Duration::from_secs(UPLOAD_PATIENCE_S),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Origin that snippets name, as far as it is configured. Where only the dashboard's is, visitors get that one: it
+    /// takes hits too, and of a request to the API it is the host, but the request may not tell the scheme.
+    pub fn snippet_origin(&self) -> Option<&str> {
+        self.public_url.as_deref().or(self.admin_origin.as_deref())
+    }
+
+    /// Origin under which the dashboard answers, for a server that listens at `address`.
+    pub fn dashboard_origin(&self, address: SocketAddr) -> String {
+        let configured = self.admin_origin.as_ref().or(self.public_url.as_ref());
+        configured.cloned().unwrap_or_else(|| format!("http://{address}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_where_they_are_answered() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 4711));
+        let (admin, public) = ("https://admin.example", "https://stats.example");
+        for (admin_origin, public_url, snippet, dashboard) in [
+            (None, None, None, "http://127.0.0.1:4711"),
+            (None, Some(public), Some(public), public),
+            (Some(admin), None, Some(admin), admin),
+            (Some(admin), Some(public), Some(public), admin),
+        ] {
+            let config = ServerConfig {
+                admin_origin: admin_origin.map(str::to_owned),
+                public_url: public_url.map(str::to_owned),
+                ..ServerConfig::default()
+            };
+            assert_eq!(config.snippet_origin(), snippet);
+            assert_eq!(config.dashboard_origin(address), dashboard);
         }
     }
 }

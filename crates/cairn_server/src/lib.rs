@@ -68,8 +68,8 @@ impl App {
 
     /// Origin to put into snippets: the configured one, or that of the request.
     pub fn public_origin(&self, headers: &HeaderMap, https: bool) -> String {
-        if let Some(url) = &self.config.public_url {
-            return url.clone();
+        if let Some(origin) = self.config.snippet_origin() {
+            return origin.to_owned();
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         // The host goes into HTML: whatever no host name holds is refused.

@@ -47,7 +47,7 @@ pub struct Config {
 pub struct Server {
     /// `HOST:PORT`.
     pub listen: String,
-    /// Where browsers reach the server; empty: from the request.
+    /// Where browsers reach the server; empty: `admin_origin`, else from the request.
     pub public_url: String,
     /// The only origin of dashboard and API; empty: any.
     pub admin_origin: String,

@@ -179,8 +179,34 @@ async fn with_an_admin_origin_dashboard_and_api_answer_only_there() {
         answer.is(404, "not_found");
     }
     rig.get("/healthz").send().await;
-    let there = axum::http::Request::get("/api/v1/session").header("host", "admin.example");
-    let there = there.body(axum::body::Body::empty()).unwrap();
-    let answer = tower::ServiceExt::oneshot(rig.router(), there).await.unwrap();
-    assert_eq!(answer.status().as_u16(), 200);
+    rig.get("/api/v1/session").host("admin.example").send().await.ok(200);
+}
+
+#[tokio::test]
+async fn snippets_name_an_address_that_works() {
+    // The proxy that ends TLS is not a trusted one: the request does not tell the scheme.
+    for (admin, public, host, named) in [
+        (None, None, "stats.example", "http://stats.example"),
+        (Some("https://admin.example"), None, "admin.example", "https://admin.example"),
+        (
+            Some("https://admin.example"),
+            Some("https://stats.example"),
+            "admin.example",
+            "https://stats.example",
+        ),
+    ] {
+        let rig = Rig::with(|config| {
+            config.admin_origin = admin.map(str::to_owned);
+            config.public_url = public.map(str::to_owned);
+        });
+        let post = async |path: &str, body| rig.post(path, &body).owner().host(host).send().await;
+        let site = json!({"name": "Shop", "domain": "shop.example"});
+        let site = post("/api/v1/sites", site).await.ok(201);
+        let path = format!("/api/v1/sites/{}/pixels", site["id"].as_str().unwrap());
+        for (kind, begins) in [("web", "src=\""), ("image", "src=\""), ("server", "POST ")] {
+            let pixel = post(&path, json!({"name": kind, "kind": kind})).await.ok(201);
+            let snippet = pixel["snippet"].as_str().unwrap();
+            assert!(snippet.contains(&format!("{begins}{named}/")), "{snippet}");
+        }
+    }
 }

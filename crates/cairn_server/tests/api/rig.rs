@@ -89,6 +89,13 @@ impl Call<'_> {
         self
     }
 
+    /// Another host than that of the rig.
+    pub fn host(mut self, host: &'static str) -> Self {
+        let headers = self.request.headers_mut().unwrap();
+        headers.insert(header::HOST, http::HeaderValue::from_static(host));
+        self
+    }
+
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
