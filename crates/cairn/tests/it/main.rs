@@ -10,6 +10,7 @@ mod crash;
 mod demo;
 mod disk;
 mod journeys;
+mod large_events;
 mod real_input;
 mod refusal;
 mod server;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use cairn_model::currency::minor_unit_decimals;
-use cairn_model::question::events::EVENTS_PER_PAGE_MAX;
 use cairn_model::question::{Asking, EventsQuestion};
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Event, Identification, Origin};
@@ -21,6 +20,11 @@ use super::{query, show};
 use crate::App;
 use crate::auth::SiteAccess;
 use crate::error::{ApiError, Code};
+
+/// JSON of the events of one page: a page that would be larger ends earlier, after one event at the least.
+const PAGE_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Events that the store is asked for at once.
+const EVENTS_PER_LOOK: usize = 50;
 
 /// A stored event. Source, place and device are those of its visit. Texts that are missing are empty.
 #[derive(Serialize, ToSchema)]
@@ -177,7 +181,7 @@ pub struct Section {
            ("date_range" = Option<String>, Query,
             description = "As in queries: a word such as `7d`, or a JSON list of two dates; default: all time"),
            ("after" = Option<String>, Query, description = "`next` of the page before"),
-           ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000 (default 100)")),
+           ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000 (default 100); of large events a page holds fewer, at most 4 MiB")),
     responses((status = 200, body = Page<EventBody>)))]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -205,19 +209,45 @@ pub async fn list(
         first_event_ms: None,
         goals: &goals,
     };
-    // One more than the page holds tells whether there is another; at the bound, a full page says so.
-    let asked = u32::try_from(page.limit + 1).unwrap_or(u32::MAX).min(EVENTS_PER_PAGE_MAX);
-    let question = EventsQuestion::parse(&filters, &date_range, before, Some(asked), &asking)
-        .map_err(query::rejected)?;
-    let mut events = super::store(&app, move |store| store.events_page(&question)).await?;
-    let has_more = events.len() > page.limit || events.len() == EVENTS_PER_PAGE_MAX as usize;
-    events.truncate(page.limit);
-    let next = events.last().filter(|_| has_more).map(|event| event.offset.to_string());
-    let items = events.iter().map(|stored| {
-        let attributes = Attributes::of(&stored.event);
-        EventBody::new(&access, stored.session_id, &stored.event, &attributes)
-    });
-    Ok(Json(Page { items: items.collect(), next }))
+    let ask = |before, wanted| {
+        EventsQuestion::parse(&filters, &date_range, before, Some(wanted), &asking)
+            .map_err(query::rejected)
+    };
+    cut_page(&app, &access, page.limit, before, ask).await.map(Json)
+}
+
+/// Cuts a page after so many events or bytes. The store is asked for a few at a time, because it holds what it reads.
+async fn cut_page(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    limit: usize,
+    mut before: Option<u64>,
+    ask: impl Fn(Option<u64>, u32) -> Result<EventsQuestion, ApiError>,
+) -> Result<Page<EventBody>, ApiError> {
+    let mut page = Page { items: Vec::new(), next: None };
+    let mut size_bytes = 0;
+    loop {
+        // One more than the page holds tells whether there is another.
+        let wanted = (limit + 1 - page.items.len()).min(EVENTS_PER_LOOK);
+        let question = ask(before, u32::try_from(wanted).unwrap_or(u32::MAX))?;
+        let found = super::store(app, move |store| store.events_page(&question)).await?;
+        let is_end = found.len() < wanted;
+        for stored in found {
+            let attributes = Attributes::of(&stored.event);
+            let body = EventBody::new(access, stored.session_id, &stored.event, &attributes);
+            size_bytes += serde_json::to_vec(&body).map_or(0, |json| json.len());
+            let is_full = page.items.len() == limit || size_bytes > PAGE_SIZE_BYTES_MAX;
+            if is_full && !page.items.is_empty() {
+                page.next = before.map(|offset| offset.to_string());
+                return Ok(page);
+            }
+            before = Some(stored.offset);
+            page.items.push(body);
+        }
+        if is_end {
+            return Ok(page);
+        }
+    }
 }
 
 fn json(text: &str, name: &str) -> Result<Value, ApiError> {

@@ -1357,7 +1357,7 @@ export interface operations {
                 date_range?: string;
                 /** @description `next` of the page before */
                 after?: string;
-                /** @description Entries wanted, 1 to 1000 (default 100) */
+                /** @description Entries wanted, 1 to 1000 (default 100); of large events a page holds fewer, at most 4 MiB */
                 limit?: number;
             };
             header?: never;
