@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Files smaller than this gain nothing from compression.
-const GZIP_SIZE_BYTES_MIN: usize = 512;
-/// The file that every visitor of every page loads: it is packed as small as it can be.
-const TRACKER: &str = "cairn.js";
+const PACKED_SIZE_BYTES_MIN: usize = 512;
 /// Best quality, and the widest window that every decoder takes.
 const BROTLI_QUALITY: i32 = 11;
 const BROTLI_WINDOW_BITS: i32 = 22;
@@ -61,19 +59,17 @@ fn add(table: &mut String, out: &Path, file: &Path, name: &str) -> io::Result<()
     let mut hasher = DefaultHasher::new();
     hasher.write(&bytes);
     let tag = hasher.finish();
-    let mut gzip = String::from("None");
-    if is_text && bytes.len() >= GZIP_SIZE_BYTES_MIN {
-        let packed = out.join(format!("{tag:016x}.gz"));
+    let (mut gzip, mut brotli) = (String::from("None"), String::from("None"));
+    if is_text && bytes.len() >= PACKED_SIZE_BYTES_MIN {
+        let keep = |ending: &str, packed: &[u8]| {
+            let path = out.join(format!("{tag:016x}.{ending}"));
+            fs::write(&path, packed)?;
+            Ok::<_, io::Error>(format!("Some(include_bytes!({:?}))", path.display().to_string()))
+        };
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(&bytes)?;
-        fs::write(&packed, encoder.finish()?)?;
-        gzip = format!("Some(include_bytes!({:?}))", packed.display().to_string());
-    }
-    let mut brotli = String::from("None");
-    if name == TRACKER {
-        let packed = out.join(format!("{tag:016x}.br"));
-        fs::write(&packed, brotli_packed(&bytes)?)?;
-        brotli = format!("Some(include_bytes!({:?}))", packed.display().to_string());
+        gzip = keep("gz", &encoder.finish()?)?;
+        brotli = keep("br", &brotli_packed(&bytes)?)?;
     }
     // Vite puts a hash of the content into the names of what is below assets/.
     let immutable = name.starts_with("assets/");
