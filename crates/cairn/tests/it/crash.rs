@@ -11,8 +11,8 @@ use std::time::Instant;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::client::Client;
-use crate::server::{AGENT, Server};
+use crate::client::{Client, Response};
+use crate::server::{AGENT, Server, TOKEN};
 
 const CLIENTS: usize = 8;
 /// The first kill hits the server after at least this many answers, so that there is something to lose.
@@ -107,6 +107,55 @@ fn nothing_acknowledged_is_lost_or_counted_twice() {
     }
     let server = Server::start_in(directory.path(), &[]).unwrap();
     check(&server, &site, &ledger, cycles);
+}
+
+/// Lines of an import that is broken off: enough that it is not over when its first are in the log.
+const LINES: usize = 30_000;
+
+/// An import call without event ids, which its caller may repeat.
+fn import(client: &mut Client, site: &str) -> std::io::Result<Response> {
+    let line = |number: usize| {
+        json!({"event": "page_view", "timestamp": "2026-11-01T10:00:00Z",
+               "url": format!("https://crash.test/{}", number % 7)})
+        .to_string()
+    };
+    let body = (0..LINES).map(line).collect::<Vec<_>>().join("\n");
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "import-1")];
+    client.send("POST", &format!("/api/v1/sites/{site}/import"), &headers, body.as_bytes())
+}
+
+#[test]
+fn a_repeated_import_counts_once_what_it_took_before_the_crash() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start_in(directory.path(), &[]).unwrap();
+    let (site, _) = server.site("crash.test", &json!({"policy": "opt_out"}));
+    let deadline = Instant::now() + std::time::Duration::from_secs(60);
+    let taken = std::thread::scope(|scope| {
+        let mut client = server.client();
+        let first = scope.spawn({
+            let site = site.as_str();
+            move || import(&mut client, site)
+        });
+        let metrics = || server.client().send("GET", "/metrics", &[], b"").unwrap().text();
+        while metrics().lines().any(|line| line == "cairn_log_records_total 0") {
+            assert!(Instant::now() < deadline, "nothing of the import is in the log");
+            std::thread::yield_now();
+        }
+        server.kill();
+        let answer = first.join().unwrap();
+        assert!(answer.is_err(), "the import was answered before the crash: it is too small");
+        let server = Server::start_in(directory.path(), &[]).unwrap();
+        let answer = import(&mut server.client(), &site).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = answer.json();
+        let count = |name: &str| usize::try_from(answer[name].as_u64().unwrap()).unwrap();
+        assert_eq!(count("accepted") + count("duplicate"), LINES, "{answer}");
+        assert_eq!(server.totals(&site, &["events"])[0] as usize, LINES);
+        count("duplicate")
+    });
+    println!("crash: {taken} of {LINES} lines were taken before, none of them twice");
+    assert!(taken > 0, "the crash came before the first line");
 }
 
 /// Every acknowledged id once; of the others at most one event each.
