@@ -29,6 +29,10 @@ const ZONE_MS = 19_800_000;
 const RATIO_MAX = 1.2;
 const TICK_MS = 10;
 const IMPORT_SIZE_BYTES_MAX = 64 * 1024 * 1024;
+/** Codes of the store's schema: event names, and the fields of texts (crates/cairn_store/src/schema.rs). */
+const PAGE_VIEW = 1;
+const ENGAGEMENT = 2;
+const FIELD = { path: 2, source: 5, country: 13, device: 20 };
 /** The defaults of `store.memory_size_bytes_max` and `store.threads`. */
 const MEMORY_MB = 134;
 
@@ -149,23 +153,25 @@ function overview({ endMs, site }) {
   const before = [until - 60 * DAY_MS, until - 30 * DAY_MS];
   const base = { site_id: site, date_range: [dayOf(now[0]), dayOf(until - 1)] };
   const compared = { comparisons: { mode: "previous_period" } };
-  const stored = ([from, to]) => `site_id = ${site} AND timestamp_ms >= ${from} AND timestamp_ms < ${to} AND name <> 'engagement'`;
-  const events = (range) => `${stored(range)} AND bot = ''`;
-  const visits = ([from, to]) => `site_id = ${site} AND bot = '' AND ended_at_ms >= ${from} AND started_at_ms < ${to}`;
+  const stored = ([from, to]) => `site_id = ${site} AND timestamp_ms >= ${from} AND timestamp_ms < ${to} AND name <> ${ENGAGEMENT}`;
+  const events = (range) => `${stored(range)} AND bot = 0`;
+  const visits = ([from, to]) => `site_id = ${site} AND bot = 0 AND ended_at_ms >= ${from} AND started_at_ms < ${to}`;
   const seconds = "round(avg(abs(ended_at_ms // 1000 - started_at_ms // 1000)))";
   const bounced = "round(100.0 * count(*) FILTER (events = 1) / count(*))";
   const cards = (range) => `SELECT * FROM
-    (SELECT count(DISTINCT visitor_id), count(DISTINCT session_id), count(*) FILTER (name = 'page_view') FROM events WHERE ${events(range)}),
+    (SELECT count(DISTINCT visitor_id), count(DISTINCT session_id), count(*) FILTER (name = ${PAGE_VIEW}) FROM events WHERE ${events(range)}),
     (SELECT round(sum(pageviews) / count(*), 2), ${bounced}, ${seconds} FROM sessions WHERE ${visits(range)})`;
   const day = (column, range) => `(${column} - ${range[0]}) // ${DAY_MS}`;
   const chart = (range) => `SELECT * FROM
-    (SELECT ${day("timestamp_ms", range)} AS day, count(DISTINCT visitor_id), count(DISTINCT session_id), count(*) FILTER (name = 'page_view')
+    (SELECT ${day("timestamp_ms", range)} AS day, count(DISTINCT visitor_id), count(DISTINCT session_id), count(*) FILTER (name = ${PAGE_VIEW})
       FROM events WHERE ${events(range)} GROUP BY 1)
     LEFT JOIN (SELECT ${day("ended_at_ms", range)} AS day, ${bounced}, ${seconds}
       FROM sessions WHERE ${visits(range)} AND ended_at_ms < ${range[1]} GROUP BY 1) USING (day) ORDER BY 1`;
-  const panel = (column, table, kept, limit, missing = "") => `SELECT CASE WHEN ${column} = '' THEN '${missing}' ELSE ${column} END AS label,
-      count(DISTINCT visitor_id) AS visitors, round(100.0 * visitors / (SELECT count(DISTINCT visitor_id) FROM ${table} WHERE ${kept}), 1)
-    FROM ${table} WHERE ${kept} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${limit}`;
+  const panel = (column, field, table, kept, limit, missing = "") => `SELECT CASE WHEN text = '' THEN '${missing}' ELSE text END AS label,
+      visitors, round(100.0 * visitors / (SELECT count(DISTINCT visitor_id) FROM ${table} WHERE ${kept}), 1)
+    FROM (SELECT ${column} AS code, count(DISTINCT visitor_id) AS visitors FROM ${table} WHERE ${kept} GROUP BY 1)
+    JOIN (SELECT code, text FROM texts WHERE site_id IN (0, ${site}) AND field = ${field}) USING (code)
+    ORDER BY 2 DESC, 1 LIMIT ${limit}`;
   const rows = (answer) => answer.results.map((row) => [...row.dimensions, ...row.metrics]);
   const ofPanel = (name, dimension, limit, sql) => ({
     name, sql: [sql], rows: (answer) => [rows(answer)],
@@ -187,13 +193,13 @@ function overview({ endMs, site }) {
     {
       name: "bots",
       body: { ...base, filters: [["is", "visit:bot", ["true", "false"]]], metrics: ["events"], dimensions: ["visit:bot"] },
-      sql: [`SELECT if(bot = '', 'false', 'true'), count(*) FROM events WHERE ${stored(now)} GROUP BY 1 ORDER BY 2 DESC`],
+      sql: [`SELECT if(bot = 0, 'false', 'true'), count(*) FROM events WHERE ${stored(now)} GROUP BY 1 ORDER BY 2 DESC`],
       rows: (answer) => [rows(answer)],
     },
-    ofPanel("sources", "visit:source", 9, panel("source", "sessions", visits(now), 9, "Direct / None")),
-    ofPanel("pages", "event:page", 9, panel("path", "events", events(now), 9)),
-    ofPanel("countries", "visit:country", 300, panel("country", "sessions", visits(now), 300)),
-    ofPanel("devices", "visit:device", 9, panel("device", "sessions", visits(now), 9)),
+    ofPanel("sources", "visit:source", 9, panel("source", FIELD.source, "sessions", visits(now), 9, "Direct / None")),
+    ofPanel("pages", "event:page", 9, panel("path", FIELD.path, "events", events(now), 9)),
+    ofPanel("countries", "visit:country", 300, panel("country", FIELD.country, "sessions", visits(now), 300)),
+    ofPanel("devices", "visit:device", 9, panel("device", FIELD.device, "sessions", visits(now), 9)),
   ];
 }
 
