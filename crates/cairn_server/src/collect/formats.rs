@@ -13,16 +13,17 @@ use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::envelope::unzipped;
 use cairn_engine::ingest::formats::{Format, Request};
 use cairn_engine::ingest::{Common, Rejection};
+use cairn_enrich::RequestKind;
 use cairn_model::Outcome;
 use cairn_model::limits::{BODY_SIZE_BYTES_MAX, FORMAT_BODY_SIZE_BYTES_MAX};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Collector;
-use super::answer::{Answer, Cors, refusal};
+use super::answer::{Answer, Cors, refusal, whole};
 use super::delivery::{Parcel, ReportShape};
 use super::events::{ended_early, is_gzip, with_status};
 use super::request::Head;
@@ -80,6 +81,34 @@ impl Collector {
         };
         drop(held.place);
         answer
+    }
+
+    /// Answers what a format's SDK asks before it sends; `None` where the path asks nothing.
+    pub fn format_setup(&self, format: &Format, request: &Parts, peer: IpAddr) -> Option<Answer> {
+        let head = Head::read(&request.headers);
+        let hit = head.hit(peer, &self.edge.trusted_proxies, RequestKind::Script, 0);
+        let user_name = user_name(&request.headers);
+        let asked = Request {
+            path: request.uri.path(),
+            query: request.uri.query().unwrap_or(""),
+            user_name: &user_name,
+            body: b"",
+        };
+        let origin = self.edge.app.public_origin(&request.headers, hit.secure);
+        let body = Bytes::from((format.setup)(&asked, &origin)?);
+        let mut headers = HeaderMap::with_capacity(6);
+        let fixed = [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "public, max-age=300"),
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        for (name, value) in fixed {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let corp = header::HeaderName::from_static("cross-origin-resource-policy");
+        headers.insert(corp, HeaderValue::from_static("cross-origin"));
+        Some(whole(StatusCode::OK, headers, body))
     }
 
     /// Answers a browser that asks whether it may send in another product's format.

@@ -165,6 +165,10 @@ async fn collect_format(
             core.collector.format(format, &parts, watched, peer.ip()).await
         }
         Method::OPTIONS => core.collector.format_preflight(&parts),
+        Method::GET | Method::HEAD => {
+            let setup = core.collector.format_setup(format, &parts, peer.ip());
+            setup.unwrap_or_else(|| wrong_method("POST, OPTIONS"))
+        }
         _ => wrong_method("POST, OPTIONS"),
     }
 }

@@ -64,11 +64,17 @@ pub struct Format {
     pub takes: fn(path: &str) -> bool,
     /// Reads the envelope of a request.
     pub open: for<'a> fn(&Request<'a>) -> Result<Opened<'a>, BrokenEnvelope>,
+    /// The JSON that the format's SDKs ask for before they send; `origin`: where they reached us.
+    pub setup: fn(request: &Request<'_>, origin: &str) -> Option<String>,
 }
 
 /// Every format.
-pub static FORMATS: &[Format] =
-    &[Format { name: "segment", takes: segment::takes, open: segment::open }];
+pub static FORMATS: &[Format] = &[Format {
+    name: "segment",
+    takes: segment::takes,
+    open: segment::open,
+    setup: segment::setup,
+}];
 
 /// The format that a path belongs to.
 pub fn format_of(path: &str) -> Option<&'static Format> {

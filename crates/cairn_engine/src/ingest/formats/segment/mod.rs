@@ -9,6 +9,7 @@ mod commerce;
 mod context;
 mod message;
 mod properties;
+mod setup;
 
 use std::borrow::Cow;
 
@@ -80,7 +81,12 @@ fn shape(path: &str) -> Option<Shape> {
 
 /// Whether a path is one of the API's.
 pub fn takes(path: &str) -> bool {
-    shape(path).is_some()
+    shape(path).is_some() || setup::takes(path)
+}
+
+/// What a browser library is told before it sends; `None` where the path asks nothing.
+pub fn setup(request: &Request<'_>, origin: &str) -> Option<String> {
+    setup::answer(request, origin)
 }
 
 /// Reads the envelope of a request.
