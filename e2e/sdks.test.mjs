@@ -300,3 +300,155 @@ test("segment-analytics-python", async () => {
   assert.equal(code, 0);
   compare("segment-analytics-python", wanted, await stored(id, wanted.length));
 });
+
+/** A page of the shop with one script, on a host of its own beside the collector's. */
+async function page(testing, script) {
+  const source = readFileSync(fileURLToPath(new URL(`node_modules/${script}`, import.meta.url)));
+  const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shop home</title>
+<link rel="icon" href="data:,"><script src="/library.js"></script></head><body></body></html>`;
+  const shop = createServer((request, response) => {
+    const isScript = request.url === "/library.js";
+    response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
+    response.end(isScript ? source : html);
+  });
+  shop.listen(0, "127.0.0.1");
+  await once(shop, "listening");
+  testing.after(() => {
+    shop.closeAllConnections();
+    shop.close();
+  });
+  return shop;
+}
+
+/** Opens the page in a fresh browser; `requests` lists the hosts that it asked. */
+async function visitor(testing, shop, domain) {
+  const context = await browser.newContext({ userAgent: AGENT, locale: "fr-FR" });
+  testing.after(() => context.close());
+  const tab = await context.newPage();
+  const requests = [];
+  tab.on("request", (request) => requests.push(request));
+  tab.on("pageerror", (fault) => console.error(fault));
+  const url = `http://${domain}:${shop.address().port}/?q=cups&utm_source=newsletter&utm_campaign=spring&gclid=TeSter-123`;
+  await tab.goto(url, { referer: "https://www.google.com/" });
+  return { context, tab, requests, url };
+}
+
+/** What the browser libraries are told, in order, and what is wanted of it. */
+const CLICKS = [
+  ["identify", ["u-123", { email: "ada@example.com" }], { event: "identify" }],
+  ["page", ["Shop", "Home"], { event: "page_view", props: { name: "Home", category: "Shop" } }],
+  [
+    "track",
+    ["Product Added", { product_id: "SKU-1", price: 19.99, quantity: 2, currency: "EUR" }],
+    {
+      event: "add_to_cart",
+      items: [{ item_id: "SKU-1", price: 19.99, quantity: 2 }],
+      props: { currency: "EUR" },
+    },
+  ],
+  [
+    "track",
+    ["Order Completed", { order_id: "O-1", revenue: 59.97, products: [{ product_id: "SKU-1" }] }],
+    {
+      event: "purchase",
+      value: 59.97,
+      currency: "EUR",
+      order_id: "O-1",
+      items: [{ item_id: "SKU-1" }],
+    },
+  ],
+  ["track", ["Naïve ☕ 事件", { note: "🎉", list: [1, "2"] }], { event: "Naïve ☕ 事件", props: { note: "🎉" }, list: [1, "2"] }],
+  ["group", ["g-1", { name: "Acme" }], { event: "join_group" }],
+  ["alias", ["u-124", "u-123"], { event: "alias" }],
+];
+
+function clicksWanted(url, library) {
+  const browserItself = {
+    browser: "Chrome",
+    browser_version: "156",
+    os: "Linux",
+    os_version: "",
+    type: "desktop",
+  };
+  const common = {
+    at: Date.now(),
+    library,
+    identification: "identified",
+    url: url.replace(/^http/, "https").replace(/:\d+/, ""),
+    title: "Shop home",
+    referrer: "google.com",
+    source: "newsletter",
+    utm: { source: "newsletter", medium: "", campaign: "spring", content: "", term: "" },
+    language: "fr-FR",
+    device: browserItself,
+    bot: "",
+    value: null,
+    currency: "",
+    order_id: "",
+    items: [],
+    truncated: false,
+  };
+  return CLICKS.map(([, , wanted]) => ({ ...common, ...wanted }));
+}
+
+function elsewhere(requests, domain) {
+  const hosts = requests.map((request) => new URL(request.url()).hostname);
+  return hosts.filter((host) => host !== domain && host !== `stats.${domain}`);
+}
+
+/** Lets a library send from a page that knows nothing of Cairn but its host. */
+async function browse(testing, { domain, script, library, load }) {
+  const { id, key } = await site("web", domain);
+  const shop = await page(testing, script);
+  const { context, tab, requests, url } = await visitor(testing, shop, domain);
+  const cairn = server.origin.replace("127.0.0.1", `stats.${domain}`);
+  const wanted = clicksWanted(url, library);
+  await tab.evaluate(load, { key, cairn, clicks: CLICKS });
+  const found = await stored(id, wanted.length);
+  compare(testing.name, wanted, found);
+  assert.equal(new Set(found.map((event) => event.visitor_id)).size, 1, "one visitor");
+  assert.deepEqual(elsewhere(requests, domain), [], "nobody else is told");
+  const ours = (await context.cookies()).filter((cookie) => cookie.name.startsWith("cairn_"));
+  assert.deepEqual(ours, [], "these libraries have an id of their own");
+}
+
+test("@segment/analytics-next in Chromium", (testing) =>
+  browse(testing, {
+    domain: "segment.test",
+    script: "@segment/analytics-next/dist/umd/index.js",
+    library: "analytics.js",
+    load: async ({ key, cairn, clicks }) => {
+      const { AnalyticsBrowser } = window.AnalyticsNext;
+      const client = AnalyticsBrowser.load({ writeKey: key, cdnURL: cairn });
+      for (const [call, parameters] of clicks) await client[call](...parameters);
+    },
+  }));
+
+test("@segment/analytics-next in Chromium, in batches", (testing) =>
+  browse(testing, {
+    domain: "batches.test",
+    script: "@segment/analytics-next/dist/umd/index.js",
+    library: "analytics.js",
+    load: async ({ key, cairn, clicks }) => {
+      const deliveryStrategy = { strategy: "batching", config: { size: 3, timeout: 200 } };
+      const { AnalyticsBrowser } = window.AnalyticsNext;
+      const settings = { writeKey: key, cdnURL: cairn };
+      const options = { integrations: { "Segment.io": { deliveryStrategy } } };
+      const client = AnalyticsBrowser.load(settings, options);
+      for (const [call, parameters] of clicks) await client[call](...parameters);
+    },
+  }));
+
+test("@rudderstack/analytics-js in Chromium", (testing) =>
+  browse(testing, {
+    domain: "rudder.test",
+    script: "@rudderstack/analytics-js/dist/npm/modern/bundled/umd/index.js",
+    library: "RudderLabs JavaScript SDK",
+    load: async ({ key, cairn, clicks }) => {
+      const client = new window.rudderanalytics.RudderAnalytics();
+      const ready = new Promise((resolve) => client.ready(resolve));
+      client.load(key, cairn, { configUrl: cairn, logLevel: "ERROR" });
+      await ready;
+      for (const [call, parameters] of clicks) client[call](...parameters);
+    },
+  }));
