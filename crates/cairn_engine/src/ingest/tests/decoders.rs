@@ -1,6 +1,7 @@
 //! What each decoder takes and refuses, field by field, and that nothing makes it panic.
 
 use cairn_model::Outcome;
+use cairn_model::limits::BODY_SIZE_BYTES_MAX;
 use proptest::prelude::*;
 
 use crate::ingest::consent::SentConsent;
@@ -323,7 +324,7 @@ proptest! {
     }
 }
 
-fn json_value() -> impl Strategy<Value = String> {
+pub fn json_value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
         any::<bool>().prop_map(|value| value.to_string()),

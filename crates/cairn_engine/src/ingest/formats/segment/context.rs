@@ -96,8 +96,13 @@ impl<'a> Context<'a> {
         if device.is_some() || utm.is_some() {
             event.stated = Some(Box::new(Stated { utm, device }));
         }
-        properties.add_own("library", name_and_version("context.library", self.library)?);
-        properties.add_own("app", name_and_version("context.app", self.app)?);
+        let library = name_and_version("context.library", self.library)?;
+        let app = name_and_version("context.app", self.app)?;
+        // RudderStack's browser library calls itself the app.
+        if app != library {
+            properties.add_own("app", app);
+        }
+        properties.add_own("library", library);
         Ok(())
     }
 
@@ -113,7 +118,7 @@ impl<'a> Context<'a> {
         }
         let referrer = part("referrer", "context.page.referrer")?;
         if let Some(referrer) = referrer.filter(|_| event.referrer.is_empty()) {
-            event.referrer = bounded(referrer, &mut event.truncated);
+            event.referrer = bounded(real_referrer(referrer), &mut event.truncated);
         }
         let title = part("title", "context.page.title")?;
         if let Some(title) = title.filter(|_| event.title.is_empty()) {
@@ -265,6 +270,11 @@ fn say(said: &mut consent::Choices, category: &str, choice: Choice) {
             said[place] = Some(choice);
         }
     }
+}
+
+/// RudderStack says `$direct` where there is no referrer.
+pub(super) fn real_referrer(referrer: Cow<'_, str>) -> Cow<'_, str> {
+    if referrer == "$direct" { Cow::Borrowed("") } else { referrer }
 }
 
 /// `WIDTHxHEIGHT`, or nothing; mobile SDKs send decimals.

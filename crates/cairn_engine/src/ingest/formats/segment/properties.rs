@@ -6,6 +6,7 @@ use cairn_model::limits::{ITEMS_MAX, PROPS_MAX};
 
 use super::super::Terms;
 use super::commerce::{self, Called, PRODUCT_FIELDS};
+use super::context::real_referrer;
 use super::{Field, Fields, named};
 use crate::ingest::fields::{id, items, not_a, props_json, text};
 use crate::ingest::json::{Kind, Raw, push_text};
@@ -74,7 +75,7 @@ impl<'a> Properties<'a> {
         }
         if let Some(referrer) = self.take("referrer") {
             let referrer = text("properties.referrer", referrer)?;
-            event.referrer = bounded(referrer, &mut event.truncated);
+            event.referrer = bounded(real_referrer(referrer), &mut event.truncated);
         }
         if let Some(title) = self.take("title") {
             event.title = bounded(text("properties.title", title)?, &mut event.truncated);
