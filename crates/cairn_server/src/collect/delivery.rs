@@ -83,7 +83,9 @@ struct Waiting<'c> {
 impl Waiting<'_> {
     fn settle_rest(&mut self, outcome: Outcome) {
         let open = self.received.open();
-        self.received.settle_many(self.site, outcome, open, self.now_ms);
+        if open > 0 {
+            self.received.settle_many(self.site, outcome, open, self.now_ms);
+        }
     }
 }
 
