@@ -6,6 +6,7 @@
 
 mod answer;
 mod delivery;
+pub(crate) mod description;
 mod events;
 mod formats;
 mod handover;

@@ -644,3 +644,21 @@ proptest! {
         prop_assert_eq!(read("/v1/track", &body).unwrap().timestamp_ms, Some(NOW_MS - age_ms));
     }
 }
+
+#[test]
+fn the_page_about_it_has_every_row_of_the_table() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/segment.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for row in CALLED {
+        let line = page.lines().find(|line| line.contains(&format!("| `{}` |", row.event)));
+        let line = line.unwrap_or_else(|| panic!("{} is missing", row.event));
+        for name in row.segment {
+            assert!(line.contains(name), "{name} is missing");
+        }
+        let is_like_the_one_above = line.contains("as above");
+        for (from, to) in row.renames {
+            let renamed = format!("`{from}` → `{to}`");
+            assert!(is_like_the_one_above || line.contains(&renamed), "{renamed} is missing");
+        }
+    }
+}
