@@ -364,6 +364,10 @@ pub(super) fn items<'a>(value: Raw<'a>, truncated: &mut bool) -> Result<Cow<'a, 
         if !is_named {
             return Err(Rejection::malformed("items.item_id", "missing"));
         }
+        // They are compared with each other.
+        if fields.len() > PROPS_MAX {
+            return Err(Rejection::too_large("items", "an item with more than 64 fields"));
+        }
         rewritten.push(if at == 0 { '[' } else { ',' });
         push_item(&mut rewritten, &fields, truncated)?;
     }

@@ -249,7 +249,12 @@ fn faults_name_the_field_as_it_was_sent() {
         message
     };
     let long = "x".repeat(257);
-    let many: serde_json::Map<String, Value> = (0..65).map(|n| (n.to_string(), n.into())).collect();
+    let fields = |count: i32| -> serde_json::Map<String, Value> {
+        (0..count).map(|n| (format!("f{n}"), n.into())).collect()
+    };
+    let (many, too_many) = (fields(65), fields(129));
+    let mut product = fields(64);
+    product.insert("product_id".into(), "p".into());
     for (path, message, outcome, field) in [
         ("track", json!({"event": "e"}), Malformed, "anonymousId"),
         (
@@ -270,6 +275,13 @@ fn faults_name_the_field_as_it_was_sent() {
         ("track", message(json!({"sentAt": "2026-02-30T00:00:00Z"})), Malformed, "sentAt"),
         ("track", message(json!({"properties": [1]})), Malformed, "properties"),
         ("track", message(json!({"properties": many})), TooLarge, "properties"),
+        ("track", message(json!({"properties": too_many})), TooLarge, "properties"),
+        (
+            "track",
+            message(json!({"properties": {"products": [product]}})),
+            TooLarge,
+            "properties.products",
+        ),
         (
             "track",
             message(json!({"properties": {"revenue": "ten"}})),
@@ -380,6 +392,7 @@ fn envelopes_are_refused_with_the_number_of_their_messages() {
     };
     let message = json!({"type": "track", "userId": "u", "event": "e"});
     let many = json!({"batch": vec![message.clone(); 2_501]}).to_string();
+    let common = json!({"batch": [1, 2], "context": {"x": "x".repeat(4_096)}}).to_string();
     let large = json!({"batch": [{"x": "x".repeat(512 * 1024)}]}).to_string();
     for (body, user_name, outcome, field, events) in [
         (r#"{"batch":[]}"#, "k", Outcome::RejectedMalformed, "batch", 1),
@@ -387,7 +400,8 @@ fn envelopes_are_refused_with_the_number_of_their_messages() {
         (r#"{"batch":7}"#, "k", Outcome::RejectedMalformed, "batch", 1),
         (r#"{"batch":[1,2,3]}"#, "", Outcome::RejectedMalformed, "writeKey", 3),
         (r#"{"batch":[1,2],"sentAt":"x"}"#, "k", Outcome::RejectedMalformed, "sentAt", 2),
-        (r#"{"batch":[1,2],"context":"x"}"#, "k", Outcome::RejectedMalformed, "context", 1),
+        (r#"{"batch":[1,2],"context":"x"}"#, "k", Outcome::RejectedMalformed, "context", 2),
+        (&common, "k", Outcome::RejectedTooLarge, "context", 2),
         ("[", "k", Outcome::RejectedMalformed, "", 1),
         (&many, "k", Outcome::RejectedTooLarge, "batch", 2_501),
         (&large, "k", Outcome::RejectedTooLarge, "", 1),

@@ -23,6 +23,23 @@ use crate::ingest::text::{self, bounded};
 /// Where an address stands that was not given with the properties.
 const PAGE_URL: &str = "context.page.url";
 
+/// Their names.
+pub(super) const PARTS: [&str; 13] = [
+    "traits",
+    "page",
+    "ip",
+    "userAgent",
+    "locale",
+    "screen",
+    "campaign",
+    "os",
+    "device",
+    "app",
+    "library",
+    "consent",
+    "consentManagement",
+];
+
 /// The parts of a context that are used, unread.
 pub(super) struct Context<'a> {
     /// Traits of the person, where the message has none of its own.
@@ -48,21 +65,35 @@ impl<'a> Context<'a> {
             Some(value) => object("context", value)?,
             None => Vec::new(),
         };
-        let part = |name: &str| named(&own, name).or_else(|| named(common, name));
+        let [
+            traits,
+            page,
+            ip,
+            user_agent,
+            locale,
+            screen,
+            campaign,
+            os,
+            device,
+            app,
+            library,
+            consent,
+            consent_management,
+        ] = PARTS.map(|name| named(&own, name).or_else(|| named(common, name)));
         Ok(Context {
-            traits: part("traits"),
-            page: part("page"),
-            ip: part("ip"),
-            user_agent: part("userAgent"),
-            locale: part("locale"),
-            screen: part("screen"),
-            campaign: part("campaign"),
-            os: part("os"),
-            device: part("device"),
-            app: part("app"),
-            library: part("library"),
-            consent: part("consent"),
-            consent_management: part("consentManagement"),
+            traits,
+            page,
+            ip,
+            user_agent,
+            locale,
+            screen,
+            campaign,
+            os,
+            device,
+            app,
+            library,
+            consent,
+            consent_management,
         })
     }
 

@@ -64,6 +64,9 @@ const BATCHES: [&str; 3] = ["batch", "b", "import"];
 /// Where the calls are found; RudderStack's browser SDK has a prefix for what it sends at the end.
 const PREFIXES: [&str; 2] = ["/v1/", "/beacon/v1/"];
 
+/// Context of a batch as a whole: every message pays for it.
+const COMMON_SIZE_BYTES_MAX: usize = 4 * 1024;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     One(Call),
@@ -97,16 +100,14 @@ pub fn open<'a>(request: &Request<'a>) -> Result<Opened<'a>, BrokenEnvelope> {
         return Err(Rejection::too_large("", "the body is over 512 KiB").into());
     }
     let fields = document(request.body)?;
-    let (messages, common) = match shape {
-        Shape::One(_) => (Vec::new(), Vec::new()),
+    let messages = match shape {
+        Shape::One(_) => Vec::new(),
         Shape::Many => {
             let list = named(&fields, "batch").ok_or_else(|| missing("batch"))?;
-            let list = list.elements().ok_or_else(|| not_a("batch", "JSON list of messages"))?;
-            (list, context_of(&fields)?)
+            list.elements().ok_or_else(|| not_a("batch", "JSON list of messages"))?
         }
     };
-    let count = if shape == Shape::Many { messages.len() } else { 1 };
-    let broken = |rejection| BrokenEnvelope { rejection, events: count.max(1) };
+    let broken = |rejection| BrokenEnvelope { rejection, events: messages.len().max(1) };
     let (key, key_in_address) = write_key(request, &fields).map_err(broken)?;
     if shape == Shape::Many && messages.is_empty() {
         return Err(broken(Rejection::malformed("batch", "empty")));
@@ -117,7 +118,10 @@ pub fn open<'a>(request: &Request<'a>) -> Result<Opened<'a>, BrokenEnvelope> {
     let sent_at_ms = time(&fields, "sentAt").map_err(broken)?;
     let events: Box<dyn Events<'a> + Send + Sync + 'a> = match shape {
         Shape::One(call) => Box::new(One { call, fields, size_bytes: request.body.len() }),
-        Shape::Many => Box::new(Many { messages, common, sent_at_ms }),
+        Shape::Many => {
+            let common = context_of(&fields).map_err(broken)?;
+            Box::new(Many { messages, common, sent_at_ms })
+        }
     };
     Ok(Opened { key, key_in_address, events })
 }
@@ -212,11 +216,15 @@ fn named<'a>(fields: &[Field<'a>], name: &str) -> Option<Raw<'a>> {
     found.map(|(_, value)| *value).filter(|value| value.kind() != Kind::Null)
 }
 
+/// The parts that are used of a batch's context: they are read again for each message.
 fn context_of<'a>(fields: &[Field<'a>]) -> Result<Fields<'a>, Rejection> {
-    match named(fields, "context") {
-        None => Ok(Vec::new()),
-        Some(context) => object("context", context),
+    let Some(context) = named(fields, "context") else { return Ok(Vec::new()) };
+    if context.0.len() > COMMON_SIZE_BYTES_MAX {
+        return Err(Rejection::too_large("context", "a batch's own is over 4 KiB"));
     }
+    let given = object("context", context)?;
+    let known = |name: &&'static str| Some((Cow::Borrowed(*name), named(&given, name)?));
+    Ok(context::PARTS.iter().filter_map(known).collect())
 }
 
 fn object<'a>(field: &'static str, value: Raw<'a>) -> Result<Fields<'a>, Rejection> {

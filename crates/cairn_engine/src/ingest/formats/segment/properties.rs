@@ -30,6 +30,9 @@ const OF_A_PAGE: [&str; 10] = [
     "hash",
 ];
 
+/// Properties that are looked at: those that are kept, and those that become fields of the event.
+const READ_MAX: usize = 2 * PROPS_MAX;
+
 /// Properties that were not used up yet.
 #[derive(Default)]
 pub(super) struct Properties<'a> {
@@ -42,6 +45,9 @@ impl<'a> Properties<'a> {
     /// Takes the fields over; `null` is absence.
     pub fn read(mut given: Fields<'a>) -> Result<Self, Rejection> {
         given.retain(|(_, value)| value.kind() != Kind::Null);
+        if given.len() > READ_MAX {
+            return Err(too_many());
+        }
         for (at, (name, _)) in given.iter().enumerate() {
             if given[..at].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Rejection::malformed("", "given twice").at("properties", name));
@@ -178,6 +184,10 @@ impl<'a> Properties<'a> {
             self.take("products");
             for product in products {
                 match product.fields() {
+                    Some(product) if product.len() > PROPS_MAX => {
+                        let message = "a product with more than 64 fields";
+                        return Err(Rejection::too_large("properties.products", message));
+                    }
                     Some(product) if commerce::is_product(&product) => {
                         push_item(&mut json, &product);
                     }
@@ -208,7 +218,7 @@ impl<'a> Properties<'a> {
     /// What is left becomes the event's own properties.
     pub fn finish(self, event: &mut ParsedEvent<'a>) -> Result<(), Rejection> {
         if self.given.len() > PROPS_MAX {
-            return Err(Rejection::too_large("properties", "more than 64 properties"));
+            return Err(too_many());
         }
         let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(self.given.len() + 4);
         for (name, value) in &self.given {
@@ -226,6 +236,10 @@ impl<'a> Properties<'a> {
         event.props = Cow::Owned(props_json(pairs.into_iter(), &mut event.truncated));
         Ok(())
     }
+}
+
+fn too_many() -> Rejection {
+    Rejection::too_large("properties", "more than 64 properties")
 }
 
 /// Appends a product as an item; numbers and texts stay as they are, other kinds become texts.
