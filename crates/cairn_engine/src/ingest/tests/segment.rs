@@ -162,6 +162,10 @@ fn products_and_renamed_properties_are_called_as_in_ga4() {
         ("Order Updated", r#"[{"item_id":"S"}]"#)
     );
     assert_eq!(object(&other.props), json!({"name": "n"}));
+    let names = track("Compared", json!({"products": ["a", "b"]})).unwrap();
+    assert_eq!(object(&names.props), json!({"products": "[\"a\",\"b\"]"}));
+    assert!(!names.truncated && names.items.is_empty());
+    assert_eq!(track("Emptied", json!({"products": []})).unwrap().props, "");
 }
 
 #[test]

@@ -176,7 +176,10 @@ impl<'a> Properties<'a> {
         called: Option<&Called>,
     ) -> Result<(), Rejection> {
         let mut json = String::new();
-        let products = named(&self.given, "products").and_then(Raw::elements);
+        // A list of something else is a property like any other.
+        let products = named(&self.given, "products").and_then(Raw::elements).filter(|list| {
+            list.is_empty() || list.iter().any(|product| product.kind() == Kind::Object)
+        });
         if let Some(products) = products {
             if products.len() > ITEMS_MAX {
                 return Err(Rejection::too_large("properties.products", "more than 200 products"));
