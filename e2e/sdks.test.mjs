@@ -268,7 +268,7 @@ function python() {
   };
   const requirements = fileURLToPath(new URL("requirements.txt", import.meta.url));
   const fault =
-    (existsSync(interpreter) ? "" : run("python3", "-m", "venv", root)) ||
+    (existsSync(`${root}/bin/pip`) ? "" : run("python3", "-m", "venv", root)) ||
     run(interpreter, "-m", "pip", "install", "--quiet", "--requirement", requirements);
   return { interpreter, fault };
 }

@@ -524,6 +524,7 @@ fn an_id_of_the_senders_own_makes_the_visitor() {
     assert_ne!(with_cookie.event().visitor_id, first.event().visitor_id, "the cookie's visitor");
     let keys = web.ingest.keys();
     let site = web.entry.site.site.id;
+    assert_eq!(first.event().visitor_id, keys.of_sender(site, "device-1"));
     assert_ne!(keys.of_sender(site, "user-7"), keys.of_named_visitor(site, "user-7"));
     let server = shop(Policy::OptOut, PixelKind::Server);
     let no_origin = Hit { origin: "", ..hit() };
