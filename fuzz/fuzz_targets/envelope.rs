@@ -7,7 +7,7 @@ use cairn_model::limits::{BODY_SIZE_BYTES_MAX, EVENTS_PER_BODY_MAX};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    if let Ok(plain) = unzipped(data) {
+    if let Ok(plain) = unzipped(data, BODY_SIZE_BYTES_MAX) {
         assert!(plain.len() <= BODY_SIZE_BYTES_MAX);
     }
     let Ok(envelope) = envelope(data) else { return };

@@ -11,6 +11,7 @@ use cairn_catalog::{Catalog, NewPixel, NewSite, PixelEntry};
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::enrich::AgentFacts;
 use cairn_engine::ingest::fields::{Sender, event};
+use cairn_engine::ingest::formats::{Request, Terms, segment};
 use cairn_engine::ingest::json::Raw;
 use cairn_engine::ingest::{Common, Hit, Ingest, envelope, query};
 use cairn_engine::record;
@@ -25,6 +26,8 @@ const QUERY: &str = "key=px_0123456789abcdefghjk&event=page_view&title=Winter+bo
     &url=https%3A%2F%2Fshop.example%2Fproducts%2Fwinter-boots%3Futm_source%3Dnewsletter%26utm_medium%3Demail\
     &event_id=5e3a4c1e-8d5b-4f0e-a9a7-2f6a1b3c4d5e&screen=1440x900&language=de-DE";
 const BODY: &str = r#"{"key":"px_0123456789abcdefghjk","events":[{"event_id":"5e3a4c1e-8d5b-4f0e-a9a7-2f6a1b3c4d5e","timestamp":"2026-11-22T09:59:59.123Z","url":"https://shop.example/products/winter-boots?utm_source=newsletter&utm_medium=email","referrer":"https://www.google.com/","event":"page_view","title":"Winter boots"}],"screen":"1440x900","language":"de-DE","timezone":"Europe/Berlin"}"#;
+
+const MESSAGE: &str = r#"{"timestamp":"2026-11-22T09:59:59.123Z","type":"track","event":"Product Added","userId":"u-123","anonymousId":"e14fe476-99af-4969-b379-7a860bbb2389","messageId":"ajs-next-1795360485187-99afe969-3379-4a86-8bbb-23897266d092","properties":{"product_id":"SKU-1","price":19.99,"quantity":2,"currency":"EUR"},"context":{"page":{"path":"/","referrer":"https://www.google.com/","search":"?utm_source=newsletter&utm_medium=email","title":"Winter boots","url":"https://shop.example/products/winter-boots?utm_source=newsletter&utm_medium=email"},"userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36","locale":"de-DE","library":{"name":"analytics.js","version":"next-1.84.3"},"campaign":{"source":"newsletter","medium":"email"},"timezone":"UTC"},"sentAt":"2026-11-22T09:59:59.223Z"}"#;
 
 fn main() {
     let directory = std::env::temp_dir().join(format!("cairn-ingest-speed-{}", std::process::id()));
@@ -60,6 +63,17 @@ fn run(directory: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
     measure("decode the body of one event", || {
         let Ok(envelope) = envelope::envelope(black_box(BODY).as_bytes()) else { return };
         let _ = black_box(event(Raw(envelope.events[0].0), Sender::Public));
+    });
+    measure("decode one of Segment's messages", || {
+        let request = Request {
+            path: "/v1/track",
+            user_name: "px_0123456789abcdefghjk",
+            body: black_box(MESSAGE).as_bytes(),
+            ..Request::default()
+        };
+        let terms = Terms { kind: PixelKind::Web, currency: "EUR", received_at_ms: NOW_MS };
+        let Ok(opened) = segment::open(&request) else { return };
+        let _ = black_box(opened.events.event(0, &terms));
     });
     measure("judge (gate, anonymous)", || {
         black_box(ingest.admit(&hit, &entry, SentConsent::Nothing, false));

@@ -147,6 +147,13 @@ impl Received<'_> {
         usize::try_from(std::mem::take(&mut self.open)).unwrap_or(usize::MAX)
     }
 
+    /// Splits off events that get their outcome elsewhere.
+    pub fn part(&mut self, events: usize) -> Self {
+        let events = (events as u64).min(self.open);
+        self.open -= events;
+        Received { counters: self.counters, open: events }
+    }
+
     /// Events without an outcome so far.
     pub fn open(&self) -> usize {
         usize::try_from(self.open).unwrap_or(usize::MAX)

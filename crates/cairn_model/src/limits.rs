@@ -36,3 +36,9 @@ pub const UPLOAD_RATE_BYTES_PER_S_MIN: u64 = 64 * 1024;
 pub const SESSION_TIMEOUT_MINUTES: i64 = 30;
 /// Life of `cairn_id` and `cairn_consent`: browsers cap at 400 days (RFC 6265bis), the contract says 395.
 pub const COOKIE_AGE_DAYS_MAX: u32 = 395;
+/// Body of a request in another product's format, after decompression (Segment documents 500 KB).
+pub const FORMAT_BODY_SIZE_BYTES_MAX: usize = 512 * 1024;
+/// Events in one such body (Segment documents 2,500).
+pub const FORMAT_EVENTS_PER_BODY_MAX: usize = 2_500;
+/// One event of such a body (Segment documents 32 KB).
+pub const FORMAT_EVENT_SIZE_BYTES_MAX: usize = 32 * 1024;

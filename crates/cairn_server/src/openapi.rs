@@ -82,7 +82,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 
 /// A unique name, for generated clients: `get_sites_by_site_id_pixels`.
 fn operation_id(method: &str, path: &str) -> String {
-    let parts = path.split('/').skip(3).map(|part| {
+    let skipped = if path.starts_with("/api/") { 3 } else { 1 };
+    let parts = path.split('/').skip(skipped).filter(|part| !part.is_empty()).map(|part| {
         let name = part.trim_matches(['{', '}']).replace('-', "_");
         if part.starts_with('{') { format!("by_{name}") } else { name }
     });

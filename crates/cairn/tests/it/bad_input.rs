@@ -228,6 +228,30 @@ fn bad_events(trial: &mut Trial<'_>) {
     trial.event("props.deep", &with("props", json!({"deep": deep})), malformed);
 }
 
+/// Other products' formats are held to the same.
+fn bad_messages(trial: &mut Trial<'_>) {
+    let bomb = bomb();
+    let deep = format!("{{\"batch\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
+    let many = json!({"batch": vec![json!({}); 2_501], "writeKey": trial.key}).to_string();
+    let gzip: &[(&str, &str)] = &[("content-encoding", "gzip")];
+    let malformed = |says| (400, "rejected:malformed", says);
+    let cases: [(&str, &[u8], &[(&str, &str)], Verdict, u64); 8] = [
+        ("no JSON", b"{", &[], malformed("broken JSON"), 1),
+        ("no UTF-8", b"{\"event\":\"\xff\"}", &[], malformed("broken UTF-8"), 1),
+        ("no key", b"{\"batch\":[1,2]}", &[], malformed("writeKey"), 2),
+        ("no batch", b"{\"batch\":{}}", &[], malformed("batch"), 1),
+        ("no gzip", b"{}", gzip, malformed("gzip"), 1),
+        ("a bomb", &bomb, gzip, (413, "rejected:too_large", "decompressed"), 1),
+        ("too deep", deep.as_bytes(), &[], malformed("writeKey"), 1),
+        ("too many", many.as_bytes(), &[], (413, "rejected:too_large", "2500"), 2_501),
+    ];
+    for (what, body, headers, verdict, events) in cases {
+        let answer = trial.server.client().send("POST", "/v1/batch", headers, body).unwrap();
+        trial.check(what, &answer, verdict);
+        trial.expect(verdict.1, events);
+    }
+}
+
 fn bad_images(trial: &mut Trial<'_>) {
     let key = trial.key.clone();
     let malformed = "rejected:malformed";
@@ -425,6 +449,7 @@ fn bad_input_has_its_outcome_and_costs_nobody_an_event() {
         let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             bad_envelopes(&mut trial);
             bad_events(&mut trial);
+            bad_messages(&mut trial);
             bad_images(&mut trial);
             bad_heads(&mut trial);
             bad_questions(&mut trial, &site);

@@ -14,6 +14,10 @@ use sha2::Digest;
 use crate::server::Server;
 
 const REFUSED: usize = 10_000;
+/// How many of them are also met by way of Segment's API, twice.
+const BY_SEGMENT: usize = 500;
+/// Messages of each of them there.
+const MESSAGES: usize = 4;
 
 /// What one visitor could be recognised by.
 struct Visitor {
@@ -91,6 +95,54 @@ fn send(server: &Server, key: &str, visitors: &[Visitor], consent: &str) {
     }
 }
 
+/// Everything that a message of Segment's API can say of a visitor, in every call that can say it.
+fn messages(visitor: &Visitor, consent: &str, browser: bool) -> String {
+    let Visitor { address, agent, cookie, email, user_id } = visitor;
+    let context = json!({
+        "ip": address, "userAgent": agent, "consent": consent, "groupId": user_id,
+        "traits": {"email": email},
+        "device": {"id": cookie, "advertisingId": cookie, "token": cookie},
+        "page": {"url": format!("https://refusal.test/?email={email}&gclid={cookie}"),
+            "search": format!("?email={email}"), "referrer": format!("https://a.test/?u={user_id}")},
+    });
+    let common = |kind: &str| {
+        json!({"type": kind, "userId": user_id, "anonymousId": cookie, "context": context,
+            "messageId": format!("{kind}-{browser}-{user_id}")})
+    };
+    let mut track = common("track");
+    track["event"] = "Product Added".into();
+    track["properties"] =
+        json!({"product_id": "P", "url": format!("https://refusal.test/p?for={email}")});
+    let mut identify = common("identify");
+    identify["traits"] = json!({"email": email, "name": user_id});
+    let mut group = common("group");
+    (group["groupId"], group["traits"]) = (user_id.as_str().into(), json!({"email": email}));
+    let mut alias = common("alias");
+    alias["previousId"] = cookie.as_str().into();
+    json!({"batch": [track, identify, group, alias]}).to_string()
+}
+
+/// The same visitors by way of Segment's API: from their browsers, or from the owner's server.
+fn send_segment(server: &Server, key: &str, visitors: &[Visitor], consent: &str, browser: bool) {
+    let mut client = server.client();
+    let authorization = format!("Basic {}", BASE64_STANDARD.encode(format!("{key}:")));
+    for visitor in visitors {
+        let cookie = format!("cairn_id={}", visitor.cookie);
+        let mut headers = vec![("authorization", authorization.as_str())];
+        if browser {
+            headers.extend([
+                ("x-forwarded-for", visitor.address.as_str()),
+                ("user-agent", visitor.agent.as_str()),
+                ("cookie", cookie.as_str()),
+                ("origin", "https://refusal.test"),
+            ]);
+        }
+        let body = messages(visitor, consent, browser);
+        let answer = client.send("POST", "/v1/batch", &headers, body.as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.outcome()), (200, "accepted"), "{}", answer.text());
+    }
+}
+
 /// Every byte of every file, by its path.
 fn files(directory: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -158,8 +210,16 @@ fn nothing_of_a_refused_visitor_is_kept() {
     let canary = [visitor("canary", REFUSED)];
     send(&server, &key, &refused, "analytics:denied,ads:denied");
     send(&server, &key, &canary, "analytics:granted,ads:granted");
+    let pixel = json!({"name": "Server", "kind": "server"});
+    let pixel = server.api("POST", &format!("/api/v1/sites/{site}/pixels"), &pixel);
+    let secret = pixel.json()["key"].as_str().unwrap().to_owned();
+    let (denied, some) = ("analytics:denied,ads:denied", &refused[..BY_SEGMENT]);
+    send_segment(&server, &key, some, denied, true);
+    send_segment(&server, &secret, some, denied, false);
+    send_segment(&server, &key, &canary, "analytics:granted,ads:granted", true);
     // Counted all the same: each address and agent is a visitor of today.
-    assert_eq!(server.outcomes(&site)["outcomes"]["accepted"], json!(REFUSED + 1));
+    let accepted = REFUSED + 1 + MESSAGES * (2 * BY_SEGMENT + 1);
+    assert_eq!(server.outcomes(&site)["outcomes"]["accepted"], json!(accepted));
     let counted = server.totals(&site, &["visitors", "visits", "pageviews"]);
     assert_eq!(counted, [REFUSED as i64 + 1; 3]);
     assert_eq!(server.stop(), Some(0));

@@ -11,7 +11,7 @@ use cairn_model::{Event, Identification, Origin, PixelId, Site};
 
 use super::gate::ConsentedEvent;
 use super::page::without_query;
-use super::parsed::Overrides;
+use super::parsed::{Overrides, Stated};
 use super::visitor::IdentityKeys;
 
 /// Where and when the event came in, and whom it speaks for.
@@ -185,6 +185,40 @@ fn marks_text(marks: Marks) -> Cow<'static, str> {
     }
 }
 
+/// Lets what a sender states of itself win: it is stated only where nothing else tells it.
+pub fn apply_stated<'e>(event: &mut Event<'e>, stated: &'e Stated<'_>, enricher: &Enricher) {
+    if let Some(utm) = &stated.utm {
+        apply_utm(event, utm);
+        let channel = enricher.channel(&event.source, &event.medium, &event.utm_campaign);
+        event.channel = Cow::Borrowed(channel);
+    }
+    if let Some(device) = &stated.device {
+        apply_device(event, device);
+    }
+}
+
+fn apply_utm<'e>(event: &mut Event<'e>, utm: &'e [Cow<'_, str>; 5]) {
+    let [source, medium, campaign, content, term] = utm;
+    event.utm_source = borrowed(source);
+    event.utm_medium = borrowed(medium);
+    event.utm_campaign = borrowed(campaign);
+    event.utm_content = borrowed(content);
+    event.utm_term = borrowed(term);
+    if !source.is_empty() {
+        event.source = borrowed(source);
+    }
+    if !medium.is_empty() {
+        event.medium = borrowed(medium);
+    }
+}
+
+fn apply_device<'e>(event: &mut Event<'e>, device: &'e [Cow<'_, str>; 5]) {
+    let [browser, browser_version, os, os_version, kind] = device;
+    (event.browser, event.browser_version) = (borrowed(browser), borrowed(browser_version));
+    (event.os, event.os_version) = (borrowed(os), borrowed(os_version));
+    event.device = borrowed(kind);
+}
+
 /// Lets an import's statements win.
 pub fn apply_overrides<'e>(
     event: &mut Event<'e>,
@@ -195,18 +229,8 @@ pub fn apply_overrides<'e>(
     if !overrides.session_id.is_empty() {
         event.session_key = keys.of_named_session(event.site_id, &overrides.session_id);
     }
-    if let Some([source, medium, campaign, content, term]) = &overrides.utm {
-        event.utm_source = borrowed(source);
-        event.utm_medium = borrowed(medium);
-        event.utm_campaign = borrowed(campaign);
-        event.utm_content = borrowed(content);
-        event.utm_term = borrowed(term);
-        if !source.is_empty() {
-            event.source = borrowed(source);
-        }
-        if !medium.is_empty() {
-            event.medium = borrowed(medium);
-        }
+    if let Some(utm) = &overrides.utm {
+        apply_utm(event, utm);
     }
     if let Some(source) = &overrides.source {
         event.source = borrowed(source);
@@ -222,10 +246,8 @@ pub fn apply_overrides<'e>(
         (event.country, event.region, event.city) =
             (borrowed(country), borrowed(region), borrowed(city));
     }
-    if let Some([browser, browser_version, os, os_version, device]) = &overrides.device {
-        (event.browser, event.browser_version) = (borrowed(browser), borrowed(browser_version));
-        (event.os, event.os_version) = (borrowed(os), borrowed(os_version));
-        event.device = borrowed(device);
+    if let Some(device) = &overrides.device {
+        apply_device(event, device);
     }
     if let Some((asn, organization)) = &overrides.network {
         (event.asn, event.organization) = (*asn, borrowed(organization));

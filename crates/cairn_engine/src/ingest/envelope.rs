@@ -6,12 +6,14 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use cairn_model::Outcome;
 use cairn_model::limits::{BODY_SIZE_BYTES_MAX, EVENTS_PER_BODY_MAX};
+use cairn_model::{Outcome, PixelKind};
 
 use super::consent::{self, SentConsent};
-use super::fields::{decoration, not_a, text};
+use super::fields::{Sender, decoration, event, not_a, text};
+use super::formats::{Events, Terms};
 use super::json::{Kind, Raw, document};
+use super::parsed::ParsedEvent;
 use super::rejection::Rejection;
 use super::text as texts;
 
@@ -125,16 +127,32 @@ fn consent_of(value: Raw<'_>) -> Result<SentConsent, Rejection> {
     consent::parse(&joined)
 }
 
+impl<'a> Events<'a> for Envelope<'a> {
+    fn count(&self) -> usize {
+        self.events.len()
+    }
+
+    fn event(&self, index: usize, terms: &Terms<'_>) -> Result<ParsedEvent<'a>, Rejection> {
+        let sender = match terms.kind {
+            PixelKind::Server => Sender::Server,
+            _ => Sender::Public,
+        };
+        event(self.events[index], sender)
+    }
+}
+
 /// The body behind `Content-Encoding: gzip`; reading stops at the limit, whatever it claims to hold.
-pub fn unzipped(body: &[u8]) -> Result<Vec<u8>, Rejection> {
-    let mut plain = Vec::with_capacity((body.len() * 4).min(BODY_SIZE_BYTES_MAX + 1));
-    let limit = BODY_SIZE_BYTES_MAX as u64 + 1;
+pub fn unzipped(body: &[u8], size_bytes_max: usize) -> Result<Vec<u8>, Rejection> {
+    let mut plain = Vec::with_capacity((body.len() * 4).min(size_bytes_max + 1));
+    let limit = size_bytes_max as u64 + 1;
     flate2::read::MultiGzDecoder::new(body)
         .take(limit)
         .read_to_end(&mut plain)
         .map_err(|_| Rejection::malformed("", "Content-Encoding says gzip, but the body is not"))?;
-    if plain.len() > BODY_SIZE_BYTES_MAX {
-        return Err(Rejection::too_large("", "the body is over 64 KiB when decompressed"));
+    if plain.len() > size_bytes_max {
+        let kib = size_bytes_max / 1024;
+        let message = format!("the body is over {kib} KiB when decompressed");
+        return Err(Rejection::too_large("", message));
     }
     Ok(plain)
 }

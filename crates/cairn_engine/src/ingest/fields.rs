@@ -192,7 +192,7 @@ pub(super) fn text<'a>(field: &'static str, value: Raw<'a>) -> Result<Cow<'a, st
 }
 
 /// Ids are often numbers in the sender's database.
-fn id<'a>(field: &'static str, value: Raw<'a>) -> Result<Cow<'a, str>, Rejection> {
+pub(super) fn id<'a>(field: &'static str, value: Raw<'a>) -> Result<Cow<'a, str>, Rejection> {
     match value.kind() {
         Kind::Number => text::id(field, Cow::Borrowed(value.0)),
         _ => text::id(field, text(field, value)?),
@@ -322,7 +322,7 @@ pub fn props_json<'p>(
     json
 }
 
-fn traits<'a>(value: Raw<'a>, truncated: &mut bool) -> Result<Cow<'a, str>, Rejection> {
+pub(super) fn traits<'a>(value: Raw<'a>, truncated: &mut bool) -> Result<Cow<'a, str>, Rejection> {
     let given = object("traits", value)?;
     if !value.is_shallow() {
         return Err(Rejection::malformed("traits", "nested deeper than 16"));
@@ -352,7 +352,7 @@ fn cut_or_borrowed<'a>(value: Raw<'a>, truncated: &mut bool) -> Cow<'a, str> {
 }
 
 /// GA4 items: known numbers are amounts, everything else is text.
-fn items<'a>(value: Raw<'a>, truncated: &mut bool) -> Result<Cow<'a, str>, Rejection> {
+pub(super) fn items<'a>(value: Raw<'a>, truncated: &mut bool) -> Result<Cow<'a, str>, Rejection> {
     let list = value.elements().ok_or_else(|| not_a("items", "JSON list"))?;
     if list.len() > ITEMS_MAX {
         return Err(Rejection::too_large("items", "more than 200 items"));
@@ -365,6 +365,10 @@ fn items<'a>(value: Raw<'a>, truncated: &mut bool) -> Result<Cow<'a, str>, Rejec
         });
         if !is_named {
             return Err(Rejection::malformed("items.item_id", "missing"));
+        }
+        // They are compared with each other.
+        if fields.len() > PROPS_MAX {
+            return Err(Rejection::too_large("items", "an item with more than 64 fields"));
         }
         rewritten.push(if at == 0 { '[' } else { ',' });
         push_item(&mut rewritten, &fields, truncated)?;

@@ -263,6 +263,7 @@ pub fn consented<'a>(
             parsed.event_id = Cow::Borrowed("");
             parsed.user_id = Cow::Borrowed("");
             parsed.traits = Cow::Borrowed("");
+            parsed.sender_id = Cow::Borrowed("");
             false
         }
     };

@@ -9,6 +9,7 @@ pub mod cookies;
 pub mod enrich;
 pub mod envelope;
 pub mod fields;
+pub mod formats;
 pub mod gate;
 pub mod import;
 pub mod json;
@@ -154,6 +155,7 @@ impl Ingest {
             uses_cookies,
             choice_alone,
             listed_origin,
+            cookie_visitor,
             visitor: cookie_visitor.map(identified),
             new_id: None,
             seen: Vec::new(),
@@ -175,6 +177,8 @@ pub struct Admission<'r> {
     uses_cookies: bool,
     choice_alone: bool,
     listed_origin: bool,
+    /// The visitor of the cookie that was sent.
+    cookie_visitor: Option<VisitorId>,
     /// The visitor, once known.
     visitor: Option<Visitor>,
     new_id: Option<CookieId>,
@@ -258,7 +262,7 @@ impl<'r> Admission<'r> {
         }
         let site = &self.entry.site;
         let context = parsed.context.take();
-        let (decision, location) = match &context {
+        let (mut decision, location) = match &context {
             Some(context) if self.signals.voice == Voice::Server => {
                 let location = context.address.as_ref().map(|at| self.ingest.enricher.locate(at));
                 let location = location.unwrap_or_default();
@@ -267,9 +271,19 @@ impl<'r> Admission<'r> {
             }
             _ => (self.decision, Cow::Borrowed(&self.location)),
         };
+        if parsed.consent != SentConsent::Nothing {
+            let signals = Signals { sent: parsed.consent, ..self.signals };
+            decision = decide(&signals, &site.site.privacy, location.region());
+        }
         if !parsed.user_id.is_empty() {
             let user_key = self.ingest.keys.of_user(site.site.id, &parsed.user_id);
             if site.is_opted_out(user_key) {
+                return Err(opted_out());
+            }
+        }
+        if !parsed.sender_id.is_empty() {
+            let sender = self.ingest.keys.of_sender(site.site.id, &parsed.sender_id);
+            if site.is_opted_out(sender.0) {
                 return Err(opted_out());
             }
         }
@@ -301,6 +315,12 @@ impl<'r> Admission<'r> {
         context: Option<&parsed::Context<'_>>,
     ) -> Visitor {
         let site = &self.entry.site;
+        let names_sender = !parsed.sender_id.is_empty();
+        if self.signals.voice == Voice::Browser
+            && (names_sender || parsed.consent != SentConsent::Nothing)
+        {
+            return self.visitor_of_own_word(parsed, decision);
+        }
         if self.signals.voice == Voice::Browser {
             let ip = self.hit.address.ip();
             let agent = self.hit.agent.user_agent;
@@ -308,6 +328,9 @@ impl<'r> Admission<'r> {
             let visitor = known.unwrap_or_else(|| self.anonymous(site, ip, agent));
             self.visitor = Some(visitor);
             return visitor;
+        }
+        if decision.verdict == Verdict::Full && names_sender {
+            return identified(self.ingest.keys.of_sender(site.site.id, &parsed.sender_id));
         }
         if decision.verdict == Verdict::Full && !parsed.user_id.is_empty() {
             return identified(self.ingest.keys.of_named_visitor(site.site.id, &parsed.user_id));
@@ -317,6 +340,20 @@ impl<'r> Admission<'r> {
                 self.anonymous(site, address.ip(), user_agent)
             }
             _ => lone(),
+        }
+    }
+
+    /// The visitor of an event that brings its own id or consent: such events of one request need not
+    /// agree with each other.
+    fn visitor_of_own_word(&self, parsed: &ParsedEvent<'_>, decision: &Decision) -> Visitor {
+        let site = &self.entry.site;
+        if decision.verdict != Verdict::Full {
+            return self.anonymous(site, self.hit.address.ip(), self.hit.agent.user_agent);
+        }
+        match self.cookie_visitor {
+            Some(visitor) => identified(visitor),
+            None if parsed.sender_id.is_empty() => lone(),
+            None => identified(self.ingest.keys.of_sender(site.site.id, &parsed.sender_id)),
         }
     }
 
@@ -378,7 +415,7 @@ impl Prepared<'_> {
         let hit = admission.hit;
         let from_browser = admission.signals.voice == Voice::Browser;
         let agent = match &self.context {
-            _ if from_browser => hit.agent,
+            None if from_browser => hit.agent,
             Some(context) => server_agent(&context.user_agent),
             None => server_agent(""),
         };
@@ -397,7 +434,10 @@ impl Prepared<'_> {
         };
         let enricher = &admission.ingest.enricher;
         let found = enrich::enrich(enricher, &self.event, &arrival, &self.location);
-        let event = enrich::assemble(&self.event, &found, &arrival);
+        let mut event = enrich::assemble(&self.event, &found, &arrival);
+        if let Some(stated) = &self.event.parsed().stated {
+            enrich::apply_stated(&mut event, stated, enricher);
+        }
         Some((record::encode(&event, buffer).ok()?, Ok(())))
     }
 }

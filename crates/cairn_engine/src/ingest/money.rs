@@ -44,7 +44,27 @@ fn split(text: &str) -> Option<Decimal<'_>> {
 /// Reads a number's source text as minor units of a currency.
 pub fn minor_units(field: &'static str, text: &str, currency: Currency) -> Result<i64, Rejection> {
     let decimal = split(text).ok_or_else(|| not_decimal(field))?;
-    let scaled = scaled(decimal, i64::from(currency.decimals));
+    amount(field, decimal, scaled(decimal, i64::from(currency.decimals)), currency)
+}
+
+/// The same, rounded to the currency's decimals, halves up: for senders that add prices up as
+/// binary fractions and send 59.970000000000006.
+pub fn rounded_minor_units(
+    field: &'static str,
+    text: &str,
+    currency: Currency,
+) -> Result<i64, Rejection> {
+    let decimal = split(text).ok_or_else(|| not_decimal(field))?;
+    let decimals = i64::from(currency.decimals);
+    amount(field, decimal, scaled_and_rounded(decimal, decimals), currency)
+}
+
+fn amount(
+    field: &'static str,
+    decimal: Decimal<'_>,
+    scaled: Result<i64, Fault>,
+    currency: Currency,
+) -> Result<i64, Rejection> {
     let amount = scaled.map_err(|fault| match fault {
         Fault::TooLarge => Rejection::malformed(field, "over the largest amount, 999999999999"),
         Fault::TooFine => Rejection::malformed(
@@ -85,14 +105,29 @@ enum Fault {
 
 /// The digits moved by `decimals` places; exact or a fault.
 fn scaled(decimal: Decimal<'_>, decimals: i64) -> Result<i64, Fault> {
+    let (value, is_exact, _) = moved(decimal, decimals)?;
+    if is_exact { Ok(value) } else { Err(Fault::TooFine) }
+}
+
+/// The same, with what is too fine rounded.
+fn scaled_and_rounded(decimal: Decimal<'_>, decimals: i64) -> Result<i64, Fault> {
+    let (value, _, rounds_up) = moved(decimal, decimals)?;
+    Ok(value + i64::from(rounds_up))
+}
+
+/// The digits moved by `decimals` places; whether none was lost; whether the first lost one is five
+/// or more.
+fn moved(decimal: Decimal<'_>, decimals: i64) -> Result<(i64, bool, bool), Fault> {
     let shift = decimal.exponent + decimals;
     // Position of a digit counted from the new decimal point: positive ones are kept.
     let mut place = i64::try_from(decimal.whole.len()).unwrap_or(i64::MAX).saturating_add(shift);
     let mut value: i64 = 0;
+    let (mut is_exact, mut rounds_up) = (true, false);
     for digit in decimal.whole.bytes().chain(decimal.fraction.bytes()) {
         let digit = i64::from(digit - b'0');
         if place <= 0 && digit != 0 {
-            return Err(Fault::TooFine);
+            is_exact = false;
+            rounds_up |= place == 0 && digit >= 5;
         }
         if place > 0 {
             if digit != 0 && place > INTEGER_DIGITS_MAX + decimals {
@@ -103,12 +138,12 @@ fn scaled(decimal: Decimal<'_>, decimals: i64) -> Result<i64, Fault> {
         place = place.saturating_sub(1);
     }
     if value == 0 {
-        return Ok(0);
+        return Ok((0, is_exact, rounds_up));
     }
     for _ in 0..place.max(0) {
         value = value.checked_mul(10).ok_or(Fault::TooLarge)?;
     }
-    Ok(value)
+    Ok((value, is_exact, rounds_up))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::fmt;
 use cairn_enrich::Address;
 use cairn_model::limits::{EVENT_NAME_SIZE_BYTES_MAX, ID_SIZE_BYTES_MAX};
 
+use super::consent::SentConsent;
 use super::page::Page;
 use super::rejection::Rejection;
 
@@ -57,8 +58,14 @@ pub struct ParsedEvent<'a> {
     pub language: Cow<'a, str>,
     /// Some text was cut.
     pub truncated: bool,
-    /// Whom a server speaks for; used up by enrichment.
+    /// Whom a server or an app speaks for; used up by enrichment.
     pub context: Option<Context<'a>>,
+    /// The sender's own name for the browser or device, of formats that have one; never stored.
+    pub sender_id: Cow<'a, str>,
+    /// What the visitor said, of formats that say it with each event.
+    pub consent: SentConsent,
+    /// Campaign and device, of formats that state them.
+    pub stated: Option<Box<Stated<'a>>>,
     /// What an import says instead of letting it be derived.
     pub overrides: Option<Box<Overrides<'a>>>,
 }
@@ -70,6 +77,15 @@ pub struct Context<'a> {
     pub address: Option<Address>,
     /// The agent.
     pub user_agent: Cow<'a, str>,
+}
+
+/// What a sender states of itself where nothing else tells it.
+#[derive(Clone, Default)]
+pub struct Stated<'a> {
+    /// `utm_source`, `_medium`, `_campaign`, `_content`, `_term`.
+    pub utm: Option<[Cow<'a, str>; 5]>,
+    /// Browser, its version, system, its version, device type.
+    pub device: Option<[Cow<'a, str>; 5]>,
 }
 
 /// Import-only fields. `None` = derive it.

@@ -61,6 +61,12 @@ impl IdentityKeys {
         VisitorId(number(&self.import, site, &[b"visitor", name.as_bytes()]))
     }
 
+    /// The visitor whom a browser, an app or a server knows by an id of the sender's making. Its
+    /// numbers meet none of [`Self::of_named_visitor`]: public senders cannot speak as an owner's user.
+    pub fn of_sender(&self, site: SiteId, sender_id: &str) -> VisitorId {
+        VisitorId(number(&self.import, site, &[b"sender", sender_id.as_bytes()]))
+    }
+
     /// The visit for which an import gives a name of its own.
     pub fn of_named_session(&self, site: SiteId, name: &str) -> u64 {
         number(&self.import, site, &[b"session", name.as_bytes()])

@@ -34,6 +34,7 @@ use utoipa_axum::routes;
 
 use crate::error::{ApiError, Code};
 
+use crate::collect::description::Formats;
 use crate::{App, auth, openapi, ops};
 pub use live::LivePlaces;
 
@@ -63,9 +64,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(query::ask))
 }
 
-/// The description of [`routes`].
+/// The description of [`routes`], and of other products' formats.
 pub fn document() -> utoipa::openapi::OpenApi {
-    openapi::complete(routes().split_for_parts().1)
+    let mut document = routes().split_for_parts().1;
+    document.merge(Formats::openapi());
+    openapi::complete(document)
 }
 
 /// Everything that is not collection: API, operations, dashboard, demo shop.

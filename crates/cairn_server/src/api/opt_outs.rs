@@ -13,7 +13,7 @@ use crate::App;
 use crate::auth::{SiteAccess, blocking};
 use crate::error::{ApiError, Code};
 
-/// Who opted out: exactly one of both.
+/// Who opted out: exactly one of them.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes a body that `Fields` reads")]
 pub struct OptOutBody {
@@ -21,6 +21,8 @@ pub struct OptOutBody {
     pub user_id: Option<String>,
     /// Value of the visitor's cookie `cairn_id`.
     pub cairn_id: Option<String>,
+    /// Id that an SDK made for a browser or device: Segment's `anonymousId`.
+    pub anonymous_id: Option<String>,
 }
 
 /// Records an opt-out: hits of this visitor or user are dropped from now on. Only a keyed hash of the identifier is kept.
@@ -36,28 +38,35 @@ pub async fn create(
 ) -> Result<StatusCode, ApiError> {
     let user_id = fields.text("user_id")?;
     let cairn_id = fields.text("cairn_id")?;
+    let anonymous_id = fields.text("anonymous_id")?;
     fields.finish()?;
     let (site_id, keys) = (access.site_id(), app.ingest.keys());
-    let identifier_hash = match (user_id.as_deref(), cairn_id.as_deref()) {
-        (Some(user_id), None) => {
-            if user_id.is_empty() || user_id.len() > ID_SIZE_BYTES_MAX {
-                let message = format!("The id must have 1 to {ID_SIZE_BYTES_MAX} bytes.");
-                return Err(ApiError::invalid("user_id", message));
-            }
-            keys.of_user(site_id, user_id)
+    let sent = (user_id.as_deref(), cairn_id.as_deref(), anonymous_id.as_deref());
+    let identifier_hash = match sent {
+        (Some(user_id), None, None) => keys.of_user(site_id, checked("user_id", user_id)?),
+        (None, None, Some(anonymous_id)) => {
+            keys.of_sender(site_id, checked("anonymous_id", anonymous_id)?).0
         }
-        (None, Some(cairn_id)) => {
+        (None, Some(cairn_id), None) => {
             let cookie = parse_cookie_id(cairn_id).ok_or_else(|| {
                 ApiError::invalid("cairn_id", "The id must be the 32 digits of the cookie.")
             })?;
             keys.of_cookie(site_id, &cookie).0
         }
         _ => {
-            let message = "An opt-out needs exactly one of user_id and cairn_id.";
+            let message = "An opt-out needs exactly one of user_id, cairn_id and anonymous_id.";
             return Err(ApiError::new(Code::MissingField, message).on("user_id"));
         }
     };
     let now_ms = app.now_ms(&headers);
     blocking(&app, move |catalog| catalog.add_opt_out(site_id, identifier_hash, now_ms)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn checked<'i>(field: &'static str, id: &'i str) -> Result<&'i str, ApiError> {
+    if id.is_empty() || id.len() > ID_SIZE_BYTES_MAX {
+        let message = format!("The id must have 1 to {ID_SIZE_BYTES_MAX} bytes.");
+        return Err(ApiError::invalid(field, message));
+    }
+    Ok(id)
 }

@@ -1,11 +1,14 @@
-//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js`.
+//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js`, and other products' formats.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about
 //! what may be kept are not here but in the engine's gate.
 
 mod answer;
+mod delivery;
+pub(crate) mod description;
 mod events;
+mod formats;
 mod handover;
 mod image;
 mod limiter;

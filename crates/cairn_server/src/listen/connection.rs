@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use cairn_engine::ingest::Rejection;
+use cairn_engine::ingest::formats::{Format, format_of};
 use cairn_model::limits::HEAD_SIZE_BYTES_MAX;
 use cairn_model::{Outcome, SiteId};
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -104,16 +105,23 @@ async fn answer(
     let has_body = !request.body().is_end_stream();
     state.begin(now(), has_body);
     let path = request.uri().path();
+    let format = match path {
+        "/p.gif" | "/e" | "/cairn.js" => None,
+        path => format_of(path),
+    };
     let mut answer = match path {
-        "/p.gif" | "/e" if is_over_limit => {
+        _ if is_over_limit && (matches!(path, "/p.gif" | "/e") || format.is_some()) => {
             let app = &core.edge.app;
             let outcome = Outcome::UnavailableOverloaded;
             app.counters.receive(1).settle(SiteId(0), outcome, (app.clock)());
-            if path == "/e" { overloaded() } else { overloaded_image() }
+            if path == "/p.gif" { overloaded_image() } else { overloaded() }
         }
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" => collect(core, request, peer, state).await,
-        _ => return route(core, request, peer, state).await,
+        _ => match format {
+            Some(format) => collect_format(core, format, request, peer, state).await,
+            None => return route(core, request, peer, state).await,
+        },
     };
     if is_over_limit || core.is_stopping.load(Ordering::Relaxed) {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -140,6 +148,28 @@ async fn collect(
         _ if parts.method == Method::OPTIONS => core.collector.preflight(&parts),
         "/e" => wrong_method("POST, OPTIONS"),
         _ => wrong_method("GET, HEAD, OPTIONS"),
+    }
+}
+
+async fn collect_format(
+    core: &Core,
+    format: &Format,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    state: &ConnectionState,
+) -> Answer {
+    let (parts, body) = request.into_parts();
+    match parts.method {
+        Method::POST => {
+            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
+            core.collector.format(format, &parts, watched, peer.ip()).await
+        }
+        Method::OPTIONS => core.collector.format_preflight(&parts),
+        Method::GET | Method::HEAD => {
+            let setup = core.collector.format_setup(format, &parts, peer.ip());
+            setup.unwrap_or_else(|| wrong_method("POST, OPTIONS"))
+        }
+        _ => wrong_method("POST, OPTIONS"),
     }
 }
 

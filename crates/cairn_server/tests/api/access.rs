@@ -17,9 +17,14 @@ struct Route {
     path: String,
 }
 
-fn routes(document: &Value) -> Vec<Route> {
+/// The paths of the API; those of collection are not the router's.
+fn api_paths(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let paths = document["paths"].as_object().unwrap();
-    let all = paths.iter().flat_map(|(path, item)| {
+    paths.iter().filter(|(path, _)| path.starts_with("/api/"))
+}
+
+fn routes(document: &Value) -> Vec<Route> {
+    let all = api_paths(document).flat_map(|(path, item)| {
         let methods = item.as_object().unwrap().keys();
         methods.map(|method| Route { method: method.clone(), path: path.clone() })
     });
@@ -93,7 +98,7 @@ async fn every_route_and_method_is_described_and_no_other_answers() {
     let document = rig.get("/api/openapi.json").send().await.ok(200);
     assert_eq!(document["openapi"], "3.1.0");
     let mut names = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
+    for (path, item) in api_paths(&document) {
         let filled = path.replace("{site_id}", "1").replace(['{', '}'], "");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let answer = rig.call(method, &filled).send().await;

@@ -160,6 +160,8 @@ async fn an_opt_out_is_kept_as_a_hash_and_known_at_once() {
     let post = |body: Value| rig.post(&path, &body).owner();
     post(json!({"user_id": "user-7"})).send().await.ok(204);
     post(json!({"cairn_id": cookie})).send().await.ok(204);
+    post(json!({"anonymous_id": "device-1"})).send().await.ok(204);
+    post(json!({"anonymous_id": ""})).send().await.is(422, "invalid_value");
     post(json!({"cairn_id": "short"})).send().await.is(422, "invalid_value");
     post(json!({"user_id": "a", "cairn_id": cookie})).send().await.is(400, "missing_field");
     post(json!({})).send().await.is(400, "missing_field");

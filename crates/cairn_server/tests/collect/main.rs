@@ -6,5 +6,6 @@
 mod bounds;
 mod browsers;
 mod client;
+mod formats;
 mod inputs;
 mod running;

@@ -299,6 +299,162 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sourceConfig/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What RudderStack's browser library asks before it sends. */
+        get: operations["get_sourceConfig"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alias": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Segment's API: two ids of one person. Also `/v1/a`. */
+        post: operations["post_v1_alias"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Segment's API: many messages, at most 512 KiB, plain or gzip. Also `/v1/b`, `/v1/import` and RudderStack's
+         *     `/beacon/v1/batch?writeKey=KEY`.
+         */
+        post: operations["post_v1_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/group": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Segment's API: whom somebody belongs to. Also `/v1/g`. */
+        post: operations["post_v1_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/identify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Segment's API: who somebody is. Also `/v1/i`. */
+        post: operations["post_v1_identify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/page": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Segment's API: a page was seen. Also `/v1/p`. */
+        post: operations["post_v1_page"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{key}/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What Segment's browser library asks before it sends: it is told to send here and to nobody else. */
+        get: operations["get_v1_projects_by_key_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/screen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Segment's API: a screen of an app was seen. Also `/v1/s`. */
+        post: operations["post_v1_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/track": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Segment's API: something that somebody did. Also `/v1/t`. */
+        post: operations["post_v1_track"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -549,8 +705,10 @@ export interface components {
             /** @description Limits it to these sites: it may then neither make nor remove sites and tokens. */
             site_ids?: string[] | null;
         };
-        /** @description Who opted out: exactly one of both. */
+        /** @description Who opted out: exactly one of them. */
         OptOutBody: {
+            /** @description Id that an SDK made for a browser or device: Segment's `anonymousId`. */
+            anonymous_id?: string | null;
             /** @description Value of the visitor's cookie `cairn_id`. */
             cairn_id?: string | null;
             /** @description User id, as `identify` sends it. */
@@ -965,6 +1123,86 @@ export interface components {
              * @description Share in view, 0 to 100.
              */
             visible_percent: number | null;
+        };
+        /** @description Many messages. */
+        SegmentBatch: {
+            /** @description 1 to 2,500 messages of at most 32 KiB. */
+            batch: components["schemas"]["SegmentMessage"][];
+            /** @description Holds for every message that does not say otherwise. */
+            context?: Record<string, never> | null;
+            /** @description What the sender's clock showed when it was sent. */
+            sentAt?: string | null;
+            /** @description The pixel's key, where basic authentication does not give it. */
+            writeKey?: string | null;
+        };
+        /** @description One message of Segment's API. Other fields are ignored. */
+        SegmentMessage: {
+            /** @description The SDK's id of the browser or device. */
+            anonymousId?: string | null;
+            /** @description `page` `ip` `userAgent` `locale` `screen` `campaign` `os` `device` `app` `library` `consent`. */
+            context?: Record<string, never> | null;
+            /**
+             * @description Name of the event (`track`); Segment's e-commerce names become GA4's.
+             * @example Order Completed
+             */
+            event?: string | null;
+            /** @description Company (`group`). */
+            groupId?: string | null;
+            /** @description Becomes `event_id`: at most 256 bytes, repetitions are recognised for 7 days. */
+            messageId?: string | null;
+            /** @description Former id (`alias`). */
+            previousId?: string | null;
+            /** @description What happened (`track`, `page`, `screen`); at most 64. */
+            properties?: Record<string, never> | null;
+            /** @description What the sender's clock showed when it was sent: sets `timestamp` right. */
+            sentAt?: string | null;
+            /** @description When it happened by the sender's clock (RFC 3339 or Unix milliseconds). */
+            timestamp?: string | null;
+            /** @description Who it is (`identify`, `group`). */
+            traits?: Record<string, never> | null;
+            /** @description `track` `page` `screen` `identify` `group` `alias`: in a batch only, elsewhere the path says it. */
+            type?: string | null;
+            /** @description The owner's id of the person. One of `userId` and `anonymousId` is needed. */
+            userId?: string | null;
+            /** @description The pixel's key, where basic authentication does not give it. */
+            writeKey?: string | null;
+        };
+        /** @description A message that was not taken. */
+        SegmentRejected: {
+            /**
+             * @description The field at fault, as it was sent.
+             * @example properties.revenue
+             */
+            field?: string | null;
+            /**
+             * Format: int32
+             * @description Its place in the batch, from 0.
+             */
+            index: number;
+            /** @description What is wrong. */
+            message: string;
+            /**
+             * @description Its outcome.
+             * @example rejected:malformed
+             */
+            reason: string;
+        };
+        /** @description What became of the messages; the header `Cairn-Outcome` says it in one word. */
+        SegmentReport: {
+            /**
+             * Format: int32
+             * @description Events that are on disk.
+             */
+            accepted: number;
+            /**
+             * Format: int32
+             * @description Repetitions that are known at once.
+             */
+            duplicate: number;
+            /** @description The others. */
+            rejected: components["schemas"]["SegmentRejected"][];
+            /** @description Nothing was rejected. */
+            success: boolean;
         };
         /** @description Who is logged in with this browser. */
         Session: {
@@ -1912,6 +2150,292 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sourceConfig: {
+        parameters: {
+            query: {
+                /** @description Key of the pixel */
+                writeKey: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_v1_alias: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SegmentMessage"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SegmentReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_v1_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SegmentBatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SegmentReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_v1_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SegmentMessage"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SegmentReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_v1_identify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SegmentMessage"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SegmentReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_v1_page: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SegmentMessage"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SegmentReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_v1_projects_by_key_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Key of the pixel */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_v1_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SegmentMessage"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SegmentReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_v1_track: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SegmentMessage"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SegmentReport"];
                 };
             };
             /** @description An error, see docs/errors.md */

@@ -1,6 +1,7 @@
 //! What each decoder takes and refuses, field by field, and that nothing makes it panic.
 
 use cairn_model::Outcome;
+use cairn_model::limits::BODY_SIZE_BYTES_MAX;
 use proptest::prelude::*;
 
 use crate::ingest::consent::SentConsent;
@@ -216,13 +217,19 @@ fn a_gzip_bomb_stops_at_the_limit() {
         }
         packer.finish().unwrap()
     };
-    assert_eq!(unzipped(&pack(1_000)).unwrap().len(), 1_000);
+    assert_eq!(unzipped(&pack(1_000), BODY_SIZE_BYTES_MAX).unwrap().len(), 1_000);
     let bomb = pack(60 << 20);
     assert!(bomb.len() < 65_536, "it fits into a body");
-    assert_eq!(unzipped(&bomb).unwrap_err().outcome, Outcome::RejectedTooLarge);
-    assert_eq!(unzipped(b"no gzip").unwrap_err().outcome, Outcome::RejectedMalformed);
+    assert_eq!(
+        unzipped(&bomb, BODY_SIZE_BYTES_MAX).unwrap_err().outcome,
+        Outcome::RejectedTooLarge
+    );
+    assert_eq!(
+        unzipped(b"no gzip", BODY_SIZE_BYTES_MAX).unwrap_err().outcome,
+        Outcome::RejectedMalformed
+    );
     let half = pack(1_000);
-    assert!(unzipped(&half[..half.len() / 2]).is_err());
+    assert!(unzipped(&half[..half.len() / 2], BODY_SIZE_BYTES_MAX).is_err());
 }
 
 #[test]
@@ -300,7 +307,7 @@ proptest! {
     #[test]
     fn any_body_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = envelope(&bytes);
-        let _ = unzipped(&bytes);
+        let _ = unzipped(&bytes, BODY_SIZE_BYTES_MAX);
     }
 
     #[test]
@@ -317,7 +324,7 @@ proptest! {
     }
 }
 
-fn json_value() -> impl Strategy<Value = String> {
+pub fn json_value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
         any::<bool>().prop_map(|value| value.to_string()),

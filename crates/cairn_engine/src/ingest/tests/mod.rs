@@ -3,6 +3,8 @@
 mod consent_table;
 mod decoders;
 mod pipeline;
+mod segment;
+mod segment_captures;
 mod visitors;
 
 use std::sync::Arc;

@@ -1,0 +1,288 @@
+//! From a readable body to its events' durability: what `POST /e` and every other format share.
+//!
+//! Guarantees: every event of the body gets exactly one outcome, also when the client goes away;
+//! events enter the log in their order; a long body is taken in parts, so that it holds up nobody.
+
+use std::net::IpAddr;
+
+use cairn_catalog::PixelEntry;
+use cairn_engine::ingest::consent::SentConsent;
+use cairn_engine::ingest::envelope::status_of;
+use cairn_engine::ingest::formats::{Events, Terms};
+use cairn_engine::ingest::page::origin_host;
+use cairn_engine::ingest::{Admission, Common, Rejection, is_listed};
+use cairn_engine::outcomes::Received;
+use cairn_enrich::RequestKind;
+use cairn_model::limits::EVENTS_PER_BODY_MAX;
+use cairn_model::{Outcome, PixelKind, SiteId};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::answer::{Answer, Cors, json, outcome_value, refusal};
+use super::handover::Handover;
+use super::request::Head;
+use super::{Collector, rate_limited, secret_in_address, unknown_key, used_in_browser};
+
+/// Records that are handed to the log together, unless they are too many: a whole `POST /e`.
+const RECORDS_PER_PART: usize = EVENTS_PER_BODY_MAX;
+/// Their size, unless a single one is larger.
+const PART_SIZE_BYTES: usize = 512 * 1024;
+
+/// A body whose envelope was read.
+pub(super) struct Parcel<'a, E: ?Sized> {
+    /// The pixel's key.
+    pub key: &'a str,
+    /// The key stood in the address.
+    pub key_in_address: bool,
+    /// The events, unread.
+    pub events: &'a E,
+    /// What the visitor said, of the request as a whole.
+    pub consent: SentConsent,
+    /// What belongs to all events.
+    pub common: Common<'a>,
+}
+
+/// What became of a body.
+pub(super) struct Delivered<'h> {
+    /// Events that are durable.
+    pub accepted: usize,
+    /// The others, with their places.
+    pub refused: Vec<(usize, Rejection)>,
+    /// `Set-Cookie` headers that the answer may carry.
+    pub cookies: Vec<String>,
+    /// How the origin is answered.
+    pub cors: Cors<'h>,
+    /// What became of the choice, which is all that a body without events tells.
+    of_choice: Outcome,
+}
+
+/// Records of one part, one behind the other.
+#[derive(Default)]
+struct Records {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Records {
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+
+    fn is_full(&self) -> bool {
+        self.ends.len() >= RECORDS_PER_PART || self.bytes.len() >= PART_SIZE_BYTES
+    }
+}
+
+/// Events that wait for their outcome. Those that were not come to when the client went away have
+/// not been kept: he will send them again.
+struct Waiting<'c> {
+    received: Received<'c>,
+    site: SiteId,
+    now_ms: i64,
+}
+
+impl Waiting<'_> {
+    fn settle_rest(&mut self, outcome: Outcome) {
+        let open = self.received.open();
+        if open > 0 {
+            self.received.settle_many(self.site, outcome, open, self.now_ms);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.settle_rest(Outcome::UnavailableOverloaded);
+    }
+}
+
+impl Collector {
+    /// Takes the events of a body through the pipeline; `Err`: the request as a whole is refused.
+    pub(super) async fn deliver<'h, 'e, E>(
+        &self,
+        head: &Head<'h>,
+        parcel: &Parcel<'_, E>,
+        peer: IpAddr,
+        now_ms: i64,
+    ) -> Result<Delivered<'h>, Answer>
+    where
+        E: Events<'e> + Sync + ?Sized,
+    {
+        let edge = &*self.edge;
+        let app = &edge.app;
+        let count = parcel.events.count();
+        // A body without events tells a choice, which is a hit as well.
+        let hits = count.max(1);
+        let mut received = app.counters.receive(hits);
+        let Some(entry) = app.directory.current().by_key(parcel.key) else {
+            received.settle_many(SiteId(0), Outcome::RejectedUnknownKey, hits, now_ms);
+            return Err(refusal(StatusCode::NOT_FOUND, &unknown_key(), Cors::Any));
+        };
+        let kind = match entry.pixel.kind {
+            PixelKind::Server => RequestKind::Server,
+            _ => RequestKind::Script,
+        };
+        let hit = head.hit(peer, &edge.trusted_proxies, kind, now_ms);
+        let mut waiting = Waiting { received, site: entry.site.site.id, now_ms };
+        if !edge.limiter.allows(parcel.key, hit.address.ip()) {
+            waiting.settle_rest(Outcome::RejectedRateLimited);
+            let cors = cors_of(head, &entry);
+            return Err(refusal(StatusCode::TOO_MANY_REQUESTS, &rate_limited(), cors));
+        }
+        let mut admission = app.ingest.admit(&hit, &entry, parcel.consent, count == 0);
+        let cors = match admission.has_listed_origin() {
+            true => Cors::Listed(head.origin()),
+            false => Cors::Any,
+        };
+        let terms = Terms {
+            kind: entry.pixel.kind,
+            currency: &entry.site.site.currency,
+            received_at_ms: now_ms,
+        };
+        let of_choice = admission.outcome_of_choice();
+        let misuse = misuse(head, parcel, entry.pixel.kind);
+        let mut delivered =
+            Delivered { accepted: 0, refused: Vec::new(), cookies: Vec::new(), cors, of_choice };
+        let mut records = Records::default();
+        for index in 0..count {
+            let taken = match misuse {
+                Some(misuse) => Err(misuse()),
+                None => take_one(&mut admission, index, parcel, &terms, &mut records),
+            };
+            if let Err(rejection) = taken {
+                waiting.received.settle(waiting.site, rejection.outcome, now_ms);
+                delivered.refused.push((index, rejection));
+            }
+            let is_last = index + 1 == count;
+            if !records.ends.is_empty() && (is_last || records.is_full()) {
+                let stored = self.store(&mut records, &mut waiting).await;
+                delivered.accepted += stored.map_err(|rejection| {
+                    waiting.settle_rest(rejection.outcome);
+                    let status = StatusCode::from_u16(status_of(rejection.outcome));
+                    let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                    refusal(status, &rejection, cors)
+                })?;
+            }
+        }
+        delivered.cookies = admission.set_cookies();
+        if count == 0 {
+            waiting.received.settle(waiting.site, of_choice, now_ms);
+        }
+        Ok(delivered)
+    }
+
+    /// Waits until records are durable: how many.
+    async fn store(
+        &self,
+        records: &mut Records,
+        waiting: &mut Waiting<'_>,
+    ) -> Result<usize, Rejection> {
+        let count = records.ends.len();
+        let append = self.appender.append(records.slices());
+        let part = waiting.received.part(count);
+        *records = Records::default();
+        let (app, site, now_ms) = (&self.edge.app, waiting.site, waiting.now_ms);
+        Handover::new(app, append, site, part, now_ms).await.map(|()| count)
+    }
+}
+
+/// Why no event of the body may be taken: a server's secret where secrets must not be.
+fn misuse<E: ?Sized>(
+    head: &Head<'_>,
+    parcel: &Parcel<'_, E>,
+    kind: PixelKind,
+) -> Option<fn() -> Rejection> {
+    match kind {
+        PixelKind::Server if !head.origin().is_empty() => Some(used_in_browser),
+        PixelKind::Server if parcel.key_in_address => Some(secret_in_address),
+        _ => None,
+    }
+}
+
+fn cors_of<'a>(head: &Head<'a>, entry: &PixelEntry) -> Cors<'a> {
+    let host = origin_host(head.origin());
+    match host.is_some_and(|host| is_listed(&entry.site.site, &host)) {
+        true => Cors::Listed(head.origin()),
+        false => Cors::Any,
+    }
+}
+
+fn take_one<'e, E: Events<'e> + ?Sized>(
+    admission: &mut Admission<'_>,
+    index: usize,
+    parcel: &Parcel<'_, E>,
+    terms: &Terms<'_>,
+    records: &mut Records,
+) -> Result<(), Rejection> {
+    let parsed = parcel.events.event(index, terms)?;
+    let (bytes, taken) = admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));
+    records.bytes = bytes;
+    taken?;
+    records.ends.push(records.bytes.len());
+    Ok(())
+}
+
+/// The answer's body: what became of each event.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Segment's word for an answer that needs no reading.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    accepted: usize,
+    duplicate: usize,
+    rejected: Vec<Rejected<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consent: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Rejected<'a> {
+    index: usize,
+    reason: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    field: &'a str,
+}
+
+/// Which answer reports a delivery.
+pub(super) enum ReportShape {
+    /// That of `POST /e`, with a word about the consent that was sent.
+    Own(Option<&'static str>),
+    /// Segment's.
+    Segment,
+}
+
+impl Delivered<'_> {
+    /// The answer, without cookies.
+    pub(super) fn report(&self, shape: ReportShape) -> Answer {
+        let is_duplicate =
+            |(_, rejection): &&(usize, Rejection)| rejection.outcome == Outcome::Duplicate;
+        let duplicate = self.refused.iter().filter(is_duplicate).count();
+        let rejected = self.refused.iter().filter(|refused| !is_duplicate(refused));
+        let rejected: Vec<Rejected<'_>> = rejected
+            .map(|(index, rejection)| Rejected {
+                index: *index,
+                reason: rejection.outcome.name(),
+                message: &rejection.message,
+                field: &rejection.field,
+            })
+            .collect();
+        let (status, success, consent) = match shape {
+            ReportShape::Own(consent) => (StatusCode::ACCEPTED, None, consent),
+            ReportShape::Segment => (StatusCode::OK, Some(rejected.is_empty()), None),
+        };
+        let report = Report { success, accepted: self.accepted, duplicate, rejected, consent };
+        let mut outcomes = self.refused.iter().map(|(_, rejection)| rejection.outcome);
+        let first = match self.accepted {
+            0 => outcomes.next().unwrap_or(self.of_choice),
+            _ => Outcome::Accepted,
+        };
+        let outcome = match outcomes.all(|outcome| outcome == first) {
+            true => outcome_value(first),
+            false => HeaderValue::from_static("mixed"),
+        };
+        let body = serde_json::to_vec(&report).unwrap_or_default();
+        json(status, outcome, self.cors, body)
+    }
+}

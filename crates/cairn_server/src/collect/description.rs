@@ -1,0 +1,150 @@
+//! The paths of other products' formats, for the OpenAPI document. They are answered by
+//! [`super::formats`], before any router; the functions here exist for their descriptions.
+#![expect(dead_code, reason = "describes what a decoder reads and a report writes")]
+
+use serde_json::Value;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+/// One message of Segment's API. Other fields are ignored.
+#[derive(ToSchema)]
+struct SegmentMessage {
+    /// `track` `page` `screen` `identify` `group` `alias`: in a batch only, elsewhere the path says it.
+    #[schema(rename = "type")]
+    kind: Option<String>,
+    /// Name of the event (`track`); Segment's e-commerce names become GA4's.
+    #[schema(example = "Order Completed")]
+    event: Option<String>,
+    /// The owner's id of the person. One of `userId` and `anonymousId` is needed.
+    #[schema(rename = "userId")]
+    user_id: Option<String>,
+    /// The SDK's id of the browser or device.
+    #[schema(rename = "anonymousId")]
+    anonymous_id: Option<String>,
+    /// Becomes `event_id`: at most 256 bytes, repetitions are recognised for 7 days.
+    #[schema(rename = "messageId")]
+    message_id: Option<String>,
+    /// What happened (`track`, `page`, `screen`); at most 64.
+    #[schema(value_type = Option<Object>)]
+    properties: Option<Value>,
+    /// Who it is (`identify`, `group`).
+    #[schema(value_type = Option<Object>)]
+    traits: Option<Value>,
+    /// `page` `ip` `userAgent` `locale` `screen` `campaign` `os` `device` `app` `library` `consent`.
+    #[schema(value_type = Option<Object>)]
+    context: Option<Value>,
+    /// Company (`group`).
+    #[schema(rename = "groupId")]
+    group_id: Option<String>,
+    /// Former id (`alias`).
+    #[schema(rename = "previousId")]
+    previous_id: Option<String>,
+    /// When it happened by the sender's clock (RFC 3339 or Unix milliseconds).
+    timestamp: Option<String>,
+    /// What the sender's clock showed when it was sent: sets `timestamp` right.
+    #[schema(rename = "sentAt")]
+    sent_at: Option<String>,
+    /// The pixel's key, where basic authentication does not give it.
+    #[schema(rename = "writeKey")]
+    write_key: Option<String>,
+}
+
+/// Many messages.
+#[derive(ToSchema)]
+struct SegmentBatch {
+    /// 1 to 2,500 messages of at most 32 KiB.
+    batch: Vec<SegmentMessage>,
+    /// Holds for every message that does not say otherwise.
+    #[schema(value_type = Option<Object>)]
+    context: Option<Value>,
+    /// What the sender's clock showed when it was sent.
+    #[schema(rename = "sentAt")]
+    sent_at: Option<String>,
+    /// The pixel's key, where basic authentication does not give it.
+    #[schema(rename = "writeKey")]
+    write_key: Option<String>,
+}
+
+/// What became of the messages; the header `Cairn-Outcome` says it in one word.
+#[derive(ToSchema)]
+struct SegmentReport {
+    /// Nothing was rejected.
+    success: bool,
+    /// Events that are on disk.
+    accepted: u32,
+    /// Repetitions that are known at once.
+    duplicate: u32,
+    /// The others.
+    rejected: Vec<SegmentRejected>,
+}
+
+/// A message that was not taken.
+#[derive(ToSchema)]
+struct SegmentRejected {
+    /// Its place in the batch, from 0.
+    index: u32,
+    /// Its outcome.
+    #[schema(example = "rejected:malformed")]
+    reason: String,
+    /// What is wrong.
+    message: String,
+    /// The field at fault, as it was sent.
+    #[schema(example = "properties.revenue")]
+    field: Option<String>,
+}
+
+macro_rules! message_path {
+    ($name:ident, $path:literal, $summary:literal) => {
+        #[doc = $summary]
+        #[utoipa::path(post, path = $path, tag = "formats", request_body = SegmentMessage,
+                    security(("write_key" = [])), responses((status = 200, body = SegmentReport)))]
+        fn $name() {}
+    };
+}
+
+message_path!(track, "/v1/track", "Segment's API: something that somebody did. Also `/v1/t`.");
+message_path!(page, "/v1/page", "Segment's API: a page was seen. Also `/v1/p`.");
+message_path!(screen, "/v1/screen", "Segment's API: a screen of an app was seen. Also `/v1/s`.");
+message_path!(identify, "/v1/identify", "Segment's API: who somebody is. Also `/v1/i`.");
+message_path!(group, "/v1/group", "Segment's API: whom somebody belongs to. Also `/v1/g`.");
+message_path!(alias, "/v1/alias", "Segment's API: two ids of one person. Also `/v1/a`.");
+
+/// Segment's API: many messages, at most 512 KiB, plain or gzip. Also `/v1/b`, `/v1/import` and RudderStack's
+/// `/beacon/v1/batch?writeKey=KEY`.
+#[utoipa::path(post, path = "/v1/batch", tag = "formats", request_body = SegmentBatch,
+    security(("write_key" = [])), responses((status = 200, body = SegmentReport)))]
+fn batch() {}
+
+/// What Segment's browser library asks before it sends: it is told to send here and to nobody else.
+#[utoipa::path(get, path = "/v1/projects/{key}/settings", tag = "formats", security(()),
+    params(("key" = String, Path, description = "Key of the pixel")),
+    responses((status = 200, body = Object)))]
+fn settings() {}
+
+/// What RudderStack's browser library asks before it sends.
+#[utoipa::path(get, path = "/sourceConfig/", tag = "formats", security(()),
+    params(("writeKey" = String, Query, description = "Key of the pixel")),
+    responses((status = 200, body = Object)))]
+fn source_config() {}
+
+struct WriteKey;
+
+impl Modify for WriteKey {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Basic)
+            .description(Some("The pixel's key as user name, without a password."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("write_key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The description of every path of another product's format.
+#[derive(OpenApi)]
+#[openapi(
+    paths(track, page, screen, identify, group, alias, batch, settings, source_config),
+    modifiers(&WriteKey),
+    tags((name = "formats", description = "Other products' formats: what their SDKs send"))
+)]
+pub(crate) struct Formats;
