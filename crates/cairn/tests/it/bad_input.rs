@@ -228,6 +228,9 @@ fn bad_events(trial: &mut Trial<'_>) {
     trial.event("props.deep", &with("props", json!({"deep": deep})), malformed);
 }
 
+/// What is wrong, body, headers, verdict, and the events that it counts for.
+type Case<'c> = (&'c str, &'c [u8], &'c [(&'c str, &'c str)], Verdict, u64);
+
 /// Other products' formats are held to the same.
 fn bad_messages(trial: &mut Trial<'_>) {
     let bomb = bomb();
@@ -235,7 +238,7 @@ fn bad_messages(trial: &mut Trial<'_>) {
     let many = json!({"batch": vec![json!({}); 2_501], "writeKey": trial.key}).to_string();
     let gzip: &[(&str, &str)] = &[("content-encoding", "gzip")];
     let malformed = |says| (400, "rejected:malformed", says);
-    let cases: [(&str, &[u8], &[(&str, &str)], Verdict, u64); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("no JSON", b"{", &[], malformed("broken JSON"), 1),
         ("no UTF-8", b"{\"event\":\"\xff\"}", &[], malformed("broken UTF-8"), 1),
         ("no key", b"{\"batch\":[1,2]}", &[], malformed("writeKey"), 2),
