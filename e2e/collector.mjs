@@ -4,16 +4,25 @@
 //   stats.shop.test     the collector
 //   stranger.test       a site that it does not list
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:http";
 
-const tracker = readFileSync(new URL("../tracker/dist/cairn.js", import.meta.url));
+const dist = new URL("../tracker/dist/", import.meta.url);
+const tracker = readFileSync(new URL("cairn.js", dist), "utf8");
+/** Name of a part → where the collector serves it. */
+const parts = Object.fromEntries(
+  readdirSync(new URL("cairn/", dist)).map((file) => [file.split("-")[0], `cairn/${file}`]),
+);
 
 export class Collector {
   /** Every POST /e in order of arrival: {at, headers, origin, body, events, status}. */
   requests = [];
   /** Requests that should never come: preflights, unknown paths of the collector. */
   strays = [];
+  /** Addresses of the parts that were loaded. */
+  loads = [];
+  /** Key → its settings, parts by name with their options. What is not here has none. */
+  settings = {};
   /** path → {html, headers}; what the sites serve. */
   pages = new Map();
   /** (body, request) → {status, headers, report}; undefined means 202. */
@@ -51,6 +60,20 @@ export class Collector {
     this.pages.set(path, { html, headers });
   }
 
+  /** The settings of a key as the server writes them: parts with the address of their module. */
+  settingsOf(key) {
+    const written = Object.entries(this.settings[key] ?? {}).map(([name, options]) => [
+      name,
+      parts[name] ? { src: parts[name], ...options } : options,
+    ]);
+    return Object.fromEntries(written);
+  }
+
+  /** Where the collector serves a part. */
+  part(name) {
+    return `${this.origin}/${parts[name]}`;
+  }
+
   /** Every event of every envelope so far, in order of arrival, with its envelope. */
   get events() {
     return this.requests.flatMap((request) =>
@@ -85,10 +108,18 @@ export class Collector {
 
   async #serve(request, response) {
     const host = request.headers.host.split(":")[0];
-    const { pathname } = new URL(request.url, "http://any.test");
+    const { pathname, searchParams } = new URL(request.url, "http://any.test");
     if (host !== "stats.shop.test") return this.#servePage(pathname, response);
     if (request.method === "GET" && pathname === "/cairn.js") {
-      response.writeHead(200, { "Content-Type": "text/javascript" }).end(tracker);
+      const settings = JSON.stringify(this.settingsOf(searchParams.get("key")));
+      const script = tracker.replace(/\(\{\}\)$/, () => `(${settings})`);
+      response.writeHead(200, { "Content-Type": "text/javascript" }).end(script);
+      return;
+    }
+    if (request.method === "GET" && Object.values(parts).includes(pathname.slice(1))) {
+      this.loads.push(pathname.slice(1));
+      const headers = { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" };
+      response.writeHead(200, headers).end(readFileSync(new URL(pathname.slice(1), dist)));
       return;
     }
     if (request.method !== "POST" || pathname !== "/e") {

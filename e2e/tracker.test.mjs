@@ -65,8 +65,12 @@ const came = (name, count = 1) =>
 const setVisibility = (state) =>
   page.evaluate((state) => {
     Object.defineProperty(document, "visibilityState", { configurable: true, get: () => state });
-    document.dispatchEvent(new Event("visibilitychange"));
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => state === "hidden" });
+    document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
   }, state);
+
+/** Waits until the page has run a part: modules run once, and in the order they were asked for. */
+const partRuns = (name) => page.evaluate((address) => import(address).then(() => 0), collector.part(name));
 
 /** The page lives on until its own clock says that so much time has passed. */
 const lookFor = (milliseconds) =>
@@ -189,10 +193,12 @@ test("visible time: hidden time does not count, and nothing new is not sent", as
   const [first] = collector.events.filter(({ event }) => event === "engagement");
   const { engagement_ms: ms } = first;
   assert.ok(ms >= 400 && ms <= Date.now() - openedAt, `${ms}`);
-  assert.equal(first.scroll_percent, 100, "a page as tall as its window is seen whole");
+  assert.equal(first.scroll_percent, undefined, "nobody asked for the depth");
 
   await lookFor(300);
-  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await page.evaluate(() =>
+    document.dispatchEvent(new Event("visibilitychange", { bubbles: true })),
+  );
   assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement"]);
 
   const shownAt = Date.now();
@@ -225,9 +231,11 @@ test("time in a window without focus does not count", async () => {
 });
 
 test("scroll depth is the lowest part that was seen", async () => {
+  collector.settings.k1 = { scroll: {} };
   collector.page("/", { body: '<div style="height: 8000px"></div>' });
   await open("/");
   await came("page_view");
+  await partRuns("scroll");
   await page.evaluate(() => {
     const scrolled = new Promise((resolve) => addEventListener("scroll", resolve, { once: true }));
     scrollTo(0, 3000);
@@ -289,7 +297,7 @@ test("two keys on a page each get everything, the later one too", async () => {
   assert.equal(new Set(ids).size, 6, "sites share no identifiers");
 });
 
-const cairnReady = () => page.waitForFunction(() => window.cairn?.add);
+const cairnReady = () => came("page_view");
 
 test("503: the same event comes again, not before Retry-After", async () => {
   collector.page("/");

@@ -1,128 +1,137 @@
-// What counts as a page view, and how long and how far it was really looked at.
+// What counts as a page view, and for how long somebody really looked.
 
-import { deliver, record } from "./delivery";
-import type { Fields } from "./event";
+import { deliver, enqueue } from "./delivery";
+import { warn, type Fields } from "./event";
+import type { Hook, Part, PartOptions, Settings } from "./settings";
 
-/** Set by `data-hash` on the script: the part after # belongs to the page's address. */
-let hashRoutes = false;
-let user = "";
+/** After this long without a sign of life nobody is taken to be reading. */
+const IDLE_MS = 60_000;
 
-/** The address of the page view that runs now. */
-let viewUrl = "";
-let viewPath = "";
-/** Visible time since it was last reported, in milliseconds. */
-let engagedMs = 0;
+/** Set by the key's settings or by `data-hash`: the part after # belongs to the page's address. */
+let hashRoutes: unknown;
+/** Where the person is. */
+let viewUrl: string;
+/** The referrer of a view that nobody has looked at yet. */
+let unseen: string | undefined;
+/** Time for which the page was looked at, and how much of it is reported, in milliseconds. */
+let lookedMs = 0;
+let reportedMs = 0;
 /** `performance.now()` when the clock was last read, while it runs; 0 while it stands. */
 let runningSince = 0;
-let lowestPixel = 0;
-let reportedPercent = 0;
+const hooks: Hook[] = [];
+/** Who the page says that its visitor is. */
+export const identity: { user_id?: string; traits?: unknown } = {};
 
 /** An event with its time and place. It is copied, so that the page may go on changing `fields`. */
 export function happened(name: string, fields?: Fields): void {
-  record({
+  enqueue({
     timestamp: new Date().toISOString(),
-    url: address(),
-    user_id: user || undefined,
+    url: viewUrl,
+    user_id: identity.user_id,
     ...JSON.parse(JSON.stringify(fields || {})),
     event: name,
   });
 }
 
-export function setUser(id: string): void {
-  user = id;
-}
+const on = (names: string, listener: (event: never) => void) =>
+  names.split(" ").forEach((name) => addEventListener(name, listener as EventListener, true));
 
-export function watchPage(withHash: boolean): void {
+export function watchPage(withHash: unknown): void {
   hashRoutes = withHash;
   startView(document.referrer);
 
-  (["pushState", "replaceState"] as const).forEach((name) => {
+  for (const name of ["pushState", "replaceState"] as const) {
     const original = history[name];
     history[name] = function (this: History) {
       original.apply(this, arguments as unknown as Parameters<History["pushState"]>);
       navigated();
     };
-  });
-  addEventListener("popstate", navigated);
-  if (hashRoutes) addEventListener("hashchange", navigated);
-
-  addEventListener("pageshow", (shown) => {
-    if (shown.persisted) startView(document.referrer);
-  });
-  addEventListener("pagehide", () => leave(1));
-  addEventListener("focus", readClock);
-  addEventListener("blur", readClock);
-  addEventListener("scroll", readScroll, { passive: true });
-  document.addEventListener("visibilitychange", () =>
-    document.visibilityState === "hidden" ? leave(1000) : readClock(),
+  }
+  // Navigations that were begun by the Navigation API pass the history by.
+  (window as { navigation?: EventTarget }).navigation?.addEventListener(
+    "currententrychange",
+    navigated,
   );
-  document.addEventListener(
-    "click",
-    (click) => {
-      // A script may send a click to the document itself, which has no `closest`.
-      const at = click.target as Element;
-      const marked = at.closest && at.closest("[data-cairn-event]");
-      if (marked) happened(marked.getAttribute("data-cairn-event") as string);
-    },
-    true,
-  );
+  on("popstate", navigated);
+  on("pageshow", (shown: PageTransitionEvent) => shown.persisted && startView(document.referrer));
+  on("focus blur scroll pointermove keydown", readClock);
+  on("visibilitychange", () => (document.hidden ? leave() : show()));
+  on("pagehide", leave);
+  on("online", deliver);
+  on("click", (click: MouseEvent) => {
+    // A script may send a click to the document itself, which has no `closest`.
+    const name = (click.target as Element).closest?.<HTMLElement>("[data-cairn-event]");
+    if (name) happened(name.dataset["cairnEvent"]!);
+  });
 }
 
-/** A fragment may hold secrets (log-in answers do), so it stays in the browser unless asked for. */
-function address(): string {
-  return hashRoutes ? location.href : location.href.split("#")[0]!;
-}
-
-function path(): string {
-  return location.pathname + (hashRoutes ? location.hash : "");
-}
-
-function startView(referrer: string): void {
-  viewUrl = address();
-  viewPath = path();
-  engagedMs = runningSince = lowestPixel = reportedPercent = 0;
-  readClock();
-  happened("page_view", { referrer });
-}
-
-function navigated(): void {
-  if (path() !== viewPath) {
-    reportEngagement(1);
-    startView(viewUrl);
+/** Loads the parts that the settings ask for. */
+export function loadParts(endpoint: string, settings: Settings): void {
+  for (const name in settings) {
+    const options = settings[name] as PartOptions;
+    if (options.src) {
+      import(/* webpackIgnore: true */ new URL(options.src, endpoint).href)
+        .then((part: { default: Part }) =>
+          part.default(happened, (hook) => hooks.push(hook), readClock, options),
+        )
+        .catch(warn);
+    }
   }
 }
 
-function leave(enoughMs: number): void {
-  reportEngagement(enoughMs);
-  deliver(true);
+/** A fragment may hold secrets (log-in answers do), so it stays in the browser unless asked for. */
+const address = () => (hashRoutes ? location.href : location.href.split("#")[0]!);
+
+/** What makes an address another page: not its query. */
+const place = (url: string) => url.replace(/\?[^#]*/, "");
+
+function startView(referrer: string): void {
+  viewUrl = address();
+  unseen = referrer;
+  show();
 }
 
-function readClock(): void {
-  const now = performance.now();
-  if (runningSince) engagedMs += now - runningSince;
-  runningSince = document.visibilityState === "visible" && document.hasFocus() ? now : 0;
-}
-
-function readScroll(): void {
-  lowestPixel = Math.max(lowestPixel, scrollY + innerHeight);
-}
-
-/**
- * Nothing is reported while nothing is new: enough time, or a part of the page not yet seen. Each
- * report holds the time since the one before, so those of a page view add up.
- */
-function reportEngagement(enoughMs: number): void {
+/** A view counts once the page is looked at, which one that was opened in the background is not. */
+function show(): void {
   readClock();
-  readScroll();
-  const height = (document.scrollingElement || document.documentElement).scrollHeight || 1;
-  const percent = Math.min(100, Math.round((lowestPixel / height) * 100));
-  if (engagedMs >= enoughMs || (engagedMs && percent > reportedPercent)) {
-    happened("engagement", {
-      url: viewUrl,
-      engagement_ms: Math.round(engagedMs),
-      scroll_percent: percent,
-    });
-    engagedMs = 0;
-    reportedPercent = percent;
+  if (unseen != null && !document.hidden) {
+    reportedMs = lookedMs;
+    happened("page_view", { referrer: unseen });
+    unseen = undefined;
+    hooks.forEach((hook) => hook());
+  }
+}
+
+function navigated(): void {
+  if (place(address()) !== place(viewUrl)) {
+    report();
+    startView(viewUrl);
+  } else {
+    viewUrl = address();
+    hooks.forEach((hook) => hook());
+  }
+}
+
+function leave(): void {
+  report();
+  deliver(1);
+}
+
+/** Milliseconds for which the page was visible, had the focus and saw a sign of life. */
+function readClock(): number {
+  const now = performance.now();
+  if (runningSince) lookedMs += Math.min(now - runningSince, IDLE_MS);
+  runningSince = !document.hidden && document.hasFocus() ? now : 0;
+  return lookedMs;
+}
+
+/** Each report holds the time since the one before, so those of a page view add up. */
+function report(): void {
+  const ms = Math.round(readClock() - reportedMs);
+  if (ms) {
+    const fields = { engagement_ms: ms };
+    hooks.forEach((hook) => hook(fields));
+    happened("engagement", fields);
+    reportedMs += ms;
   }
 }
