@@ -114,6 +114,8 @@ function navigated(): void {
 
 function leave(): void {
   report();
+  // The browser may call the page hidden only after it was left.
+  runningSince = 0;
   deliver(1);
 }
 

@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod question;
 pub mod session;
 pub mod site;
+pub mod tracker;
 
 pub use answer::Answer;
 pub use consent::{Basis, Choice, Purpose, Verdict};
@@ -22,3 +23,4 @@ pub use outcome::Outcome;
 pub use question::Question;
 pub use session::Session;
 pub use site::{Pixel, PixelKind, Policy, PrivacySettings, Site};
+pub use tracker::TrackerSettings;

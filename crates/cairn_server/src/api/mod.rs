@@ -18,6 +18,7 @@ mod query;
 mod show;
 mod sites;
 mod tokens;
+mod tracker;
 
 use std::sync::Arc;
 
