@@ -54,10 +54,10 @@ export class Collector {
   }
 
   /** Serves a page of the sites; a `head` that is left out loads the tracker. */
-  page(path, { title = path, head = this.script(), body = "", headers = {} } = {}) {
+  page(path, { title = path, head = this.script(), body = "", headers = {}, status = 200 } = {}) {
     const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title>
 <link rel="icon" href="data:,">${head}</head><body>${body}</body></html>`;
-    this.pages.set(path, { html, headers });
+    this.pages.set(path, { html, headers, status });
   }
 
   /** The settings of a key as the server writes them: parts with the address of their module. */
@@ -135,7 +135,7 @@ export class Collector {
   #servePage(pathname, response) {
     const page = this.pages.get(pathname);
     response
-      .writeHead(page ? 200 : 404, { "Content-Type": "text/html; charset=utf-8", ...page?.headers })
+      .writeHead(page ? (page.status ?? 200) : 404, { "Content-Type": "text/html; charset=utf-8", ...page?.headers })
       .end(page?.html);
   }
 

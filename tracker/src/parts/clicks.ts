@@ -19,10 +19,10 @@ const clicks: Part = (record, _watch, _clock, { extensions = FILES }) => {
     if (!found || found.closest("[data-cairn-ignore]")) return;
     const link = found as HTMLAnchorElement;
     const text = found.getAttribute("aria-label") || found.innerText || "";
-    const props: Record<string, string> = {
+    const props: Record<string, string | undefined> = {
       element: found.localName,
-      element_id: found.id,
-      element_text: text.trim().replace(/\s+/g, " ").slice(0, TEXT_CHARACTERS),
+      element_id: found.id || undefined,
+      element_text: text.trim().replace(/\s+/g, " ").slice(0, TEXT_CHARACTERS) || undefined,
     };
     if (link.href) {
       const { protocol, hostname, origin, pathname } = new URL(link.href, location.href);
