@@ -21,6 +21,8 @@ export class Collector {
   strays = [];
   /** Addresses of the parts that were loaded. */
   loads = [];
+  /** Paths of the sites' pages that were served. */
+  served = [];
   /** Key → its settings, parts by name with their options. What is not here has none. */
   settings = {};
   /** path → {html, headers}; what the sites serve. */
@@ -106,6 +108,11 @@ export class Collector {
     });
   }
 
+  /** Waits until a page of the sites was asked for. */
+  untilServed(path) {
+    return this.until(({ served }) => served.includes(path), `a request for ${path}`);
+  }
+
   async #serve(request, response) {
     const host = request.headers.host.split(":")[0];
     const { pathname, searchParams } = new URL(request.url, "http://any.test");
@@ -132,11 +139,18 @@ export class Collector {
     this.#collect(request, JSON.parse(Buffer.concat(chunks).toString("utf8")), response);
   }
 
+  /** Something came: whoever waits looks again. */
+  #arrived() {
+    for (const look of [...this.#waiting]) look();
+  }
+
   #servePage(pathname, response) {
     const page = this.pages.get(pathname);
     response
       .writeHead(page ? (page.status ?? 200) : 404, { "Content-Type": "text/html; charset=utf-8", ...page?.headers })
       .end(page?.html);
+    this.served.push(pathname);
+    this.#arrived();
   }
 
   #collect(request, body, response) {
@@ -158,8 +172,6 @@ export class Collector {
       headers["Set-Cookie"] = "cairn_id=test; HttpOnly; SameSite=Lax; Path=/";
     }
     const report = given.report ?? { accepted: body.events.length, duplicate: 0, rejected: [] };
-    response.writeHead(status, headers).end(JSON.stringify(report), () => {
-      for (const look of [...this.#waiting]) look();
-    });
+    response.writeHead(status, headers).end(JSON.stringify(report), () => this.#arrived());
   }
 }

@@ -3,6 +3,7 @@
 // a page's events are delivered in order.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { launchAlone } from "./browser.mjs";
 import {
   came,
   cairn,
@@ -236,4 +237,173 @@ test("two keys on a page each get everything, the later one too", async () => {
   }
   const ids = collector.events.map(({ event_id: id }) => id);
   assert.equal(new Set(ids).size, 6, "sites share no identifiers");
+});
+
+test("hash routes count where the key's settings say so", async () => {
+  collector.settings.k1 = { hash_routes: true };
+  collector.page("/");
+  await open("/#/tents");
+  await came("page_view");
+  await page.evaluate(() => history.pushState({}, "", "#/cart"));
+  await came("page_view", 2);
+  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement", "page_view"]);
+  const views = collector.events.filter(({ event }) => event === "page_view");
+  assert.deepEqual(
+    views.map(({ url }) => url),
+    [`${collector.site}/#/tents`, `${collector.site}/#/cart`],
+  );
+});
+
+test("the Navigation API: an intercepted navigation is a page view, one that fails is none", async () => {
+  collector.page("/", {
+    body: `<a href="/tents">Tents</a><script>
+      navigation.addEventListener("navigate", (event) => {
+        if (event.destination.url.endsWith("/never")) event.preventDefault();
+        else if (event.canIntercept) event.intercept({ handler: async () => {} });
+      });</script>`,
+  });
+  await open("/");
+  await came("page_view");
+  await page.click("a");
+  await came("page_view", 2);
+  await page.evaluate(() => navigation.navigate("/never").committed.catch(() => 0));
+  await page.evaluate(() => navigation.navigate("/tents/2").finished.then(() => 0));
+  await came("page_view", 3);
+  await page.evaluate(() => navigation.back().finished.then(() => 0));
+  await came("page_view", 4);
+  assert.deepEqual(
+    (await namesUntilMarker()).filter((name) => name !== "engagement"),
+    ["page_view", "page_view", "page_view", "page_view"],
+  );
+  const views = collector.events.filter(({ event }) => event === "page_view");
+  assert.deepEqual(
+    views.map(({ url, referrer }) => [url, referrer].map((text) => text.replace(collector.site, ""))),
+    [
+      ["/", ""],
+      ["/tents", "/"],
+      ["/tents/2", "/tents"],
+      ["/tents", "/tents/2"],
+    ],
+  );
+});
+
+test("a browser without the Navigation API: the History API alone is enough", async () => {
+  await page.addInitScript(() => Reflect.deleteProperty(window, "navigation"));
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  assert.equal(await page.evaluate(() => "navigation" in window), false);
+  await page.evaluate(() => history.pushState({}, "", "/tents"));
+  await came("page_view", 2);
+  await page.evaluate(() => history.replaceState({}, "", "/tents/2"));
+  await came("page_view", 3);
+  await page.goBack();
+  await came("page_view", 4);
+  assert.deepEqual(
+    collector.events.filter(({ event }) => event === "page_view").map(({ url }) => new URL(url).pathname),
+    ["/", "/tents", "/tents/2", "/"],
+  );
+});
+
+test("a page opened in the background counts once it is looked at; what it says counts at once", async () => {
+  collector.page("/");
+  await page.addInitScript(() => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => "hidden" });
+  });
+  await open("/", { referrer: "http://search.test/" });
+  await page.waitForFunction(() => window.cairn);
+  await cairn("event", "sign_up");
+  await came("sign_up");
+  await page.evaluate(() => history.replaceState({}, "", "/home"));
+  assert.deepEqual(await namesUntilMarker(), ["sign_up"]);
+  await setVisibility("visible");
+  await came("page_view");
+  const { url, referrer } = collector.events.at(-1);
+  assert.equal(url, `${collector.site}/home`);
+  assert.equal(referrer, `${collector.site}/`);
+  await setVisibility("hidden");
+  await setVisibility("visible");
+  await cairn("event", "last");
+  await came("last");
+  assert.equal(collector.names().filter((name) => name === "page_view").length, 1);
+});
+
+test("a page that the browser renders ahead is one view, when it is opened", async () => {
+  collector.page("/", {
+    body: `<script type="speculationrules">
+        {"prerender": [{"urls": ["/next"], "eagerness": "immediate"}]}
+      </script><script>
+        const wait = setInterval(async () => {
+          if ((await fetch("/go")).status === 404) return;
+          clearInterval(wait);
+          location.href = "/next";
+        }, 50);
+      </script>`,
+  });
+  collector.page("/next", {
+    body: `<script>
+      cairn("event", "said_early");
+      addEventListener("load", () => fetch(document.prerendering ? "/ahead" : "/not-ahead"));
+    </script>`,
+    head: `<script>window.cairn=window.cairn||function(){(cairn.q=cairn.q||[]).push(arguments)}</script>
+      ${collector.script().replace("async ", "")}`,
+  });
+  const end = await launchAlone(`${collector.site}/`, [collector.site, collector.origin]);
+  try {
+    await collector.untilServed("/ahead");
+    await came("page_view");
+    assert.deepEqual(collector.names(), ["page_view"], "rendered, run, and silent");
+    collector.page("/go", { head: "" });
+    await came("page_view", 2);
+    await came("said_early");
+  } finally {
+    await end();
+  }
+  assert.ok(!collector.served.includes("/not-ahead"), "the page was rendered once");
+  assert.deepEqual(collector.names(), ["page_view", "engagement", "page_view", "said_early"]);
+  assert.equal(collector.events[2].url, `${collector.site}/next`);
+});
+
+test("somebody who went away is not reading: a minute without a sign of life ends the time", async () => {
+  collector.page("/");
+  await page.clock.install();
+  await open("/");
+  await came("page_view");
+  await page.clock.runFor(30_000);
+  await page.mouse.move(5, 5);
+  await page.clock.runFor(600_000);
+  await page.keyboard.press("Shift");
+  await page.clock.runFor(20_000);
+  await setVisibility("hidden");
+  await came("engagement");
+  const { engagement_ms: ms } = collector.events.at(-1);
+  // 30 s to the mouse, one minute after it, 20 s after the key; the clock also runs by itself.
+  assert.ok(ms >= 109_000 && ms <= 125_000, `${ms}`);
+});
+
+test("a tab that is closed has told its time and what it had just said", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await page.evaluate(() => window.cairn("event", "sign_up"));
+  await page.close({ runBeforeUnload: true });
+  await came("sign_up");
+  await came("engagement");
+  const names = collector.names();
+  assert.deepEqual(names, ["page_view", "sign_up", "engagement"]);
+});
+
+test("frozen and thawed in the background: nothing is told twice", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await lookFor(50);
+  await setVisibility("hidden");
+  await came("engagement");
+  const session = await context.newCDPSession(page);
+  await session.send("Page.setWebLifecycleState", { state: "frozen" });
+  await session.send("Page.setWebLifecycleState", { state: "active" });
+  await setVisibility("visible");
+  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement"]);
 });
