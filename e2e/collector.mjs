@@ -123,6 +123,12 @@ export class Collector {
       response.writeHead(200, { "Content-Type": "text/javascript" }).end(script);
       return;
     }
+    if (request.method === "GET" && pathname === "/cairn.json") {
+      const headers = { "Content-Type": "application/json", "Access-Control-Allow-Origin": "*" };
+      const settings = JSON.stringify(this.settingsOf(searchParams.get("key")));
+      response.writeHead(200, headers).end(settings);
+      return;
+    }
     if (request.method === "GET" && Object.values(parts).includes(pathname.slice(1))) {
       this.loads.push(pathname.slice(1));
       const headers = { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" };
@@ -145,6 +151,11 @@ export class Collector {
   }
 
   #servePage(pathname, response) {
+    if (pathname === "/module.js") {
+      const module = readFileSync(new URL("../tracker/module/module.js", import.meta.url));
+      response.writeHead(200, { "Content-Type": "text/javascript" }).end(module);
+      return;
+    }
     const page = this.pages.get(pathname);
     response
       .writeHead(page ? (page.status ?? 200) : 404, { "Content-Type": "text/html; charset=utf-8", ...page?.headers })

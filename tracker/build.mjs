@@ -1,5 +1,5 @@
 // Bundles what the server embeds: the script, and the parts that it loads where a key's settings ask
-// for them. Then holds all of it to its size.
+// for them; and the module for npm. Then holds all of it to its size.
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 import { checkSize } from "./size.mjs";
@@ -33,5 +33,12 @@ await build({
   outdir: "dist/cairn",
   // The name changes with the content: browsers may keep a part for ever.
   entryNames: "[name]-[hash]",
+});
+// For npm: left readable, since whoever takes it packs it anyway.
+await build({
+  ...common,
+  minify: false,
+  entryPoints: ["src/module.ts"],
+  outfile: "module/module.js",
 });
 checkSize();

@@ -56,8 +56,16 @@ export function sharedCalls(): Shared {
   return (window.cairn.q ||= [] as unknown as Shared);
 }
 
+/** Begins once the page is shown: one that is rendered ahead may never be looked at. */
+export function startWhenShown(key: string, endpoint: string, settings: Settings): void {
+  const begin = () => start(key, endpoint, settings);
+  if ((document as { prerendering?: boolean }).prerendering) {
+    addEventListener("prerenderingchange", begin, true);
+  } else begin();
+}
+
 /** Begins to report to one key. Each key has a tracker of its own; one that is there stays alone. */
-export function start(key: string, endpoint: string, settings: Settings): void {
+function start(key: string, endpoint: string, settings: Settings): void {
   const calls = sharedCalls();
   if (calls[key + endpoint]) return;
   calls[key + endpoint] = 1;

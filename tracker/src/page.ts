@@ -70,7 +70,7 @@ export function loadParts(endpoint: string, settings: Settings): void {
   for (const name in settings) {
     const options = settings[name] as PartOptions;
     if (options.src) {
-      import(/* webpackIgnore: true */ new URL(options.src, endpoint).href)
+      import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(options.src, endpoint).href)
         .then((part: { default: Part }) =>
           part.default(happened, (hook) => hooks.push(hook), readClock, options),
         )

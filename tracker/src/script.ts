@@ -1,7 +1,7 @@
 // The tracker of Cairn as a script. Each key of a page has its own; loading one again adds nothing.
 // It reads and writes neither cookies nor storage before analytics was granted.
 
-import { sharedCalls, start } from "./commands";
+import { sharedCalls, startWhenShown } from "./commands";
 import { warn } from "./event";
 import type { Settings } from "./settings";
 
@@ -13,13 +13,8 @@ if (script) {
   const data = script.dataset;
   const source = new URL(script.src || location.href);
   const key = data["key"] || source.searchParams.get("key");
-  const begin = () =>
-    start(key!, (data["host"] || source.origin).replace(/\/$/, "") + "/e", SETTINGS);
   if ("hash" in data) SETTINGS.hash_routes = true;
   sharedCalls();
-  // A page that is rendered ahead may never be looked at.
-  if (!key) warn("the script's address needs ?key=");
-  else if ((document as { prerendering?: boolean }).prerendering) {
-    addEventListener("prerenderingchange", begin, true);
-  } else begin();
+  if (key) startWhenShown(key, (data["host"] || source.origin).replace(/\/$/, "") + "/e", SETTINGS);
+  else warn("the script's address needs ?key=");
 }
