@@ -14,6 +14,8 @@ const parts = Object.fromEntries(
   readdirSync(new URL("cairn/", dist)).map((file) => [file.split("-")[0], `cairn/${file}`]),
 );
 
+const GIF = Buffer.from("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7", "base64");
+
 export class Collector {
   /** Every POST /e in order of arrival: {at, headers, origin, body, events, status}. */
   requests = [];
@@ -21,13 +23,15 @@ export class Collector {
   strays = [];
   /** Addresses of the parts that were loaded. */
   loads = [];
+  /** Query of every GET /p.gif. */
+  images = [];
   /** Paths of the sites' pages that were served. */
   served = [];
   /** Key → its settings, parts by name with their options. What is not here has none. */
   settings = {};
   /** path → {html, headers}; what the sites serve. */
   pages = new Map();
-  /** (body, request) → {status, headers, report}; undefined means 202. */
+  /** (body, request) → {status, headers, report}, also later; undefined means 202. */
   answer = () => undefined;
   #waiting = new Set();
 
@@ -123,6 +127,12 @@ export class Collector {
       response.writeHead(200, { "Content-Type": "text/javascript" }).end(script);
       return;
     }
+    if (request.method === "GET" && pathname === "/p.gif") {
+      this.images.push(Object.fromEntries(searchParams));
+      response.writeHead(200, { "Content-Type": "image/gif" }).end(GIF);
+      this.#arrived();
+      return;
+    }
     if (request.method === "GET" && pathname === "/cairn.json") {
       const headers = { "Content-Type": "application/json", "Access-Control-Allow-Origin": "*" };
       const settings = JSON.stringify(this.settingsOf(searchParams.get("key")));
@@ -142,7 +152,7 @@ export class Collector {
     }
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    this.#collect(request, JSON.parse(Buffer.concat(chunks).toString("utf8")), response);
+    await this.#collect(request, JSON.parse(Buffer.concat(chunks).toString("utf8")), response);
   }
 
   /** Something came: whoever waits looks again. */
@@ -164,14 +174,14 @@ export class Collector {
     this.#arrived();
   }
 
-  #collect(request, body, response) {
+  async #collect(request, body, response) {
     const origin = request.headers.origin;
     const listed = origin === this.site;
-    const given = this.answer(body, request) ?? {};
+    const at = Date.now();
+    const given = (await this.answer(body, request)) ?? {};
     const status = given.status ?? 202;
-    const record = { at: Date.now(), headers: request.headers, origin, body, status };
-    record.events = body.events;
-    this.requests.push(record);
+    const { headers: sent } = request;
+    this.requests.push({ at, headers: sent, origin, body, events: body.events, status });
     const headers = {
       "Content-Type": "application/json",
       "Access-Control-Allow-Origin": listed ? origin : "*",

@@ -255,6 +255,64 @@ test("a choice can be changed on every page, and the cookie goes with the yes", 
   await context.close();
 });
 
+test("what the pixel's settings ask for is loaded, reported and stored", async () => {
+  const path = `/api/v1/sites/${site.id}/pixels`;
+  const { items } = await server.api("GET", path);
+  const [{ key, settings }] = items.filter(({ kind }) => kind === "web");
+  const all = ["clicks", "forms", "not_found", "scroll", "search", "sections", "vitals"];
+  await server.api("PATCH", `${path}/${key}`, {
+    settings: Object.fromEntries(all.map((part) => [part, true])),
+  });
+  try {
+    const { context, page, faults, foreign } = await visitor(LINUX.replace("156", "155"));
+    const loaded = [];
+    page.on("response", (answer) => {
+      const part = /\/cairn\/(\w+)-\w+\.js$/.exec(new URL(answer.url()).pathname)?.[1];
+      if (part) loaded.push(`${answer.status()} ${part}`);
+    });
+    await enter(page, "e2e-parts");
+    await page.waitForFunction(
+      (count) =>
+        performance.getEntriesByType("resource").filter(({ name }) => name.includes("/cairn/"))
+          .length === count,
+      all.length,
+    );
+    await reporting(page, "click", () => page.locator("[data-add=ember]").click());
+    await page.mouse.wheel(0, 2000);
+    // The sections have their look at the page four times a second.
+    const scrolledAt = await page.evaluate(() => performance.now());
+    await page.waitForFunction((until) => performance.now() > until, scrolledAt + 600);
+    await reporting(page, "view_search_results", () =>
+      page.goto(`${server.origin}/demo/cart.html?q=kettle&utm_campaign=e2e-parts`),
+    );
+    await eventually(
+      async () => {
+        const stored = await storedEvents("e2e-parts");
+        const has = (name) => stored.some(({ event }) => event === name);
+        return {
+          parts: [...new Set(loaded)].sort(),
+          events: ["click", "view_search_results"].filter(has),
+          sections: stored.some(({ section }) => section?.id === "catalogue"),
+          scroll: stored.some(({ scroll_percent: percent }) => percent > 0),
+          vitals: stored.some(({ props }) => Number(props?.lcp_ms) > 0),
+        };
+      },
+      {
+        parts: all.map((part) => `200 ${part}`),
+        events: ["click", "view_search_results"],
+        sections: true,
+        scroll: true,
+        vitals: true,
+      },
+    );
+    assert.deepEqual(faults, []);
+    assert.deepEqual(foreign, []);
+    await context.close();
+  } finally {
+    await server.api("PATCH", `${path}/${key}`, { settings });
+  }
+});
+
 test("the dashboard shows the same numbers, and the next click arrives live", async () => {
   assert.ok(server.loginUrl, "a link that signs in was printed");
   const { context, page, faults } = await visitor(WINDOWS);
