@@ -145,8 +145,8 @@ test("clicks: a link that leads away is reported before the page is gone", async
   assert.equal(reported("click")[0].props.link_domain, "stranger.test");
 });
 
-for (const [options, expected] of [
-  [{}, ["catalogue.pdf", "tents", "photo.zip"]],
+for (const [options, names] of [
+  [{}, ["catalogue.pdf", "prices.csv", "tents", "photo.zip"]],
   [{ extensions: ["csv"] }, ["prices.csv", "tents"]],
 ]) {
   test(`clicks: files are downloads (${options.extensions ?? "common endings"})`, async () => {
@@ -158,10 +158,9 @@ for (const [options, expected] of [
         <a href="/pdf">About PDF</a>`,
     });
     for (const link of await page.$$("a")) await link.click();
-    await came("file_download", expected.length);
+    await came("file_download", names.length);
     await namesUntilMarker();
     const files = reported("file_download").map(({ props }) => props);
-    const names = options.extensions ? expected : ["catalogue.pdf", "prices.csv", "tents", "photo.zip"];
     assert.deepEqual(
       files.map(({ file_name: name }) => name),
       names,
@@ -207,10 +206,11 @@ test("forms: a form that is left with the page says at which field", async () =>
   collector.page("/next", { head: "" });
   await openWith("forms", { body: '<form><input name="street"></form>' });
   await page.fill("[name=street]", "Ring 1");
+  await page.evaluate(() => history.replaceState({}, "", "/?step=2"));
   await open("/next");
   await came("form_leave");
   assert.equal(reported("form_leave")[0].props.field, "street");
-  assert.equal(reported("form_leave")[0].url, `${collector.site}/`);
+  assert.equal(reported("form_leave")[0].url, `${collector.site}/?step=2`);
 });
 
 test("search: the words in the address, once for each, in pages that a script makes too", async () => {
@@ -228,6 +228,19 @@ test("search: the words in the address, once for each, in pages that a script ma
       [{ search_term: "two tents" }, `${collector.site}/find?q=%20two%20tents`],
       [{ search_term: "stove" }, `${collector.site}/find?q=stove`],
     ],
+  );
+});
+
+test("search: while somebody types, only what stands still is a search", async () => {
+  await openWith("search", { path: "/find" });
+  await page.evaluate(() => {
+    for (const term of ["t", "te", "ten", "tent"]) history.replaceState({}, "", "/find?q=" + term);
+  });
+  await came("view_search_results");
+  await namesUntilMarker();
+  assert.deepEqual(
+    reported("view_search_results").map(({ props }) => props.search_term),
+    ["tent"],
   );
 });
 

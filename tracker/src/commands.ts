@@ -2,7 +2,7 @@
 
 import { analytics, choose, deliverTo, type Shared } from "./delivery";
 import { warn, type Fields } from "./event";
-import { happened, identity, loadParts, watchPage } from "./page";
+import { happened, identity, watchPage } from "./page";
 import type { Settings } from "./settings";
 
 export interface Api {
@@ -70,7 +70,7 @@ function start(key: string, endpoint: string, settings: Settings): void {
   if (calls[key + endpoint]) return;
   calls[key + endpoint] = 1;
   deliverTo(calls, key, endpoint);
-  watchPage(settings.hash_routes);
+  watchPage(endpoint, settings);
   calls.forEach(run as never);
   running = 1;
   const push = calls.push;
@@ -80,5 +80,4 @@ function start(key: string, endpoint: string, settings: Settings): void {
     // The newest calls are kept for a tracker that comes later.
     return calls.splice(0, calls.length - 50).length;
   };
-  loadParts(endpoint, settings);
 }

@@ -34,6 +34,7 @@ let failures = 0;
 let pausedUntil = 0;
 /** The pause is the collector's own wish, so neither leaving nor coming online ends it. */
 let asked: unknown;
+/** What waits in the browser's storage for the next page. */
 let stored: unknown;
 let timer: unknown;
 /** A choice was made while the page runs, not only repeated as it began. */
@@ -89,7 +90,6 @@ function soon(): void {
 export function deliver(leaving?: unknown): void {
   // Over a page change only what has failed already: a first attempt usually arrives.
   if (leaving && granted() && queue[0] && (failures || !navigator.onLine)) {
-    stored = 1;
     storage((kept) =>
       newest(
         kept.filter((old) => !queue.some((event) => event.event_id === old.event_id)),
@@ -194,8 +194,8 @@ function settle(batch: TrackedEvent[], report: Refusal & { rejected?: Refusal[] 
 function storage(change?: (kept: TrackedEvent[]) => TrackedEvent[] | void): void {
   const name = "cairn:" + key;
   try {
-    const rest = change?.(JSON.parse(localStorage[name] || "[]"));
-    if (rest) localStorage[name] = JSON.stringify(rest);
+    stored = change?.(JSON.parse(localStorage[name] || "[]"));
+    if (stored) localStorage[name] = JSON.stringify(stored);
     else delete localStorage[name];
   } catch {
     // Storage may be full or forbidden: the events then live as long as the page.

@@ -9,6 +9,8 @@ const IDLE_MS = 60_000;
 
 /** Set by the key's settings or by `data-hash`: the part after # belongs to the page's address. */
 let hashRoutes: unknown;
+/** Loads the parts that the settings ask for, once. */
+let loadParts: () => void;
 /** Where the person is. */
 let viewUrl: string;
 /** The referrer of a view that nobody has looked at yet. */
@@ -36,8 +38,21 @@ export function happened(name: string, fields?: Fields): void {
 const on = (names: string, listener: (event: never) => void) =>
   names.split(" ").forEach((name) => addEventListener(name, listener as EventListener, true));
 
-export function watchPage(withHash: unknown): void {
-  hashRoutes = withHash;
+export function watchPage(endpoint: string, settings: Settings): void {
+  hashRoutes = settings.hash_routes;
+  loadParts = () => {
+    loadParts = () => {};
+    for (const name in settings) {
+      const options = settings[name] as PartOptions;
+      if (options.src) {
+        import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(options.src, endpoint).href)
+          .then((part: { default: Part }) =>
+            part.default(happened, (hook) => hooks.push(hook), readClock, options),
+          )
+          .catch(warn);
+      }
+    }
+  };
   startView(document.referrer);
 
   for (const name of ["pushState", "replaceState"] as const) {
@@ -54,7 +69,7 @@ export function watchPage(withHash: unknown): void {
   );
   on("popstate", navigated);
   on("pageshow", (shown: PageTransitionEvent) => shown.persisted && startView(document.referrer));
-  on("focus blur scroll pointermove keydown", readClock);
+  on("focus blur scroll pointermove pointerdown keydown", readClock);
   on("visibilitychange", () => (document.hidden ? leave() : show()));
   on("pagehide", leave);
   on("online", deliver);
@@ -63,20 +78,6 @@ export function watchPage(withHash: unknown): void {
     const name = (click.target as Element).closest?.<HTMLElement>("[data-cairn-event]");
     if (name) happened(name.dataset["cairnEvent"]!);
   });
-}
-
-/** Loads the parts that the settings ask for. */
-export function loadParts(endpoint: string, settings: Settings): void {
-  for (const name in settings) {
-    const options = settings[name] as PartOptions;
-    if (options.src) {
-      import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(options.src, endpoint).href)
-        .then((part: { default: Part }) =>
-          part.default(happened, (hook) => hooks.push(hook), readClock, options),
-        )
-        .catch(warn);
-    }
-  }
 }
 
 /** A fragment may hold secrets (log-in answers do), so it stays in the browser unless asked for. */
@@ -99,6 +100,7 @@ function show(): void {
     happened("page_view", { referrer: unseen });
     unseen = undefined;
     hooks.forEach((hook) => hook());
+    loadParts();
   }
 }
 
@@ -108,7 +110,6 @@ function navigated(): void {
     startView(viewUrl);
   } else {
     viewUrl = address();
-    hooks.forEach((hook) => hook());
   }
 }
 

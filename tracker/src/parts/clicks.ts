@@ -18,7 +18,8 @@ const clicks: Part = (record, _watch, _clock, { extensions = FILES }) => {
     );
     if (!found || found.closest("[data-cairn-ignore]")) return;
     const link = found as HTMLAnchorElement;
-    const text = found.getAttribute("aria-label") || found.innerText || "";
+    const label = found.localName === "input" ? (found as HTMLInputElement).value : found.innerText;
+    const text = found.getAttribute("aria-label") || label || "";
     const props: Record<string, string | undefined> = {
       element: found.localName,
       element_id: found.id || undefined,
