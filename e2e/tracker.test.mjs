@@ -108,12 +108,15 @@ test("coming online ends a pause at once", async () => {
   await came("sign_up");
 });
 
-test("before permission neither cookies nor storage are touched", async () => {
+test("before permission neither cookies nor storage are touched, by no part either", async () => {
+  const all = ["clicks", "forms", "not_found", "scroll", "search", "sections", "vitals"];
+  collector.settings.k1 = Object.fromEntries(all.map((part) => [part, {}]));
   collector.page("/");
   collector.page("/elsewhere");
   await page.addInitScript(watchStorage);
   await open("/");
   await came("page_view");
+  for (const part of all) await partRuns(part);
   await cairn("event", "add_to_cart", { items: [{ item_id: "7" }], value: 5.5, currency: "EUR" });
   await cairn("identify", "user-7", { email: "a@shop.test" });
   await came("identify");

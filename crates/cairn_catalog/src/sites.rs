@@ -140,7 +140,10 @@ impl Catalog {
                     "UPDATE pixels SET name = ?3, url = ?4, tracker_settings = ?5
                      WHERE site_id = ?1 AND key = ?2",
                     params![
-                        pixel.site_id.0, pixel.key, pixel.name, pixel.url,
+                        pixel.site_id.0,
+                        pixel.key,
+                        pixel.name,
+                        pixel.url,
                         tracker_text(&pixel.settings)
                     ],
                 )

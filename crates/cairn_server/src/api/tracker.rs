@@ -105,14 +105,13 @@ pub(super) fn settings(
         *value = inner.boolean(name)?.unwrap_or(*value);
     }
     if let Some(endings) = inner.texts("download_extensions", EXTENSIONS_MAX)? {
-        settings.download_extensions = endings
-            .iter()
-            .map(|ending| extension(ending))
-            .collect::<Option<_>>()
-            .ok_or_else(|| {
-                let message = "Endings of files have 1 to 10 letters or digits, such as pdf.";
-                ApiError::invalid(inner.path("download_extensions"), message)
-            })?;
+        settings.download_extensions =
+            endings.iter().map(|ending| extension(ending)).collect::<Option<_>>().ok_or_else(
+                || {
+                    let message = "Endings of files have 1 to 10 letters or digits, such as pdf.";
+                    ApiError::invalid(inner.path("download_extensions"), message)
+                },
+            )?;
     }
     if let Some(names) = inner.texts("search_parameters", PARAMETERS_MAX)? {
         if names.iter().any(|name| name.is_empty() || name.len() > PARAMETER_SIZE_BYTES_MAX) {

@@ -195,3 +195,48 @@ fn knows(headers: &mut HeaderMap, request: &Parts, tag: &str) -> bool {
         known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn a_call_of_any_size_is_read_behind_each_packed_form() {
+        const HEAD: &[u8] = b"(settings=>{console.log(settings)})";
+        let mut brotli = brotli::CompressorWriter::new(Vec::new(), 4096, 11, 22);
+        brotli.write_all(HEAD).unwrap();
+        brotli.flush().unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(HEAD).unwrap();
+        gzip.flush().unwrap();
+        let script: &'static assets::Tracker = Box::leak(Box::new(assets::Tracker {
+            plain: HEAD,
+            gzip: gzip.get_ref().clone().leak(),
+            brotli: brotli.get_ref().clone().leak(),
+            tag: "",
+        }));
+        let mut checksum = Hasher::new();
+        checksum.update(HEAD);
+        let tracker = Tracker { script, checksum };
+        for size in [4, 5, 255, 256, 257, 4_000, CALL_SIZE_BYTES_MAX - 1] {
+            let call: Vec<u8> = (0..size).map(|at| b' ' + (at * 7 % 90) as u8).collect();
+            let wanted = [HEAD, &call].concat();
+            for coding in ["br", "gzip", "identity"] {
+                let mut headers = HeaderMap::new();
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding));
+                let (sent, body) = tracker.with_call(&call, &headers);
+                let mut read = Vec::new();
+                match sent {
+                    "br" => brotli::BrotliDecompress(&mut &body[..], &mut read).unwrap(),
+                    "gzip" => {
+                        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut read).unwrap();
+                    }
+                    _ => read.extend_from_slice(&body),
+                }
+                assert!(read == wanted, "{size} bytes as {coding}");
+            }
+        }
+    }
+}

@@ -23,7 +23,9 @@ use tower::ServiceExt;
 
 use super::Core;
 use super::guarded::{ConnectionState, Guarded};
-use crate::collect::{Answer, Collector, overloaded, overloaded_image, routed, without_service, wrong_method};
+use crate::collect::{
+    Answer, Collector, overloaded, overloaded_image, routed, without_service, wrong_method,
+};
 
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;

@@ -201,7 +201,11 @@ fn the_script_brings_the_settings_of_its_pixel_and_their_parts() {
     let mut unpacked_gzip = Vec::new();
     flate2::read::GzDecoder::new(&gzip.body[..]).read_to_end(&mut unpacked_gzip).unwrap();
     for form in [&after.body, &unpacked, &unpacked_gzip] {
-        assert!(form.ends_with(format!("({wanted})").as_bytes()), "{}", String::from_utf8_lossy(form));
+        assert!(
+            form.ends_with(format!("({wanted})").as_bytes()),
+            "{}",
+            String::from_utf8_lossy(form)
+        );
     }
     // A part is kept for ever under its name, and found under the name that it had before.
     let part = client.get(&format!("/{source}"), &[]);
