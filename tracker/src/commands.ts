@@ -2,7 +2,7 @@
 
 import { analytics, choose, deliverTo, type Shared } from "./delivery";
 import { warn, type Fields } from "./event";
-import { happened, identity, watchPage } from "./page";
+import { happened, identity, on, watchPage } from "./page";
 import type { Settings } from "./settings";
 
 export interface Api {
@@ -15,6 +15,8 @@ declare global {
   interface Window {
     cairn?: Api;
   }
+  /** The same, where it is known to be there: shorter to say. */
+  const cairn: Api;
 }
 
 /** The page runs: what it says now is no repetition of what was said before the script came. */
@@ -23,7 +25,7 @@ let running: unknown;
 const commands: Record<string, (...words: never[]) => void> = {
   event(name: string, fields?: Fields) {
     if (name) happened(name, fields);
-    else warn("an event needs a name");
+    else warn("unnamed event");
   },
   identify(id: unknown, traits?: Fields) {
     identity.user_id = "" + id;
@@ -31,9 +33,7 @@ const commands: Record<string, (...words: never[]) => void> = {
     if (analytics() !== "denied") happened("identify", identity);
   },
   consent(given: Record<string, unknown>) {
-    const before = analytics();
-    choose(given, running);
-    if (before === "denied" && analytics() !== before && identity.user_id) {
+    if (choose(given, running) === "denied" && analytics() !== "denied" && identity.user_id) {
       happened("identify", identity);
     }
   },
@@ -51,33 +51,32 @@ function run([name, ...words]: [string, ...never[]]): void {
 /** Where calls are kept that come before a tracker, or for one that comes later. */
 export function sharedCalls(): Shared {
   window.cairn ||= function () {
-    window.cairn!.q!.push(arguments);
+    cairn.q!.push(arguments);
   };
-  return (window.cairn.q ||= [] as unknown as Shared);
+  return (cairn.q ||= [] as unknown as Shared);
 }
 
-/** Begins once the page is shown: one that is rendered ahead may never be looked at. */
-export function startWhenShown(key: string, endpoint: string, settings: Settings): void {
-  const begin = () => start(key, endpoint, settings);
-  if ((document as { prerendering?: boolean }).prerendering) {
-    addEventListener("prerenderingchange", begin, true);
-  } else begin();
-}
-
-/** Begins to report to one key. Each key has a tracker of its own; one that is there stays alone. */
-function start(key: string, endpoint: string, settings: Settings): void {
+/**
+ * Begins to report to one key, once the page is shown: one that is rendered ahead may never be looked
+ * at. Each key has a tracker of its own; where one is there already, nothing happens.
+ */
+export function start(key: string, endpoint: string, settings: Settings): void {
   const calls = sharedCalls();
-  if (calls[key + endpoint]) return;
-  calls[key + endpoint] = 1;
-  deliverTo(calls, key, endpoint);
-  watchPage(endpoint, settings);
-  calls.forEach(run as never);
-  running = 1;
-  const push = calls.push;
-  calls.push = (words) => {
-    push.call(calls, words);
-    run(words as never);
-    // The newest calls are kept for a tracker that comes later.
-    return calls.splice(0, calls.length - 50).length;
+  const begin = () => {
+    if (calls[key + endpoint]) return;
+    calls[key + endpoint] = 1;
+    deliverTo(calls, key, endpoint);
+    watchPage(endpoint, settings);
+    calls.forEach(run as never);
+    running = 1;
+    const push = calls.push;
+    calls.push = ((words: never) => {
+      push.call(calls, words);
+      run(words);
+      // The newest calls are kept for a tracker that comes later.
+      calls.splice(0, calls.length - 50);
+    }) as never;
   };
+  if ((document as { prerendering?: boolean }).prerendering) on("prerenderingchange", begin);
+  else begin();
 }

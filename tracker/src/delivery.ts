@@ -1,15 +1,18 @@
 // Brings events to the collector. An event leaves memory only when the collector has answered for
 // it, or when it can never be taken. Until analytics is granted nothing outlives the page.
 
-import { randomId, warn, type TrackedEvent } from "./event";
+import { warn, type TrackedEvent } from "./event";
 
-/** Events kept while the collector cannot be reached; the newest stay. */
-const QUEUE_EVENTS = 50;
-/** Characters of one envelope: at three bytes each they fit 64 KiB, also the keepalive budget. */
-const ENVELOPE_CHARACTERS = 16_000;
-/** How long events wait for company, and a new page for its title. */
-const BATCH_MS = 50;
-const LONGEST_BACKOFF_MS = 300_000;
+// An enumeration, because the bundler writes its numbers where they are used.
+const enum Bound {
+  /** Events kept while the collector cannot be reached; the newest stay. */
+  QUEUE_EVENTS = 50,
+  /** Characters of one envelope: at three bytes each they fit 64 KiB, also the keepalive budget. */
+  ENVELOPE_CHARACTERS = 16_000,
+  /** How long events wait for company, and a new page for its title. */
+  BATCH_MS = 50,
+  LONGEST_BACKOFF_MS = 300_000,
+}
 
 /** What the trackers of a page share: calls so far, who is there, and whether one is sending. */
 export interface Shared extends Array<ArrayLike<unknown>> {
@@ -54,20 +57,23 @@ export function deliverTo(calls: Shared, pixel: string, url: string): void {
 }
 
 const newest = (older: TrackedEvent[], newer: TrackedEvent[]) =>
-  [...older, ...newer].slice(-QUEUE_EVENTS);
+  [...older, ...newer].slice(-Bound.QUEUE_EVENTS);
 
 export function enqueue(event: TrackedEvent): void {
-  queue = newest(queue, [{ event_id: randomId(), ...event }]);
+  queue = newest(queue, [event]);
   soon();
 }
 
-/** A choice made while the page runs goes by itself: it is the visitor's own answer. */
-export function choose(given: Record<string, unknown>, running: unknown): void {
+/**
+ * Answers with what analytics was before. A choice made while the page runs goes by itself: it is the
+ * visitor's own answer.
+ */
+export function choose(given: Record<string, unknown>, running: unknown): unknown {
   const before = analytics();
   for (const name in given) {
     if (/^(analytics|ads|personalization|functional)$/.test(name)) {
       choice[name] = given[name] === "granted" ? "granted" : "denied";
-    } else warn("no such purpose", name);
+    } else warn("unknown purpose", name);
   }
   // What an earlier page could not deliver may be read after a yes; after a no it is erased.
   if (granted()) {
@@ -77,13 +83,14 @@ export function choose(given: Record<string, unknown>, running: unknown): void {
   } else if (before === "granted") storage();
   chosenHere = running;
   soon();
+  return before;
 }
 
 function soon(): void {
   timer ||= setTimeout(() => {
     timer = 0;
     deliver();
-  }, BATCH_MS);
+  }, Bound.BATCH_MS);
 }
 
 /** Sends what waits; somebody who is leaving cannot wait, then everything goes out together. */
@@ -114,7 +121,7 @@ async function send(): Promise<void> {
   while (
     (!chosenHere || before === told) &&
     queue[0] &&
-    (!batch[0] || JSON.stringify([batch, queue[0]]).length < ENVELOPE_CHARACTERS)
+    (!batch[0] || JSON.stringify([batch, queue[0]]).length < Bound.ENVELOPE_CHARACTERS)
   ) {
     const event = queue.shift()!;
     if (event.event === "page_view") event.title ??= document.title;
@@ -138,7 +145,7 @@ async function send(): Promise<void> {
       method: "POST",
       body,
       credentials,
-      keepalive: body.length < 2 * ENVELOPE_CHARACTERS,
+      keepalive: body.length < 2 * Bound.ENVELOPE_CHARACTERS,
     });
   shared.b = 1;
   const answer = await post()
@@ -150,17 +157,17 @@ async function send(): Promise<void> {
       return post();
     })
     .catch(() => 0 as const);
-  if (!answer || answer.status > 499 || answer.status === 429) {
+  if (!answer || /^5|429/.test("" + answer.status)) {
     queue = newest(batch, queue);
     told = before;
     credentials = "include";
     asked = answer;
     const wish = answer && (answer.headers.get("Retry-After") as unknown as number) * 1000;
     const wait =
-      Math.max(wish || 0, Math.min(500 * 2 ** failures++, LONGEST_BACKOFF_MS)) *
+      Math.max(wish || 0, Math.min(500 * 2 ** failures++, Bound.LONGEST_BACKOFF_MS)) *
       (1 + Math.random() / 2);
     pausedUntil = performance.now() + wait;
-    setTimeout(deliver, wait + BATCH_MS);
+    setTimeout(deliver, wait + Bound.BATCH_MS);
   } else {
     failures = pausedUntil = 0;
     if (stored) storage();

@@ -2,7 +2,7 @@
 // does; its settings come from the collector in a request of their own. Importing it does nothing,
 // also where there is no browser.
 
-import { sharedCalls, startWhenShown } from "./commands";
+import { sharedCalls, start as begin } from "./commands";
 import { warn } from "./event";
 import type { Settings } from "./settings";
 
@@ -88,6 +88,6 @@ export function start({ key, host, hashRoutes }: Options): void {
     .catch((): Settings => ({}))
     .then((settings) => {
       if (hashRoutes) settings.hash_routes = true;
-      startWhenShown(key, `${base}/e`, settings);
+      begin(key, `${base}/e`, settings);
     });
 }

@@ -1,20 +1,23 @@
 // What counts as a page view, and for how long somebody really looked.
 
 import { deliver, enqueue } from "./delivery";
-import { warn, type Fields } from "./event";
+import { randomId, warn, type Fields } from "./event";
 import type { Hook, Part, PartOptions, Settings } from "./settings";
 
-/** After this long without a sign of life nobody is taken to be reading. */
-const IDLE_MS = 60_000;
+const enum Bound {
+  /** After this long without a sign of life nobody is taken to be reading. */
+  IDLE_MS = 60_000,
+}
 
 /** Set by the key's settings or by `data-hash`: the part after # belongs to the page's address. */
 let hashRoutes: unknown;
-/** Loads the parts that the settings ask for, once. */
-let loadParts: () => void;
+/** What the settings ask for, until it was loaded. */
+let parts: Settings;
+let endpoint: string;
 /** Where the person is. */
 let viewUrl: string;
-/** The referrer of a view that nobody has looked at yet. */
-let unseen: string | undefined;
+/** What a view that nobody has looked at yet will say. */
+let unseen: Fields | 0;
 /** Time for which the page was looked at, and how much of it is reported, in milliseconds. */
 let lookedMs = 0;
 let reportedMs = 0;
@@ -26,33 +29,28 @@ export const identity: { user_id?: string; traits?: unknown } = {};
 
 /** An event with its time and place. It is copied, so that the page may go on changing `fields`. */
 export function happened(name: string, fields?: Fields): void {
-  enqueue({
-    timestamp: new Date().toISOString(),
-    url: viewUrl,
-    user_id: identity.user_id,
-    ...JSON.parse(JSON.stringify(fields || {})),
-    event: name,
-  });
+  enqueue(
+    JSON.parse(
+      JSON.stringify({
+        event_id: randomId(),
+        timestamp: new Date(),
+        url: viewUrl,
+        user_id: identity.user_id,
+        ...fields,
+        event: name,
+      }),
+    ),
+  );
 }
 
-const on = (names: string, listener: (event: never) => void) =>
+/** Listens to everything on the page, before its own scripts do. */
+export const on = (names: string, listener: (event: never) => void) =>
   names.split(" ").forEach((name) => addEventListener(name, listener as EventListener, true));
 
-export function watchPage(endpoint: string, settings: Settings): void {
+export function watchPage(url: string, settings: Settings): void {
   hashRoutes = settings.hash_routes;
-  loadParts = () => {
-    loadParts = () => {};
-    for (const name in settings) {
-      const options = settings[name] as PartOptions;
-      if (options.src) {
-        import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(options.src, endpoint).href)
-          .then((part: { default: Part }) =>
-            part.default(happened, (hook) => hooks.push(hook), readClock, options),
-          )
-          .catch(warn);
-      }
-    }
-  };
+  parts = settings;
+  endpoint = url;
   startView(document.referrer);
 
   for (const name of ["pushState", "replaceState"] as const) {
@@ -88,19 +86,29 @@ const place = (url: string) => url.replace(/\?[^#]*/, "");
 
 function startView(referrer: string): void {
   viewUrl = address();
-  unseen = referrer;
+  unseen = { referrer };
   show();
 }
 
 /** A view counts once the page is looked at, which one that was opened in the background is not. */
 function show(): void {
   readClock();
-  if (unseen != null && !document.hidden) {
+  if (unseen && !document.hidden) {
     reportedMs = lookedMs;
-    happened("page_view", { referrer: unseen });
-    unseen = undefined;
+    happened("page_view", unseen);
+    unseen = 0;
     hooks.forEach((hook) => hook());
-    loadParts();
+    for (const name in parts) {
+      const options = parts[name] as PartOptions;
+      if (options.src) {
+        import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(options.src, endpoint).href)
+          .then((part: { default: Part }) =>
+            part.default(happened, (hook) => hooks.push(hook), readClock, options),
+          )
+          .catch(warn);
+      }
+    }
+    parts = {};
   }
 }
 
@@ -123,7 +131,7 @@ function leave(): void {
 /** Milliseconds for which the page was visible, had the focus and saw a sign of life. */
 function readClock(): number {
   const now = performance.now();
-  if (runningSince) lookedMs += Math.min(now - runningSince, IDLE_MS);
+  if (runningSince) lookedMs += Math.min(now - runningSince, Bound.IDLE_MS);
   runningSince = !document.hidden && document.hasFocus() ? now : 0;
   return lookedMs;
 }

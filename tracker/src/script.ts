@@ -1,7 +1,7 @@
 // The tracker of Cairn as a script. Each key of a page has its own; loading one again adds nothing.
 // It reads and writes neither cookies nor storage before analytics was granted.
 
-import { sharedCalls, startWhenShown } from "./commands";
+import { start } from "./commands";
 import { warn } from "./event";
 import type { Settings } from "./settings";
 
@@ -9,12 +9,11 @@ import type { Settings } from "./settings";
 declare const SETTINGS: Settings;
 
 const script = document.currentScript as HTMLScriptElement | null;
-if (script) {
+if (script?.src) {
   const data = script.dataset;
-  const source = new URL(script.src || location.href);
+  const source = new URL(script.src);
   const key = data["key"] || source.searchParams.get("key");
   if ("hash" in data) SETTINGS.hash_routes = true;
-  sharedCalls();
-  if (key) startWhenShown(key, (data["host"] || source.origin).replace(/\/$/, "") + "/e", SETTINGS);
-  else warn("the script's address needs ?key=");
+  if (key) start(key, (data["host"] || source.origin).replace(/\/$/, "") + "/e", SETTINGS);
+  else warn("no ?key=");
 }

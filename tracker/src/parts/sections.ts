@@ -46,7 +46,7 @@ const sections: Part = (record, watch, clock) => {
         element,
       ]),
       ...headings.map((heading, at): [string, Area] => {
-        const name = heading.id || heading.innerText.trim();
+        const name = heading.id || heading.textContent!.trim();
         const around = heading.closest("section,article");
         if (around && around.querySelector("h1,h2") === heading) return [name, around];
         const range = document.createRange();
