@@ -60,7 +60,14 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
         name: "Shop".to_owned(),
         kind: PixelKind::Web,
         url: "/demo/".to_owned(),
-        settings: TrackerSettings::default(),
+        // What a shop's owner would want to see, but for what the shop reports by itself.
+        settings: TrackerSettings {
+            not_found: true,
+            search: true,
+            sections: true,
+            vitals: true,
+            ..TrackerSettings::default()
+        },
     };
     parts.catalog.add_pixel(&pixel, parts.now_ms)?;
     Ok(Some(load_history(parts, site.id).await?))

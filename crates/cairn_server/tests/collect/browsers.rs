@@ -152,6 +152,7 @@ fn the_script_is_cached_by_its_tag() {
         assert_eq!(packed.header("vary"), "Accept-Encoding");
     }
     assert!(brotli.body.len() < gzip.body.len() && gzip.body.len() < answer.body.len());
+    assert!(brotli.body.len() <= 2050, "a page pays {} bytes", brotli.body.len());
     let mut unpacked = Vec::new();
     brotli::BrotliDecompress(&mut &brotli.body[..], &mut unpacked).unwrap();
     assert_eq!(unpacked, answer.body);
