@@ -8,7 +8,8 @@ const CORE_SIZE_BYTES_MAX = 2050;
 /** What a part costs the pages whose settings ask for it. */
 const PART_SIZE_BYTES_MAX = 1228;
 
-function measure(bytes) {
+/** Bytes as they are, and packed by gzip and brotli at their best. */
+export function measure(bytes) {
   const brotli = brotliCompressSync(bytes, {
     params: {
       [constants.BROTLI_PARAM_QUALITY]: 11,
@@ -18,12 +19,14 @@ function measure(bytes) {
   return [bytes.length, gzipSync(bytes, { level: 9 }).length, brotli.length];
 }
 
+export function row(name, ...cells) {
+  console.log(name.padEnd(22) + cells.map((cell) => String(cell).padStart(8)).join(" "));
+}
+
 export function checkSize() {
   const dist = new URL("dist/", import.meta.url);
   const script = readFileSync(new URL("cairn.js", dist));
   const parts = readdirSync(new URL("cairn/", dist)).sort();
-  const row = (name, ...cells) =>
-    console.log(name.padEnd(22) + cells.map((cell) => String(cell).padStart(8)).join(""));
   const check = (name, bytes, limit) => {
     const sizes = measure(bytes);
     row(name, ...sizes, limit);
