@@ -31,7 +31,7 @@ e2e/node_modules/.package-lock.json: e2e/package-lock.json
 
 # --- what is built -----------------------------------------------------------------------------------------------
 
-tracker/dist/cairn.js: tracker/node_modules/.package-lock.json $(wildcard tracker/src/*.ts tracker/*.mjs tracker/package.json)
+tracker/dist/cairn.js: tracker/node_modules/.package-lock.json $(wildcard tracker/src/*.ts tracker/src/parts/*.ts tracker/*.mjs tracker/*.json)
 	cd tracker && npm run --silent build
 dashboard/dist/index.html: dashboard/node_modules/.package-lock.json $(shell find dashboard/src dashboard/public dashboard/index.html dashboard/vite.config.ts -type f 2>/dev/null) docs/openapi.json
 	cd dashboard && npm run --silent build
@@ -73,4 +73,4 @@ bench: build
 
 clean:
 	$(CARGO) clean
-	rm -rf native/duckdb native/data tracker/dist dashboard/dist tracker/node_modules dashboard/node_modules e2e/node_modules
+	rm -rf native/duckdb native/data tracker/dist tracker/module dashboard/dist tracker/node_modules dashboard/node_modules e2e/node_modules

@@ -4,19 +4,34 @@
 //   stats.shop.test     the collector
 //   stranger.test       a site that it does not list
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:http";
 
-const tracker = readFileSync(new URL("../tracker/dist/cairn.js", import.meta.url));
+const dist = new URL("../tracker/dist/", import.meta.url);
+const tracker = readFileSync(new URL("cairn.js", dist), "utf8");
+/** Name of a part → where the collector serves it. */
+const parts = Object.fromEntries(
+  readdirSync(new URL("cairn/", dist)).map((file) => [file.split("-")[0], `cairn/${file}`]),
+);
+
+const GIF = Buffer.from("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7", "base64");
 
 export class Collector {
   /** Every POST /e in order of arrival: {at, headers, origin, body, events, status}. */
   requests = [];
   /** Requests that should never come: preflights, unknown paths of the collector. */
   strays = [];
+  /** Addresses of the parts that were loaded. */
+  loads = [];
+  /** Query of every GET /p.gif. */
+  images = [];
+  /** Paths of the sites' pages that were served. */
+  served = [];
+  /** Key → its settings, parts by name with their options. What is not here has none. */
+  settings = {};
   /** path → {html, headers}; what the sites serve. */
   pages = new Map();
-  /** (body, request) → {status, headers, report}; undefined means 202. */
+  /** (body, request) → {status, headers, report}, also later; undefined means 202. */
   answer = () => undefined;
   #waiting = new Set();
 
@@ -45,10 +60,24 @@ export class Collector {
   }
 
   /** Serves a page of the sites; a `head` that is left out loads the tracker. */
-  page(path, { title = path, head = this.script(), body = "", headers = {} } = {}) {
+  page(path, { title = path, head = this.script(), body = "", headers = {}, status = 200 } = {}) {
     const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title>
 <link rel="icon" href="data:,">${head}</head><body>${body}</body></html>`;
-    this.pages.set(path, { html, headers });
+    this.pages.set(path, { html, headers, status });
+  }
+
+  /** The settings of a key as the server writes them: parts with the address of their module. */
+  settingsOf(key) {
+    const written = Object.entries(this.settings[key] ?? {}).map(([name, options]) => [
+      name,
+      parts[name] ? { src: parts[name], ...options } : options,
+    ]);
+    return Object.fromEntries(written);
+  }
+
+  /** Where the collector serves a part. */
+  part(name) {
+    return `${this.origin}/${parts[name]}`;
   }
 
   /** Every event of every envelope so far, in order of arrival, with its envelope. */
@@ -83,12 +112,37 @@ export class Collector {
     });
   }
 
+  /** Waits until a page of the sites was asked for. */
+  untilServed(path) {
+    return this.until(({ served }) => served.includes(path), `a request for ${path}`);
+  }
+
   async #serve(request, response) {
     const host = request.headers.host.split(":")[0];
-    const { pathname } = new URL(request.url, "http://any.test");
+    const { pathname, searchParams } = new URL(request.url, "http://any.test");
     if (host !== "stats.shop.test") return this.#servePage(pathname, response);
     if (request.method === "GET" && pathname === "/cairn.js") {
-      response.writeHead(200, { "Content-Type": "text/javascript" }).end(tracker);
+      const settings = JSON.stringify(this.settingsOf(searchParams.get("key")));
+      const script = tracker.replace(/\(\{\}\)$/, () => `(${settings})`);
+      response.writeHead(200, { "Content-Type": "text/javascript" }).end(script);
+      return;
+    }
+    if (request.method === "GET" && pathname === "/p.gif") {
+      this.images.push(Object.fromEntries(searchParams));
+      response.writeHead(200, { "Content-Type": "image/gif" }).end(GIF);
+      this.#arrived();
+      return;
+    }
+    if (request.method === "GET" && pathname === "/cairn.json") {
+      const headers = { "Content-Type": "application/json", "Access-Control-Allow-Origin": "*" };
+      const settings = JSON.stringify(this.settingsOf(searchParams.get("key")));
+      response.writeHead(200, headers).end(settings);
+      return;
+    }
+    if (request.method === "GET" && Object.values(parts).includes(pathname.slice(1))) {
+      this.loads.push(pathname.slice(1));
+      const headers = { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" };
+      response.writeHead(200, headers).end(readFileSync(new URL(pathname.slice(1), dist)));
       return;
     }
     if (request.method !== "POST" || pathname !== "/e") {
@@ -98,24 +152,36 @@ export class Collector {
     }
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    this.#collect(request, JSON.parse(Buffer.concat(chunks).toString("utf8")), response);
+    await this.#collect(request, JSON.parse(Buffer.concat(chunks).toString("utf8")), response);
+  }
+
+  /** Something came: whoever waits looks again. */
+  #arrived() {
+    for (const look of [...this.#waiting]) look();
   }
 
   #servePage(pathname, response) {
+    if (pathname === "/module.js") {
+      const module = readFileSync(new URL("../tracker/module/module.js", import.meta.url));
+      response.writeHead(200, { "Content-Type": "text/javascript" }).end(module);
+      return;
+    }
     const page = this.pages.get(pathname);
     response
-      .writeHead(page ? 200 : 404, { "Content-Type": "text/html; charset=utf-8", ...page?.headers })
+      .writeHead(page ? (page.status ?? 200) : 404, { "Content-Type": "text/html; charset=utf-8", ...page?.headers })
       .end(page?.html);
+    this.served.push(pathname);
+    this.#arrived();
   }
 
-  #collect(request, body, response) {
+  async #collect(request, body, response) {
     const origin = request.headers.origin;
     const listed = origin === this.site;
-    const given = this.answer(body, request) ?? {};
+    const at = Date.now();
+    const given = (await this.answer(body, request)) ?? {};
     const status = given.status ?? 202;
-    const record = { at: Date.now(), headers: request.headers, origin, body, status };
-    record.events = body.events;
-    this.requests.push(record);
+    const { headers: sent } = request;
+    this.requests.push({ at, headers: sent, origin, body, events: body.events, status });
     const headers = {
       "Content-Type": "application/json",
       "Access-Control-Allow-Origin": listed ? origin : "*",
@@ -127,8 +193,6 @@ export class Collector {
       headers["Set-Cookie"] = "cairn_id=test; HttpOnly; SameSite=Lax; Path=/";
     }
     const report = given.report ?? { accepted: body.events.length, duplicate: 0, rejected: [] };
-    response.writeHead(status, headers).end(JSON.stringify(report), () => {
-      for (const look of [...this.#waiting]) look();
-    });
+    response.writeHead(status, headers).end(JSON.stringify(report), () => this.#arrived());
   }
 }

@@ -255,6 +255,65 @@ test("a choice can be changed on every page, and the cookie goes with the yes", 
   await context.close();
 });
 
+test("what the pixel's settings ask for is loaded, reported and stored", async () => {
+  const path = `/api/v1/sites/${site.id}/pixels`;
+  const { items } = await server.api("GET", path);
+  const [{ key, settings }] = items.filter(({ kind }) => kind === "web");
+  const all = ["clicks", "forms", "not_found", "scroll", "search", "sections", "vitals"];
+  await server.api("PATCH", `${path}/${key}`, {
+    settings: Object.fromEntries(all.map((part) => [part, true])),
+  });
+  try {
+    const { context, page, faults, foreign } = await visitor(LINUX.replace("156", "155"));
+    const loaded = [];
+    page.on("response", (answer) => {
+      const part = /\/cairn\/(\w+)-\w+\.js$/.exec(new URL(answer.url()).pathname)?.[1];
+      if (part) loaded.push(`${answer.status()} ${part}`);
+    });
+    await enter(page, "e2e-parts");
+    // A module that was loaded is not fetched again: this only waits until each part runs.
+    const written = await (await fetch(`${server.origin}/cairn.json?key=${key}`)).json();
+    const sources = Object.values(written).map(({ src }) => `/${src}`);
+    assert.equal(sources.length, all.length);
+    await page.evaluate((sources) => Promise.all(sources.map((source) => import(source))).then(() => 0), sources);
+    await reporting(page, "click", () => page.locator("[data-add=ember]").click());
+    const scrolledAt = await page.evaluate(() => {
+      document.querySelector("[data-cairn-section=catalogue]").scrollIntoView({ behavior: "instant" });
+      return performance.now();
+    });
+    await page.waitForFunction((until) => performance.now() > until, scrolledAt + 600);
+    // A page that a script makes is left without leaving: the answer to its reports can be seen.
+    const answered = page.waitForResponse(
+      (answer) => answer.request().postDataJSON()?.events?.some(({ section }) => section),
+    );
+    await page.evaluate(() => history.pushState({}, "", "find?q=kettle"));
+    const report = await answered;
+    const told = await report.json();
+    const { events } = report.request().postDataJSON();
+    assert.deepEqual([told.accepted, told.rejected], [events.length, []], "all of it is understood");
+    const [engagement] = events.filter(({ engagement_ms: ms }) => ms);
+    assert.ok(engagement.scroll_percent > 20 && engagement.props.lcp_ms > 0);
+    assert.ok(events.some(({ section }) => section?.id === "catalogue" && section.visible_ms > 0));
+    assert.deepEqual(
+      loaded.sort(),
+      all.map((part) => `200 ${part}`),
+    );
+    await eventually(() => names("e2e-parts"), { pageview: 2, click: 1, add_to_cart: 1, view_search_results: 1 });
+    await eventually(
+      async () =>
+        (await query("e2e-parts", ["scroll_depth"], ["event:page"]))
+          .filter(({ dimensions }) => dimensions[0] === "/demo/")
+          .map(({ metrics }) => metrics[0]),
+      [engagement.scroll_percent],
+    );
+    assert.deepEqual(faults, []);
+    assert.deepEqual(foreign, []);
+    await context.close();
+  } finally {
+    await server.api("PATCH", `${path}/${key}`, { settings });
+  }
+});
+
 test("the dashboard shows the same numbers, and the next click arrives live", async () => {
   assert.ok(server.loginUrl, "a link that signs in was printed");
   const { context, page, faults } = await visitor(WINDOWS);

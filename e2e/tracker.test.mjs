@@ -1,295 +1,25 @@
-// The tracker in a real browser, against a collector that only records. Each test says which
-// requests come, and which do not: absence is shown by a marker event that is sent afterwards, since
-// a page's events are delivered in order.
+// How the tracker delivers, what it keeps, and what a page may tell it, in a real browser against a
+// collector that only records. Absence is shown by a marker event that is sent afterwards, since a
+// page's events are delivered in order.
 import assert from "node:assert/strict";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { launchBrowser } from "./browser.mjs";
-import { Collector } from "./collector.mjs";
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
-
-let browser;
-let collector;
-let context;
-let page;
-let pageErrors;
-let warnings;
-
-before(async () => {
-  browser = await launchBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  // A collector for each test: what a closing page still sends must not reach the next one.
-  collector = await Collector.start();
-  context = await browser.newContext({ locale: "de-AT", timezoneId: "Australia/Adelaide" });
-  page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  pageErrors = [];
-  warnings = [];
-  page.on("pageerror", (fault) => pageErrors.push(String(fault)));
-  page.on("console", (line) => line.type() === "warning" && warnings.push(line.text()));
-});
-
-afterEach(async () => {
-  await context.close();
-  await collector.stop();
-  assert.deepEqual(pageErrors, [], "the page must never see an error");
-  assert.deepEqual(collector.strays, [], "no preflight, no unknown request");
-});
-
-const cairn = (...words) => page.evaluate((words) => window.cairn(...words), words);
-
-/** Proves that nothing else was sent so far: returns the names that came before the marker. */
-async function namesUntilMarker() {
-  await cairn("event", "marker");
-  await collector.until(({ events }) => events.some(({ event }) => event === "marker"), "marker");
-  return collector.names().filter((name) => name !== "marker");
-}
-
-async function open(path, options = {}) {
-  await page.goto((options.site ?? collector.site) + path, { referer: options.referrer });
-}
-
-const came = (name, count = 1) =>
-  collector.until(
-    ({ events }) => events.filter(({ event }) => event === name).length >= count,
-    `${count} × ${name}`,
-  );
-
-/** Hides or shows the tab as the browser would say it. */
-const setVisibility = (state) =>
-  page.evaluate((state) => {
-    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => state });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, state);
-
-/** The page lives on until its own clock says that so much time has passed. */
-const lookFor = (milliseconds) =>
-  page.evaluate(() => performance.now()).then((start) =>
-    page.waitForFunction((until) => performance.now() >= until, start + milliseconds),
-  );
-
-test("a page view is one envelope without preflight, and says where and when", async () => {
-  collector.page("/p/7", { title: "A stove" });
-  const before = Date.now();
-  await open("/p/7?utm_source=mail#token=secret", { referrer: "http://search.test/?q=stove" });
-  await came("page_view");
-  assert.deepEqual(await namesUntilMarker(), ["page_view"]);
-
-  const { headers, body } = collector.requests[0];
-  assert.match(headers["content-type"], /^text\/plain/);
-  assert.equal(headers.cookie, undefined);
-  assert.deepEqual(Object.keys(body).sort(), ["events", "key", "language", "screen", "timezone"]);
-  assert.equal(body.key, "k1");
-  assert.match(body.screen, /^\d+x\d+$/);
-  assert.equal(body.language, "de-AT");
-  assert.equal(body.timezone, "Australia/Adelaide");
-
-  const [event] = body.events;
-  assert.deepEqual(Object.keys(event).sort(), [
-    "event",
-    "event_id",
-    "referrer",
-    "timestamp",
-    "title",
-    "url",
-  ]);
-  assert.match(event.event_id, UUID);
-  const at = Date.parse(event.timestamp);
-  assert.ok(before <= at && at <= Date.now(), event.timestamp);
-  assert.equal(event.url, `${collector.site}/p/7?utm_source=mail`, "the fragment stays at home");
-  assert.match(event.referrer, /^http:\/\/search\.test\//);
-  assert.equal(event.title, "A stove");
-});
-
-test("single-page navigation: a changed path is a page view, a changed query is not", async () => {
-  collector.page("/", { title: "Home" });
-  await open("/");
-  await came("page_view");
-  await page.evaluate(() => history.pushState({}, "", "/?sort=price"));
-  await page.evaluate(() => history.replaceState({}, "", "/#reviews"));
-  assert.deepEqual(await namesUntilMarker(), ["page_view"]);
-
-  await page.evaluate(() => {
-    history.pushState({}, "", "/tents");
-    document.title = "Tents";
-  });
-  await came("page_view", 2);
-  await page.evaluate(() => history.replaceState({}, "", "/tents/2"));
-  await came("page_view", 3);
-  await page.goBack();
-  await came("page_view", 4);
-
-  const views = collector.events.filter(({ event }) => event === "page_view");
-  assert.deepEqual(
-    views.map(({ url }) => new URL(url).pathname),
-    ["/", "/tents", "/tents/2", "/"],
-  );
-  assert.equal(views[1].title, "Tents", "the title that the page took after navigating");
-  assert.equal(views[1].referrer, `${collector.site}/`);
-  const engaged = collector.events.filter(({ event }) => event === "engagement");
-  assert.deepEqual(
-    engaged.map(({ url }) => new URL(url).pathname),
-    ["/", "/tents", "/tents/2"],
-    "each view that was left reports its own time",
-  );
-  assert.ok(engaged.every(({ engagement_ms: ms }) => Number.isInteger(ms) && ms > 0));
-});
-
-for (const [attribute, expected] of [
-  ["", ["page_view"]],
-  ["data-hash", ["page_view", "engagement", "page_view"]],
-]) {
-  test(`hash routes ${attribute ? "count when asked for" : "do not count by default"}`, async () => {
-    collector.page("/", { head: collector.script(attribute) });
-    await open("/");
-    await came("page_view");
-    await page.evaluate(() => {
-      const changed = new Promise((resolve) => addEventListener("hashchange", resolve));
-      location.hash = "#/cart";
-      return changed;
-    });
-    assert.deepEqual(await namesUntilMarker(), expected);
-    if (attribute) assert.match(collector.events.at(-2).url, /#\/cart$/);
-  });
-}
-
-test("a page that comes back from the back/forward cache is viewed again", async () => {
-  collector.page("/one");
-  collector.page("/two", { head: "" });
-  await open("/one");
-  await came("page_view");
-  await page.evaluate(() => {
-    window.sameDocument = true;
-  });
-  await open("/two");
-  await came("engagement");
-  // A restored page fires no second load event, which the driver would wait for.
-  await page.goBack({ waitUntil: "commit" });
-  assert.equal(await page.evaluate(() => window.sameDocument), true, "restored, not reloaded");
-  await came("page_view", 2);
-  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement", "page_view"]);
-  const ids = collector.events.map(({ event_id: id }) => id);
-  assert.equal(new Set(ids).size, ids.length);
-});
-
-test("visible time: hidden time does not count, and nothing new is not sent", async () => {
-  collector.page("/");
-  const openedAt = Date.now();
-  await open("/");
-  await came("page_view");
-  await lookFor(400);
-  await setVisibility("hidden");
-  await came("engagement");
-  const [first] = collector.events.filter(({ event }) => event === "engagement");
-  const { engagement_ms: ms } = first;
-  assert.ok(ms >= 400 && ms <= Date.now() - openedAt, `${ms}`);
-  assert.equal(first.scroll_percent, 100, "a page as tall as its window is seen whole");
-
-  await lookFor(300);
-  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement"]);
-
-  const shownAt = Date.now();
-  await setVisibility("visible");
-  await lookFor(1100);
-  await setVisibility("hidden");
-  await came("engagement", 2);
-  const second = collector.events.at(-1);
-  assert.ok(second.engagement_ms >= 1100, "the time since the report before");
-  assert.ok(second.engagement_ms <= Date.now() - shownAt, "hidden time is left out");
-});
-
-test("time in a window without focus does not count", async () => {
-  collector.page("/");
-  collector.page("/other", { head: "" });
-  await open("/");
-  await came("page_view");
-  const session = await context.newCDPSession(page);
-  await session.send("Emulation.setFocusEmulationEnabled", { enabled: false });
-  const other = await context.newPage();
-  await other.goto(collector.site + "/other");
-  await other.bringToFront();
-  await page.waitForFunction(() => !document.hasFocus());
-  const lookedAtMost = await page.evaluate(() => performance.now());
-  await lookFor(1500);
-  await setVisibility("hidden");
-  await came("engagement");
-  const { engagement_ms: ms } = collector.events.at(-1);
-  assert.ok(ms > 0 && ms <= lookedAtMost, `${ms} of ${lookedAtMost}`);
-});
-
-test("scroll depth is the lowest part that was seen", async () => {
-  collector.page("/", { body: '<div style="height: 8000px"></div>' });
-  await open("/");
-  await came("page_view");
-  await page.evaluate(() => {
-    const scrolled = new Promise((resolve) => addEventListener("scroll", resolve, { once: true }));
-    scrollTo(0, 3000);
-    return scrolled;
-  });
-  await page.evaluate(() => {
-    const scrolled = new Promise((resolve) => addEventListener("scroll", resolve, { once: true }));
-    scrollTo(0, 0);
-    return scrolled;
-  });
-  const seen = await page.evaluate(
-    () => ((3000 + innerHeight) / document.documentElement.scrollHeight) * 100,
-  );
-  await setVisibility("hidden");
-  await came("engagement");
-  assert.equal(collector.events.at(-1).scroll_percent, Math.round(seen));
-});
-
-test("a page rendered ahead is silent until it is looked at", async () => {
-  collector.page("/");
-  await page.addInitScript(() => {
-    Object.defineProperty(document, "prerendering", { configurable: true, get: () => true });
-  });
-  await open("/");
-  await page.waitForFunction(() => window.cairn);
-  await cairn("event", "early");
-  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
-  assert.equal(collector.requests.length, 0);
-  await page.evaluate(() => {
-    Object.defineProperty(document, "prerendering", { configurable: true, get: () => false });
-    document.dispatchEvent(new Event("prerenderingchange"));
-  });
-  await came("early");
-  assert.deepEqual(await namesUntilMarker(), ["page_view", "early"]);
-});
-
-test("the script loaded twice counts once", async () => {
-  collector.page("/", { head: collector.script() + collector.script() });
-  await open("/");
-  await came("page_view");
-  await page.addScriptTag({ url: `${collector.origin}/cairn.js?key=k1` });
-  await page.evaluate(() => history.pushState({}, "", "/next"));
-  await came("page_view", 2);
-  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement", "page_view"]);
-});
-
-test("two keys on a page each get everything, the later one too", async () => {
-  collector.page("/", { head: collector.script() + collector.script("", "k2") });
-  await open("/");
-  await cairnReady();
-  await cairn("event", "sign_up");
-  await came("sign_up", 2);
-  await page.addScriptTag({ url: `${collector.origin}/cairn.js?key=k3` });
-  await came("sign_up", 3);
-  for (const key of ["k1", "k2", "k3"]) {
-    assert.deepEqual(collector.names(key), ["page_view", "sign_up"], key);
-  }
-  const ids = collector.events.map(({ event_id: id }) => id);
-  assert.equal(new Set(ids).size, 6, "sites share no identifiers");
-});
-
-const cairnReady = () => page.waitForFunction(() => window.cairn?.add);
+import { test } from "node:test";
+import {
+  browser,
+  came,
+  cairn,
+  cairnReady,
+  collector,
+  context,
+  countAnswers,
+  lookFor,
+  namesUntilMarker,
+  open,
+  page,
+  partRuns,
+  setVisibility,
+  warnings,
+  watchStorage,
+} from "./rig.mjs";
 
 test("503: the same event comes again, not before Retry-After", async () => {
   collector.page("/");
@@ -378,12 +108,15 @@ test("coming online ends a pause at once", async () => {
   await came("sign_up");
 });
 
-test("before permission neither cookies nor storage are touched", async () => {
+test("before permission neither cookies nor storage are touched, by no part either", async () => {
+  const all = ["clicks", "forms", "not_found", "scroll", "search", "sections", "vitals"];
+  collector.settings.k1 = Object.fromEntries(all.map((part) => [part, {}]));
   collector.page("/");
   collector.page("/elsewhere");
   await page.addInitScript(watchStorage);
   await open("/");
   await came("page_view");
+  for (const part of all) await partRuns(part);
   await cairn("event", "add_to_cart", { items: [{ item_id: "7" }], value: 5.5, currency: "EUR" });
   await cairn("identify", "user-7", { email: "a@shop.test" });
   await came("identify");
@@ -401,29 +134,6 @@ test("before permission neither cookies nor storage are touched", async () => {
   assert.deepEqual(await page.evaluate(() => window.touched), []);
   assert.deepEqual(await context.cookies(), []);
 });
-
-/** Notes every reading and writing of what a browser keeps. */
-function watchStorage() {
-  window.touched = [];
-  const note = (target, name) => {
-    const original = Object.getOwnPropertyDescriptor(target, name);
-    Object.defineProperty(target, name, {
-      ...original,
-      get() {
-        window.touched.push("read " + name);
-        return original.get.call(this);
-      },
-      set(value) {
-        window.touched.push("write " + name);
-        return original.set?.call(this, value);
-      },
-    });
-  };
-  note(Document.prototype, "cookie");
-  for (const name of ["localStorage", "sessionStorage", "indexedDB", "caches", "cookieStore"]) {
-    if (Object.getOwnPropertyDescriptor(window, name)) note(window, name);
-  }
-}
 
 test("consent is told at once, goes with what follows, and brings the cookie", async () => {
   collector.page("/");
@@ -548,22 +258,6 @@ test("a withdrawn permission erases what waited in the browser", async () => {
   assert.equal(await page.evaluate(() => localStorage.length), 0);
 });
 
-/** Counts the answers and failures that have come back to the page's scripts. */
-function countAnswers() {
-  const original = window.fetch;
-  window.answers = window.failures = 0;
-  window.fetch = async (...request) => {
-    try {
-      const answer = await original(...request);
-      window.answers++;
-      return answer;
-    } catch (fault) {
-      window.failures++;
-      throw fault;
-    }
-  };
-}
-
 test("an event is copied when it happens", async () => {
   collector.page("/");
   await open("/");
@@ -651,21 +345,82 @@ test("data-cairn-event reports the click, also when it leads away", async () => 
   );
 });
 
-test("a strict policy (no inline script, no eval, Trusted Types) is kept", async () => {
-  const headers = {
-    "Content-Security-Policy": `default-src 'none'; script-src ${collector.origin}; connect-src ${collector.origin}; require-trusted-types-for 'script'; trusted-types 'none'`,
-  };
-  collector.page("/", { headers });
+/** Opens a page under a policy; answers with what the browser refused of it. */
+async function openUnder(policy, head) {
+  collector.settings.k1 = { clicks: {}, scroll: {} };
+  collector.page("/", {
+    head,
+    headers: { "Content-Security-Policy": policy },
+    body: '<button id="buy">Buy</button>',
+  });
   const refused = [];
   page.on("console", (line) => line.type() === "error" && refused.push(line.text()));
   await open("/");
   await came("page_view");
+  await partRuns("clicks");
+  return refused;
+}
+
+test("a strict policy (no inline script, no eval, Trusted Types) is kept, by the parts too", async () => {
+  const { origin } = collector;
+  const refused = await openUnder(
+    `default-src 'none'; script-src ${origin}; connect-src ${origin}; require-trusted-types-for 'script'; trusted-types 'none'`,
+  );
   await page.evaluate(() => history.pushState({}, "", "/next"));
   await came("page_view", 2);
+  await page.click("#buy");
+  await came("click");
   assert.deepEqual(
     refused.filter((line) => !line.includes("data:,")),
     [],
   );
+});
+
+test("a policy of nonces with strict-dynamic is kept, by the stub and the parts too", async () => {
+  const { origin } = collector;
+  const refused = await openUnder(
+    `default-src 'none'; script-src 'nonce-n1' 'strict-dynamic'; connect-src ${origin}; img-src data:`,
+    `<script nonce="n1">window.cairn=window.cairn||function(){(cairn.q=cairn.q||[]).push(arguments)}
+      cairn("event", "sign_up")</script>
+      ${collector.script('nonce="n1"')}`,
+  );
+  await page.click("#buy");
+  await came("click");
+  assert.deepEqual(collector.names().slice(0, 2), ["page_view", "sign_up"]);
+  assert.deepEqual(refused, []);
+});
+
+test("without scripts the image counts the view, with them it is not asked for", async () => {
+  const { origin } = collector;
+  const image = `<noscript><img src="${origin}/p.gif?key=k1" alt="" width="1" height="1"></noscript>`;
+  collector.page("/", { body: image });
+  const silent = await browser.newContext({ javaScriptEnabled: false });
+  try {
+    const other = await silent.newPage();
+    await other.goto(`${collector.site}/`);
+    await collector.until(({ images }) => images.length === 1, "the image");
+  } finally {
+    await silent.close();
+  }
+  assert.deepEqual([collector.images, collector.requests], [[{ key: "k1" }], []]);
+  await open("/");
+  await came("page_view");
+  assert.equal(collector.images.length, 1);
+});
+
+test("two keys send one after the other: two at once could each be given a new cookie", async () => {
+  collector.page("/", { head: collector.script() + collector.script("", "k2") });
+  const waiting = [];
+  collector.answer = () => new Promise((answer) => waiting.push(answer));
+  await open("/");
+  await page.waitForFunction(() => Object.keys(window.cairn?.q ?? {}).some((name) => name.startsWith("k2")));
+  // Both have waited for company several times over; the one that came first is not answered yet.
+  await lookFor(500);
+  assert.equal(waiting.length, 1);
+  collector.answer = () => undefined;
+  waiting[0]();
+  await came("page_view", 2);
+  assert.deepEqual(new Set(collector.requests.map(({ body }) => body.key)), new Set(["k1", "k2"]));
 });
 
 test("an origin that is not listed falls back to requests without cookies, once", async () => {

@@ -9,6 +9,12 @@ use std::{env, fs, io};
 
 /// Files smaller than this gain nothing from compression.
 const PACKED_SIZE_BYTES_MIN: usize = 512;
+/// The file that every visitor of every page loads: it is packed as small as it can be.
+const TRACKER: &str = "cairn.js";
+/// The parts that it loads where a pixel's settings ask for them.
+const PARTS: &str = "cairn/";
+/// How the tracker ends: a call with settings, in whose place the server writes those of a pixel.
+const NO_SETTINGS: &[u8] = b"({})";
 /// Best quality, and the widest window that every decoder takes.
 const BROTLI_QUALITY: i32 = 11;
 const BROTLI_WINDOW_BITS: i32 = 22;
@@ -18,6 +24,7 @@ fn main() -> io::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     println!("cargo::rerun-if-changed=build.rs");
     let mut table = String::from("&[\n");
+    fs::write(out.join("tracker.rs"), tracker(&root, &out)?)?;
     // Tracker before dashboard: the order decides nothing, but a fixed one makes builds repeatable.
     for (folder, prefix) in [("tracker/dist", ""), ("dashboard/dist", ""), ("demo/site", "demo/")] {
         let folder = root.join(folder);
@@ -46,7 +53,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         }
         if entry.file_type()?.is_dir() {
             collect(&entry.path(), files)?;
-        } else if content_type(&entry.path()).is_some() {
+        } else if name != TRACKER && content_type(&entry.path()).is_some() {
             files.push(entry.path());
         }
     }
@@ -71,8 +78,8 @@ fn add(table: &mut String, out: &Path, file: &Path, name: &str) -> io::Result<()
         gzip = keep("gz", &encoder.finish()?)?;
         brotli = keep("br", &brotli_packed(&bytes)?)?;
     }
-    // Vite puts a hash of the content into the names of what is below assets/.
-    let immutable = name.starts_with("assets/");
+    // The bundlers put a hash of the content into the names of these.
+    let immutable = name.starts_with("assets/") || name.starts_with(PARTS);
     let source = fs::canonicalize(file)?.display().to_string();
     let written = writeln!(
         table,
@@ -82,15 +89,49 @@ fn add(table: &mut String, out: &Path, file: &Path, name: &str) -> io::Result<()
     written.map_err(io::Error::other)
 }
 
-fn brotli_packed(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let parameters = brotli::enc::BrotliEncoderParams {
+/// The tracker without its settings, in forms that can be continued: each compressed stream ends at a byte, unfinished.
+fn tracker(root: &Path, out: &Path) -> io::Result<String> {
+    let Ok(bytes) = fs::read(root.join("tracker/dist").join(TRACKER)) else {
+        return Ok(String::from("None"));
+    };
+    let Some(head) = bytes.strip_suffix(NO_SETTINGS) else {
+        return Err(io::Error::other("the tracker does not end with its settings"));
+    };
+    let mut hasher = DefaultHasher::new();
+    hasher.write(head);
+    let tag = hasher.finish();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(head)?;
+    gzip.flush()?;
+    let parameters = brotli_parameters(head.len());
+    let mut brotli = brotli::CompressorWriter::with_params(Vec::new(), 4096, &parameters);
+    brotli.write_all(head)?;
+    brotli.flush()?;
+    let forms = [("js", head), ("js.gz", gzip.get_ref()), ("js.br", brotli.get_ref())];
+    let mut included = Vec::new();
+    for (ending, bytes) in forms {
+        let path = out.join(format!("tracker-{tag:016x}.{ending}"));
+        fs::write(&path, bytes)?;
+        included.push(format!("include_bytes!({:?})", path.display().to_string()));
+    }
+    let [plain, gzip, brotli] = &included[..] else { return Ok(String::from("None")) };
+    Ok(format!(
+        "Some(Tracker {{ plain: {plain}, gzip: {gzip}, brotli: {brotli}, tag: \"{tag:016x}\" }})"
+    ))
+}
+
+fn brotli_parameters(size: usize) -> brotli::enc::BrotliEncoderParams {
+    brotli::enc::BrotliEncoderParams {
         quality: BROTLI_QUALITY,
         lgwin: BROTLI_WINDOW_BITS,
-        size_hint: bytes.len(),
+        size_hint: size,
         ..Default::default()
-    };
+    }
+}
+
+fn brotli_packed(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut packed = Vec::new();
-    brotli::BrotliCompress(&mut &bytes[..], &mut packed, &parameters)?;
+    brotli::BrotliCompress(&mut &bytes[..], &mut packed, &brotli_parameters(bytes.len()))?;
     Ok(packed)
 }
 

@@ -33,6 +33,7 @@ fn shop() -> &'static (Ingest, Arc<PixelEntry>) {
             name: "Pages".into(),
             kind: PixelKind::Web,
             url: String::new(),
+            settings: Default::default(),
         };
         let key = catalog.add_pixel(&pixel, NOW_MS).unwrap().key;
         let entry = catalog.directory().current().by_key(&key).unwrap();

@@ -1,262 +1,209 @@
-// Brings events to the collectors. An event leaves memory only when the collector has answered for
+// Brings events to the collector. An event leaves memory only when the collector has answered for
 // it, or when it can never be taken. Until analytics is granted nothing outlives the page.
 
-import { randomId, warn, type TrackedEvent } from "./event";
-import { choice, consentText } from "./consent";
+import { warn, type TrackedEvent } from "./event";
 
-/** Events kept for one key while its collector cannot be reached; the newest stay. */
-const QUEUE_EVENTS = 50;
-/** Characters of one envelope: at three bytes each they fit 64 KiB, also the keepalive budget. */
-const ENVELOPE_CHARACTERS = 16_000;
-/** How long events wait for company, and a new page for its title. */
-const BATCH_MS = 50;
-const LONGEST_BACKOFF_MS = 300_000;
-
-interface Target {
-  key: string;
-  endpoint: string;
-  /** Not yet in flight. */
-  queue: TrackedEvent[];
-  /** The consent text that the collector has answered for. */
-  told: string;
-  credentials: RequestCredentials;
-  failures: number;
-  /** Unix milliseconds before which nothing is sent. */
-  pausedUntil: number;
-  /** The pause is the collector's own wish, so neither leaving nor coming online ends it. */
-  asked: boolean;
-  stored: boolean;
+// An enumeration, because the bundler writes its numbers where they are used.
+const enum Bound {
+  /** Events kept while the collector cannot be reached; the newest stay. */
+  QUEUE_EVENTS = 50,
+  /** Characters of one envelope: at three bytes each they fit 64 KiB, also the keepalive budget. */
+  ENVELOPE_CHARACTERS = 16_000,
+  /** How long events wait for company, and a new page for its title. */
+  BATCH_MS = 50,
+  LONGEST_BACKOFF_MS = 300_000,
 }
 
-const targets: Target[] = [];
-/** What happened on this page so far, for a key whose script comes later. */
-const past: TrackedEvent[] = [];
-let inFlight = 0;
-let timer = 0;
+/** What the trackers of a page share: calls so far, who is there, and whether one is sending. */
+export interface Shared extends Array<ArrayLike<unknown>> {
+  /** A request is under way. Two at once could each be given a new `cairn_id`. */
+  b?: number;
+  /** Set under a key and where its events go, once its tracker runs. */
+  [tracker: string]: unknown;
+}
+
+let shared: Shared;
+let key: string;
+let endpoint: string;
+/** Not yet in flight. */
+let queue: TrackedEvent[] = [];
+/** The visitor's choice as this page knows it. The durable record is the collector's own cookie. */
+const choice: Record<string, "granted" | "denied"> = {};
+/** The choice that the collector has answered for, or is being told. */
+let told = "";
+let credentials: RequestCredentials = "include";
+let failures = 0;
+/** `performance.now()` before which nothing is sent. */
+let pausedUntil = 0;
+/** The pause is the collector's own wish, so neither leaving nor coming online ends it. */
+let asked: unknown;
+/** What waits in the browser's storage for the next page. */
+let stored: unknown;
+let timer: unknown;
 /** A choice was made while the page runs, not only repeated as it began. */
-let chosenHere = false;
+let chosenHere: unknown;
 
-export function addTarget(key: string, endpoint: string): void {
-  if (targets.some((known) => known.key === key && known.endpoint === endpoint)) return;
-  const target: Target = {
-    key,
-    endpoint,
-    queue: [],
-    told: "",
-    credentials: "include",
-    failures: 0,
-    pausedUntil: 0,
-    asked: false,
-    stored: false,
-  };
-  targets.push(target);
-  past.forEach((event) => enqueue(target, event));
-  if (choice.analytics === "granted") restore(target);
-  soon();
+export const analytics = () => choice["analytics"];
+
+const granted = () => analytics() === "granted";
+
+/** `analytics:granted,ads:denied`, empty while nothing was chosen on this page. */
+const consentText = () => JSON.stringify(choice).replace(/[{}"]/g, "");
+
+export function deliverTo(calls: Shared, pixel: string, url: string): void {
+  shared = calls;
+  key = pixel;
+  endpoint = url;
 }
 
-/** Keeps the event for every key of the page; each key gets an id of its own. */
-export function record(event: TrackedEvent): void {
-  past.push(event);
-  past.splice(0, past.length - QUEUE_EVENTS);
-  targets.forEach((target) => enqueue(target, event));
-  soon();
-}
+const newest = (older: TrackedEvent[], newer: TrackedEvent[]) =>
+  [...older, ...newer].slice(-Bound.QUEUE_EVENTS);
 
-/** Tells the choice; one made here goes by itself, which marks it as the visitor's own answer. */
-export function tellChoice(): void {
-  chosenHere = targets.length > 0;
+export function enqueue(event: TrackedEvent): void {
+  queue = newest(queue, [event]);
   soon();
-}
-
-function soon(): void {
-  if (!timer) {
-    timer = window.setTimeout(() => {
-      timer = 0;
-      deliver();
-    }, BATCH_MS);
-  }
 }
 
 /**
- * Sends what waits, one request at a time: two at once could each be given a new `cairn_id`.
- * Somebody who is leaving cannot wait, then everything goes out together.
+ * Answers with what analytics was before. A choice made while the page runs goes by itself: it is the
+ * visitor's own answer.
  */
-export function deliver(leaving?: boolean): void {
-  for (const target of targets) {
-    if (leaving && choice.analytics === "granted") keep(target);
-    if (Date.now() < target.pausedUntil && (target.asked || !leaving)) continue;
-    while ((leaving || !inFlight) && send(target, leaving));
+export function choose(given: Record<string, unknown>, running: unknown): unknown {
+  const before = analytics();
+  for (const name in given) {
+    if (/^(analytics|ads|personalization|functional)$/.test(name)) {
+      choice[name] = given[name] === "granted" ? "granted" : "denied";
+    } else warn("unknown purpose", name);
   }
-}
-
-export function backOnline(): void {
-  targets.forEach((target) => {
-    if (!target.asked) target.pausedUntil = 0;
-  });
-  deliver();
-}
-
-/** Analytics was granted: what an earlier page could not deliver may be read now. */
-export function restoreAll(): void {
-  targets.forEach(restore);
-}
-
-/** Analytics was withdrawn on this page: what was kept is erased. */
-export function forgetAll(): void {
-  targets.forEach((target) => storage(target, () => []));
-}
-
-function enqueue(target: Target, event: TrackedEvent): void {
-  target.queue.push({ event_id: randomId(), ...event });
-  trim(target);
-}
-
-function trim(target: Target): void {
-  target.queue.splice(0, target.queue.length - QUEUE_EVENTS);
-}
-
-/** One envelope. Answers whether one was sent. */
-function send(target: Target, leaving?: boolean): boolean {
-  const consent = consentText();
-  const told = target.told;
-  const batch = chosenHere && consent !== told ? [] : take(target);
-  if (!batch.length && consent === told) return false;
-  const body = envelope(target, batch, consent);
-  if (leaving) {
-    // Only what is confirmed later can be retried, so a beacon is the last choice.
-    if (!("keepalive" in Request.prototype)) {
-      navigator.sendBeacon(target.endpoint, body);
-      target.told = consent;
-      return true;
-    }
-    target.told = consent;
-  }
-  const attempt = (credentials: RequestCredentials) =>
-    fetch(target.endpoint, {
-      method: "POST",
-      body,
-      credentials,
-      keepalive: body.length < 2 * ENVELOPE_CHARACTERS,
-    }).then((answer) => {
-      target.credentials = credentials;
-      return answer;
+  // What an earlier page could not deliver may be read after a yes; after a no it is erased.
+  if (granted()) {
+    storage((kept) => {
+      queue = newest(kept, queue);
     });
-  const failed = (answer?: Response) => {
-    target.queue.unshift(...batch);
-    trim(target);
-    target.told = told;
-    target.asked = !!answer;
-    pause(target, answer ? Number(answer.headers.get("Retry-After")) : 0);
-  };
-  inFlight++;
-  attempt(target.credentials)
-    // An origin that the site does not list is answered without leave for cookies, which the
-    // browser reports as a failure: ask again without them.
-    .catch((fault) => {
-      if (target.endpoint.startsWith(location.origin + "/")) throw fault;
-      return attempt("omit");
-    })
-    .then(
-      (answer) => {
-        if (answer.status > 499 || answer.status === 429) return failed(answer);
-        target.failures = target.pausedUntil = 0;
-        target.told = consent;
-        if (target.stored) storage(target, () => []);
-        return answer.json().then((report) => settle(target, batch, report));
-      },
-      () => failed(),
-    )
-    .catch(() => 0)
-    .then(() => {
-      inFlight--;
-      deliver();
-    });
-  return true;
+  } else if (before === "granted") storage();
+  chosenHere = running;
+  soon();
+  return before;
 }
 
-function take(target: Target): TrackedEvent[] {
-  let characters = 0;
-  let count = 0;
-  for (const event of target.queue) {
-    if (event.event === "page_view" && event.title == null) event.title = document.title;
-    characters += JSON.stringify(event).length;
-    if (count && characters > ENVELOPE_CHARACTERS) break;
-    count++;
+function soon(): void {
+  timer ||= setTimeout(() => {
+    timer = 0;
+    deliver();
+  }, Bound.BATCH_MS);
+}
+
+/** Sends what waits; somebody who is leaving cannot wait, then everything goes out together. */
+export function deliver(leaving?: unknown): void {
+  // Over a page change only what has failed already: a first attempt usually arrives.
+  if (leaving && granted() && queue[0] && (failures || !navigator.onLine)) {
+    storage((kept) =>
+      newest(
+        kept.filter((old) => !queue.some((event) => event.event_id === old.event_id)),
+        queue,
+      ),
+    );
   }
-  return target.queue.splice(0, count);
+  while (
+    (queue[0] || consentText() !== told) &&
+    (performance.now() > pausedUntil || (leaving && !asked))
+  ) {
+    if (shared.b && !leaving) return soon();
+    void send();
+  }
 }
 
-function envelope(target: Target, events: TrackedEvent[], consent: string): string {
-  return JSON.stringify(
+/** Sends one envelope: what waits, or a choice. */
+async function send(): Promise<void> {
+  const before = told;
+  const batch: TrackedEvent[] = [];
+  told = consentText();
+  while (
+    (!chosenHere || before === told) &&
+    queue[0] &&
+    (!batch[0] || JSON.stringify([batch, queue[0]]).length < Bound.ENVELOPE_CHARACTERS)
+  ) {
+    const event = queue.shift()!;
+    if (event.event === "page_view") event.title ??= document.title;
+    batch.push(event);
+  }
+  const body = JSON.stringify(
     {
-      key: target.key,
-      events,
-      consent: consent || undefined,
+      key,
+      events: batch,
+      consent: told || undefined,
       screen: screen.width + "x" + screen.height,
       language: navigator.language,
       timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     },
     // Whoever said no is not named, not even to a server that would refuse the name.
     (name, value) =>
-      choice.analytics === "denied" && (name === "user_id" || name === "traits")
-        ? undefined
-        : value,
+      analytics() === "denied" && /^(user_id|traits)$/.test(name) ? undefined : value,
   );
+  const post = () =>
+    fetch(endpoint, {
+      method: "POST",
+      body,
+      credentials,
+      keepalive: body.length < 2 * Bound.ENVELOPE_CHARACTERS,
+    });
+  shared.b = 1;
+  const answer = await post()
+    // An origin that the site does not list is answered without leave for cookies, which the
+    // browser reports as a failure: ask again without them.
+    .catch((fault) => {
+      if (endpoint.startsWith(location.origin + "/")) throw fault;
+      credentials = "omit";
+      return post();
+    })
+    .catch(() => 0 as const);
+  if (!answer || /^5|429/.test("" + answer.status)) {
+    queue = newest(batch, queue);
+    told = before;
+    credentials = "include";
+    asked = answer;
+    const wish = answer && (answer.headers.get("Retry-After") as unknown as number) * 1000;
+    const wait =
+      Math.max(wish || 0, Math.min(500 * 2 ** failures++, Bound.LONGEST_BACKOFF_MS)) *
+      (1 + Math.random() / 2);
+    pausedUntil = performance.now() + wait;
+    setTimeout(deliver, wait + Bound.BATCH_MS);
+  } else {
+    failures = pausedUntil = 0;
+    if (stored) storage();
+    await answer
+      .json()
+      .then((report) => settle(batch, report))
+      .catch(warn);
+  }
+  shared.b = 0;
+  deliver();
 }
 
-function pause(target: Target, retryAfterSeconds: number): void {
-  const backoff = Math.min(500 * 2 ** target.failures++, LONGEST_BACKOFF_MS);
-  const wait = Math.max(retryAfterSeconds * 1000 || 0, backoff) * (1 + Math.random() / 2);
-  target.pausedUntil = Date.now() + wait;
-  setTimeout(deliver, wait + 1);
-}
-
-interface Report {
-  rejected?: { index: number; reason: string }[];
+interface Refusal {
+  index?: number;
+  reason?: string;
   error?: unknown;
 }
 
 /** Tells the developer what was refused; a clock that runs ahead is corrected by leaving it out. */
-function settle(target: Target, batch: TrackedEvent[], report: Report): void {
-  if (report.error) warn(report.error);
-  (report.rejected || []).forEach(({ index, reason }) => {
-    const event = batch[index];
-    if (event && event.timestamp && /future/.test(reason)) {
+function settle(batch: TrackedEvent[], report: Refusal & { rejected?: Refusal[] }): void {
+  (report.rejected || [report]).forEach(({ index, reason, error }) => {
+    const event = batch[index!];
+    if (event?.timestamp && /future/.test(reason!)) {
       delete event.timestamp;
-      target.queue.push(event);
-    } else warn(event && event.event, reason);
-  });
-}
-
-/** Over a page change only what has failed already: a first attempt usually arrives. */
-function keep(target: Target): void {
-  if (target.queue.length && (target.failures || !navigator.onLine)) {
-    target.stored = true;
-    storage(target, (kept) =>
-      kept
-        .filter((old) => !target.queue.some((event) => event.event_id === old.event_id))
-        .concat(target.queue)
-        .slice(-QUEUE_EVENTS),
-    );
-  }
-}
-
-function restore(target: Target): void {
-  storage(target, (kept) => {
-    target.queue.unshift(...kept);
-    trim(target);
-    return [];
+      queue.push(event);
+    } else warn(event?.event, reason, error);
   });
 }
 
 /** The only place that touches the browser's storage; it is called with permission only. */
-function storage(target: Target, change: (kept: TrackedEvent[]) => TrackedEvent[]): void {
-  const name = "cairn:" + target.key;
+function storage(change?: (kept: TrackedEvent[]) => TrackedEvent[] | void): void {
+  const name = "cairn:" + key;
   try {
-    const rest = change(JSON.parse(localStorage.getItem(name) || "[]"));
-    if (rest.length) localStorage.setItem(name, JSON.stringify(rest));
-    else localStorage.removeItem(name);
+    stored = change?.(JSON.parse(localStorage[name] || "[]"));
+    if (stored) localStorage[name] = JSON.stringify(stored);
+    else delete localStorage[name];
   } catch {
     // Storage may be full or forbidden: the events then live as long as the page.
   }

@@ -1,4 +1,4 @@
-// The canonical event as it goes over the wire, and how one gets its identity and its time.
+// The canonical event as it goes over the wire, and how one gets its identity.
 
 export type Fields = Record<string, unknown>;
 
@@ -6,7 +6,6 @@ export interface TrackedEvent extends Fields {
   event: string;
   event_id?: string;
   timestamp?: string;
-  url?: string;
   title?: string;
 }
 

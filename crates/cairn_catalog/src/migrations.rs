@@ -137,6 +137,10 @@ CREATE TABLE starts (
 -- What has sites was started before starts were recorded.
 INSERT INTO starts (started_at_ms) SELECT min(created_at_ms) FROM sites HAVING count(*) > 0;
 ",
+    "
+-- What is missing in the object has its default.
+ALTER TABLE pixels ADD COLUMN tracker_settings TEXT NOT NULL DEFAULT '{}';
+",
 ];
 
 /// Newest schema version that this program knows.

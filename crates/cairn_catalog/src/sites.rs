@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cairn_model::{Pixel, PixelId, PixelKind, PrivacySettings, Site, SiteId};
+use cairn_model::{Pixel, PixelId, PixelKind, PrivacySettings, Site, SiteId, TrackerSettings};
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::accounts::{Role, UserId, role_name};
@@ -40,6 +40,8 @@ pub struct NewPixel {
     pub kind: PixelKind,
     /// Where it is installed.
     pub url: String,
+    /// What its script does in the browser.
+    pub settings: TrackerSettings,
 }
 
 const DOMAIN_TAKEN: CatalogError = CatalogError::Conflict { what: "a site with this domain" };
@@ -105,9 +107,12 @@ impl Catalog {
             require_room(transaction, &count, "pixels of a site", PIXELS_PER_SITE_MAX)?;
             transaction
                 .execute(
-                    "INSERT INTO pixels (key, site_id, name, kind, url, created_at_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    params![key, new.site_id.0, new.name, new.kind.name(), new.url, now_ms],
+                    "INSERT INTO pixels (key, site_id, name, kind, url, tracker_settings, created_at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![
+                        key, new.site_id.0, new.name, new.kind.name(), new.url,
+                        tracker_text(&new.settings), now_ms
+                    ],
                 )
                 .map_err(CatalogError::during("adds a pixel"))?;
             let id = u32::try_from(transaction.last_insert_rowid())
@@ -119,6 +124,7 @@ impl Catalog {
                 name: new.name.clone(),
                 kind: new.kind,
                 url: new.url.clone(),
+                settings: new.settings.clone(),
                 created_at_ms: now_ms,
             })
         })?;
@@ -126,13 +132,20 @@ impl Catalog {
         Ok(pixel)
     }
 
-    /// Changes name and place of a pixel; false if the site has none with this key.
+    /// Changes name, place and settings of a pixel; false if the site has none with this key.
     pub fn update_pixel(&self, pixel: &Pixel) -> Result<bool, CatalogError> {
         let changed = self.connections.write("changes a pixel", |transaction| {
             transaction
                 .execute(
-                    "UPDATE pixels SET name = ?3, url = ?4 WHERE site_id = ?1 AND key = ?2",
-                    params![pixel.site_id.0, pixel.key, pixel.name, pixel.url],
+                    "UPDATE pixels SET name = ?3, url = ?4, tracker_settings = ?5
+                     WHERE site_id = ?1 AND key = ?2",
+                    params![
+                        pixel.site_id.0,
+                        pixel.key,
+                        pixel.name,
+                        pixel.url,
+                        tracker_text(&pixel.settings)
+                    ],
                 )
                 .map_err(CatalogError::during("changes a pixel"))
         })?;
@@ -269,10 +282,15 @@ fn privacy_text(privacy: &PrivacySettings) -> String {
     serde_json::to_string(privacy).unwrap_or_default()
 }
 
+fn tracker_text(settings: &TrackerSettings) -> String {
+    serde_json::to_string(settings).unwrap_or_default()
+}
+
 fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
     let mut pixels: HashMap<u32, Vec<Pixel>> = HashMap::new();
     let mut statement = connection.prepare_cached(
-        "SELECT id, key, site_id, name, kind, url, created_at_ms FROM pixels ORDER BY id",
+        "SELECT id, key, site_id, name, kind, url, tracker_settings, created_at_ms
+         FROM pixels ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -327,7 +345,8 @@ fn read_pixel(row: &Row<'_>) -> rusqlite::Result<Pixel> {
         name: row.get(3)?,
         kind,
         url: row.get(5)?,
-        created_at_ms: row.get(6)?,
+        settings: read_json(row, 6)?,
+        created_at_ms: row.get(7)?,
     })
 }
 

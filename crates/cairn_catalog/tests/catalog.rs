@@ -9,7 +9,7 @@ use cairn_catalog::{
     LinkPurpose, NewApiToken, NewGoal, NewPixel, NewSite, PersonChange, Replay, STARTS_MAX,
     StoredResponse, VERSION,
 };
-use cairn_model::{Outcome, PixelKind, PrivacySettings, SiteId};
+use cairn_model::{Outcome, PixelKind, PrivacySettings, SiteId, TrackerSettings};
 
 const NOW_MS: i64 = 1_795_341_600_000;
 
@@ -47,9 +47,16 @@ fn everything_is_there_again_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let first = open(&directory);
     let id = site(&first, "shop.example");
-    let new =
-        NewPixel { site_id: id, name: "Shop".to_owned(), kind: PixelKind::Web, url: String::new() };
-    let pixel = first.add_pixel(&new, NOW_MS).unwrap();
+    let new = NewPixel {
+        site_id: id,
+        name: "Shop".to_owned(),
+        kind: PixelKind::Web,
+        url: String::new(),
+        settings: TrackerSettings { clicks: true, ..TrackerSettings::default() },
+    };
+    let mut pixel = first.add_pixel(&new, NOW_MS).unwrap();
+    pixel.settings.search_parameters.push("suche".to_owned());
+    assert!(first.update_pixel(&pixel).unwrap());
     first.add_opt_out(id, u64::MAX, NOW_MS).unwrap();
     let key = first.master_secret().derive("cairn test");
     drop(first);
@@ -89,7 +96,7 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     site(&catalog, "shop.example");
     drop(catalog);
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
-    file.execute_batch("DROP TABLE starts; PRAGMA user_version = 1").unwrap();
+    file.execute_batch("DROP TABLE starts; ALTER TABLE pixels DROP COLUMN tracker_settings; PRAGMA user_version = 1").unwrap();
     drop(file);
     let catalog = open(&directory);
     catalog.add_start(NOW_MS + 7).unwrap();

@@ -108,6 +108,7 @@ fn shop(catalog: &Catalog) -> Result<Arc<PixelEntry>, Box<dyn std::error::Error>
         name: "Pages".into(),
         kind: PixelKind::Web,
         url: String::new(),
+        settings: Default::default(),
     };
     let key = catalog.add_pixel(&pixel, NOW_MS)?.key;
     catalog.directory().current().by_key(&key).ok_or_else(|| "the pixel is missing".into())

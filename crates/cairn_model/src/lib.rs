@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod question;
 pub mod session;
 pub mod site;
+pub mod tracker;
 
 pub use answer::Answer;
 pub use consent::{Basis, Choice, Purpose, Verdict};
@@ -24,3 +25,4 @@ pub use outcome::Outcome;
 pub use question::Question;
 pub use session::Session;
 pub use site::{Pixel, PixelKind, Policy, PrivacySettings, Site};
+pub use tracker::TrackerSettings;

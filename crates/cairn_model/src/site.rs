@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{PixelId, SiteId};
+use crate::tracker::TrackerSettings;
 
 /// What decides where a visitor said nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
@@ -122,6 +123,8 @@ pub struct Pixel {
     pub kind: PixelKind,
     /// Where it is installed.
     pub url: String,
+    /// What its script does in the browser.
+    pub settings: TrackerSettings,
     /// Creation, Unix milliseconds.
     pub created_at_ms: i64,
 }

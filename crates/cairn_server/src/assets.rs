@@ -49,9 +49,28 @@ pub fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
 }
 
+/// The tracker without its settings, which are written behind it: each compressed form ends at a byte, unfinished.
+pub struct Tracker {
+    /// As it is.
+    pub plain: &'static [u8],
+    /// As the beginning of a gzip member.
+    pub gzip: &'static [u8],
+    /// As the beginning of a brotli stream.
+    pub brotli: &'static [u8],
+    /// Hash of the content.
+    pub tag: &'static str,
+}
+
 /// The tracker; `None` where the program was built without it.
-pub fn tracker() -> Option<&'static Asset> {
-    find("cairn.js")
+pub static TRACKER: Option<Tracker> = include!(concat!(env!("OUT_DIR"), "/tracker.rs"));
+
+/// The part of the tracker with this name, such as `clicks`.
+pub fn tracker_part(name: &str) -> Option<&'static Asset> {
+    let file = |asset: &Asset| {
+        let rest = asset.path.strip_prefix("cairn/")?.strip_prefix(name)?.strip_prefix('-')?;
+        rest.strip_suffix(".js").map(|_| ())
+    };
+    ASSETS.iter().find(|asset| file(asset).is_some())
 }
 
 /// Answers a GET for a path below the dashboard or the demo shop; `None`: there is nothing. The shop is there only with
@@ -161,18 +180,24 @@ pub fn file(asset: &'static Asset, headers: &HeaderMap, method: &Method) -> Resp
 impl Asset {
     /// Name of the content coding and the bytes to send under it; `None`: as it is.
     pub fn packed(&self, headers: &HeaderMap) -> Option<(&'static str, &'static [u8])> {
-        // The smaller form first: it wins where the caller likes both equally.
-        let forms = [("br", self.brotli), ("gzip", self.gzip)];
-        let forms = forms.into_iter().filter_map(|(name, bytes)| Some((name, bytes?)));
-        let weighed = forms.map(|form| (weight(headers, form.0), form));
-        let mut best = (weight(headers, "identity"), None);
-        for (weight, form) in weighed {
-            if weight > 0.0 && (weight > best.0 || (weight >= best.0 && best.1.is_none())) {
-                best = (weight, Some(form));
-            }
-        }
-        best.1
+        preferred(headers, [("br", self.brotli), ("gzip", self.gzip)])
     }
+}
+
+/// The form that the caller wants most; of equals the first. `None`: as it is.
+pub fn preferred<Form>(
+    headers: &HeaderMap,
+    forms: [(&'static str, Option<Form>); 2],
+) -> Option<(&'static str, Form)> {
+    let forms = forms.into_iter().filter_map(|(name, form)| Some((name, form?)));
+    let mut best = (weight(headers, "identity"), None);
+    for form in forms {
+        let weight = weight(headers, form.0);
+        if weight > 0.0 && (weight > best.0 || (weight >= best.0 && best.1.is_none())) {
+            best = (weight, Some(form));
+        }
+    }
+    best.1
 }
 
 /// How much the caller wants a content coding, 0 (not at all) to 1 (RFC 9110, 12.5.3). What is sent as it is needs no

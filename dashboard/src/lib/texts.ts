@@ -157,6 +157,36 @@ export const t = {
     submit: "Add pixel",
     edit: "Edit",
     editTitle: "Edit the pixel",
+    reports: "What the script reports",
+    reportsHint:
+      "Page views, visible time and your own events always. What is ticked here is loaded in addition; a change reaches browsers within an hour.",
+    parts: {
+      scroll: ["Scroll depth", "How far down a page was seen."],
+      clicks: ["Clicks", "Buttons and links, links that lead away, downloads, mail and telephone."],
+      sections: ["Sections", "Which parts of a page were seen, for how long, read or skimmed."],
+      forms: ["Forms", "Started, left at which field, submitted. Never what was typed."],
+      search: ["Site search", "What was searched for on your site."],
+      not_found: ["Pages not found", "Addresses that led nowhere, with the page before."],
+      vitals: ["Web vitals", "How fast pages were for this visitor: LCP, INP, CLS, TTFB."],
+      hash_routes: [
+        "Routes after #",
+        "For apps whose pages differ only after the # of the address.",
+      ],
+    } as Record<
+      | "scroll"
+      | "clicks"
+      | "sections"
+      | "forms"
+      | "search"
+      | "not_found"
+      | "vitals"
+      | "hash_routes",
+      [name: string, about: string]
+    >,
+    extensions: "Endings of downloads",
+    extensionsHint: "For example pdf, zip. Empty: common ones.",
+    parameters: "Parameters of the search page",
+    parametersHint: "As in ?q=tent. Empty: q, query, s, search, keyword, keywords.",
     save: "Save",
     remove: "Delete",
     cancel: "Cancel",

@@ -220,6 +220,38 @@ test("a site is deleted only when its domain is typed", async () => {
   });
 });
 
+test("what a script reports is ticked where its pixel is edited", async () => {
+  await on("/sites/1/pixels", {}, async (page, mock) => {
+    await page.getByRole("button", { name: "Edit", exact: true }).click();
+    const edit = page.getByRole("dialog", { name: "Edit the pixel" });
+    const tick = (name: string) => edit.getByRole("checkbox", { name, exact: true });
+    assert.equal(await tick("Scroll depth").isChecked(), true);
+    await tick("Scroll depth").uncheck();
+    assert.equal(await edit.getByLabel("Endings of downloads").count(), 0);
+    await tick("Clicks").check();
+    await edit.getByLabel("Endings of downloads").fill("pdf, tar.gz");
+    await tick("Site search").check();
+    await edit.getByLabel("Parameters of the search page").fill("q suche");
+    await edit.getByRole("button", { name: "Save" }).click();
+    await edit.getByText("Endings of files have 1 to 10 letters or digits").waitFor();
+    await edit.getByLabel("Endings of downloads").fill("pdf, zip");
+    await edit.getByRole("button", { name: "Save" }).click();
+    await page.waitForSelector("dialog", { state: "detached" });
+    assert.deepEqual(mock.pixels.get("1")?.[0]?.settings, {
+      clicks: true,
+      forms: false,
+      not_found: false,
+      scroll: false,
+      search: true,
+      sections: false,
+      vitals: false,
+      hash_routes: false,
+      download_extensions: ["pdf", "zip"],
+      search_parameters: ["q", "suche"],
+    });
+  });
+});
+
 test("a pixel is renamed, and deleted after a question", async () => {
   await on("/sites/1/pixels", {}, async (page, mock) => {
     await page.getByRole("button", { name: "Edit", exact: true }).click();

@@ -147,6 +147,18 @@ export class Mock {
       kind,
       url,
       status: "waiting",
+      settings: {
+        clicks: false,
+        forms: false,
+        not_found: false,
+        scroll: true,
+        search: false,
+        sections: false,
+        vitals: false,
+        hash_routes: false,
+        download_extensions: [],
+        search_parameters: [],
+      },
       snippet: `<script defer src="${address}"></script>`,
       noscript: `<noscript><img src="https://cairn.shop.example/p.gif?key=${key}" alt=""></noscript>`,
       first_event_at: null,
@@ -333,6 +345,14 @@ export class Mock {
     const patch = body as Partial<Pixel>;
     if (patch.url && !patch.url.startsWith("http"))
       throw new Refusal(422, "invalid", "The URL must begin with http:// or https://.", "url");
+    const wrong = patch.settings?.download_extensions.findIndex((ending) => !/^\w+$/.test(ending));
+    if (wrong !== undefined && wrong >= 0)
+      throw new Refusal(
+        422,
+        "invalid_value",
+        "Endings of files have 1 to 10 letters or digits, such as pdf.",
+        "settings.download_extensions",
+      );
     return Object.assign(pixel, patch);
   }
 

@@ -7,7 +7,7 @@ use cairn_engine::apply::ApplyHandle;
 use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::import::Importer;
 use cairn_log::Log;
-use cairn_model::{PixelKind, PrivacySettings, SiteId};
+use cairn_model::{PixelKind, PrivacySettings, SiteId, TrackerSettings};
 
 use super::{ARTICLES, SEED, SITE_NAME, Truth, write};
 use crate::Failure;
@@ -60,6 +60,14 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
         name: "Shop".to_owned(),
         kind: PixelKind::Web,
         url: "/demo/".to_owned(),
+        // What a shop's owner would want to see, but for what the shop reports by itself.
+        settings: TrackerSettings {
+            not_found: true,
+            search: true,
+            sections: true,
+            vitals: true,
+            ..TrackerSettings::default()
+        },
     };
     parts.catalog.add_pixel(&pixel, parts.now_ms)?;
     Ok(Some(load_history(parts, site.id).await?))

@@ -18,6 +18,7 @@ mod query;
 mod show;
 mod sites;
 mod tokens;
+mod tracker;
 mod upload;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, Path, RawQuery, State};
 use cairn_catalog::NewPixel;
-use cairn_model::{Pixel, PixelId, PixelKind};
+use cairn_model::{Pixel, PixelId, PixelKind, TrackerSettings};
 use cairn_store::PixelActivity;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::body::{Fields, JsonBody, Parameters, missing};
 use super::page::{Page, PageRequest};
+use super::tracker::{self, TrackerBody, TrackerPatch};
 use super::{show, sites};
 use crate::App;
 use crate::auth::{Connection, SiteAccess, blocking};
@@ -41,6 +42,8 @@ pub struct PixelBody {
     pub status: String,
     /// What to install: HTML, or a command for kind `server`.
     pub snippet: String,
+    /// What its script does in the browser; for kind `web`.
+    pub settings: TrackerBody,
     /// What counts where scripts do not run; null for kinds other than `web`.
     #[schema(required)]
     pub noscript: Option<String>,
@@ -67,6 +70,8 @@ pub struct NewPixelBody {
     pub kind: String,
     /// Where it is installed.
     pub url: Option<String>,
+    /// What its script does in the browser; what is left out has its default.
+    pub settings: Option<TrackerPatch>,
 }
 
 /// Changes of a pixel; what is left out stays.
@@ -77,6 +82,8 @@ pub struct PixelPatch {
     pub name: Option<String>,
     /// Where it is installed.
     pub url: Option<String>,
+    /// What its script does in the browser; what is left out stays.
+    pub settings: Option<TrackerPatch>,
 }
 
 /// Lists the pixels of a site, by time of creation.
@@ -121,6 +128,7 @@ pub async fn create(
         name: sites::name(&mut fields)?.ok_or_else(|| missing("name"))?,
         kind: sites::choice(&mut fields, "kind", &kinds)?.ok_or_else(|| missing("kind"))?,
         url: url(&mut fields)?.unwrap_or_default(),
+        settings: tracker::settings(&mut fields, TrackerSettings::default())?,
     };
     fields.finish()?;
     let now_ms = app.now_ms(&headers);
@@ -146,7 +154,7 @@ pub async fn show(
     Ok(Json(view.body(pixel)))
 }
 
-/// Changes name or place of a pixel.
+/// Changes name, place or settings of a pixel. Settings reach a browser within an hour.
 #[utoipa::path(patch, path = "/api/v1/sites/{site_id}/pixels/{key}", tag = "pixels",
     request_body = PixelPatch,
     params(("site_id" = String, Path, description = "Number of the site"),
@@ -163,6 +171,7 @@ pub async fn change(
     let mut pixel = find(&access, &key)?.clone();
     pixel.name = sites::name(&mut fields)?.unwrap_or(pixel.name);
     pixel.url = url(&mut fields)?.unwrap_or(pixel.url);
+    pixel.settings = tracker::settings(&mut fields, pixel.settings)?;
     fields.finish()?;
     let changed = pixel.clone();
     if !blocking(&app, move |catalog| catalog.update_pixel(&changed)).await? {
@@ -251,6 +260,7 @@ impl View {
             url: pixel.url.clone(),
             status: status.to_owned(),
             snippet,
+            settings: TrackerBody::from(&pixel.settings),
             noscript,
             first_event_at: activity.first_received_ms.map(show::instant),
             last_event_at: activity.last_received_ms.map(show::instant),
@@ -311,6 +321,7 @@ mod tests {
             name: String::new(),
             kind,
             url: url.to_owned(),
+            settings: TrackerSettings::default(),
             created_at_ms: 0,
         }
     }

@@ -1,4 +1,4 @@
-//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js`, and other products' formats.
+//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js` and its parts, and other products' formats.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about

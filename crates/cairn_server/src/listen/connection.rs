@@ -24,7 +24,9 @@ use tower::ServiceExt;
 
 use super::Core;
 use super::guarded::{ConnectionState, Guarded};
-use crate::collect::{Answer, overloaded, overloaded_image, routed, without_service, wrong_method};
+use crate::collect::{
+    Answer, Collector, overloaded, overloaded_image, routed, without_service, wrong_method,
+};
 
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
@@ -117,7 +119,8 @@ async fn answer(
             if path == "/p.gif" { overloaded_image() } else { overloaded() }
         }
         _ if is_over_limit => overloaded(),
-        "/p.gif" | "/e" | "/cairn.js" => collect(core, request, peer, state).await,
+        "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
+        _ if path.starts_with("/cairn/") => collect(core, request, peer, state).await,
         _ => match format {
             Some(format) => collect_format(core, format, request, peer, state).await,
             None => return route(core, request, peer, state).await,
@@ -141,6 +144,8 @@ async fn collect(
     match parts.uri.path() {
         "/p.gif" if is_read => core.collector.image(&parts, peer.ip()).await,
         "/cairn.js" if is_read => core.collector.script(&parts),
+        "/cairn.json" if is_read => core.collector.script_settings(&parts),
+        path if is_read && path.starts_with("/cairn/") => Collector::script_part(&parts),
         "/e" if parts.method == Method::POST => {
             let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             core.collector.events(&parts, watched, peer.ip()).await

@@ -69,6 +69,10 @@ async fn a_pixel_waits_receives_and_falls_silent() {
     let snippet = pixel["snippet"].as_str().unwrap();
     let script = format!("<script async src=\"http://stats.example/cairn.js?key={key}\"></script>");
     assert!(snippet.ends_with(&script), "{snippet}");
+    let settings = json!({"clicks": false, "forms": false, "not_found": false, "scroll": true, "search": false,
+        "sections": false, "vitals": false, "hash_routes": false, "download_extensions": [],
+        "search_parameters": []});
+    assert_eq!(pixel["settings"], settings);
     let found = rig.app.directory.current().by_key(&key).unwrap();
     assert_eq!(found.site.site.domain, "shop.example");
     let mut event = Event::bare(site.parse().unwrap(), "page_view", NOW_MS);
@@ -84,6 +88,24 @@ async fn a_pixel_waits_receives_and_falls_silent() {
     assert_eq!((&silent["status"], &silent["events_24h"]), (&json!("silent"), &json!(0)));
     let renamed = rig.call("PATCH", &path).owner().json(&json!({"name": "Store"})).send().await;
     assert_eq!(renamed.ok(200)["name"], "Store");
+    let change = json!({"settings": {"search": true, "scroll": false, "download_extensions": [".PDF", "zip"]}});
+    let changed = rig.call("PATCH", &path).owner().json(&change).send().await.ok(200);
+    let mut wanted = settings;
+    wanted["search"] = json!(true);
+    wanted["scroll"] = json!(false);
+    wanted["download_extensions"] = json!(["pdf", "zip"]);
+    assert_eq!((&changed["settings"], &changed["name"]), (&wanted, &json!("Store")));
+    assert_eq!(rig.get(&path).owner().send().await.ok(200)["settings"], wanted);
+    for (settings, status, code) in [
+        (json!({"clicks": "yes"}), 400, "malformed_request"),
+        (json!({"heatmap": true}), 400, "unknown_field"),
+        (json!({"download_extensions": ["tar.gz"]}), 422, "invalid_value"),
+        (json!({"search_parameters": [""]}), 422, "invalid_value"),
+        (json!({"search_parameters": vec!["q"; 21]}), 422, "invalid_value"),
+    ] {
+        let body = json!({"settings": settings});
+        rig.call("PATCH", &path).owner().json(&body).send().await.is(status, code);
+    }
     rig.call("DELETE", &path).owner().send().await.ok(204);
     rig.get(&path).owner().send().await.is(404, "not_found");
     assert!(rig.app.directory.current().by_key(&key).is_none());

@@ -1,7 +1,9 @@
 //! What browsers see: cross-origin rules, cookies, the script.
 
+use std::io::Read as _;
+
 use cairn_engine::ingest::visitor::parse_cookie_id;
-use cairn_model::{Identification, Outcome, Policy};
+use cairn_model::{Identification, Outcome, Policy, TrackerSettings};
 use serde_json::json;
 
 use crate::client::{Answer, Client};
@@ -173,8 +175,68 @@ fn the_script_is_cached_by_its_tag() {
         assert_eq!(packed.header("vary"), "Accept-Encoding");
     }
     assert!(brotli.body.len() < gzip.body.len() && gzip.body.len() < answer.body.len());
+    assert!(brotli.body.len() <= 2050, "a page pays {} bytes", brotli.body.len());
     let mut unpacked = Vec::new();
     brotli::BrotliDecompress(&mut &brotli.body[..], &mut unpacked).unwrap();
     assert_eq!(unpacked, answer.body);
+    let mut unpacked_gzip = Vec::new();
+    flate2::read::GzDecoder::new(&gzip.body[..]).read_to_end(&mut unpacked_gzip).unwrap();
+    assert_eq!(unpacked_gzip, answer.body);
     assert_eq!(sent("br;q=0, gzip;q=0").body, answer.body);
+}
+
+#[test]
+fn the_script_brings_the_settings_of_its_pixel_and_their_parts() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let mut client = running.client();
+    let script = format!("/cairn.js?key={key}");
+    let before = client.get(&script, &[]);
+    if before.status == 404 {
+        eprintln!(
+            "NOT RUN: the_script_brings_the_settings_of_its_pixel_and_their_parts: tracker/dist/cairn.js is missing"
+        );
+        return;
+    }
+    let entry = running.app.directory.current().by_key(&key).unwrap();
+    let mut pixel = entry.pixel.clone();
+    pixel.settings = TrackerSettings {
+        clicks: true,
+        scroll: false,
+        hash_routes: true,
+        download_extensions: vec!["pdf".to_owned()],
+        ..TrackerSettings::default()
+    };
+    assert!(running.app.catalog.update_pixel(&pixel).unwrap());
+    let settings = client.get(&format!("/cairn.json?key={key}"), &[]);
+    assert_eq!(settings.header("access-control-allow-origin"), "*");
+    let settings: serde_json::Value = serde_json::from_slice(&settings.body).unwrap();
+    let source = settings["clicks"]["src"].as_str().unwrap().to_owned();
+    let wanted = json!({"clicks": {"src": source, "extensions": ["pdf"]}, "hash_routes": true});
+    assert_eq!(settings, wanted);
+    // Every form of the script ends with them, and has a tag of its own.
+    let after = client.get(&script, &[("If-None-Match", before.header("etag"))]);
+    assert_eq!(after.status, 200);
+    assert_ne!(after.header("etag"), before.header("etag"));
+    let brotli = client.get(&script, &[("Accept-Encoding", "br")]);
+    let mut unpacked = Vec::new();
+    brotli::BrotliDecompress(&mut &brotli.body[..], &mut unpacked).unwrap();
+    let gzip = client.get(&script, &[("Accept-Encoding", "gzip")]);
+    let mut unpacked_gzip = Vec::new();
+    flate2::read::GzDecoder::new(&gzip.body[..]).read_to_end(&mut unpacked_gzip).unwrap();
+    for form in [&after.body, &unpacked, &unpacked_gzip] {
+        assert!(
+            form.ends_with(format!("({wanted})").as_bytes()),
+            "{}",
+            String::from_utf8_lossy(form)
+        );
+    }
+    // A part is kept for ever under its name, and found under the name that it had before.
+    let part = client.get(&format!("/{source}"), &[]);
+    assert_eq!(part.header("cache-control"), "public, max-age=31536000, immutable");
+    assert_eq!(part.header("access-control-allow-origin"), "*");
+    let older = client.get("/cairn/clicks-OLDER.js", &[]);
+    assert_eq!((older.header("cache-control"), &older.body), ("no-cache", &part.body));
+    assert_eq!(client.get("/cairn/nothing-OLDER.js", &[]).status, 404);
+    assert_eq!(client.get("/cairn/clicks.js", &[]).status, 404);
 }

@@ -123,6 +123,7 @@ impl Running {
             name: "Pixel".to_owned(),
             kind: site.kind,
             url: String::new(),
+            settings: Default::default(),
         };
         self.app.catalog.add_pixel(&pixel, NOW_MS).unwrap().key
     }

@@ -240,7 +240,7 @@ export interface paths {
         delete: operations["delete_sites_by_site_id_pixels_by_key"];
         options?: never;
         head?: never;
-        /** Changes name or place of a pixel. */
+        /** Changes name, place or settings of a pixel. Settings reach a browser within an hour. */
         patch: operations["patch_sites_by_site_id_pixels_by_key"];
         trace?: never;
     };
@@ -681,6 +681,7 @@ export interface components {
             kind: string;
             /** @description Name shown. */
             name: string;
+            settings?: null | components["schemas"]["TrackerSettingsPatch"];
             /** @description Where it is installed. */
             url?: string | null;
         };
@@ -880,6 +881,8 @@ export interface components {
                 name: string;
                 /** @description What counts where scripts do not run; null for kinds other than `web`. */
                 noscript: string | null;
+                /** @description What its script does in the browser; for kind `web`. */
+                settings: components["schemas"]["TrackerSettings"];
                 /** @description What to install: HTML, or a command for kind `server`. */
                 snippet: string;
                 /**
@@ -972,6 +975,8 @@ export interface components {
             name: string;
             /** @description What counts where scripts do not run; null for kinds other than `web`. */
             noscript: string | null;
+            /** @description What its script does in the browser; for kind `web`. */
+            settings: components["schemas"]["TrackerSettings"];
             /** @description What to install: HTML, or a command for kind `server`. */
             snippet: string;
             /**
@@ -986,6 +991,7 @@ export interface components {
         PixelPatch: {
             /** @description Name shown. */
             name?: string | null;
+            settings?: null | components["schemas"]["TrackerSettingsPatch"];
             /** @description Where it is installed. */
             url?: string | null;
         };
@@ -1276,6 +1282,63 @@ export interface components {
             name: string;
             /** @description The only sites that it may use; null: all that its maker may. */
             site_ids: string[] | null;
+        };
+        /** @description What the script reports beyond page views, visible time and the page's own events. */
+        TrackerSettings: {
+            /** @description Clicks on elements, links that lead away, downloads, mail and telephone links. */
+            clicks: boolean;
+            /**
+             * @description Endings of files that count as downloads; empty: a list of common ones.
+             * @example [
+             *       "pdf",
+             *       "zip"
+             *     ]
+             */
+            download_extensions: string[];
+            /** @description Forms: started, left at a field, submitted. Never what was typed. */
+            forms: boolean;
+            /** @description The part of an address after # names a page. */
+            hash_routes: boolean;
+            /** @description Pages that were not found. */
+            not_found: boolean;
+            /** @description How far down a page was seen. */
+            scroll: boolean;
+            /** @description What was searched for on the site. */
+            search: boolean;
+            /**
+             * @description Query parameters that hold what was searched for; empty: a list of common ones.
+             * @example [
+             *       "q"
+             *     ]
+             */
+            search_parameters: string[];
+            /** @description Which sections of a page were seen, and for how long. */
+            sections: boolean;
+            /** @description Web vitals: LCP, INP, CLS, TTFB. */
+            vitals: boolean;
+        };
+        /** @description Settings of the script to be changed; what is left out stays. */
+        TrackerSettingsPatch: {
+            /** @description Clicks. */
+            clicks?: boolean | null;
+            /** @description Endings of at most 10 letters or digits; replaces the list. */
+            download_extensions?: string[] | null;
+            /** @description Forms. */
+            forms?: boolean | null;
+            /** @description The part of an address after # names a page. */
+            hash_routes?: boolean | null;
+            /** @description Pages that were not found. */
+            not_found?: boolean | null;
+            /** @description How far down a page was seen; on for a new pixel, as the only part. */
+            scroll?: boolean | null;
+            /** @description What was searched for on the site. */
+            search?: boolean | null;
+            /** @description Names of at most 64 bytes; replaces the list. */
+            search_parameters?: string[] | null;
+            /** @description Sections. */
+            sections?: boolean | null;
+            /** @description Web vitals. */
+            vitals?: boolean | null;
         };
         /** @description An account. */
         User: {

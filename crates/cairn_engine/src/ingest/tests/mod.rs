@@ -43,7 +43,13 @@ impl Shop {
             privacy,
         };
         let site = catalog.add_site(&site, None, NOW_MS).unwrap();
-        let pixel = NewPixel { site_id: site.id, name: "Pages".into(), kind, url: String::new() };
+        let pixel = NewPixel {
+            site_id: site.id,
+            name: "Pages".into(),
+            kind,
+            url: String::new(),
+            settings: Default::default(),
+        };
         let key = catalog.add_pixel(&pixel, NOW_MS).unwrap().key;
         let entry = catalog.directory().current().by_key(&key).unwrap();
         let enricher = Arc::new(Enricher::new(Network::empty()));

@@ -1,0 +1,93 @@
+// The tracker of Cairn as a module, for pages that bundle their scripts. It does what the script
+// does; its settings come from the collector in a request of their own. Importing it does nothing,
+// also where there is no browser.
+
+import { sharedCalls, start as begin } from "./commands";
+import { warn } from "./event";
+import type { Settings } from "./settings";
+
+/** Where to report to. */
+export interface Options {
+  /** The key of the pixel. */
+  key: string;
+  /** Address of the collector, such as `https://stats.shop.example`. */
+  host: string;
+  /** The part of an address after # names a page. */
+  hashRoutes?: boolean;
+}
+
+export type Choice = "granted" | "denied";
+
+/** What a visitor allows; what is left out is not chosen. */
+export interface Consent {
+  analytics?: Choice;
+  ads?: Choice;
+  personalization?: Choice;
+  functional?: Choice;
+}
+
+export interface Item {
+  item_id: string;
+  item_name?: string;
+  price?: number;
+  quantity?: number;
+  item_category?: string;
+  item_variant?: string;
+  image_url?: string;
+  url?: string;
+}
+
+/** What an event may say beyond its name. */
+export interface EventFields {
+  /** Money; needs `currency` (ISO 4217). */
+  value?: number;
+  currency?: string;
+  order_id?: string;
+  items?: Item[];
+  /** Anything else: texts, numbers, truth values. */
+  props?: Record<string, string | number | boolean>;
+  /** By which repetitions are recognised for seven days; made up where it is left out. */
+  event_id?: string;
+  url?: string;
+  referrer?: string;
+  title?: string;
+}
+
+/** Reports what happened. */
+export function cairn(command: "event", name: string, fields?: EventFields): void;
+/** Says who the visitor is. */
+export function cairn(
+  command: "identify",
+  userId: string,
+  traits?: Record<string, unknown>,
+  proof?: { token: string },
+): void;
+/** Says what the visitor allows. */
+export function cairn(command: "consent", choice: Consent): void;
+export function cairn(...words: unknown[]): void {
+  if (typeof document === "undefined") return;
+  sharedCalls();
+  window.cairn!(...words);
+}
+
+let started = "";
+
+/** Begins to report, to one key. Calls made before, or while the settings are on their way, are kept. */
+export function start({ key, host, hashRoutes }: Options): void {
+  if (typeof document === "undefined") return;
+  if (started) {
+    if (started !== key) warn("the module reports to one key; load the script for another", key);
+    return;
+  }
+  started = key;
+  const base = host.replace(/\/$/, "");
+  sharedCalls();
+  fetch(`${base}/cairn.json?key=${encodeURIComponent(key)}`, { credentials: "omit" })
+    .then((answer): Promise<Settings> | Settings => (answer.ok ? answer.json() : {}))
+    // Without its settings the tracker does what needs none.
+    .catch((): Settings => ({}))
+    .then((settings) => {
+      if (hashRoutes) settings.hash_routes = true;
+      begin(key, `${base}/e`, settings);
+    });
+}
