@@ -10,7 +10,7 @@ export let collector;
 export let context;
 export let page;
 let pageErrors;
-export let warnings;
+let warnings;
 
 before(async () => {
   browser = await launchBrowser();
@@ -57,6 +57,12 @@ export const came = (name, count = 1) =>
     ({ events }) => events.filter(({ event }) => event === name).length >= count,
     `${count} × ${name}`,
   );
+
+/** Waits until the developer was warned with these words. */
+export async function warned(text) {
+  if (warnings.some((line) => text.test(line))) return;
+  await page.waitForEvent("console", (line) => line.type() === "warning" && text.test(line.text()));
+}
 
 /** Hides or shows the tab as the browser would say it. */
 export const setVisibility = (state) =>

@@ -361,8 +361,16 @@ test("a page that the browser renders ahead is one view, when it is opened", asy
     await end();
   }
   assert.ok(!collector.served.includes("/not-ahead"), "the page was rendered once");
-  assert.deepEqual(collector.names(), ["page_view", "engagement", "page_view", "said_early"]);
-  assert.equal(collector.events[2].url, `${collector.site}/next`);
+  // The time of the page before comes from another document, so at any moment.
+  const events = collector.events.filter(({ event }) => event !== "engagement");
+  assert.deepEqual(
+    events.map(({ event, url }) => [event, new URL(url).pathname]),
+    [
+      ["page_view", "/"],
+      ["page_view", "/next"],
+      ["said_early", "/next"],
+    ],
+  );
 });
 
 test("somebody who went away is not reading: a minute without a sign of life ends the time", async () => {
