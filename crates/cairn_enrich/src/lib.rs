@@ -8,6 +8,7 @@
 pub mod address;
 pub mod agent;
 pub mod bot;
+mod cache;
 pub mod network;
 pub mod region;
 pub mod source;
@@ -43,8 +44,8 @@ pub struct Enrichment {
     pub agent: Arc<AgentInfo>,
     /// Human, or bot with its reason.
     pub bot: BotVerdict,
-    /// Source, medium, channel, campaign.
-    pub attribution: Attribution,
+    /// Source, medium, channel, campaign, shared with the cache.
+    pub attribution: Arc<Attribution>,
     /// Place and network.
     pub location: Location,
 }
@@ -73,7 +74,7 @@ impl Enricher {
     }
 
     /// Derives source, medium and channel alone.
-    pub fn attribute(&self, facts: &SourceFacts<'_>) -> Attribution {
+    pub fn attribute(&self, facts: &SourceFacts<'_>) -> Arc<Attribution> {
         self.sources.attribute(facts)
     }
 

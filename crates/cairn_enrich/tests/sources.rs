@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cairn_enrich::{Attribution, SourceFacts, Sources};
 use serde_json::Value;
@@ -36,7 +37,8 @@ fn text<'v>(row: &'v Value, key: &str) -> &'v str {
 }
 
 fn attribute(url: &str, referrer: &str) -> Attribution {
-    Sources::new().attribute(&SourceFacts { url, referrer, ..SourceFacts::default() })
+    let facts = SourceFacts { url, referrer, ..SourceFacts::default() };
+    Arc::unwrap_or_clone(Sources::new().attribute(&facts))
 }
 
 #[test]
@@ -246,7 +248,7 @@ fn odd_referrers_never_surprise() {
         assert_eq!((got.channel, got.referrer.as_str()), ("Direct", ""), "{direct:?}: {got:?}");
     }
     let seen = |referrer: &str| {
-        let got = of(referrer);
+        let got = Arc::unwrap_or_clone(of(referrer));
         (got.source.into_owned(), got.channel, got.referrer)
     };
     let expect = |source: &str, channel: &'static str, referrer: &str| {
@@ -342,4 +344,39 @@ fn campaigns_win_over_what_is_inferred() {
     assert!(attribute(&format!("{page}?mc_eid=person"), "").click_id.is_none());
     let long = attribute(&format!("{page}?utm_campaign={}", "é".repeat(5000)), "");
     assert!(long.utm.campaign.len() <= 512 && long.utm.campaign.starts_with("éé"));
+}
+
+#[test]
+fn what_is_remembered_is_what_is_found_anew() {
+    let lists: Vec<Vec<String>> =
+        [vec![], vec!["shop.example"], vec!["shop.example", "news.example"], vec!["news.example"]]
+            .into_iter()
+            .map(|hosts| hosts.into_iter().map(str::to_owned).collect())
+            .collect();
+    let long = format!("https://shop.example/?utm_source=x&pad={}", "y".repeat(600));
+    let urls = [
+        "",
+        "https://shop.example/a",
+        "https://shop.example/b",
+        "https://other.example/a",
+        "https://shop.example/?utm_source=newsletter&utm_medium=email",
+        "https://shop.example/?gclid=one",
+        "https://shop.example/?gclid=two",
+        &long,
+    ];
+    let referrers =
+        ["", "https://www.google.com/search?q=shoes", "https://news.example/1", "nonsense"];
+    let shared = Sources::new();
+    for _ in 0..2 {
+        for own_hosts in &lists {
+            for ignored_hosts in &lists {
+                for url in urls {
+                    for referrer in referrers {
+                        let facts = SourceFacts { url, referrer, own_hosts, ignored_hosts };
+                        assert_eq!(shared.attribute(&facts), Sources::new().attribute(&facts));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! From log records to one batch: the pure part of the apply loop.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use cairn_catalog::PersonChange;
+use cairn_model::session::Attributes;
 use cairn_model::{Event, Identification, Origin, Outcome, Session, SiteId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::{Batch, OutcomeCount, Row, SessionProbe, Watermark};
@@ -35,7 +37,7 @@ pub(super) struct Applied<'a> {
 impl<'a> Applied<'a> {
     /// Decides about records in order. Those at or below the store's watermark only feed the people table.
     pub fn decide(
-        records: impl Iterator<Item = (u64, &'a [u8])>,
+        records: &'a cairn_log::Batch,
         from: Watermark,
         sessions: &mut Sessions,
         event_ids: &EventIds,
@@ -51,10 +53,10 @@ impl<'a> Applied<'a> {
             size_bytes: 0,
             undecodable: 0,
         };
-        let events = applied.decode(records, from);
+        let mut rows = applied.decode(records, from);
         let mut probes = HashSet::new();
-        for (_, event) in &events {
-            sessions.probes_for(event, &mut probes);
+        for row in &rows {
+            sessions.probes_for(&row.event, &mut probes);
         }
         if !probes.is_empty() {
             let probes: Vec<SessionProbe> = probes.into_iter().collect();
@@ -62,30 +64,31 @@ impl<'a> Applied<'a> {
         }
         let mut outcomes = HashMap::new();
         let mut keys = HashSet::new();
-        applied.batch.rows.reserve(events.len());
-        for (offset, event) in events {
-            let outcome = applied.apply(offset, event, sessions, event_ids, &mut keys);
-            *outcomes.entry(outcome).or_insert(0) += 1;
-        }
+        rows.retain_mut(|row| {
+            let site_hour = (row.event.site_id, hour_of(row.event.received_at_ms));
+            let outcome = applied.apply(row, sessions, event_ids, &mut keys);
+            *outcomes.entry((site_hour.0, site_hour.1, outcome)).or_insert(0) += 1;
+            outcome == Outcome::Accepted
+        });
+        applied.batch.rows = rows;
         applied.batch.sessions = sessions.take_changes();
         applied.batch.outcomes = counts(outcomes);
         applied
     }
 
-    fn decode(
-        &mut self,
-        records: impl Iterator<Item = (u64, &'a [u8])>,
-        from: Watermark,
-    ) -> Vec<(u64, Event<'a>)> {
-        let mut events = Vec::new();
-        for (offset, bytes) in records {
+    fn decode(&mut self, records: &'a cairn_log::Batch, from: Watermark) -> Vec<Row<'a>> {
+        // Rows are large: they are made where they stay, and get their visits later.
+        let mut rows = Vec::with_capacity(records.len());
+        let no_attributes = Arc::<Attributes>::default();
+        for (offset, bytes) in records.iter() {
             self.people_watermark = offset;
             self.size_bytes += bytes.len() as u64;
             match record::decode(bytes) {
                 Ok(mut event) => {
                     self.people.extend(person_change(offset, &mut event));
                     if offset > from.offset {
-                        events.push((offset, event));
+                        let attributes = Arc::clone(&no_attributes);
+                        rows.push(Row { offset, session_id: 0, attributes, event });
                     }
                 }
                 Err(error) => {
@@ -96,46 +99,45 @@ impl<'a> Applied<'a> {
             }
             self.batch.watermark.offset = self.batch.watermark.offset.max(offset);
         }
-        events
+        rows
     }
 
+    /// Gives a row its visit, unless it repeats an event.
     fn apply(
         &mut self,
-        offset: u64,
-        mut event: Event<'a>,
+        row: &mut Row<'a>,
         sessions: &mut Sessions,
         event_ids: &EventIds,
         keys: &mut HashSet<u128>,
-    ) -> (SiteId, i64, Outcome) {
-        let hour_ms = event.received_at_ms.div_euclid(HOUR_MS) * HOUR_MS;
+    ) -> Outcome {
+        let Row { offset, event, .. } = row;
         let clock_ms = self.batch.watermark.received_at_ms.max(event.received_at_ms);
         self.batch.watermark.received_at_ms = clock_ms;
         if event.event_key != 0 {
             let repeated = !keys.insert(event.event_key)
                 || event_ids.contains(event.event_key, event.received_at_ms);
             if repeated {
-                self.duplicates.push(offset);
-                return (event.site_id, hour_ms, Outcome::Duplicate);
+                self.duplicates.push(*offset);
+                return Outcome::Duplicate;
             }
-            self.event_keys.push((event.event_key, offset, event.received_at_ms));
+            self.event_keys.push((event.event_key, *offset, event.received_at_ms));
         }
         if event.origin == Origin::Live
             && event.received_at_ms - event.timestamp_ms > sessions.reach_ms()
         {
             self.late += 1;
         }
-        let assigned = sessions.assign(offset, &event);
+        let assigned = sessions.assign(*offset, event);
         event.visitor_id = assigned.visitor_id;
         event.identification = assigned.identification;
-        let outcome = (event.site_id, hour_ms, Outcome::Accepted);
-        self.batch.rows.push(Row {
-            offset,
-            session_id: assigned.session_id,
-            attributes: assigned.attributes,
-            event,
-        });
-        outcome
+        row.session_id = assigned.session_id;
+        row.attributes = assigned.attributes;
+        Outcome::Accepted
     }
+}
+
+fn hour_of(instant_ms: i64) -> i64 {
+    instant_ms.div_euclid(HOUR_MS) * HOUR_MS
 }
 
 /// Takes the direct identifiers out of an event: they belong into the people table only.

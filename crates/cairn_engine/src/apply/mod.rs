@@ -190,7 +190,7 @@ impl ApplyLoop {
     fn apply(&mut self, records: &cairn_log::Batch) -> Result<u64, ApplyError> {
         let mut gave_up = None;
         let applied = Applied::decide(
-            records.iter(),
+            records,
             self.watermark,
             &mut self.sessions,
             &self.event_ids,

@@ -59,27 +59,31 @@ const CUT_SIZE_BYTES: usize = 12 * 1024;
 /// for itself, as browsers have it. `None` if what comes out is not UTF-8.
 pub fn percent_decoded(part: &str) -> Option<Cow<'_, str>> {
     let bytes = part.as_bytes();
-    let Some(first) = bytes.iter().position(|byte| matches!(byte, b'%' | b'+')) else {
+    let next = |from: usize| {
+        bytes[from..].iter().position(|byte| matches!(byte, b'%' | b'+')).map(|at| from + at)
+    };
+    let Some(mut coded) = next(0) else {
         return Some(Cow::Borrowed(part));
     };
     let mut decoded = Vec::with_capacity(bytes.len());
-    decoded.extend_from_slice(&bytes[..first]);
-    let mut at = first;
-    while at < bytes.len() {
-        let byte = bytes[at];
-        at += 1;
-        match byte {
-            b'+' => decoded.push(b' '),
-            b'%' => match hex_pair(bytes, at) {
-                Some(value) => {
-                    decoded.push(value);
-                    at += 2;
-                }
-                None => decoded.push(b'%'),
-            },
-            _ => decoded.push(byte),
+    let mut at = 0;
+    loop {
+        decoded.extend_from_slice(&bytes[at..coded]);
+        at = coded + 1;
+        match hex_pair(bytes, at) {
+            _ if bytes[coded] == b'+' => decoded.push(b' '),
+            Some(value) => {
+                decoded.push(value);
+                at += 2;
+            }
+            None => decoded.push(b'%'),
         }
+        coded = match next(at) {
+            Some(coded) => coded,
+            None => break,
+        };
     }
+    decoded.extend_from_slice(&bytes[at..]);
     match String::from_utf8(decoded) {
         Ok(text) => Some(Cow::Owned(text)),
         Err(fault) => {

@@ -5,7 +5,6 @@
 //! hash, so that no header is remembered. It knows what a client claims, not what it is: a browser
 //! that names itself another one is counted as the other one.
 
-mod cache;
 mod detect;
 mod device;
 mod hints;
@@ -16,12 +15,13 @@ mod words;
 use std::sync::Arc;
 
 use crate::bot::{self, BotVerdict};
-use cache::Cache;
+use crate::cache::{Cache, WAYS};
 pub(crate) use detect::{first_product, is_presentable};
 use words::Words;
 
 /// Agents kept parsed at once; beyond it the least recently used of a set of eight gives way.
-pub const CACHED_AGENTS: usize = cache::CAPACITY;
+pub const CACHED_AGENTS: usize = CACHE_SETS * WAYS;
+const CACHE_SETS: usize = 1280;
 /// Bytes of a user agent that are looked at; longer ones are judged by their beginning.
 pub const AGENT_BYTES_MAX: usize = 1024;
 
@@ -93,12 +93,22 @@ pub struct AgentParser {
 impl AgentParser {
     /// Builds the automata; takes some milliseconds, once.
     pub fn new() -> Self {
-        Self { words: Words::new(), cache: Cache::new(), bots: bot::BotNames::new() }
+        Self { words: Words::new(), cache: Cache::new(CACHE_SETS), bots: bot::BotNames::new() }
     }
 
     /// What this user agent says, from the cache if it was seen lately.
     pub fn parse(&self, user_agent: &str, hints: &ClientHints<'_>) -> Arc<AgentInfo> {
-        let key = self.cache.key(user_agent, hints);
+        let key = self.cache.key([
+            user_agent,
+            hints.brands,
+            hints.full_versions,
+            hints.mobile,
+            hints.platform,
+            hints.platform_version,
+            hints.model,
+            hints.form_factors,
+            hints.requested_with,
+        ]);
         if let Some(known) = self.cache.get(key) {
             return known;
         }

@@ -11,6 +11,7 @@ mod click_id;
 mod hosts;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 pub use channel::{Category, channel_group};
 pub use click_id::ClickId;
@@ -18,6 +19,8 @@ pub use click_id::ClickId;
 use address::{Parts, decoded, lower, normal_host, pairs, parts};
 use click_id::CLICK_KINDS;
 use hosts::{Hosts, SiteKind};
+
+use crate::cache::Cache;
 
 /// Bytes of one campaign value or click id that are kept.
 pub const VALUE_BYTES_MAX: usize = 512;
@@ -70,10 +73,16 @@ pub struct Attribution {
     pub keyword: String,
 }
 
-/// The tables behind attribution.
+/// The tables behind attribution, with a bounded cache in front.
 pub struct Sources {
     hosts: Hosts,
+    cache: Cache<Attribution>,
 }
+
+/// Times [`crate::cache::WAYS`] attributions are remembered.
+const CACHE_SETS: usize = 256;
+/// Page queries and referrers up to this size are asked for again; longer ones hardly ever.
+const CACHED_SIZE_BYTES_MAX: usize = 512;
 
 /// What the page address says.
 #[derive(Default)]
@@ -88,7 +97,7 @@ struct Campaign {
 impl Sources {
     /// Builds the tables; takes a millisecond, once.
     pub fn new() -> Self {
-        Self { hosts: Hosts::new() }
+        Self { hosts: Hosts::new(), cache: Cache::new(CACHE_SETS) }
     }
 
     /// The GA4 category of a source, by name or host, in any case.
@@ -101,12 +110,33 @@ impl Sources {
         channel_group(source, medium, campaign, self.category(source))
     }
 
-    /// Where this hit came from.
-    pub fn attribute(&self, facts: &SourceFacts<'_>) -> Attribution {
+    /// Where this hit came from, from the cache if the same was asked lately. Pages of a site differ by their
+    /// paths, which do not matter here. What has a click id does not come again.
+    pub fn attribute(&self, facts: &SourceFacts<'_>) -> Arc<Attribution> {
         let page = parts(facts.url);
-        let campaign = page.as_ref().map(campaign_of).unwrap_or_default();
-        let referrer = parts(facts.referrer)
-            .filter(|referrer| !self.is_ignored(referrer, page.as_ref(), facts));
+        let (host, query) = page.as_ref().map_or(("", ""), |page| (&*page.host, page.query));
+        if query.len() + facts.referrer.len() > CACHED_SIZE_BYTES_MAX {
+            return Arc::new(self.attribute_uncached(facts, page.as_ref()));
+        }
+        let own = facts.own_hosts.iter().map(String::as_str);
+        let ignored = facts.ignored_hosts.iter().map(String::as_str);
+        let asked = [host, query, facts.referrer].into_iter();
+        // No host is empty: it keeps the two lists apart.
+        let key = self.cache.key(asked.chain(own).chain([""]).chain(ignored));
+        if let Some(known) = self.cache.get(key) {
+            return known;
+        }
+        let found = Arc::new(self.attribute_uncached(facts, page.as_ref()));
+        if found.click_id.is_none() {
+            self.cache.put(key, Arc::clone(&found));
+        }
+        found
+    }
+
+    fn attribute_uncached(&self, facts: &SourceFacts<'_>, page: Option<&Parts<'_>>) -> Attribution {
+        let campaign = page.map(campaign_of).unwrap_or_default();
+        let referrer =
+            parts(facts.referrer).filter(|referrer| !self.is_ignored(referrer, page, facts));
         let mut found = Attribution {
             source: Cow::Borrowed(""),
             medium: Cow::Borrowed(""),

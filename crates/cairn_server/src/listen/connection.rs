@@ -122,8 +122,9 @@ async fn answer(
         "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
         _ if path.starts_with("/cairn/") => collect(core, request, peer, state).await,
         _ => match format {
-            Some(format) => collect_format(core, format, request, peer, state).await,
-            None => return route(core, request, peer, state).await,
+            // In boxes: what is asked seldom must not make the state of every request larger.
+            Some(format) => Box::pin(collect_format(core, format, request, peer, state)).await,
+            None => return Box::pin(route(core, request, peer, state)).await,
         },
     };
     if is_over_limit || core.is_stopping.load(Ordering::Relaxed) {
@@ -148,7 +149,7 @@ async fn collect(
         path if is_read && path.starts_with("/cairn/") => Collector::script_part(&parts),
         "/e" if parts.method == Method::POST => {
             let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
-            core.collector.events(&parts, watched, peer.ip()).await
+            Box::pin(core.collector.events(&parts, watched, peer.ip())).await
         }
         _ if parts.method == Method::OPTIONS => core.collector.preflight(&parts),
         "/e" => wrong_method("POST, OPTIONS"),

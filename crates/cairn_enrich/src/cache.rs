@@ -1,15 +1,11 @@
-//! A bounded, set-associative cache keyed by a keyed 128-bit hash: no user agent is kept in it.
+//! A bounded, set-associative cache keyed by a keyed 128-bit hash of what was asked: the question itself is not kept.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::ClientHints;
-
-const WAYS: usize = 8;
-const SETS: usize = 1280;
-/// Entries at most.
-pub(super) const CAPACITY: usize = WAYS * SETS;
+/// Entries that compete for a place with one another.
+pub(super) const WAYS: usize = 8;
 
 struct Slot<T> {
     key: u128,
@@ -22,36 +18,27 @@ struct Set<T> {
     clock: u32,
 }
 
-/// Maps a hashed agent to what was learned from it.
+/// Maps a hashed question to its answer.
 pub(super) struct Cache<T> {
     sets: Box<[Mutex<Set<T>>]>,
     secrets: [u64; 4],
 }
 
 impl<T> Cache<T> {
-    pub(super) fn new() -> Self {
+    /// A cache of `sets` times [`WAYS`] entries at most.
+    pub(super) fn new(sets: usize) -> Self {
         let secret = || RandomState::new().build_hasher().finish() | 1;
         let set = || Mutex::new(Set { slots: std::array::from_fn(|_| None), clock: 0 });
         Self {
-            sets: (0..SETS).map(|_| set()).collect(),
+            sets: (0..sets).map(|_| set()).collect(),
             secrets: [secret(), secret(), secret(), secret()],
         }
     }
 
-    /// The key of an agent and its hints under this process's secrets.
-    pub(super) fn key(&self, user_agent: &str, hints: &ClientHints<'_>) -> u128 {
+    /// The key of these texts, in this order, under this process's secrets.
+    pub(super) fn key<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> u128 {
         let mut state = Mixer { low: self.secrets[0], high: self.secrets[1] };
-        state.text(user_agent, &self.secrets);
-        for text in [
-            hints.brands,
-            hints.full_versions,
-            hints.mobile,
-            hints.platform,
-            hints.platform_version,
-            hints.model,
-            hints.form_factors,
-            hints.requested_with,
-        ] {
+        for text in texts {
             state.text(text, &self.secrets);
         }
         (u128::from(state.high) << 64) | u128::from(state.low)
@@ -81,7 +68,7 @@ impl<T> Cache<T> {
     }
 
     fn set(&self, key: u128) -> &Mutex<Set<T>> {
-        &self.sets[((key >> 64) as u64 % SETS as u64) as usize]
+        &self.sets[((key >> 64) as u64 % self.sets.len() as u64) as usize]
     }
 }
 
@@ -125,32 +112,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remembers_within_its_bound_and_tells_hints_apart() {
-        let cache = Cache::<u32>::new();
-        let plain = ClientHints::default();
-        let hinted = ClientHints { platform: "\"Windows\"", ..plain };
-        let moved = ClientHints { model: "\"Windows\"", ..plain };
-        let keys = [plain, hinted, moved].map(|hints| cache.key("Mozilla/5.0", &hints));
+    fn remembers_within_its_bound_and_tells_texts_apart() {
+        let cache = Cache::<u32>::new(1280);
+        let keys = [["ab", ""], ["a", "b"], ["", "ab"]].map(|texts| cache.key(texts));
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
         for number in 0..50_000_u32 {
-            cache.put(cache.key(&number.to_string(), &plain), Arc::new(number));
+            cache.put(cache.key([number.to_string().as_str()]), Arc::new(number));
         }
-        let last = cache.get(cache.key("49999", &plain));
+        let last = cache.get(cache.key(["49999"]));
         assert_eq!(last.as_deref(), Some(&49_999));
         let kept = (0..50_000_u32)
-            .filter(|number| cache.get(cache.key(&number.to_string(), &plain)).is_some())
+            .filter(|number| cache.get(cache.key([number.to_string().as_str()])).is_some())
             .count();
-        assert!(kept <= CAPACITY && kept > CAPACITY / 2, "{kept} kept");
+        assert!(kept <= 1280 * WAYS && kept > 1280 * WAYS / 2, "{kept} kept");
     }
 
     #[test]
     fn the_entry_in_use_survives_newcomers() {
-        let cache = Cache::<u32>::new();
-        let plain = ClientHints::default();
-        let favourite = cache.key("favourite", &plain);
+        let cache = Cache::<u32>::new(1280);
+        let favourite = cache.key(["favourite"]);
         cache.put(favourite, Arc::new(7));
         for number in 0..100_000_u32 {
-            cache.put(cache.key(&number.to_string(), &plain), Arc::new(number));
+            cache.put(cache.key([number.to_string().as_str()]), Arc::new(number));
             assert!(cache.get(favourite).is_some(), "lost after {number} newcomers");
         }
     }
