@@ -8,6 +8,7 @@
 pub mod address;
 pub mod agent;
 pub mod bot;
+pub mod mail;
 pub mod network;
 pub mod region;
 pub mod source;
