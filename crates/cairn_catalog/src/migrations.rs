@@ -137,6 +137,17 @@ CREATE TABLE starts (
 -- What has sites was started before starts were recorded.
 INSERT INTO starts (started_at_ms) SELECT min(created_at_ms) FROM sites HAVING count(*) > 0;
 ",
+    "
+-- What recipients of mails said, by keyed hash of their user id: 1 yes, 0 no, NULL nothing.
+CREATE TABLE mail_choices (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    user_key INTEGER NOT NULL,
+    opens INTEGER,
+    clicks INTEGER,
+    changed_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (site_id, user_key)
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -12,6 +12,7 @@ pub mod fields;
 pub mod gate;
 pub mod import;
 pub mod json;
+pub mod mail;
 pub mod money;
 pub mod page;
 pub mod parsed;
