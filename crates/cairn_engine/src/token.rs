@@ -1,4 +1,4 @@
-//! Signed tokens: what the addresses of mails (`/o/TOKEN.gif`, `/l/TOKEN`) carry.
+//! Signed tokens: what the addresses of mails and links (`/o/TOKEN.gif`, `/l/TOKEN`) carry.
 //!
 //! A token is `base64url(version ‖ site ‖ nonce ‖ ciphertext ‖ tag)`, sealed with XChaCha20-Poly1305 under a key of its
 //! site and kind, which is derived from the instance's master secret. Nothing is stored when one is made.
@@ -9,8 +9,8 @@
 //! by a keyed hash, so that even whoever has the master secret learns no name from it. It expires.
 //!
 //! Replay: a token can be fetched again and again, as mail programs do. That is no forgery, and this module does not
-//! forbid it; the ingest step counts a token once as a person and once as a machine within seven days
-//! (`ingest::mail`).
+//! forbid it; the ingest step counts a recipient's token once as a person and once as a machine within seven days, and a
+//! shared one once a day for each sender (`ingest::mail`).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -65,8 +65,12 @@ pub struct Claims {
     pub expires_at_ms: i64,
     /// The pixel that its events belong to; 0 = none.
     pub pixel_id: PixelId,
-    /// 128 random bits: the mail.
+    /// 128 random bits: the mail or the link.
     pub message: [u8; 16],
+    /// One mail or link for many people: each sender counts, and what one does says nothing about another.
+    pub shared: bool,
+    /// A mail's; otherwise a link that stands anywhere else.
+    pub mail: bool,
     /// Keyed hash of the recipient's user id, little-endian; zeros = nobody in particular. Of fixed size, so that lengths
     /// tell nothing.
     pub recipient: [u8; 8],

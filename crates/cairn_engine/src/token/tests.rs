@@ -28,6 +28,8 @@ fn claims(campaign: &str, recipient: u64, target: Option<&str>) -> Claims {
         expires_at_ms: NOW_MS + 1_000,
         pixel_id: PixelId(3),
         message: [7; 16],
+        shared: false,
+        mail: true,
         recipient: recipient.to_le_bytes(),
         campaign: campaign.to_owned(),
         template: "spring".to_owned(),

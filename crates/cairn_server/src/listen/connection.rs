@@ -105,14 +105,16 @@ async fn answer(
     state.begin(now(), has_body);
     let path = request.uri().path();
     let mut answer = match path {
-        "/p.gif" | "/e" if is_over_limit => {
+        path if is_over_limit && (matches!(path, "/p.gif" | "/e") || is_of_mail(path)) => {
             let app = &core.edge.app;
             let outcome = Outcome::UnavailableOverloaded;
             app.counters.receive(1).settle(SiteId(0), outcome, (app.clock)());
-            if path == "/e" { overloaded() } else { overloaded_image() }
+            let is_image = path == "/p.gif" || path.starts_with("/o/");
+            if is_image { overloaded_image() } else { overloaded() }
         }
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" => collect(core, request, peer, state).await,
+        _ if is_of_mail(path) => collect(core, request, peer, state).await,
         _ => return route(core, request, peer, state).await,
     };
     if is_over_limit || core.is_stopping.load(Ordering::Relaxed) {
@@ -120,6 +122,11 @@ async fn answer(
     }
     state.end(now());
     answer
+}
+
+/// Images and links of mails.
+fn is_of_mail(path: &str) -> bool {
+    path.starts_with("/o/") || path.starts_with("/l/")
 }
 
 async fn collect(
@@ -133,6 +140,12 @@ async fn collect(
     match parts.uri.path() {
         "/p.gif" if is_read => core.collector.image(&parts, peer.ip()).await,
         "/cairn.js" if is_read => core.collector.script(&parts),
+        path if is_read && path.starts_with("/o/") => {
+            core.collector.mail_open(&parts, peer.ip()).await
+        }
+        path if is_read && path.starts_with("/l/") => {
+            core.collector.mail_click(&parts, peer.ip()).await
+        }
         "/e" if parts.method == Method::POST => {
             let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             core.collector.events(&parts, watched, peer.ip()).await

@@ -7,4 +7,5 @@ mod bounds;
 mod browsers;
 mod client;
 mod inputs;
+mod mail;
 mod running;

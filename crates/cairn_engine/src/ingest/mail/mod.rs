@@ -3,8 +3,8 @@
 //! Guarantees: the same gate, enrichment and record as every hit. Whom an event is about comes from the token and the
 //! permission on record, never from a cookie: so a click gives no browser to anybody, and a forwarded mail joins no two
 //! people (cookies are read for one thing only, a *no*). Without the recipient's permission, and for machines, the event
-//! holds campaign, template and link, and its visitor is the campaign. A mail's token counts once as a person's and once
-//! as a machine's within seven days: repeating it is a `duplicate`.
+//! holds campaign, template and link, and its visitor is the campaign. A recipient's token counts once as a person's and
+//! once as a machine's within seven days: repeating it is a `duplicate`. A shared one counts so for each sender and day.
 
 pub mod recent;
 pub mod rewrite;
@@ -34,6 +34,8 @@ mod tests;
 pub const EMAIL_OPEN: &str = "email_open";
 /// Name of the event of a click.
 pub const EMAIL_CLICK: &str = "email_click";
+/// Name of the event of a followed link that stands outside of mails.
+pub const LINK_CLICK: &str = "link_click";
 
 /// What the recipient said about being followed in mails, as on record when the hit comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,8 +137,12 @@ impl Ingest {
             }
             _ => "",
         };
-        let parsed = parsed(mail, verdict, user_id);
         let id = site.site.id;
+        let sender = match mail.claims.shared {
+            true => self.sender_of_shared(hit, site, verdict),
+            false => Some(0),
+        };
+        let parsed = parsed(hit, mail, verdict, user_id, sender);
         let visitor = match user_id {
             "" => {
                 let name = format!("\0mail {} {}", verdict.class.name(), mail.claims.campaign);
@@ -151,7 +157,8 @@ impl Ingest {
         let event = consented(parsed, decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
         let received_at_ms = hit.received_at_ms;
         let stored = self.stored.as_ref();
-        if stored.is_some_and(|stored| stored.contains(event.event_key(), received_at_ms)) {
+        let key = event.event_key();
+        if key != 0 && stored.is_some_and(|stored| stored.contains(key, received_at_ms)) {
             return Err(repeated("this open or click was counted already"));
         }
         // What is known of the place is the proxy's or the scanner's, unless a person came himself.
@@ -181,6 +188,24 @@ impl Ingest {
     }
 }
 
+impl Ingest {
+    /// What a sender is told from others by where a mail or link is everybody's: his anonymous number of the day, whose
+    /// key lives in memory only. `None`: a proxy, behind which are many.
+    fn sender_of_shared(
+        &self,
+        hit: &Hit<'_>,
+        site: &SiteEntry,
+        verdict: &MailVerdict,
+    ) -> Option<u64> {
+        let is_proxy = verdict.signs.iter().any(|sign| {
+            use MailSign::{AppleRelay, GmailPrefetch, GmailProxy, YahooProxy};
+            matches!(sign, AppleRelay | GmailPrefetch | GmailProxy | YahooProxy)
+        });
+        let (ip, agent) = (hit.address.ip(), hit.agent.user_agent);
+        (!is_proxy).then(|| self.anonymous.number(site, hit.received_at_ms, ip, agent).current.0)
+    }
+}
+
 struct Context<'a> {
     hit: &'a Hit<'a>,
     site: &'a SiteEntry,
@@ -201,14 +226,22 @@ fn verdict(hit: &Hit<'_>, mail: &MailHit<'_>, location: &Location) -> MailVerdic
     })
 }
 
-fn parsed<'m>(mail: &MailHit<'m>, verdict: &MailVerdict, user_id: &'m str) -> ParsedEvent<'m> {
+/// `sender`: what a repetition is recognised by besides the token; `None` = every one counts.
+fn parsed<'m>(
+    hit: &Hit<'m>,
+    mail: &MailHit<'m>,
+    verdict: &MailVerdict,
+    user_id: &'m str,
+    sender: Option<u64>,
+) -> ParsedEvent<'m> {
     let claims = mail.claims;
     let message = format!("{:032x}", u128::from_be_bytes(claims.message));
     let number = claims.link.as_ref().map_or(0, |link| link.number).to_string();
     let kind = if verdict.class == MailClass::Machine { "machine" } else { "person" };
     let name = match mail.act {
         MailAct::Open => EMAIL_OPEN,
-        MailAct::Click => EMAIL_CLICK,
+        MailAct::Click if claims.mail => EMAIL_CLICK,
+        MailAct::Click => LINK_CLICK,
     };
     let mut props: Vec<(&str, Cow<'_, str>)> = vec![("campaign", claims.campaign.as_str().into())];
     if !claims.template.is_empty() {
@@ -229,7 +262,11 @@ fn parsed<'m>(mail: &MailHit<'m>, verdict: &MailVerdict, user_id: &'m str) -> Pa
     let props = props_json(props.into_iter(), &mut truncated);
     ParsedEvent {
         name: Cow::Borrowed(name),
-        event_id: Cow::Owned(format!("{name} {message} {number} {kind}")),
+        event_id: sender.map_or(Cow::Borrowed(""), |sender| {
+            Cow::Owned(format!("{name} {message} {number} {kind} {sender:x}"))
+        }),
+        // A mail's is the webmail's address, if anything.
+        referrer: Cow::Borrowed(if claims.mail { "" } else { hit.referer }),
         user_id: Cow::Borrowed(user_id),
         props: Cow::Owned(props),
         truncated,
@@ -244,9 +281,10 @@ fn overrides<'m>(mail: &MailHit<'m>, verdict: &MailVerdict) -> Overrides<'m> {
         (MailClass::Machine, Some(sign)) => Cow::Owned(format!("mail:{}", sign.name())),
         _ => none(),
     };
+    let medium = if mail.claims.mail { Cow::Borrowed("email") } else { none() };
     Overrides {
-        source: Some(Cow::Borrowed("email")),
-        utm: Some([none(), Cow::Borrowed("email"), campaign, none(), none()]),
+        source: mail.claims.mail.then_some(Cow::Borrowed("email")),
+        utm: Some([none(), medium, campaign, none(), none()]),
         bot: Some(bot),
         ..Overrides::default()
     }

@@ -51,6 +51,8 @@ pub struct RecentMail {
 pub struct Sender<'a> {
     /// The mail.
     pub message: &'a [u8; 16],
+    /// Many people have it: what one does says nothing about another.
+    pub shared: bool,
     /// Address of the sender.
     pub ip: IpAddr,
     /// His `User-Agent`.
@@ -71,7 +73,7 @@ impl RecentMail {
 
     /// Notes a click (number 0 is the honeypot), and tells what the mail saw up to it.
     pub fn click(&self, sender: &Sender<'_>, link: u16, now_ms: i64) -> MailTraces {
-        let (mail, both) = (self.hasher.hash_one(sender.message), self.key_of_both(sender));
+        let (mail, both) = (self.key_of_mail(sender), self.key_of_both(sender));
         let person = self.key_of_person(sender);
         self.with(now_ms, |halves| {
             if link == 0 {
@@ -94,11 +96,18 @@ impl RecentMail {
 
     /// Tells what the mail saw before an open.
     pub fn open(&self, sender: &Sender<'_>, now_ms: i64) -> MailTraces {
-        let (mail, person) = (self.hasher.hash_one(sender.message), self.key_of_person(sender));
+        let (mail, person) = (self.key_of_mail(sender), self.key_of_person(sender));
         self.with(now_ms, |halves| MailTraces {
             honeypot: halves.honeypot(mail, person, now_ms),
             ..MailTraces::default()
         })
+    }
+
+    fn key_of_mail(&self, sender: &Sender<'_>) -> u64 {
+        match sender.shared {
+            true => self.key_of_both(sender),
+            false => self.hasher.hash_one(sender.message),
+        }
     }
 
     fn key_of_person(&self, sender: &Sender<'_>) -> u64 {
@@ -152,7 +161,7 @@ mod tests {
     const NOW_MS: i64 = 1_795_341_600_000;
 
     fn sender(message: &[u8; 16]) -> Sender<'_> {
-        Sender { message, ip: IpAddr::from([203, 0, 113, 9]), user_agent: "agent" }
+        Sender { message, shared: false, ip: IpAddr::from([203, 0, 113, 9]), user_agent: "agent" }
     }
 
     #[test]
@@ -186,6 +195,17 @@ mod tests {
         let stranger = Sender { user_agent: "another", ..sender(&[2; 16]) };
         assert!(!recent.open(&stranger, NOW_MS).honeypot);
         assert!(!recent.open(&sender(&[2; 16]), NOW_MS + 2 * GENERATION_MS + 1).honeypot);
+    }
+
+    #[test]
+    fn readers_of_a_shared_mail_are_told_apart() {
+        let recent = RecentMail::default();
+        for reader in 1..=5 {
+            let ip = IpAddr::from([203, 0, 113, reader]);
+            let sender = Sender { ip, shared: true, ..sender(&[1; 16]) };
+            let traces = recent.click(&sender, u16::from(reader), NOW_MS);
+            assert_eq!(traces, MailTraces { links: 1, ..MailTraces::default() });
+        }
     }
 
     #[test]

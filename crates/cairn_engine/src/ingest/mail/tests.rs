@@ -22,6 +22,8 @@ fn claims(shop: &Shop, link: Option<(&str, u16)>) -> Claims {
         expires_at_ms: NOW_MS + 60_000,
         pixel_id: PixelId(7),
         message: MESSAGE,
+        shared: false,
+        mail: true,
         recipient: shop.ingest.keys().of_user(site, "anna-1").to_le_bytes(),
         campaign: "spring".to_owned(),
         template: "short".to_owned(),
@@ -58,11 +60,22 @@ impl Taken {
     }
 }
 
+const LINK: (&str, u16) = ("https://shop.example/p?customer=anna#c", 3);
+
 fn take(shop: &Shop, hit: &Hit<'_>, permission: &MailPermission, act: MailAct) -> Taken {
-    let link = ("https://shop.example/p?customer=anna#c", 3);
-    let claims = claims(shop, (act == MailAct::Click).then_some(link));
+    let claims = claims(shop, (act == MailAct::Click).then_some(LINK));
+    take_of(shop, hit, permission, act, &claims)
+}
+
+fn take_of(
+    shop: &Shop,
+    hit: &Hit<'_>,
+    permission: &MailPermission,
+    act: MailAct,
+    claims: &Claims,
+) -> Taken {
     let traces = MailTraces::default();
-    let mail = MailHit { act, claims: &claims, permission, traces };
+    let mail = MailHit { act, claims, permission, traces };
     let (record, result) = shop.ingest.take_mail(hit, &shop.entry.site, &mail, Vec::new());
     Taken { record, result }
 }
@@ -186,4 +199,37 @@ fn a_machine_is_marked_and_is_not_the_recipient() {
     assert_ne!((human.visitor_id, human.event_key), (event.visitor_id, event.event_key));
     let again = take(&shop, &browser(), &anna(), MailAct::Click);
     assert_eq!(again.event().event_key, human.event_key, "a repetition is recognised");
+}
+
+#[test]
+fn a_shared_mail_counts_each_sender_once() {
+    let shop = shop(Policy::OptIn);
+    let claims = Claims { shared: true, recipient: [0; 8], ..claims(&shop, None) };
+    let key = |ip: &str, user_agent| {
+        let mut hit = browser();
+        hit.address = cairn_enrich::Address::new(ip.parse().unwrap());
+        hit.agent.user_agent = user_agent;
+        let taken = take_of(&shop, &hit, &MailPermission::Nobody, MailAct::Open, &claims);
+        let event = taken.event();
+        assert!(!everything(&event).contains(ip));
+        event.event_key
+    };
+    let proxy =
+        "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)";
+    assert_eq!(key("203.0.113.9", AGENT), key("203.0.113.9", AGENT), "the same reader");
+    assert_ne!(key("203.0.113.9", AGENT), key("203.0.113.10", AGENT));
+    // Behind one address of a proxy are many readers: there is nothing to tell them by.
+    assert_eq!((key("203.0.113.9", proxy), key("203.0.113.9", proxy)), (0, 0));
+}
+
+#[test]
+fn a_link_outside_of_mails_says_so() {
+    let shop = shop(Policy::OptIn);
+    let claims =
+        Claims { shared: true, mail: false, recipient: [0; 8], ..claims(&shop, Some(LINK)) };
+    let hit = Hit { referer: "https://www.google.com/", ..browser() };
+    let taken = take_of(&shop, &hit, &MailPermission::Nobody, MailAct::Click, &claims);
+    let event = taken.event();
+    assert_eq!((event.name.as_ref(), event.source.as_ref()), ("link_click", "Google"));
+    assert_eq!((event.utm_campaign.as_ref(), event.medium.as_ref()), ("spring", "organic"));
 }
