@@ -77,7 +77,7 @@ fn score(rows: &[&Row], class: MailClass) -> (f64, f64) {
 fn assert_half(name: &str, rows: &[&Row]) {
     let (machine_precision, machine_recall) = score(rows, MailClass::Machine);
     let (human_precision, human_recall) = score(rows, MailClass::Human);
-    println!(
+    eprintln!(
         "{name}: {} rows; machine: precision {machine_precision:.3}, recall {machine_recall:.3}; \
          human: precision {human_precision:.3}, recall {human_recall:.3}",
         rows.len()
@@ -85,7 +85,7 @@ fn assert_half(name: &str, rows: &[&Row]) {
     for row in rows {
         let verdict = row.judge();
         if verdict.class.name() != row.label {
-            println!("  {} is {}: {}", row.label, verdict.class.name(), row.what);
+            eprintln!("  {} is {}: {}", row.label, verdict.class.name(), row.what);
         }
     }
     assert!(machine_precision >= MACHINE_PRECISION_MIN && machine_recall >= MACHINE_RECALL_MIN);

@@ -377,3 +377,41 @@ fn other_methods_are_refused() {
         assert_eq!((answer.status, answer.header("location")), (405, ""));
     }
 }
+
+#[test]
+fn the_three_figures_are_asked_for_by_verdict() {
+    let mails = Mails::new();
+    let apple = [LATER, ("User-Agent", "Mozilla/5.0")];
+    let scanner = [LATER, ("User-Agent", "BarracudaCentral")];
+    for headers in [&READER[..], &READER, &apple, &scanner] {
+        let recipient = json!({"user_id": "anna-1", "opens": "granted"});
+        let (open, _) = mails.mail(&json!({"recipient": recipient}));
+        assert_eq!(mails.client().get(&open, headers).outcome(), "accepted");
+    }
+    mails.running.wait_applied();
+    let figures = |bots: &Value| {
+        let question = json!({
+            "site_id": mails.site_id.to_string(), "metrics": ["events"],
+            "date_range": ["2026-11-22", "2026-11-22"], "dimensions": ["event:props:verdict"],
+            "filters": [["is", "event:name", ["email_open"]], ["is", "visit:bot", bots]],
+        });
+        let headers =
+            [("Authorization", &*mails.authorization), ("Content-Type", "application/json")];
+        let body = question.to_string();
+        let answer = mails.client().request("POST", "/api/v2/query", &headers, body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let rows = answer.json()["results"].as_array().unwrap().clone();
+        let mut rows: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                (row["dimensions"][0].as_str().unwrap().to_owned(), row["metrics"][0].as_u64())
+            })
+            .collect();
+        rows.sort();
+        rows
+    };
+    let row = |verdict: &str, events| (verdict.to_owned(), Some(events));
+    assert_eq!(figures(&json!(["false"])), [row("human", 2), row("unknown", 1)]);
+    let all = [row("human", 2), row("machine", 1), row("unknown", 1)];
+    assert_eq!(figures(&json!(["true", "false"])), all);
+}
