@@ -137,6 +137,10 @@ impl Ingest {
             }
             _ => "",
         };
+        let decision = match user_id {
+            "" => Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..*decision },
+            _ => *decision,
+        };
         let id = site.site.id;
         let sender = match mail.claims.shared {
             true => self.sender_of_shared(hit, site, verdict),
@@ -154,7 +158,7 @@ impl Ingest {
             }
             user_id => identified(self.keys.of_named_visitor(id, user_id)),
         };
-        let event = consented(parsed, decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
+        let event = consented(parsed, &decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
         let received_at_ms = hit.received_at_ms;
         let stored = self.stored.as_ref();
         let key = event.event_key();

@@ -193,6 +193,7 @@ fn a_machine_is_marked_and_is_not_the_recipient() {
     assert_eq!((event.bot.as_ref(), event.user_key), ("mail:security_scanner", 0));
     assert_eq!(event.identification, Identification::Anonymous);
     assert!(event.props.contains("\"verdict\":\"machine\""));
+    assert!(!everything(&event).contains("abababab"), "nothing joins it to the mail");
     // The reader behind it is another visitor, and not a repetition.
     let taken = take(&shop, &browser(), &anna(), MailAct::Click);
     let human = taken.event();
