@@ -11,6 +11,7 @@ mod directory;
 mod error;
 mod goals;
 mod idempotency;
+mod mail;
 mod migrations;
 mod outcomes;
 mod people;
@@ -27,6 +28,7 @@ pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
 pub use error::CatalogError;
 pub use goals::{Goal, NewGoal};
 pub use idempotency::{Replay, StoredResponse};
+pub use mail::{MailChoices, Recipient};
 pub use migrations::VERSION;
 pub use outcomes::EdgeOutcome;
 pub use people::PersonChange;
@@ -44,6 +46,8 @@ pub const GOALS_PER_SITE_MAX: usize = 1_000;
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).
 pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
+/// Recipients of mails with a choice on record, per site.
+pub const MAIL_CHOICES_PER_SITE_MAX: usize = 4_000_000;
 /// Answers kept for repeated requests with an idempotency key.
 pub const IDEMPOTENCY_ENTRIES_MAX: usize = 10_000;
 /// Bytes of those answers together; one alone may be larger.

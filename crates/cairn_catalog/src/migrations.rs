@@ -141,6 +141,17 @@ INSERT INTO starts (started_at_ms) SELECT min(created_at_ms) FROM sites HAVING c
 -- What is missing in the object has its default.
 ALTER TABLE pixels ADD COLUMN tracker_settings TEXT NOT NULL DEFAULT '{}';
 ",
+    "
+-- What recipients of mails said, by keyed hash of their user id: 1 yes, 0 no, NULL nothing.
+CREATE TABLE mail_choices (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    user_key INTEGER NOT NULL,
+    opens INTEGER,
+    clicks INTEGER,
+    changed_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (site_id, user_key)
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -96,7 +96,11 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     site(&catalog, "shop.example");
     drop(catalog);
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
-    file.execute_batch("DROP TABLE starts; ALTER TABLE pixels DROP COLUMN tracker_settings; PRAGMA user_version = 1").unwrap();
+    file.execute_batch(
+        "DROP TABLE starts; ALTER TABLE pixels DROP COLUMN tracker_settings;
+        DROP TABLE mail_choices; PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(file);
     let catalog = open(&directory);
     catalog.add_start(NOW_MS + 7).unwrap();

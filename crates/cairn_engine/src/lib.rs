@@ -6,3 +6,4 @@ pub mod outcomes;
 pub mod record;
 pub mod report;
 pub mod session;
+pub mod token;

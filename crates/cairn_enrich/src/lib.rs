@@ -9,6 +9,7 @@ pub mod address;
 pub mod agent;
 pub mod bot;
 mod cache;
+pub mod mail;
 pub mod network;
 pub mod region;
 pub mod source;

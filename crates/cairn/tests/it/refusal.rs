@@ -232,3 +232,60 @@ fn nothing_of_a_refused_visitor_is_kept() {
     println!("refusal: {REFUSED} refused visitors, {} places hold something of them", found.len());
     assert_eq!(found, []);
 }
+
+/// Recipients of mails in [`nothing_of_a_recipient_without_permission_is_kept`].
+const RECIPIENTS: usize = 200;
+
+/// Prepares a mail for this recipient, opens it and follows its link a minute later.
+fn mail(server: &Server, site: &str, recipient: &Visitor, said: &str) {
+    let target = format!("https://mail.test/?email={}#{}", recipient.email, recipient.cookie);
+    let mut person = json!({"user_id": recipient.user_id});
+    if !said.is_empty() {
+        (person["opens"], person["clicks"]) = (json!(said), json!(said));
+    }
+    let mail = json!({"campaign": "spring", "recipient": person,
+        "html": format!("<a href=\"{target}\">x</a>")});
+    let prepared = server.api("POST", &format!("/api/v1/sites/{site}/emails"), &mail);
+    assert_eq!(prepared.status, 201, "{}", prepared.text());
+    let prepared = prepared.json();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let later = later.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis().to_string();
+    let cookie = format!("cairn_id={}", recipient.cookie);
+    let headers = [
+        ("cairn-now", later.as_str()),
+        ("x-forwarded-for", recipient.address.as_str()),
+        ("user-agent", recipient.agent.as_str()),
+        ("cookie", cookie.as_str()),
+        ("accept-language", "de-DE"),
+    ];
+    for (url, status) in [(&prepared["open_url"], 200), (&prepared["links"][0]["url"], 302)] {
+        let (_, path) = url.as_str().unwrap().split_once("://").unwrap();
+        let path = &path[path.find('/').unwrap()..];
+        let answer = server.client().send("GET", path, &headers, b"").unwrap();
+        assert_eq!((answer.status, answer.outcome()), (status, "accepted"), "{}", answer.text());
+        let led = answer.header("location").unwrap_or(&target);
+        assert_eq!(led, target);
+    }
+}
+
+#[test]
+fn nothing_of_a_recipient_without_permission_is_kept() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let settings =
+        [("CAIRN_SERVER__TRUSTED_PROXIES", "127.0.0.1"), ("CAIRN_SERVER__TEST_CLOCK", "true")];
+    let server = Server::start_in(directory.path(), &settings).unwrap();
+    let (site, _) = server.site("mail.test", &json!({"policy": "opt_out"}));
+    let refused: Vec<Visitor> = (0..RECIPIENTS).map(|number| visitor("refused", number)).collect();
+    let canary = [visitor("canary", RECIPIENTS)];
+    for (number, recipient) in refused.iter().enumerate() {
+        mail(&server, &site, recipient, if number % 2 == 0 { "denied" } else { "" });
+    }
+    mail(&server, &site, &canary[0], "granted");
+    let accepted = 2 * (RECIPIENTS + 1);
+    assert_eq!(server.outcomes(&site)["outcomes"]["accepted"], json!(accepted));
+    assert_eq!(server.stop(), Some(0));
+
+    let found = search(directory.path(), &canary);
+    assert!(found.iter().any(|(_, place)| place.contains("catalog")), "{found:?}");
+    assert_eq!(search(directory.path(), &refused), []);
+}

@@ -13,6 +13,7 @@ pub mod formats;
 pub mod gate;
 pub mod import;
 pub mod json;
+pub mod mail;
 pub mod money;
 pub mod page;
 pub mod parsed;

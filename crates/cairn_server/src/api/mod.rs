@@ -5,10 +5,12 @@
 
 mod account;
 mod body;
+mod emails;
 mod events;
 mod goals;
 mod idempotency;
 mod import;
+mod links;
 mod live;
 mod opt_outs;
 mod outcomes;
@@ -56,6 +58,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(goals::list, goals::create))
         .routes(routes!(goals::remove))
         .routes(routes!(opt_outs::create))
+        .routes(routes!(emails::create))
+        .routes(routes!(emails::choose))
+        .routes(routes!(links::create))
         // Events
         .routes(routes!(import::create))
         .routes(routes!(events::list))

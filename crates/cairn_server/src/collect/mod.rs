@@ -1,4 +1,5 @@
-//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js` and its parts, and other products' formats.
+//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js` and its parts, mails' `GET /o/TOKEN.gif` and
+//! `GET /l/TOKEN`, and other products' formats.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about
@@ -12,12 +13,15 @@ mod formats;
 mod handover;
 mod image;
 mod limiter;
+mod mail;
 pub(crate) mod request;
 mod script;
 
 use std::sync::Arc;
 
 use cairn_engine::ingest::Rejection;
+use cairn_engine::ingest::mail::recent::RecentMail;
+use cairn_engine::token::TokenKeys;
 use cairn_enrich::network::Prefix;
 use cairn_log::Appender;
 use cairn_model::Outcome;
@@ -38,6 +42,8 @@ pub(crate) struct Edge {
     trusted_proxies: Vec<Prefix>,
     limiter: RateLimiter,
     tracker: Option<Tracker>,
+    tokens: TokenKeys,
+    recent_mail: RecentMail,
 }
 
 impl Edge {
@@ -51,6 +57,8 @@ impl Edge {
             trusted_proxies,
             limiter: RateLimiter::new(rate_limit),
             tracker: Tracker::embedded(),
+            tokens: TokenKeys::new(app.catalog.master_secret()),
+            recent_mail: RecentMail::default(),
             app,
         }
     }

@@ -112,15 +112,18 @@ async fn answer(
         path => format_of(path),
     };
     let mut answer = match path {
-        _ if is_over_limit && (matches!(path, "/p.gif" | "/e") || format.is_some()) => {
+        _ if is_over_limit && (is_hit(path) || format.is_some()) => {
             let app = &core.edge.app;
             let outcome = Outcome::UnavailableOverloaded;
             app.counters.receive(1).settle(SiteId(0), outcome, (app.clock)());
-            if path == "/p.gif" { overloaded_image() } else { overloaded() }
+            let is_image = path == "/p.gif" || path.starts_with("/o/");
+            if is_image { overloaded_image() } else { overloaded() }
         }
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
-        _ if path.starts_with("/cairn/") => collect(core, request, peer, state).await,
+        _ if path.starts_with("/cairn/") || is_of_mail(path) => {
+            collect(core, request, peer, state).await
+        }
         _ => match format {
             // In boxes: what is asked seldom must not make the state of every request larger.
             Some(format) => Box::pin(collect_format(core, format, request, peer, state)).await,
@@ -132,6 +135,16 @@ async fn answer(
     }
     state.end(now());
     answer
+}
+
+/// Paths on which events come in, other products' formats aside.
+fn is_hit(path: &str) -> bool {
+    matches!(path, "/p.gif" | "/e") || is_of_mail(path)
+}
+
+/// Images and links of mails.
+fn is_of_mail(path: &str) -> bool {
+    path.starts_with("/o/") || path.starts_with("/l/")
 }
 
 async fn collect(
@@ -147,6 +160,12 @@ async fn collect(
         "/cairn.js" if is_read => core.collector.script(&parts),
         "/cairn.json" if is_read => core.collector.script_settings(&parts),
         path if is_read && path.starts_with("/cairn/") => Collector::script_part(&parts),
+        path if is_read && path.starts_with("/o/") => {
+            Box::pin(core.collector.mail_open(&parts, peer.ip())).await
+        }
+        path if is_read && path.starts_with("/l/") => {
+            Box::pin(core.collector.mail_click(&parts, peer.ip())).await
+        }
         "/e" if parts.method == Method::POST => {
             let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             Box::pin(core.collector.events(&parts, watched, peer.ip())).await

@@ -126,6 +126,9 @@ fn sound_values(schema: &str) -> Value {
         "NewPixelBody" => json!({"name": "x", "kind": "web"}),
         "NewTokenBody" => json!({"name": "x"}),
         "LogInBody" => json!({"email": "a@b.example", "password": "x"}),
+        "NewEmailBody" => json!({"campaign": "x"}),
+        "NewLinkBody" => json!({"url": "https://a.example/", "campaign": "x"}),
+        "RecipientBody" => json!({"user_id": "x", "opens": "granted"}),
         "SetupBody" => json!({"token": "x", "email": "a@b.example", "password": "x"}),
         _ => json!({}),
     }

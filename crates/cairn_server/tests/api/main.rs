@@ -4,6 +4,7 @@
 
 mod access;
 mod account;
+mod emails;
 mod events;
 mod import;
 mod input;

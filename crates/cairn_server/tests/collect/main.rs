@@ -8,4 +8,5 @@ mod browsers;
 mod client;
 mod formats;
 mod inputs;
+mod mail;
 mod running;

@@ -77,6 +77,43 @@ export interface paths {
         patch: operations["patch_sites_by_site_id"];
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/emails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepares a mail: an image for opens, and its links as signed links. Nothing of the mail is stored; of its recipient only
+         *     a choice, and with a yes his user id.
+         */
+        post: operations["post_sites_by_site_id_emails"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/emails/choices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Records what a recipient says about being followed in mails, those that he has already too. */
+        post: operations["post_sites_by_site_id_emails_choices"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/events": {
         parameters: {
             query?: never;
@@ -144,6 +181,23 @@ export interface paths {
          *     At most 64 MiB; empty lines are skipped; a bad line is rejected alone. The caller asserts permission for identifiers.
          */
         post: operations["post_sites_by_site_id_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a tracked link. Nothing is stored; clicks are counted as `link_click` for the campaign, for each sender once a day. */
+        post: operations["post_sites_by_site_id_links"];
         delete?: never;
         options?: never;
         head?: never;
@@ -477,6 +531,33 @@ export interface components {
             /** @description `desktop`, `mobile`, `tablet`, …. */
             type: string;
         };
+        /** @description A prepared mail. */
+        Email: {
+            /** @description The same for clicks. */
+            clicks: string;
+            /** @description When opens and clicks stop being counted (RFC 3339). */
+            expires_at: string;
+            /** @description The HTML with image and tracked links; null if none was sent. */
+            html: string | null;
+            /** @description How many links were left alone, by reason. */
+            left_alone: components["schemas"]["LeftAloneCounts"];
+            /** @description The links that are tracked, in the order of the HTML. */
+            links: components["schemas"]["EmailLink"][];
+            /**
+             * @description Address of the open image, for mails that are put together elsewhere; null where
+             *     the recipient opted out.
+             */
+            open_url: string | null;
+            /** @description How opens are counted: `individual` (as the recipient's), `aggregate` (as the campaign's) or `none` (opted out). */
+            opens: string;
+        };
+        /** @description A tracked link. */
+        EmailLink: {
+            /** @description Where it leads. */
+            target: string;
+            /** @description The address in the mail. */
+            url: string;
+        };
         /** @description Body of every error answer. */
         ErrorBody: {
             /** @description The error. */
@@ -634,6 +715,30 @@ export interface components {
              */
             rejected_count: number;
         };
+        /** @description Links that stayed as they were. */
+        LeftAloneCounts: {
+            /** @description By `data-cairn-untracked` or `untracked`. */
+            as_asked: number;
+            /** @description `mailto:`, `tel:`, `#part`, relative and the like. */
+            not_web: number;
+            /** @description To this server. */
+            own: number;
+            /** @description With a placeholder in their address. */
+            placeholder: number;
+            /** @description With a user or password, longer than 2,048 bytes, or not readable exactly. */
+            unreadable: number;
+            /** @description To unsubscribe. */
+            unsubscribes: number;
+        };
+        /** @description A tracked link. */
+        Link: {
+            /** @description When clicks stop being counted (RFC 3339). */
+            expires_at: string;
+            /** @description Where it leads. */
+            target: string;
+            /** @description The address to hand out; whatever is put behind or before it, it leads to `target`. */
+            url: string;
+        };
         /** @description Log-in: address and password, or the token of a one-time link. */
         LogInBody: {
             /** @description Address of the account. */
@@ -642,6 +747,13 @@ export interface components {
             password?: string | null;
             /** @description Token of a one-time link. */
             token?: string | null;
+        };
+        /** @description Choices of a recipient. */
+        MailChoicesBody: {
+            /** @description The same for clicks. */
+            clicks: string | null;
+            /** @description `granted`, `denied`, or null: nothing was said. */
+            opens: string | null;
         };
         /** @description Network of a visitor. */
         Network: {
@@ -654,6 +766,30 @@ export interface components {
             marks: string[];
             /** @description The provider. */
             organization: string;
+        };
+        /** @description A mail to be prepared. */
+        NewEmailBody: {
+            /**
+             * @description Campaign that its opens and clicks are counted under.
+             * @example spring-sale
+             */
+            campaign: string;
+            /**
+             * Format: int32
+             * @description Days for which opens and clicks count, 1 to 400; default: 90. Links lead to their targets after that too.
+             */
+            expires_days?: number | null;
+            /** @description Puts a link into the HTML that no person sees: who follows it is a scanner. Default: false. */
+            honeypot?: boolean | null;
+            /** @description The mail's HTML, at most 512 KiB. */
+            html?: string | null;
+            /** @description Key of the pixel of kind `email` that its events belong to; default: the site's first of that kind. */
+            pixel?: string | null;
+            recipient?: null | components["schemas"]["RecipientBody"];
+            /** @description Template or variant of the mail. */
+            template?: string | null;
+            /** @description Addresses that are not rewritten, such as those to unsubscribe. */
+            untracked?: string[] | null;
         };
         /** @description A goal to be made: exactly one of `event_name` and `page_path`. */
         NewGoalBody: {
@@ -674,6 +810,23 @@ export interface components {
              * @description Depth in percent, 0 to 100; page goals only.
              */
             scroll_threshold?: number | null;
+        };
+        /** @description A link to be tracked. */
+        NewLinkBody: {
+            /**
+             * @description Campaign that its clicks are counted under.
+             * @example poster-berlin
+             */
+            campaign: string;
+            /**
+             * Format: int32
+             * @description Days for which clicks count, 1 to 400; default: 90. The link leads to its target after that too.
+             */
+            expires_days?: number | null;
+            /** @description Key of the pixel of kind `email` that its events belong to; default: the site's first of that kind. */
+            pixel?: string | null;
+            /** @description Where it leads: an absolute `http` or `https` address of at most 2,048 bytes, without user and password. */
+            url: string;
         };
         /** @description A pixel to be made. */
         NewPixelBody: {
@@ -1091,6 +1244,15 @@ export interface components {
             dimensions: string[];
             /** @description Values of the metrics: numbers, null, or money as an object. */
             metrics: Record<string, never>[];
+        };
+        /** @description A recipient, and what he says now. */
+        RecipientBody: {
+            /** @description The same for clicks. */
+            clicks?: string | null;
+            /** @description `granted` or `denied`: whether his opens may be known as his. Left out: what is on record stays. */
+            opens?: string | null;
+            /** @description User id, as `identify` sends it. */
+            user_id: string;
         };
         /** @description A line that was not taken. */
         RejectedLine: {
@@ -1649,6 +1811,76 @@ export interface operations {
             };
         };
     };
+    post_sites_by_site_id_emails: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewEmailBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Email"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_emails_choices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipientBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailChoicesBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_events: {
         parameters: {
             query?: {
@@ -1814,6 +2046,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImportResult"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_links: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLinkBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
                 };
             };
             /** @description An error, see docs/errors.md */

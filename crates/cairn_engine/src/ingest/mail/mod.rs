@@ -1,0 +1,295 @@
+//! Opens and clicks of mails: from a request with a signed token to a record.
+//!
+//! Guarantees: the same gate, enrichment and record as every hit. Whom an event is about comes from the token and the
+//! permission on record, never from a cookie: so a click gives no browser to anybody, and a forwarded mail joins no two
+//! people (cookies are read for one thing only, a *no*). Without the recipient's permission, and for machines, the event
+//! holds campaign, template and link, and its visitor is the campaign. A recipient's token counts once as a person's and
+//! once as a machine's within seven days: repeating it is a `duplicate`. A shared one counts so for each sender and day.
+
+pub mod recent;
+pub mod rewrite;
+
+use std::borrow::Cow;
+
+use cairn_catalog::SiteEntry;
+use cairn_enrich::mail::{MailAct, MailClass, MailFacts, MailSign, MailTraces, MailVerdict, judge};
+use cairn_enrich::{Location, RequestKind};
+use cairn_model::{Choice, Identification, Origin, Verdict, VisitorId};
+
+use super::consent::SentConsent;
+use super::cookies::Cookies;
+use super::enrich::{Arrival, apply_overrides, assemble, enrich};
+use super::fields::props_json;
+use super::gate::{Decision, Signals, Standing, Visitor, Voice, consented, decide};
+use super::page::without_query;
+use super::parsed::{Overrides, ParsedEvent};
+use super::{Hit, Ingest, Rejection, dropped, identified, opted_out, repeated, text};
+use crate::record;
+use crate::token::Claims;
+
+#[cfg(test)]
+mod tests;
+
+/// Name of the event of an open.
+pub const EMAIL_OPEN: &str = "email_open";
+/// Name of the event of a click.
+pub const EMAIL_CLICK: &str = "email_click";
+/// Name of the event of a followed link that stands outside of mails.
+pub const LINK_CLICK: &str = "link_click";
+
+/// What the recipient said about being followed in mails, as on record when the hit comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailPermission {
+    /// The mail names nobody, or its recipient is not known any more.
+    Nobody,
+    /// This user agreed.
+    Granted(String),
+    /// The recipient took the permission back: nothing is kept, not even a number.
+    Withdrawn,
+}
+
+/// A fetched image or a followed link.
+pub struct MailHit<'a> {
+    /// Open or click.
+    pub act: MailAct,
+    /// What the token says.
+    pub claims: &'a Claims,
+    /// What its recipient agreed to.
+    pub permission: &'a MailPermission,
+    /// What the mail saw lately.
+    pub traces: MailTraces,
+}
+
+impl Ingest {
+    /// Appends the record of an open or a click to `buffer`.
+    pub fn take_mail(
+        &self,
+        hit: &Hit<'_>,
+        site: &SiteEntry,
+        mail: &MailHit<'_>,
+        buffer: Vec<u8>,
+    ) -> (Vec<u8>, Result<MailVerdict, Rejection>) {
+        let location = self.enricher.locate(&hit.address);
+        let verdict = verdict(hit, mail, &location);
+        match self.mail_decision(hit, site, mail, &location) {
+            Ok(decision) => {
+                let context = Context { hit, site, mail, verdict: &verdict, location };
+                match self.write_mail(&context, &decision, buffer) {
+                    Ok(buffer) => (buffer, Ok(verdict)),
+                    Err(rejection) => (Vec::new(), Err(rejection)),
+                }
+            }
+            Err(rejection) => (buffer, Err(rejection)),
+        }
+    }
+
+    fn mail_decision(
+        &self,
+        hit: &Hit<'_>,
+        site: &SiteEntry,
+        mail: &MailHit<'_>,
+        location: &Location,
+    ) -> Result<Decision, Rejection> {
+        let id = site.site.id;
+        let cookies = Cookies::parse(hit.cookies);
+        let browser_opted_out =
+            cookies.id.is_some_and(|cookie| site.is_opted_out(self.keys.of_cookie(id, &cookie).0));
+        let user_key = mail.claims.user_key();
+        let recipient_opted_out = user_key != 0 && site.is_opted_out(user_key);
+        if *mail.permission == MailPermission::Withdrawn {
+            return Err(opted_out());
+        }
+        let recorded = cookies.consent.unwrap_or_default();
+        let browser_denies =
+            recorded.choices[0].is_some_and(|recorded| recorded.choice == Choice::Denied);
+        let granted = matches!(mail.permission, MailPermission::Granted(_)) && !browser_denies;
+        let analytics = if granted { Choice::Granted } else { Choice::Denied };
+        let signals = Signals {
+            opted_out: browser_opted_out || recipient_opted_out,
+            recorded,
+            // The sender of the mail vouches for what its recipient said.
+            sent: SentConsent::Choices([Some(analytics), None, None, None]),
+            gpc: hit.gpc,
+            standing: Standing::Own,
+            voice: Voice::Server,
+        };
+        let decision = decide(&signals, &site.site.privacy, location.region());
+        match decision.verdict {
+            Verdict::Drop => Err(dropped(&signals)),
+            _ => Ok(decision),
+        }
+    }
+
+    fn write_mail(
+        &self,
+        context: &Context<'_>,
+        decision: &Decision,
+        buffer: Vec<u8>,
+    ) -> Result<Vec<u8>, Rejection> {
+        let Context { hit, site, mail, verdict, location } = context;
+        let is_machine = verdict.class == MailClass::Machine;
+        let user_id = match mail.permission {
+            // A scanner is not the recipient.
+            MailPermission::Granted(user_id)
+                if decision.verdict == Verdict::Full && !is_machine =>
+            {
+                user_id
+            }
+            _ => "",
+        };
+        let decision = match user_id {
+            "" => Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..*decision },
+            _ => *decision,
+        };
+        let id = site.site.id;
+        let sender = match mail.claims.shared {
+            true => self.sender_of_shared(hit, site, verdict),
+            false => Some(0),
+        };
+        let parsed = parsed(hit, mail, verdict, user_id, sender);
+        let visitor = match user_id {
+            "" => {
+                let name = format!("\0mail {} {}", verdict.class.name(), mail.claims.campaign);
+                Visitor {
+                    id: self.keys.of_named_visitor(id, &name),
+                    identification: Identification::Anonymous,
+                    previous: VisitorId(0),
+                }
+            }
+            user_id => identified(self.keys.of_named_visitor(id, user_id)),
+        };
+        let event = consented(parsed, &decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
+        let received_at_ms = hit.received_at_ms;
+        let stored = self.stored.as_ref();
+        let key = event.event_key();
+        if key != 0 && stored.is_some_and(|stored| stored.contains(key, received_at_ms)) {
+            return Err(repeated("this open or click was counted already"));
+        }
+        // What is known of the place is the proxy's or the scanner's, unless a person came himself.
+        let is_direct = verdict
+            .signs
+            .iter()
+            .all(|sign| matches!(sign, MailSign::Browser | MailSign::MailProgram));
+        let location = if is_direct { location.clone() } else { Location::default() };
+        let mut agent = hit.agent;
+        // No verdict of web traffic: see `cairn_enrich::mail`.
+        agent.headers.kind = RequestKind::Server;
+        let arrival = Arrival {
+            site: &site.site,
+            pixel_id: mail.claims.pixel_id,
+            origin: Origin::Live,
+            received_at_ms,
+            agent,
+            language: if is_direct { text::first_language(hit.accept_language) } else { "" },
+            screen: "",
+        };
+        let found = enrich(&self.enricher, &event, &arrival, &location);
+        let mut assembled = assemble(&event, &found, &arrival);
+        let overrides = overrides(mail, verdict);
+        apply_overrides(&mut assembled, &overrides, &self.keys, &self.enricher);
+        record::encode(&assembled, buffer)
+            .map_err(|_| Rejection::malformed("", "it cannot be stored"))
+    }
+}
+
+impl Ingest {
+    /// What a sender is told from others by where a mail or link is everybody's: his anonymous number of the day, whose
+    /// key lives in memory only. `None`: a proxy, behind which are many.
+    fn sender_of_shared(
+        &self,
+        hit: &Hit<'_>,
+        site: &SiteEntry,
+        verdict: &MailVerdict,
+    ) -> Option<u64> {
+        let is_proxy = verdict.signs.iter().any(|sign| {
+            use MailSign::{AppleRelay, GmailPrefetch, GmailProxy, YahooProxy};
+            matches!(sign, AppleRelay | GmailPrefetch | GmailProxy | YahooProxy)
+        });
+        let (ip, agent) = (hit.address.ip(), hit.agent.user_agent);
+        (!is_proxy).then(|| self.anonymous.number(site, hit.received_at_ms, ip, agent).current.0)
+    }
+}
+
+struct Context<'a> {
+    hit: &'a Hit<'a>,
+    site: &'a SiteEntry,
+    mail: &'a MailHit<'a>,
+    verdict: &'a MailVerdict,
+    location: Location,
+}
+
+fn verdict(hit: &Hit<'_>, mail: &MailHit<'_>, location: &Location) -> MailVerdict {
+    judge(&MailFacts {
+        act: mail.act,
+        user_agent: hit.agent.user_agent,
+        headers: hit.agent.headers,
+        marks: location.carrier.marks,
+        asn: location.carrier.asn,
+        age_ms: hit.received_at_ms.saturating_sub(mail.claims.issued_at_ms),
+        traces: mail.traces,
+    })
+}
+
+/// `sender`: what a repetition is recognised by besides the token; `None` = every one counts.
+fn parsed<'m>(
+    hit: &Hit<'m>,
+    mail: &MailHit<'m>,
+    verdict: &MailVerdict,
+    user_id: &'m str,
+    sender: Option<u64>,
+) -> ParsedEvent<'m> {
+    let claims = mail.claims;
+    let message = format!("{:032x}", u128::from_be_bytes(claims.message));
+    let number = claims.link.as_ref().map_or(0, |link| link.number).to_string();
+    let kind = if verdict.class == MailClass::Machine { "machine" } else { "person" };
+    let name = match mail.act {
+        MailAct::Open => EMAIL_OPEN,
+        MailAct::Click if claims.mail => EMAIL_CLICK,
+        MailAct::Click => LINK_CLICK,
+    };
+    let mut props: Vec<(&str, Cow<'_, str>)> = vec![("campaign", claims.campaign.as_str().into())];
+    if !claims.template.is_empty() {
+        props.push(("template", claims.template.as_str().into()));
+    }
+    if let Some(link) = &claims.link {
+        // The target's query may say who he is.
+        let target = link.target.split('#').next().unwrap_or("");
+        props.push(("link", without_query(target).into()));
+        props.push(("link_number", number.as_str().into()));
+    }
+    if !user_id.is_empty() {
+        props.push(("mail", message.as_str().into()));
+    }
+    props.push(("verdict", verdict.class.name().into()));
+    props.push(("reasons", verdict.reasons().into()));
+    let mut truncated = false;
+    let props = props_json(props.into_iter(), &mut truncated);
+    ParsedEvent {
+        name: Cow::Borrowed(name),
+        event_id: sender.map_or(Cow::Borrowed(""), |sender| {
+            Cow::Owned(format!("{name} {message} {number} {kind} {sender:x}"))
+        }),
+        // A mail's is the webmail's address, if anything.
+        referrer: Cow::Borrowed(if claims.mail { "" } else { hit.referer }),
+        user_id: Cow::Borrowed(user_id),
+        props: Cow::Owned(props),
+        truncated,
+        ..ParsedEvent::default()
+    }
+}
+
+fn overrides<'m>(mail: &MailHit<'m>, verdict: &MailVerdict) -> Overrides<'m> {
+    let none = || Cow::Borrowed("");
+    let campaign = Cow::Borrowed(mail.claims.campaign.as_str());
+    let bot = match (verdict.class, verdict.signs.first()) {
+        (MailClass::Machine, Some(sign)) => Cow::Owned(format!("mail:{}", sign.name())),
+        _ => none(),
+    };
+    let medium = if mail.claims.mail { Cow::Borrowed("email") } else { none() };
+    Overrides {
+        source: mail.claims.mail.then_some(Cow::Borrowed("email")),
+        utm: Some([none(), medium, campaign, none(), none()]),
+        bot: Some(bot),
+        ..Overrides::default()
+    }
+}

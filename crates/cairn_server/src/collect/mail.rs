@@ -1,0 +1,212 @@
+//! `GET /o/TOKEN.gif` and `GET /l/TOKEN`: opens and clicks of mails.
+//!
+//! Guarantees: a link leads to the address that was signed, and nowhere else: no value of the request chooses or changes
+//! it. An image is answered with the image, whatever its token. A person is sent on even where nothing may or can be kept.
+//! No cookie is set. `HEAD` and requests ahead of the reader are answered alike and count nothing.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use cairn_catalog::SiteEntry;
+use cairn_engine::ingest::mail::recent::Sender;
+use cairn_engine::ingest::mail::{MailHit, MailPermission};
+use cairn_engine::ingest::{Hit, Rejection};
+use cairn_engine::token::{Token, TokenFault, TokenKind};
+use cairn_enrich::RequestKind;
+use cairn_enrich::mail::MailAct;
+use cairn_model::{Outcome, SiteId};
+use http::header::{self, HeaderName};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+
+use super::answer::{Answer, Cors, headers, image, image_head, outcome_value, whole};
+use super::handover::Handover;
+use super::request::Head;
+use super::{Collector, rate_limited, unknown_key};
+use crate::auth::blocking;
+use crate::error::{ApiError, Code};
+
+const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
+/// Bytes that a record's buffer begins with.
+const RECORD_SIZE_BYTES: usize = 640;
+
+/// What became of a fetched image or a followed link.
+struct Outcomes {
+    outcome: Option<Outcome>,
+    /// Where a link leads.
+    target: Option<String>,
+}
+
+impl Collector {
+    /// Answers the image of a mail.
+    pub async fn mail_open(&self, request: &Parts, peer: IpAddr) -> Answer {
+        let text = request.uri.path().strip_prefix("/o/").unwrap_or("");
+        let text = text.strip_suffix(".gif").unwrap_or(text);
+        let done = self.mail(request, peer, MailAct::Open, text).await;
+        match done.outcome {
+            Some(outcome) => image(outcome, None, Cors::Any),
+            None => image_head(),
+        }
+    }
+
+    /// Answers a link of a mail.
+    pub async fn mail_click(&self, request: &Parts, peer: IpAddr) -> Answer {
+        let text = request.uri.path().strip_prefix("/l/").unwrap_or("");
+        let done = self.mail(request, peer, MailAct::Click, text).await;
+        // Targets were checked when they were signed; what a header cannot hold is not sent.
+        let location = done.target.and_then(|target| HeaderValue::try_from(target).ok());
+        let outcome = done.outcome.unwrap_or(Outcome::Accepted);
+        let mut fields = headers(outcome_value(outcome), Cors::Any);
+        if done.outcome.is_none() {
+            fields.remove(super::answer::OUTCOME);
+        }
+        fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        fields.insert(ROBOTS, HeaderValue::from_static("noindex, nofollow"));
+        let Some(location) = location else {
+            let error = ApiError::new(Code::NotFound, "This link leads nowhere.");
+            let body = serde_json::to_vec(&error.body()).unwrap_or_default();
+            fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            return whole(StatusCode::NOT_FOUND, fields, Bytes::from(body));
+        };
+        fields.insert(header::LOCATION, location);
+        whole(StatusCode::FOUND, fields, Bytes::new())
+    }
+
+    async fn mail(&self, request: &Parts, peer: IpAddr, act: MailAct, text: &str) -> Outcomes {
+        let edge = &*self.edge;
+        let app = &edge.app;
+        let now_ms = app.now_ms(&request.headers);
+        let head = Head::read(&request.headers);
+        let hit = head.hit(peer, &edge.trusted_proxies, RequestKind::Image, now_ms);
+        let counts = request.method == Method::GET && hit.agent.headers.purpose.is_empty();
+        let kind = match act {
+            MailAct::Open => TokenKind::Open,
+            MailAct::Click => TokenKind::Click,
+        };
+        let read = edge.tokens.open(kind, text, now_ms);
+        let (token, fault) = match read {
+            Ok(token) => (Some(token), None),
+            Err(TokenFault::Expired(token)) => (Some(*token), Some(expired())),
+            Err(TokenFault::Foreign) => (None, Some(unknown_key())),
+        };
+        let site = token.as_ref().and_then(|token| self.site_of(token));
+        let known = token.as_ref().zip(site.as_ref());
+        // A site that is gone takes its links with it.
+        let link = known.and_then(|(token, _)| token.claims.link.as_ref());
+        let target = link.map(|link| link.target.clone());
+        if !counts {
+            if let Some((token, _)) = known {
+                self.note_head(request, &hit, token, now_ms);
+            }
+            return Outcomes { outcome: None, target };
+        }
+        let fault = if known.is_none() { Some(unknown_key()) } else { fault };
+        let outcome = match (known, fault) {
+            (Some((token, site)), None) => match self.keep(&hit, site, token, act, now_ms).await {
+                Ok(()) => Outcome::Accepted,
+                Err(rejection) => rejection.outcome,
+            },
+            (known, fault) => {
+                let outcome = fault.unwrap_or_else(unknown_key).outcome;
+                let site_id = known.map_or(SiteId(0), |(token, _)| token.site_id);
+                app.counters.receive(1).settle(site_id, outcome, now_ms);
+                outcome
+            }
+        };
+        Outcomes { outcome: Some(outcome), target }
+    }
+
+    /// The site of a token, unless it or the pixel is gone.
+    fn site_of(&self, token: &Token) -> Option<std::sync::Arc<SiteEntry>> {
+        let site = self.edge.app.directory.current().by_id(token.site_id)?;
+        let pixel_id = token.claims.pixel_id;
+        let is_there = pixel_id.0 == 0 || site.pixels.iter().any(|pixel| pixel.id == pixel_id);
+        is_there.then_some(site)
+    }
+
+    fn note_head(&self, request: &Parts, hit: &Hit<'_>, token: &Token, now_ms: i64) {
+        if let Some(link) = &token.claims.link
+            && request.method == Method::HEAD
+        {
+            self.edge.recent_mail.head(&sender(hit, token), link.number, now_ms);
+        }
+    }
+
+    /// From a valid token to a durable record.
+    async fn keep(
+        &self,
+        hit: &Hit<'_>,
+        site: &SiteEntry,
+        token: &Token,
+        act: MailAct,
+        now_ms: i64,
+    ) -> Result<(), Rejection> {
+        let (edge, site_id) = (&*self.edge, token.site_id);
+        let app = &edge.app;
+        let mut received = app.counters.receive(1);
+        // Many readers share a proxy's address: the mail and the address together are one sender.
+        let mail = format!("{:032x}", u128::from_be_bytes(token.claims.message));
+        if !edge.limiter.allows(&mail, hit.address.ip()) {
+            received.settle(site_id, Outcome::RejectedRateLimited, now_ms);
+            return Err(rate_limited());
+        }
+        let traces = match &token.claims.link {
+            Some(link) => edge.recent_mail.click(&sender(hit, token), link.number, now_ms),
+            None => edge.recent_mail.open(&sender(hit, token), now_ms),
+        };
+        let permission = match self.permission(token, act).await {
+            Ok(permission) => permission,
+            Err(rejection) => {
+                received.settle(site_id, rejection.outcome, now_ms);
+                return Err(rejection);
+            }
+        };
+        let mail = MailHit { act, claims: &token.claims, permission: &permission, traces };
+        let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
+        let (record, taken) = app.ingest.take_mail(hit, site, &mail, buffer);
+        if let Err(rejection) = taken {
+            received.settle(site_id, rejection.outcome, now_ms);
+            return Err(rejection);
+        }
+        let append = self.appender.append([record.as_slice()]);
+        drop(record);
+        Handover::new(app, append, site_id, received, now_ms).await
+    }
+
+    /// What the recipient says now, whatever he said when the mail was sent.
+    async fn permission(&self, token: &Token, act: MailAct) -> Result<MailPermission, Rejection> {
+        let (site_id, user_key) = (token.site_id, token.claims.user_key());
+        if user_key == 0 {
+            return Ok(MailPermission::Nobody);
+        }
+        let found =
+            blocking(&self.edge.app, move |catalog| catalog.mail_recipient(site_id, user_key));
+        let recipient = found.await.map_err(|_| {
+            Rejection::new(Outcome::UnavailableLogFull, "permissions cannot be read")
+        })?;
+        let choice = match act {
+            MailAct::Open => recipient.choices.opens,
+            MailAct::Click => recipient.choices.clicks,
+        };
+        Ok(match choice {
+            Some(false) => MailPermission::Withdrawn,
+            Some(true) if !recipient.user_id.is_empty() => {
+                MailPermission::Granted(recipient.user_id)
+            }
+            _ => MailPermission::Nobody,
+        })
+    }
+}
+
+fn sender<'a>(hit: &'a Hit<'_>, token: &'a Token) -> Sender<'a> {
+    Sender {
+        message: &token.claims.message,
+        shared: token.claims.shared,
+        ip: hit.address.ip(),
+        user_agent: hit.agent.user_agent,
+    }
+}
+
+fn expired() -> Rejection {
+    Rejection::new(Outcome::RejectedTooOld, "the token has expired")
+}
