@@ -30,6 +30,17 @@ pub enum StoreError {
         /// Newest known.
         known: u32,
     },
+    /// The files were written by a version before the first release.
+    #[error(
+        "the event store has schema version {found}, from before the first release; this program knows {known}: \
+         begin with an empty data directory"
+    )]
+    OlderSchema {
+        /// Version found.
+        found: u32,
+        /// The one known.
+        known: u32,
+    },
     /// The question costs more than it may.
     #[error("the question was stopped at {limit}")]
     TooExpensive {

@@ -7,7 +7,7 @@
 use cairn_model::session::Attribute;
 
 /// Version of this schema, kept in `meta`.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A set of texts with codes of its own. Columns that are compared with one another share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

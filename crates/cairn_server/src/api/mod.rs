@@ -31,6 +31,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use cairn_store::{EventStore, StoreError};
 use http::{HeaderValue, header};
+use tokio::sync::Semaphore;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -111,12 +112,29 @@ async fn never_cached(request: Request, next: Next) -> Response {
     response
 }
 
+/// Pieces of work that the store has at once. Others wait without a thread: those are needed for log-ins and mails, too.
+static STORE_WORK: Semaphore = Semaphore::const_new(8);
+
 /// Runs blocking work of the store off the async threads.
+async fn with_store<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&dyn EventStore) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let broken_off = || ApiError::new(Code::Internal, "The store's work was broken off.");
+    let place = STORE_WORK.acquire().await.map_err(|_| broken_off())?;
+    let store = Arc::clone(&app.store);
+    let done = tokio::task::spawn_blocking(move || {
+        // Kept to the end of the work, which goes on also when nobody waits for its answer any more.
+        let _place = place;
+        work(&*store)
+    });
+    done.await.map_err(|_| broken_off())
+}
+
+/// The same for work that fails as the store does.
 async fn store<T: Send + 'static>(
     app: &Arc<App>,
     work: impl FnOnce(&dyn EventStore) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let store = Arc::clone(&app.store);
-    let done = tokio::task::spawn_blocking(move || work(&*store)).await;
-    Ok(done.map_err(|_| ApiError::new(Code::Internal, "The store's work was broken off."))??)
+    Ok(with_store(app, work).await??)
 }

@@ -121,15 +121,12 @@ pub async fn ask(
     let created_at_ms = site.created_at_ms;
     let mut restarts_ms = blocking(&app, |catalog| catalog.restarts_ms()).await?;
     restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
-    let store = Arc::clone(&app.store);
-    let work = move || {
+    let answer = super::with_store(&app, move |store| {
         let (goals, restarts_ms) = (&goals, &restarts_ms);
         let site = ReportSite { site_id, timezone: &timezone, goals, restarts_ms };
-        report::ask(&*store, site, &body, now_ms)
-    };
-    let answer = tokio::task::spawn_blocking(work).await;
-    let answer = answer.map_err(|_| ApiError::new(Code::Internal, "The query was broken off."))?;
-    answer.map(Json).map_err(failed)
+        report::ask(store, site, &body, now_ms)
+    });
+    answer.await?.map(Json).map_err(failed)
 }
 
 /// The site in a question's body. One that does not exist looks like one that the caller may not see.

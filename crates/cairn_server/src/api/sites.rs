@@ -17,7 +17,7 @@ use super::page::{Page, PageRequest};
 use super::show;
 use crate::App;
 use crate::auth::{Caller, SiteAccess, blocking};
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 
 /// Bytes of a name shown.
 pub(super) const NAME_SIZE_BYTES_MAX: usize = 200;
@@ -219,10 +219,14 @@ pub async fn remove(
     access.caller().require_unlimited()?;
     let site_id = access.site_id();
     // Its pixels stop first: what is in the log then is the last of it, and goes with the rest once it is applied.
-    let existed = blocking(&app, move |catalog| catalog.delete_site(site_id)).await?;
-    app.wait_applied(DRAIN_LIMIT).await;
-    super::store(&app, move |store| store.delete_site(site_id)).await?;
-    if existed { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found()) }
+    // On a task of its own: a caller who hangs up must not leave events of a site that is gone.
+    let work = tokio::spawn(async move {
+        let existed = blocking(&app, move |catalog| catalog.delete_site(site_id)).await?;
+        app.wait_applied(DRAIN_LIMIT).await;
+        super::store(&app, move |store| store.delete_site(site_id)).await?;
+        if existed { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found()) }
+    });
+    work.await.map_err(|_| ApiError::new(Code::Internal, "The removal was broken off."))?
 }
 
 pub(super) fn body(site: &Site) -> SiteBody {

@@ -76,14 +76,14 @@ impl Records {
 
 /// Events that wait for their outcome. Those that were not come to when the client went away have
 /// not been kept: he will send them again.
-struct Waiting<'c> {
-    received: Received<'c>,
-    site: SiteId,
-    now_ms: i64,
+pub(super) struct Waiting<'c> {
+    pub received: Received<'c>,
+    pub site: SiteId,
+    pub now_ms: i64,
 }
 
 impl Waiting<'_> {
-    fn settle_rest(&mut self, outcome: Outcome) {
+    pub(super) fn settle_rest(&mut self, outcome: Outcome) {
         let open = self.received.open();
         if open > 0 {
             self.received.settle_many(self.site, outcome, open, self.now_ms);

@@ -20,6 +20,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::answer::{Answer, Cors, headers, image, image_head, outcome_value, whole};
+use super::delivery::Waiting;
 use super::handover::Handover;
 use super::request::Head;
 use super::{Collector, rate_limited, unknown_key};
@@ -143,11 +144,12 @@ impl Collector {
     ) -> Result<(), Rejection> {
         let (edge, site_id) = (&*self.edge, token.site_id);
         let app = &edge.app;
-        let mut received = app.counters.receive(1);
+        let received = app.counters.receive(1);
+        let mut waiting = Waiting { received, site: site_id, now_ms };
         // Many readers share a proxy's address: the mail and the address together are one sender.
         let mail = format!("{:032x}", u128::from_be_bytes(token.claims.message));
         if !edge.limiter.allows(&mail, hit.address.ip()) {
-            received.settle(site_id, Outcome::RejectedRateLimited, now_ms);
+            waiting.settle_rest(Outcome::RejectedRateLimited);
             return Err(rate_limited());
         }
         let traces = match &token.claims.link {
@@ -157,7 +159,7 @@ impl Collector {
         let permission = match self.permission(token, act).await {
             Ok(permission) => permission,
             Err(rejection) => {
-                received.settle(site_id, rejection.outcome, now_ms);
+                waiting.settle_rest(rejection.outcome);
                 return Err(rejection);
             }
         };
@@ -165,12 +167,12 @@ impl Collector {
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = app.ingest.take_mail(hit, site, &mail, buffer);
         if let Err(rejection) = taken {
-            received.settle(site_id, rejection.outcome, now_ms);
+            waiting.settle_rest(rejection.outcome);
             return Err(rejection);
         }
         let append = self.appender.append([record.as_slice()]);
         drop(record);
-        Handover::new(app, append, site_id, received, now_ms).await
+        Handover::new(app, append, site_id, waiting.received.part(1), now_ms).await
     }
 
     /// What the recipient says now, whatever he said when the mail was sent.

@@ -6,7 +6,7 @@ use cairn_model::{Event, Identification, Outcome, PixelId, PixelKind, SiteId};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::running::{NOW_MS, Running, SHOP, Site};
+use crate::running::{NOW_MS, Running, SHOP, Site, until};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 /// A minute after the mail was prepared.
@@ -414,4 +414,24 @@ fn the_three_figures_are_asked_for_by_verdict() {
     assert_eq!(figures(&json!(["false"])), [row("human", 2), row("unknown", 1)]);
     let all = [row("human", 2), row("machine", 1), row("unknown", 1)];
     assert_eq!(figures(&json!(["true", "false"])), all);
+}
+
+#[test]
+fn a_reader_who_hangs_up_while_his_permission_is_read_is_counted_all_the_same() {
+    let mails = Mails::new();
+    let recipient = json!({"user_id": "anna-1", "opens": "granted"});
+    let (open, _) = mails.mail(&json!({"recipient": recipient}));
+    let request =
+        format!("GET {open} HTTP/1.1\r\nHost: collect.test\r\nCairn-Now: {}\r\n\r\n", LATER.1);
+    for _ in 0..50 {
+        mails.client().send(request.as_bytes());
+    }
+    let totals = || mails.running.app.counters.totals();
+    let settled = || {
+        let totals = totals();
+        totals.received == totals.outcomes.iter().sum::<u64>()
+    };
+    // A request that a closed connection overtook was never received; one that was has its outcome.
+    until("every hit has its outcome", || totals().received > 0 && settled());
+    assert_eq!(totals().unsettled, 0);
 }

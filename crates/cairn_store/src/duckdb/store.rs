@@ -93,7 +93,9 @@ impl DuckStore {
             cause: error.to_string(),
         })?;
         let (opened, watermark) = open_database(directory, &options)?;
-        let turns = Turns::new(QUESTIONS_AT_ONCE_MIN.max(options.threads as usize));
+        // One connection stays free for the apply loop.
+        let at_once_max = QUESTIONS_AT_ONCE_MIN.max(options.threads as usize).min(READERS_MAX - 1);
+        let turns = Turns::new(at_once_max);
         Ok(DuckStore {
             directory: directory.to_owned(),
             options,
@@ -265,7 +267,7 @@ fn prepare_schema(database: &Database) -> Result<Watermark, StoreError> {
         }
         let version = connection.query("SELECT schema_version FROM meta", &[])?;
         let version = version.first(|row| row.get::<u32>(0))?.unwrap_or_default();
-        if version > schema::VERSION {
+        if version != schema::VERSION {
             return Ok(Err(version));
         }
         let watermark = connection.query("SELECT watermark, received_at_ms FROM meta", &[])?;
@@ -275,6 +277,9 @@ fn prepare_schema(database: &Database) -> Result<Watermark, StoreError> {
     };
     match prepare() {
         Ok(Ok(watermark)) => Ok(watermark),
+        Ok(Err(found)) if found < schema::VERSION => {
+            Err(StoreError::OlderSchema { found, known: schema::VERSION })
+        }
         Ok(Err(found)) => Err(StoreError::NewerSchema { found, known: schema::VERSION }),
         Err(error) => Err(error.while_it("prepares its tables")),
     }

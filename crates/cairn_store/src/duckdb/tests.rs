@@ -198,18 +198,27 @@ fn keys_of_ids_are_computed_where_they_can_be() {
 }
 
 #[test]
-fn a_file_of_a_newer_program_is_refused() {
-    let mut duck = Temporary::new();
-    let version = schema::VERSION + 1;
-    duck.store = None;
-    let file = duck.directory.path().join("events.duckdb");
-    let database = Database::open(&file, &DatabaseOptions::default()).unwrap();
-    let connection = database.connect().unwrap();
-    connection.execute("UPDATE meta SET schema_version = ?", &[version.into()]).unwrap();
-    drop((connection, database));
-    let error = DuckStore::open(duck.directory.path(), DuckOptions::default()).err().unwrap();
-    let StoreError::NewerSchema { found, known } = error else { panic!("{error}") };
-    assert_eq!((found, known), (version, schema::VERSION));
+fn a_file_of_another_schema_is_refused() {
+    let refused = |version: u32| {
+        let mut duck = Temporary::new();
+        duck.store = None;
+        let file = duck.directory.path().join("events.duckdb");
+        let database = Database::open(&file, &DatabaseOptions::default()).unwrap();
+        let connection = database.connect().unwrap();
+        connection.execute("UPDATE meta SET schema_version = ?", &[version.into()]).unwrap();
+        drop((connection, database));
+        DuckStore::open(duck.directory.path(), DuckOptions::default()).err().unwrap()
+    };
+    let newer = refused(schema::VERSION + 1);
+    assert!(
+        matches!(newer, StoreError::NewerSchema { found, known } if found == known + 1),
+        "{newer}"
+    );
+    let older = refused(schema::VERSION - 1);
+    assert!(
+        matches!(older, StoreError::OlderSchema { found, known } if found + 1 == known),
+        "{older}"
+    );
 }
 
 #[test]
