@@ -10,9 +10,7 @@ use cairn_model::session::Attribute;
 pub const VERSION: u32 = 2;
 
 /// A set of texts with codes of its own. Columns that are compared with one another share one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-#[repr(u8)]
-#[allow(missing_docs)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TextField {
     /// Event names: [`PAGE_VIEW_CODE`] and [`ENGAGEMENT_CODE`] are known beforehand.
     Name,
@@ -20,90 +18,70 @@ pub enum TextField {
     Hostname,
     /// Paths of pages, of entries and exits too.
     Path,
+    /// Titles of pages.
     Title,
-    Referrer,
-    Source,
-    Medium,
-    Channel,
-    UtmSource,
-    UtmMedium,
-    UtmCampaign,
-    UtmContent,
-    UtmTerm,
-    Country,
-    Region,
-    City,
-    Browser,
-    BrowserVersion,
-    Os,
-    OsVersion,
-    Device,
-    Bot,
+    /// An attribute of visits.
+    Visit(Attribute),
+    /// Kinds of click ids.
     ClickIdKind,
+    /// Organisations behind networks.
     Organization,
+    /// Marks of networks.
     NetworkMarks,
+    /// Screen sizes.
     Screen,
+    /// Languages of browsers.
     Language,
+    /// Currencies.
     Currency,
+    /// Sections of pages.
     SectionId,
 }
 
 impl TextField {
-    /// All, in the order of their numbers in `texts.field`.
-    pub const ALL: [TextField; 29] = [
-        TextField::Name,
-        TextField::Hostname,
-        TextField::Path,
-        TextField::Title,
-        TextField::Referrer,
-        TextField::Source,
-        TextField::Medium,
-        TextField::Channel,
-        TextField::UtmSource,
-        TextField::UtmMedium,
-        TextField::UtmCampaign,
-        TextField::UtmContent,
-        TextField::UtmTerm,
-        TextField::Country,
-        TextField::Region,
-        TextField::City,
-        TextField::Browser,
-        TextField::BrowserVersion,
-        TextField::Os,
-        TextField::OsVersion,
-        TextField::Device,
-        TextField::Bot,
-        TextField::ClickIdKind,
-        TextField::Organization,
-        TextField::NetworkMarks,
-        TextField::Screen,
-        TextField::Language,
-        TextField::Currency,
-        TextField::SectionId,
-    ];
-
-    /// The field of a visit's attribute.
-    pub fn of(attribute: Attribute) -> TextField {
-        match attribute {
-            Attribute::Referrer => TextField::Referrer,
-            Attribute::Source => TextField::Source,
-            Attribute::Medium => TextField::Medium,
-            Attribute::Channel => TextField::Channel,
-            Attribute::UtmSource => TextField::UtmSource,
-            Attribute::UtmMedium => TextField::UtmMedium,
-            Attribute::UtmCampaign => TextField::UtmCampaign,
-            Attribute::UtmContent => TextField::UtmContent,
-            Attribute::UtmTerm => TextField::UtmTerm,
-            Attribute::Country => TextField::Country,
-            Attribute::Region => TextField::Region,
-            Attribute::City => TextField::City,
-            Attribute::Browser => TextField::Browser,
-            Attribute::BrowserVersion => TextField::BrowserVersion,
-            Attribute::Os => TextField::Os,
-            Attribute::OsVersion => TextField::OsVersion,
-            Attribute::Device => TextField::Device,
-            Attribute::Bot => TextField::Bot,
+    /// Its number in `texts.field`, for ever.
+    pub const fn number(self) -> u8 {
+        match self {
+            TextField::Name => 0,
+            TextField::Hostname => 1,
+            TextField::Path => 2,
+            TextField::Title => 3,
+            TextField::Visit(attribute) => 4 + attribute as u8,
+            TextField::ClickIdKind => 22,
+            TextField::Organization => 23,
+            TextField::NetworkMarks => 24,
+            TextField::Screen => 25,
+            TextField::Language => 26,
+            TextField::Currency => 27,
+            TextField::SectionId => 28,
         }
+    }
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = TextField> {
+        use TextField::{
+            ClickIdKind, Currency, Hostname, Language, Name, NetworkMarks, Organization, Path,
+            Screen, SectionId, Title,
+        };
+        let others = [
+            Name,
+            Hostname,
+            Path,
+            Title,
+            ClickIdKind,
+            Organization,
+            NetworkMarks,
+            Screen,
+            Language,
+            Currency,
+            SectionId,
+        ];
+        others.into_iter().chain(Attribute::ALL.into_iter().map(TextField::Visit))
+    }
+
+    /// The field of a number.
+    pub fn of_number(number: u8) -> Option<TextField> {
+        TextField::all().find(|field| field.number() == number)
     }
 }
 
@@ -169,3 +147,19 @@ pub const CREATE: &[&str] = &[
     // One row: how far the log has been applied.
     "CREATE TABLE IF NOT EXISTS meta (schema_version UINTEGER NOT NULL, watermark UBIGINT NOT NULL, received_at_ms BIGINT NOT NULL)",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_texts_have_numbers_of_their_own() {
+        let mut numbers: Vec<u8> = TextField::all().map(TextField::number).collect();
+        for (field, number) in TextField::all().zip(&numbers) {
+            assert_eq!(TextField::of_number(*number), Some(field));
+        }
+        numbers.sort();
+        assert_eq!(numbers, (0..29).collect::<Vec<u8>>());
+        assert_eq!(TextField::of_number(29), None);
+    }
+}

@@ -65,9 +65,9 @@ impl<'a> Applied<'a> {
         let mut outcomes = HashMap::new();
         let mut keys = HashSet::new();
         rows.retain_mut(|row| {
-            let site_hour = (row.event.site_id, hour_of(row.event.received_at_ms));
             let outcome = applied.apply(row, sessions, event_ids, &mut keys);
-            *outcomes.entry((site_hour.0, site_hour.1, outcome)).or_insert(0) += 1;
+            let hour_ms = row.event.received_at_ms.div_euclid(HOUR_MS) * HOUR_MS;
+            *outcomes.entry((row.event.site_id, hour_ms, outcome)).or_insert(0) += 1;
             outcome == Outcome::Accepted
         });
         applied.batch.rows = rows;
@@ -134,10 +134,6 @@ impl<'a> Applied<'a> {
         row.attributes = assigned.attributes;
         Outcome::Accepted
     }
-}
-
-fn hour_of(instant_ms: i64) -> i64 {
-    instant_ms.div_euclid(HOUR_MS) * HOUR_MS
 }
 
 /// Takes the direct identifiers out of an event: they belong into the people table only.

@@ -299,7 +299,7 @@ const SESSION_CODES: usize = 4 + ATTRIBUTES;
 /// What the codes among them stand for.
 fn session_fields() -> impl Iterator<Item = TextField> {
     let pages = [TextField::Hostname, TextField::Path, TextField::Hostname, TextField::Path];
-    pages.into_iter().chain(Attribute::ALL.into_iter().map(TextField::of))
+    pages.into_iter().chain(Attribute::ALL.into_iter().map(TextField::Visit))
 }
 
 /// A visit without its texts, and their codes.
@@ -525,7 +525,7 @@ impl EventStore for DuckStore {
     }
 
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
-        let texts = texts_of(site_id.0, TextField::Bot);
+        let texts = texts_of(site_id.0, TextField::Visit(Attribute::Bot));
         let sql = format!(
             "SELECT t.text, e.events FROM (
                 SELECT bot, count(*) AS events FROM events

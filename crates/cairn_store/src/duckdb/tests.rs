@@ -63,10 +63,10 @@ fn rows_of(store: &DuckStore) -> Vec<Row<'static>> {
         format!(
             "(SELECT t.text FROM texts t WHERE t.site_id IN (0, e.site_id) AND t.field = {}
                 AND t.code = e.{column})",
-            field as u8
+            field.number()
         )
     };
-    let attributes = Attribute::ALL.map(|one| text(one.column(), TextField::of(one)));
+    let attributes = Attribute::ALL.map(|one| text(one.column(), TextField::Visit(one)));
     let name = text("name", TextField::Name);
     let hostname = text("hostname", TextField::Hostname);
     let path = text("path", TextField::Path);

@@ -171,7 +171,7 @@ impl TextCodes {
         text: &str,
         added: &mut Vec<NewText>,
     ) -> Result<u32, DuckError> {
-        let next = self.next.entry((place.0, place.1 as u8)).or_insert(OWN_CODES_FROM);
+        let next = self.next.entry((place.0, place.1.number())).or_insert(OWN_CODES_FROM);
         let code = *next;
         *next = code.checked_add(1).ok_or_else(|| DuckError::misuse("no code is left"))?;
         self.recent.insert(place, text, code);
@@ -206,7 +206,7 @@ impl TextCodes {
 /// The columns of `texts`, in the order of the schema.
 pub(super) fn write_texts(chunk: &mut ChunkWriter<'_>, added: &[NewText]) -> Result<(), DuckError> {
     chunk.u32s(added.iter().map(|one| one.place.0))?;
-    chunk.u8s(added.iter().map(|one| one.place.1 as u8))?;
+    chunk.u8s(added.iter().map(|one| one.place.1.number()))?;
     chunk.u32s(added.iter().map(|one| one.code))?;
     chunk.u64s(added.iter().map(|one| fnv1a(&one.text)))?;
     chunk.texts(added.iter().map(|one| &*one.text))
@@ -214,7 +214,7 @@ pub(super) fn write_texts(chunk: &mut ChunkWriter<'_>, added: &[NewText]) -> Res
 
 /// The texts that all sites share.
 fn shared_texts() -> impl Iterator<Item = NewText> {
-    let missing = TextField::ALL.into_iter().map(|field| (field, MISSING_CODE, ""));
+    let missing = TextField::all().map(|field| (field, MISSING_CODE, ""));
     let names = [(PAGE_VIEW_CODE, PAGE_VIEW), (ENGAGEMENT_CODE, ENGAGEMENT)];
     let shared = missing.chain(names.map(|(code, name)| (TextField::Name, code, name)));
     shared.map(|(field, code, text)| NewText {
@@ -234,8 +234,8 @@ fn known_beforehand(field: TextField, text: &str) -> Option<u32> {
 }
 
 fn field(number: u8) -> Result<TextField, DuckError> {
-    let known = TextField::ALL.get(usize::from(number)).copied();
-    known.ok_or_else(|| DuckError::misuse(format!("text field {number} is not known")))
+    TextField::of_number(number)
+        .ok_or_else(|| DuckError::misuse(format!("text field {number} is not known")))
 }
 
 /// FNV-1a, 64 bits (draft-eastlake-fnv): it only has to spread; equal hashes of different texts cost a comparison.
@@ -297,7 +297,7 @@ impl Wanted {
 }
 
 fn packed(field: TextField, code: u32) -> u64 {
-    (field as u64) << 32 | u64::from(code)
+    u64::from(field.number()) << 32 | u64::from(code)
 }
 
 impl Decoded {
@@ -316,7 +316,7 @@ pub(super) fn coded(column: &str, site_id: u32, field: TextField, condition: &st
 
 /// The codes and texts of a field, as a sub-query.
 pub(super) fn texts_of(site_id: u32, field: TextField) -> String {
-    let (shared, field) = (SHARED_SITE, field as u8);
+    let (shared, field) = (SHARED_SITE, field.number());
     format!(
         "(SELECT code, text FROM texts WHERE site_id IN ({shared}, {site_id}) AND field = {field})"
     )
@@ -328,6 +328,7 @@ mod tests {
     use crate::duckdb::appender::ChunkAppender;
     use crate::duckdb::{Database, DatabaseOptions};
     use crate::schema;
+    use cairn_model::session::Attribute;
     use proptest::prelude::*;
 
     fn database(directory: &tempfile::TempDir) -> Database {
@@ -371,7 +372,11 @@ mod tests {
     }
 
     fn any_text() -> impl Strategy<Value = (u32, TextField, String)> {
-        let fields = prop::sample::select(vec![TextField::Name, TextField::Path, TextField::Bot]);
+        let fields = prop::sample::select(vec![
+            TextField::Name,
+            TextField::Path,
+            TextField::Visit(Attribute::Bot),
+        ]);
         let text = prop_oneof![
             Just(String::new()),
             Just(PAGE_VIEW.to_owned()),
@@ -408,7 +413,7 @@ mod tests {
                 read(&connection, batch, &coded);
             }
             let mut places: Vec<_> =
-                seen.iter().map(|((site_id, field, _), code)| (site_id, field, code)).collect();
+                seen.iter().map(|((site_id, field, _), code)| (site_id, field.number(), code)).collect();
             places.sort();
             places.dedup();
             prop_assert_eq!(places.len(), seen.len(), "two texts share a code");

@@ -289,7 +289,7 @@ impl AttributeSets {
         *self.places.entry((site_id, Arc::as_ptr(attributes))).or_insert_with(|| {
             let place = coding.position();
             for attribute in Attribute::ALL {
-                let field = TextField::of(attribute);
+                let field = TextField::Visit(attribute);
                 texts.code(coding, site_id, field, attributes.get(attribute));
             }
             place

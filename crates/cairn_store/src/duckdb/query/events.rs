@@ -91,7 +91,7 @@ fn with_texts(
 ) -> Result<Vec<StoredEvent>, DuckError> {
     let fields = || {
         let own = CODES.into_iter().map(|(_, field)| field);
-        own.chain(Attribute::ALL.into_iter().map(TextField::of))
+        own.chain(Attribute::ALL.into_iter().map(TextField::Visit))
     };
     let mut wanted = Wanted::default();
     for (_, codes) in &coded {

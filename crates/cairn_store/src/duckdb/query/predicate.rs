@@ -8,6 +8,7 @@ use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::countries::{COUNTRIES, country_name};
 use cairn_model::question::filters::folded;
 use cairn_model::question::{Dimension, Field, Filter, Goal, Operator, Question, Test, Trigger};
+use cairn_model::session::Attribute;
 
 use super::statement::{Parameters, all_of, not, one_of, truth};
 use crate::duckdb::texts::coded;
@@ -26,57 +27,46 @@ pub(super) struct Predicates<'q> {
     pub(super) parameters: Parameters,
 }
 
-/// The column of a visit's value; the four that only visits have are columns of `sessions` alone.
-pub(super) fn column(field: Field) -> &'static str {
-    match field {
-        Field::EntryPage => "entry_page",
-        Field::ExitPage => "exit_page",
-        Field::EntryHostname => "entry_hostname",
-        Field::ExitHostname => "exit_hostname",
-        Field::Source => "source",
-        Field::Referrer => "referrer",
-        Field::Channel => "channel",
-        Field::UtmSource => "utm_source",
-        Field::UtmMedium => "utm_medium",
-        Field::UtmCampaign => "utm_campaign",
-        Field::UtmContent => "utm_content",
-        Field::UtmTerm => "utm_term",
-        Field::Country | Field::CountryName => "country",
-        Field::Region | Field::RegionName => "region",
-        Field::City | Field::CityName => "city",
-        Field::Device => "device",
-        Field::Browser => "browser",
-        Field::BrowserVersion => "browser_version",
-        Field::Os => "os",
-        Field::OsVersion => "os_version",
-        Field::Bot => "CASE WHEN bot = 0 THEN 'false' ELSE 'true' END",
-        Field::Identification => "CASE WHEN identified THEN 'identified' ELSE 'anonymous' END",
-    }
+/// Where a visit's value stands.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Its column, or an expression of columns.
+    pub(super) sql: &'static str,
+    /// What the column's codes stand for; `None`: the expression gives texts already.
+    pub(super) texts: Option<TextField>,
 }
 
-/// The texts that such a column's codes stand for; the last two are texts already.
-pub(super) fn text_field(field: Field) -> Option<TextField> {
-    Some(match field {
-        Field::EntryPage | Field::ExitPage => TextField::Path,
-        Field::EntryHostname | Field::ExitHostname => TextField::Hostname,
-        Field::Source => TextField::Source,
-        Field::Referrer => TextField::Referrer,
-        Field::Channel => TextField::Channel,
-        Field::UtmSource => TextField::UtmSource,
-        Field::UtmMedium => TextField::UtmMedium,
-        Field::UtmCampaign => TextField::UtmCampaign,
-        Field::UtmContent => TextField::UtmContent,
-        Field::UtmTerm => TextField::UtmTerm,
-        Field::Country | Field::CountryName => TextField::Country,
-        Field::Region | Field::RegionName => TextField::Region,
-        Field::City | Field::CityName => TextField::City,
-        Field::Device => TextField::Device,
-        Field::Browser => TextField::Browser,
-        Field::BrowserVersion => TextField::BrowserVersion,
-        Field::Os => TextField::Os,
-        Field::OsVersion => TextField::OsVersion,
-        Field::Bot | Field::Identification => return None,
-    })
+/// The place of a visit's value; entries and exits are columns of `sessions` alone.
+pub(super) fn place(field: Field) -> Place {
+    let coded = |sql, texts| Place { sql, texts: Some(texts) };
+    let of = |attribute: Attribute| coded(attribute.column(), TextField::Visit(attribute));
+    let plain = |sql| Place { sql, texts: None };
+    match field {
+        Field::EntryPage => coded("entry_page", TextField::Path),
+        Field::ExitPage => coded("exit_page", TextField::Path),
+        Field::EntryHostname => coded("entry_hostname", TextField::Hostname),
+        Field::ExitHostname => coded("exit_hostname", TextField::Hostname),
+        Field::Source => of(Attribute::Source),
+        Field::Referrer => of(Attribute::Referrer),
+        Field::Channel => of(Attribute::Channel),
+        Field::UtmSource => of(Attribute::UtmSource),
+        Field::UtmMedium => of(Attribute::UtmMedium),
+        Field::UtmCampaign => of(Attribute::UtmCampaign),
+        Field::UtmContent => of(Attribute::UtmContent),
+        Field::UtmTerm => of(Attribute::UtmTerm),
+        Field::Country | Field::CountryName => of(Attribute::Country),
+        Field::Region | Field::RegionName => of(Attribute::Region),
+        Field::City | Field::CityName => of(Attribute::City),
+        Field::Device => of(Attribute::Device),
+        Field::Browser => of(Attribute::Browser),
+        Field::BrowserVersion => of(Attribute::BrowserVersion),
+        Field::Os => of(Attribute::Os),
+        Field::OsVersion => of(Attribute::OsVersion),
+        Field::Bot => plain("CASE WHEN bot = 0 THEN 'false' ELSE 'true' END"),
+        Field::Identification => {
+            plain("CASE WHEN identified THEN 'identified' ELSE 'anonymous' END")
+        }
+    }
 }
 
 /// The texts that a dimension's codes stand for, where it has codes.
@@ -85,7 +75,7 @@ pub(super) fn dimension_texts(dimension: &Dimension) -> Option<TextField> {
         Dimension::EventName => Some(TextField::Name),
         Dimension::Page => Some(TextField::Path),
         Dimension::Hostname => Some(TextField::Hostname),
-        Dimension::Visit(field) => text_field(*field),
+        Dimension::Visit(field) => place(*field).texts,
         Dimension::Goal | Dimension::Prop(_) | Dimension::Time(_) => None,
     }
 }
@@ -179,7 +169,7 @@ impl<'q> Predicates<'q> {
         } else {
             format!("(text IN ({}) OR {unknown})", quoted(&passing))
         };
-        self.coded("country", TextField::Country, &condition)
+        self.coded("country", TextField::Visit(Attribute::Country), &condition)
     }
 
     /// A value that can only be one of two words.
@@ -194,7 +184,7 @@ impl<'q> Predicates<'q> {
     }
 
     fn visit_test(&mut self, test: &Test, field: Field, table: Table) -> String {
-        let texts = text_field(field);
+        let Place { sql, texts } = place(field);
         match field {
             Field::Bot => self.two_words(test, [("false", "bot = 0"), ("true", "bot <> 0")]),
             Field::Identification => self
@@ -209,8 +199,8 @@ impl<'q> Predicates<'q> {
                 )
             }
             _ => match texts {
-                Some(texts) => self.coded_test(test, column(field), texts),
-                None => self.text_test(test, column(field)),
+                Some(texts) => self.coded_test(test, sql, texts),
+                None => self.text_test(test, sql),
             },
         }
     }

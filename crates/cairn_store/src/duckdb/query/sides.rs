@@ -2,7 +2,7 @@
 
 use cairn_model::question::{Buckets, Dimension, Filter, Metric, TimeUnit};
 
-use super::predicate::{Predicates, Table, column};
+use super::predicate::{Predicates, Table, place};
 use super::statement::all_of;
 use crate::duckdb::texts::texts_of;
 use crate::plan::{Plan, Source};
@@ -55,7 +55,7 @@ fn number(buckets: &Buckets, instant: &str, offset_ms: i64, base: i64) -> String
 /// The visits' own columns that events need for grouping, joined to them.
 fn joined_visits(plan: &Plan<'_>, dimensions: &[Dimension]) -> String {
     let only = dimensions.iter().filter_map(|dimension| match dimension {
-        Dimension::Visit(field) if field.is_visit_only() => Some(column(*field)),
+        Dimension::Visit(field) if field.is_visit_only() => Some(place(*field).sql),
         _ => None,
     });
     let columns = only.collect::<Vec<_>>().join(", ");
@@ -111,7 +111,7 @@ fn event_keys(
         Dimension::Hostname => "hostname".to_owned(),
         Dimension::Goal => "goal".to_owned(),
         Dimension::Prop(key) => format!("coalesce({}, '')", predicates.prop(key)),
-        Dimension::Visit(field) => column(*field).to_owned(),
+        Dimension::Visit(field) => place(*field).sql.to_owned(),
     };
     dimensions.iter().map(key).collect()
 }
@@ -207,7 +207,7 @@ fn visit_keys(plan: &Plan<'_>, dimensions: &[Dimension]) -> (Vec<String>, String
                 bucket(buckets, "ended_at_ms", i64::MAX - 1)
             }
             (Dimension::Page, _) => "entry_page".to_owned(),
-            (Dimension::Visit(field), _) => column(*field).to_owned(),
+            (Dimension::Visit(field), _) => place(*field).sql.to_owned(),
             // A question with these has no visits' side.
             _ => "''".to_owned(),
         }
