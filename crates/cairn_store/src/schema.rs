@@ -59,24 +59,8 @@ impl TextField {
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = TextField> {
-        use TextField::{
-            ClickIdKind, Currency, Hostname, Language, Name, NetworkMarks, Organization, Path,
-            Screen, SectionId, Title,
-        };
-        let others = [
-            Name,
-            Hostname,
-            Path,
-            Title,
-            ClickIdKind,
-            Organization,
-            NetworkMarks,
-            Screen,
-            Language,
-            Currency,
-            SectionId,
-        ];
-        others.into_iter().chain(Attribute::ALL.into_iter().map(TextField::Visit))
+        let others = EVENT_TEXTS.into_iter().map(|(_, field)| field);
+        others.chain(Attribute::ALL.into_iter().map(TextField::Visit))
     }
 
     /// The field of a number.
@@ -84,6 +68,22 @@ impl TextField {
         TextField::all().find(|field| field.number() == number)
     }
 }
+
+/// The columns of codes that an event has of its own, in the order of the table, with what they stand for. Those of its
+/// visit's attributes follow, in the order of [`Attribute::ALL`].
+pub const EVENT_TEXTS: [(&str, TextField); 11] = [
+    ("name", TextField::Name),
+    ("hostname", TextField::Hostname),
+    ("path", TextField::Path),
+    ("title", TextField::Title),
+    ("click_id_kind", TextField::ClickIdKind),
+    ("organization", TextField::Organization),
+    ("network_marks", TextField::NetworkMarks),
+    ("screen", TextField::Screen),
+    ("language", TextField::Language),
+    ("currency", TextField::Currency),
+    ("section_id", TextField::SectionId),
+];
 
 /// Code of the missing text, in every field.
 pub const MISSING_CODE: u32 = 0;

@@ -13,7 +13,7 @@ use super::appender::{ChunkAppender, ChunkWriter};
 use super::connection::{Connection, Database};
 use super::error::DuckError;
 use super::texts::{Coding, NewText, TextCodes, write_texts};
-use crate::schema::TextField;
+use crate::schema::{EVENT_TEXTS, TextField};
 use crate::{Batch, OutcomeCount, Row, SessionChange, Watermark};
 
 /// The one writing connection with its appenders.
@@ -170,7 +170,7 @@ impl Writer {
                 let site_id = row.event.site_id.0;
                 let attributes = attributes.place(texts, &mut coding, site_id, &row.attributes);
                 let own = coding.position();
-                for (field, text) in EVENT_FIELDS.into_iter().zip(event_texts(row)) {
+                for ((_, field), text) in EVENT_TEXTS.into_iter().zip(event_texts(row)) {
                     texts.code(&mut coding, site_id, field, text);
                 }
                 Places { own, attributes }
@@ -201,23 +201,8 @@ impl Writer {
     }
 }
 
-/// Text fields that an event has of its own, in the order of the schema.
-const EVENT_FIELDS: [TextField; 11] = [
-    TextField::Name,
-    TextField::Hostname,
-    TextField::Path,
-    TextField::Title,
-    TextField::ClickIdKind,
-    TextField::Organization,
-    TextField::NetworkMarks,
-    TextField::Screen,
-    TextField::Language,
-    TextField::Currency,
-    TextField::SectionId,
-];
-
-/// Their texts.
-fn event_texts<'r>(row: &'r Row<'_>) -> [&'r str; EVENT_FIELDS.len()] {
+/// The texts of [`EVENT_TEXTS`].
+fn event_texts<'r>(row: &'r Row<'_>) -> [&'r str; EVENT_TEXTS.len()] {
     let event = &row.event;
     [
         &event.name,
@@ -333,7 +318,7 @@ fn write_events(
     chunk.bools(rows().map(|row| row.event.origin == Origin::Import))?;
     chunk.u8s(rows().map(|row| row.event.basis as u8))?;
     write_event_ids(chunk, rows, keys_are_computed)?;
-    write_codes(chunk, coded.iter().map(|(_, codes)| codes), EVENT_FIELDS.len())?;
+    write_codes(chunk, coded.iter().map(|(_, codes)| codes), EVENT_TEXTS.len())?;
     chunk.texts(rows().map(|row| &*row.event.query))?;
     chunk.texts(rows().map(|row| &*row.event.click_id))?;
     chunk.u32s(rows().map(|row| row.event.asn))?;

@@ -13,26 +13,12 @@ use crate::duckdb::connection::{Connection, FromCell, RowRef};
 use crate::duckdb::error::DuckError;
 use crate::duckdb::texts::Wanted;
 use crate::duckdb::write::uuid_text;
-use crate::schema::TextField;
+use crate::schema::{EVENT_TEXTS, TextField};
 
 /// The columns that are read, up to the codes.
 const FIRST: &str =
     "event_offset, session_id, visitor_id, identified, user_key, timestamp_ms, received_at_ms,
     pixel_id, imported, basis, event_uuid, event_id";
-/// The columns of codes with what they stand for, up to the visit's attributes.
-const CODES: [(&str, TextField); 11] = [
-    ("name", TextField::Name),
-    ("hostname", TextField::Hostname),
-    ("path", TextField::Path),
-    ("title", TextField::Title),
-    ("click_id_kind", TextField::ClickIdKind),
-    ("organization", TextField::Organization),
-    ("network_marks", TextField::NetworkMarks),
-    ("screen", TextField::Screen),
-    ("language", TextField::Language),
-    ("currency", TextField::Currency),
-    ("section_id", TextField::SectionId),
-];
 /// The columns after the codes.
 const LAST: &str =
     "query, click_id, asn, value_minor, order_id, items, engagement_ms, scroll_percent,
@@ -53,7 +39,7 @@ pub(in crate::duckdb) fn events_page(
     let mut predicates = Predicates::new(question);
     let mut conditions = predicates.stored_in_range();
     conditions.extend(predicates.conditions(&question.filters, Table::Events));
-    let codes = CODES.into_iter().map(|(column, _)| column);
+    let codes = EVENT_TEXTS.into_iter().map(|(column, _)| column);
     let codes: Vec<&str> = codes.chain(Attribute::ALL.into_iter().map(Attribute::column)).collect();
     let select = format!("SELECT {FIRST}, {}, {LAST} FROM events", codes.join(", "));
     let conditions = all_of(&conditions);
@@ -80,7 +66,7 @@ pub(in crate::duckdb) fn events_page(
     with_texts(connection, question.site_id, events)
 }
 
-/// An event and the codes of its texts: [`CODES`], then the visit's attributes.
+/// An event and the codes of its texts: [`EVENT_TEXTS`], then the visit's attributes.
 type Coded = (StoredEvent, Vec<u32>);
 
 /// Puts the texts in.
@@ -90,7 +76,7 @@ fn with_texts(
     coded: Vec<Coded>,
 ) -> Result<Vec<StoredEvent>, DuckError> {
     let fields = || {
-        let own = CODES.into_iter().map(|(_, field)| field);
+        let own = EVENT_TEXTS.into_iter().map(|(_, field)| field);
         own.chain(Attribute::ALL.into_iter().map(TextField::Visit))
     };
     let mut wanted = Wanted::default();
@@ -153,8 +139,8 @@ fn read_event(cells: &Cells<'_>, site_id: SiteId) -> Result<Coded, DuckError> {
     let uuid: Option<u128> = cells.optional()?;
     let other_id = cells.text()?;
     event.event_id = uuid.map_or(other_id, |uuid| Cow::Owned(uuid_text(uuid)));
-    let mut codes = Vec::with_capacity(CODES.len() + ATTRIBUTES);
-    for _ in 0..CODES.len() + ATTRIBUTES {
+    let mut codes = Vec::with_capacity(EVENT_TEXTS.len() + ATTRIBUTES);
+    for _ in 0..EVENT_TEXTS.len() + ATTRIBUTES {
         codes.push(cells.next()?);
     }
     event.query = cells.text()?;
@@ -172,7 +158,7 @@ fn read_event(cells: &Cells<'_>, site_id: SiteId) -> Result<Coded, DuckError> {
     Ok((StoredEvent { offset, session_id, event }, codes))
 }
 
-/// Texts in the order of [`CODES`], then of `Attribute::ALL`.
+/// Texts in the order of [`EVENT_TEXTS`], then of `Attribute::ALL`.
 fn put_texts(event: &mut Event<'static>, texts: &mut impl Iterator<Item = Cow<'static, str>>) {
     let places = [
         &mut event.name,
