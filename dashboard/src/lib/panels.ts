@@ -1,7 +1,7 @@
 // What each tab of a panel asks for and shows: the group of its rows, its figures, and what switches it on.
 import type { QueryFilter } from "./api/client.ts";
 import type { Dimension } from "./filters.ts";
-import { compact, duration, exact, percent, share } from "./format.ts";
+import { duration, exact, fixed, percent, share } from "./format.ts";
 import { t } from "./texts.ts";
 import type { Panel, Tabs } from "./view.ts";
 
@@ -121,7 +121,7 @@ const mail = (dimension: Dimension, figures: Figure[], filters: QueryFilter[] = 
 
 const ad = (dimension: Dimension): Tab => ({
   dimension,
-  figures: ["ad_impressions", "ad_viewable_rate", "ad_clicks", "ad_click_through_rate"],
+  figures: ["ad_impressions", "ad_viewable_rate", "ad_clicks"],
   all: [
     "ad_impressions",
     "ad_viewable_impressions",
@@ -230,13 +230,13 @@ export function shown(
     return value < 10 ? t.unit.seconds(exact(value)) : duration(value);
   if (figure === "ad_click_through_rate") return percent(value, 2);
   if (figure === "percentage" || figure.endsWith("_rate")) return share(value);
-  if (figure.startsWith("cls_")) return exact(value);
+  if (figure.startsWith("cls_")) return fixed(value, 2);
   if (figure.endsWith("_ms")) return milliseconds(value);
   return whole(value);
 }
 
 function milliseconds(value: number): string {
-  return value < 1_000 ? t.unit.milliseconds(exact(value)) : t.unit.seconds(exact(value / 1_000));
+  return value < 1_000
+    ? t.unit.milliseconds(exact(value))
+    : t.unit.seconds(fixed(value / 1_000, 2));
 }
-
-export { compact };
