@@ -43,6 +43,8 @@ export function passes(deed: Deed, filter: QueryFilter): boolean {
   switch (operator) {
     case "is":
       return clauses.includes(value);
+    case "is_not":
+      return !clauses.includes(value);
     case "contains":
       return clauses.some((clause) => value.toLowerCase().includes(clause.toLowerCase()));
     default:
