@@ -1,6 +1,5 @@
 //! From log records to one batch: the pure part of the apply loop.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cairn_catalog::PersonChange;
@@ -8,6 +7,7 @@ use cairn_model::session::Attributes;
 use cairn_model::{Event, Identification, Origin, Outcome, Session, SiteId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::{Batch, OutcomeCount, Row, SessionProbe, Watermark};
+use foldhash::{HashMap, HashSet};
 
 use crate::record;
 use crate::session::Sessions;
@@ -54,7 +54,7 @@ impl<'a> Applied<'a> {
             undecodable: 0,
         };
         let mut rows = applied.decode(records, from);
-        let mut probes = HashSet::new();
+        let mut probes = HashSet::default();
         for row in &rows {
             sessions.probes_for(&row.event, &mut probes);
         }
@@ -62,8 +62,8 @@ impl<'a> Applied<'a> {
             let probes: Vec<SessionProbe> = probes.into_iter().collect();
             sessions.load(look_up(&probes, sessions.reach_ms()));
         }
-        let mut outcomes = HashMap::new();
-        let mut keys = HashSet::new();
+        let mut outcomes = HashMap::default();
+        let mut keys = HashSet::default();
         rows.retain_mut(|row| {
             let outcome = applied.apply(row, sessions, event_ids, &mut keys);
             let hour_ms = row.event.received_at_ms.div_euclid(HOUR_MS) * HOUR_MS;

@@ -1,6 +1,6 @@
 //! What the rest of the program may know of the apply loop, and ask of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use cairn_model::SiteId;
 use cairn_store::{Row, Watermark};
+use foldhash::HashMap;
 use tokio::sync::{broadcast, watch};
 
 use super::batch::Applied;
@@ -81,7 +82,7 @@ impl Shared {
             watermark: watch::Sender::new(watermark),
             duplicates: Mutex::new(VecDeque::new()),
             live: broadcast::Sender::new(LIVE_EVENTS_MAX),
-            visitors_now: RwLock::new(HashMap::new()),
+            visitors_now: RwLock::new(HashMap::default()),
             visitors_counted: Mutex::new(None),
             stop_signal: (Mutex::new(false), Condvar::new()),
         }
@@ -120,7 +121,7 @@ impl Shared {
             duplicates.drain(..surplus);
         }
         if self.live.receiver_count() > 0 {
-            let mut sent: HashMap<SiteId, u32> = HashMap::new();
+            let mut sent: HashMap<SiteId, u32> = HashMap::default();
             for row in &applied.batch.rows {
                 // A busy site must not push the others out.
                 let sent = sent.entry(row.event.site_id).or_default();

@@ -11,7 +11,6 @@ mod handle;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use cairn_catalog::Catalog;
 use cairn_log::{Log, Offset};
 use cairn_store::event_ids::EventIds;
 use cairn_store::{EventStore, Watermark};
+use foldhash::HashMap;
 
 use crate::session::{SessionOptions, Sessions};
 
@@ -50,7 +50,7 @@ impl Default for ApplyOptions {
             commit_interval: Duration::from_millis(750),
             batch_size_bytes_max: 8 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
-            checkpoint_size_bytes: 64 * 1024 * 1024,
+            checkpoint_size_bytes: 32 * 1024 * 1024,
         }
     }
 }

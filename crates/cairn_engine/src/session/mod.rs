@@ -6,12 +6,12 @@
 //! A new campaign or the site's midnight does not split a visit. A visit's attributes are those of its first event.
 //! It does not know the log, the clock or SQL.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Event, Identification, Session, SiteId, VisitorId, limits};
 use cairn_store::{SessionChange, SessionProbe};
+use foldhash::{HashMap, HashSet};
 
 #[cfg(test)]
 mod tests;
@@ -87,11 +87,11 @@ impl Sessions {
     pub fn new(options: SessionOptions, active: Vec<Session>, others_until_ms: i64) -> Self {
         let mut sessions = Sessions {
             options,
-            visitors: HashMap::new(),
+            visitors: HashMap::default(),
             count: 0,
             dirty: Vec::new(),
-            attributes: HashSet::new(),
-            stored_until_ms: HashMap::new(),
+            attributes: HashSet::default(),
+            stored_until_ms: HashMap::default(),
             stored_until_ms_default: others_until_ms,
         };
         sessions.load(active);
@@ -207,7 +207,7 @@ impl Sessions {
 
     /// People (no bots) active since an instant, by site.
     pub fn visitors_since(&self, since_ms: i64) -> HashMap<SiteId, u32> {
-        let mut visitors = HashMap::new();
+        let mut visitors = HashMap::default();
         for ((site_id, _), slots) in &self.visitors {
             let active = slots.iter().any(|slot| {
                 slot.session.last_received_ms >= since_ms

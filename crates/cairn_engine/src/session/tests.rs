@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
 use cairn_model::{Event, Session, SiteId, VisitorId};
@@ -122,7 +122,7 @@ fn a_visit_with_a_number_of_its_own_is_asked_for_by_it() {
     assert_eq!(sessions.in_memory(), 0);
     let mut second = event(PAGE_VIEW, 1, 120 * MINUTE_MS, "/b");
     second.session_key = 77;
-    let mut probes = HashSet::new();
+    let mut probes = HashSet::default();
     sessions.probes_for(&second, &mut probes);
     assert!(probes.iter().all(|probe| probe.session_key == 77) && probes.len() == 1);
     sessions.load(vec![stored]);
@@ -161,7 +161,7 @@ fn forgetting_changes_nothing() {
         let mut store: std::collections::BTreeMap<u64, Session> = Default::default();
         let mut given = Vec::new();
         for (number, batch) in events.chunks(50).enumerate() {
-            let mut probes: HashSet<SessionProbe> = HashSet::new();
+            let mut probes: HashSet<SessionProbe> = HashSet::default();
             for event in batch {
                 sessions.probes_for(event, &mut probes);
             }

@@ -1,6 +1,7 @@
 //! One connection: its requests, one after the other.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -56,21 +57,23 @@ pub(super) async fn serve_connection(
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_SIZE_BYTES_MAX)
         .max_buf_size(BUFFER_SIZE_BYTES_MAX)
+        // Otherwise the parser reads ahead while a request is being answered, for which it takes a new buffer each time. Who
+        // hangs up is noticed when the answer is written.
+        .half_close(true)
         .serve_connection(TokioIo::new(guarded), service);
-    loop {
-        tokio::select! {
-            biased;
-            _ = &mut connection => break,
-            () = state.notify.notified() => {
-                if state.expired.load(Ordering::Relaxed) {
-                    break;
-                }
-                if state.finishing.load(Ordering::Relaxed) {
-                    Pin::new(&mut connection).graceful_shutdown();
-                }
-            }
+    let mut was_told = false;
+    poll_fn(|context| {
+        state.wakes(context.waker());
+        if state.finishing.load(Ordering::Relaxed) && !was_told {
+            was_told = true;
+            Pin::new(&mut connection).graceful_shutdown();
         }
-    }
+        match Pin::new(&mut connection).poll(context) {
+            Poll::Pending if !state.expired.load(Ordering::Relaxed) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
     let guarded = connection.into_parts().io.into_inner();
     if let Some(outcome) = guarded.refused {
         count(core, outcome);
@@ -156,7 +159,7 @@ async fn collect(
     let (parts, body) = request.into_parts();
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     match parts.uri.path() {
-        "/p.gif" if is_read => core.collector.image(&parts, peer.ip()).await,
+        "/p.gif" if is_read => core.collector.image(parts, peer.ip()).await,
         "/cairn.js" if is_read => core.collector.script(&parts),
         "/cairn.json" if is_read => core.collector.script_settings(&parts),
         path if is_read && path.starts_with("/cairn/") => Collector::script_part(&parts),

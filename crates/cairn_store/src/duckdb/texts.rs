@@ -4,8 +4,9 @@
 //! known there is looked up in the table before a new code is given. The memory is bounded; a text that is not kept
 //! in it costs its batch one statement. New texts are written in the transaction of the rows that use them.
 
-use std::collections::{HashMap, HashSet};
 use std::mem;
+
+use foldhash::{HashMap, HashSet};
 
 use super::appender::ChunkWriter;
 use super::connection::Connection;
@@ -86,7 +87,7 @@ impl TextCodes {
         connection: &Connection,
         size_bytes_max: usize,
     ) -> Result<Self, DuckError> {
-        let mut next = HashMap::new();
+        let mut next = HashMap::default();
         let greatest = "SELECT site_id, field, max(code) FROM texts GROUP BY ALL";
         connection.query(greatest, &[])?.for_each(|row| {
             let code = row.get::<u32>(2)?.saturating_add(1);
@@ -401,7 +402,7 @@ mod tests {
             let database = database(&directory);
             let connection = database.connect().unwrap();
             let mut codes = TextCodes::load_bounded(&connection, size_bytes_max).unwrap();
-            let mut seen: HashMap<(u32, TextField, String), u32> = HashMap::new();
+            let mut seen: HashMap<(u32, TextField, String), u32> = HashMap::default();
             for (index, batch) in batches.iter().enumerate() {
                 if index == restart_at {
                     codes = TextCodes::load_bounded(&connection, size_bytes_max).unwrap();
