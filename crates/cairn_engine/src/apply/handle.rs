@@ -1,6 +1,6 @@
 //! What the rest of the program may know of the apply loop, and ask of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -58,6 +58,8 @@ pub(super) struct Shared {
     late: AtomicU64,
     duplicates_total: AtomicU64,
     watermark: watch::Sender<Watermark>,
+    /// Removed sites of which store and log hold nothing.
+    removed: watch::Sender<HashSet<SiteId>>,
     duplicates: Mutex<VecDeque<u64>>,
     live: broadcast::Sender<Arc<LiveEvent>>,
     visitors_now: RwLock<HashMap<SiteId, u32>>,
@@ -79,6 +81,7 @@ impl Shared {
             late: AtomicU64::new(0),
             duplicates_total: AtomicU64::new(0),
             watermark: watch::Sender::new(watermark),
+            removed: watch::Sender::new(HashSet::new()),
             duplicates: Mutex::new(VecDeque::new()),
             live: broadcast::Sender::new(LIVE_EVENTS_MAX),
             visitors_now: RwLock::new(HashMap::new()),
@@ -149,6 +152,15 @@ impl Shared {
         }
     }
 
+    pub fn set_removed(&self, sites: impl Iterator<Item = SiteId>) {
+        let sites: HashSet<SiteId> = sites.collect();
+        self.removed.send_if_modified(|known| {
+            let differs = *known != sites;
+            *known = sites;
+            differs
+        });
+    }
+
     pub fn set_stopped(&self) {
         self.stopped.store(true, Ordering::Release);
     }
@@ -184,6 +196,13 @@ impl ApplyHandle {
         let mut watermark = self.shared.watermark.subscribe();
         let applied = watermark.wait_for(|watermark| watermark.offset >= offset);
         matches!(tokio::time::timeout(limit, applied).await, Ok(Ok(_)))
+    }
+
+    /// Waits until store and log hold nothing of a removed site; false when `limit` passed first.
+    pub async fn wait_removed(&self, site_id: SiteId, limit: Duration) -> bool {
+        let mut removed = self.shared.removed.subscribe();
+        let gone = removed.wait_for(|sites| sites.contains(&site_id));
+        matches!(tokio::time::timeout(limit, gone).await, Ok(Ok(_)))
     }
 
     /// What became of the records of these ranges, all of them applied lately.
@@ -259,6 +278,7 @@ mod tests {
             late: 0,
             size_bytes: 0,
             undecodable: 0,
+            of_removed: HashMap::new(),
         };
         shared.publish(&applied, Watermark::default());
     }
