@@ -178,6 +178,7 @@ impl Rig {
         let ingest = Ingest::new(enricher, catalog.master_secret(), 30 * 60 * 1000);
         let mut config = ServerConfig {
             bootstrap_token: Some(Secret::new(BOOTSTRAP.to_owned())),
+            removal_patience: Duration::from_secs(60),
             ..ServerConfig::default()
         };
         configure(&mut config);
