@@ -222,7 +222,13 @@ mod tests {
 
         fn open(directory: TempDir, store: Arc<ReferenceStore>) -> Self {
             let path = |name: &str| directory.path().join(name);
-            let (log, _) = Log::open(LogOptions::new(path("log")), Arc::new(RealDisk)).unwrap();
+            let options = LogOptions {
+                segment_size_bytes: 1 << 20,
+                batch_size_bytes_max: 512 << 10,
+                record_size_bytes_max: 256 << 10,
+                ..LogOptions::new(path("log"))
+            };
+            let (log, _) = Log::open(options, Arc::new(RealDisk)).unwrap();
             let catalog = Arc::new(Catalog::open(&path("catalog.sqlite")).unwrap());
             let ids = Arc::new(EventIds::open(&path("ids"), &*store).unwrap());
             let (apply, handle) = ApplyLoop::open(
@@ -317,7 +323,7 @@ mod tests {
         assert_eq!(machine.paths(), ["/kept"]);
         assert!(machine.is_done(gone));
         assert_eq!(machine.store.sessions().len(), 1, "its visits, too");
-        assert_eq!(machine.handle.visitors_now(kept), 1);
+        assert_eq!(machine.apply.sessions.in_memory(), 1, "in memory as well");
         assert!(!machine.log_holds("/gone"));
     }
 
