@@ -71,8 +71,9 @@ export interface paths {
         post?: never;
         /**
          * Removes a site with its pixels, goals, people and events. This cannot be undone. Whatever the answer, nothing of it is
-         *     shown or collected any more; 202 tells that its last events are still to be erased, as the store fails or lags. This
-         *     is tried until it is done, also after a restart.
+         *     shown or collected any more; 202 tells that its last events are still to be removed, as the store fails or lags.
+         *     This is tried until it is done, also after a restart. In the store's file the bytes of removed rows, which hold no
+         *     address, user id or e-mail, stay until the database writes over them.
          */
         delete: operations["delete_sites_by_site_id"];
         options?: never;
@@ -1770,7 +1771,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is gone but for events that are being erased */
+            /** @description It is gone but for events that are being removed */
             202: {
                 headers: {
                     [name: string]: unknown;
