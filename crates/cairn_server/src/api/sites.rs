@@ -217,8 +217,8 @@ pub struct RemovalBody {
 
 /// Removes a site with its pixels, goals, people and events. This cannot be undone. Whatever the answer, nothing of it is
 /// shown or collected any more; 202 tells that its last events are still to be removed, as the store fails or lags.
-/// This is tried until it is done, also after a restart. In the store's file the bytes of removed rows, which hold no
-/// address, user id or e-mail, stay until the database writes over them.
+/// This is tried until it is done, also after a restart. In the store's file the bytes of removed rows stay
+/// until the database writes over them.
 #[utoipa::path(delete, path = "/api/v1/sites/{site_id}", tag = "sites",
     params(("site_id" = String, Path, description = "Number of the site")),
     responses((status = 204, description = "It is gone"),
