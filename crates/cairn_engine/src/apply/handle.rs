@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cairn_model::SiteId;
 use cairn_store::{Row, Watermark};
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use tokio::sync::{broadcast, watch};
 
 use super::batch::Applied;
@@ -59,6 +59,8 @@ pub(super) struct Shared {
     late: AtomicU64,
     duplicates_total: AtomicU64,
     watermark: watch::Sender<Watermark>,
+    /// Removed sites of which store and log hold nothing.
+    removed: watch::Sender<HashSet<SiteId>>,
     duplicates: Mutex<VecDeque<u64>>,
     live: broadcast::Sender<Arc<LiveEvent>>,
     visitors_now: RwLock<HashMap<SiteId, u32>>,
@@ -80,6 +82,7 @@ impl Shared {
             late: AtomicU64::new(0),
             duplicates_total: AtomicU64::new(0),
             watermark: watch::Sender::new(watermark),
+            removed: watch::Sender::new(HashSet::default()),
             duplicates: Mutex::new(VecDeque::new()),
             live: broadcast::Sender::new(LIVE_EVENTS_MAX),
             visitors_now: RwLock::new(HashMap::default()),
@@ -150,6 +153,15 @@ impl Shared {
         }
     }
 
+    pub fn set_removed(&self, sites: impl Iterator<Item = SiteId>) {
+        let sites: HashSet<SiteId> = sites.collect();
+        self.removed.send_if_modified(|known| {
+            let differs = *known != sites;
+            *known = sites;
+            differs
+        });
+    }
+
     pub fn set_stopped(&self) {
         self.stopped.store(true, Ordering::Release);
     }
@@ -185,6 +197,13 @@ impl ApplyHandle {
         let mut watermark = self.shared.watermark.subscribe();
         let applied = watermark.wait_for(|watermark| watermark.offset >= offset);
         matches!(tokio::time::timeout(limit, applied).await, Ok(Ok(_)))
+    }
+
+    /// Waits until store and log hold nothing of a removed site; false when `limit` passed first.
+    pub async fn wait_removed(&self, site_id: SiteId, limit: Duration) -> bool {
+        let mut removed = self.shared.removed.subscribe();
+        let gone = removed.wait_for(|sites| sites.contains(&site_id));
+        matches!(tokio::time::timeout(limit, gone).await, Ok(Ok(_)))
     }
 
     /// What became of the records of these ranges, all of them applied lately.
@@ -260,6 +279,7 @@ mod tests {
             late: 0,
             size_bytes: 0,
             undecodable: 0,
+            of_removed: HashMap::default(),
         };
         shared.publish(&applied, Watermark::default());
     }

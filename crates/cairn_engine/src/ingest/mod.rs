@@ -234,7 +234,7 @@ impl<'r> Admission<'r> {
         }
     }
 
-    /// Turns one event into a record at the end of `buffer`.
+    /// Turns one event into a record at the end of `buffer`; without one, what comes back is `buffer` as it was.
     pub fn take(
         &mut self,
         parsed: ParsedEvent<'_>,
@@ -242,13 +242,7 @@ impl<'r> Admission<'r> {
         buffer: Vec<u8>,
     ) -> (Vec<u8>, Result<(), Rejection>) {
         match self.prepare(parsed, common) {
-            Ok(prepared) => {
-                let written = prepared.write(self, buffer);
-                written.unwrap_or_else(|| {
-                    let fault = Rejection::malformed("", "it cannot be stored");
-                    (Vec::new(), Err(fault))
-                })
-            }
+            Ok(prepared) => prepared.write(self, buffer),
             Err(rejection) => (buffer, Err(rejection)),
         }
     }
@@ -412,7 +406,7 @@ impl Prepared<'_> {
         &self,
         admission: &Admission<'_>,
         buffer: Vec<u8>,
-    ) -> Option<(Vec<u8>, Result<(), Rejection>)> {
+    ) -> (Vec<u8>, Result<(), Rejection>) {
         let hit = admission.hit;
         let from_browser = admission.signals.voice == Voice::Browser;
         let agent = match &self.context {
@@ -439,7 +433,8 @@ impl Prepared<'_> {
         if let Some(stated) = &self.event.parsed().stated {
             enrich::apply_stated(&mut event, stated, enricher);
         }
-        Some((record::encode(&event, buffer).ok()?, Ok(())))
+        let (buffer, written) = record::append(&event, buffer);
+        (buffer, written.map_err(|_| Rejection::malformed("", "it cannot be stored")))
     }
 }
 

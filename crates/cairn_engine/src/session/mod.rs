@@ -195,6 +195,15 @@ impl Sessions {
         }
     }
 
+    /// Lets go of a site that was removed. Call it after the changes have been committed.
+    pub fn forget(&mut self, site_id: SiteId) {
+        self.visitors.retain(|(of, _), _| *of != site_id);
+        self.dirty.retain(|(of, _)| *of != site_id);
+        self.stored_until_ms.remove(&site_id);
+        self.count = self.visitors.values().map(Vec::len).sum();
+        self.attributes.retain(|attributes| Arc::strong_count(attributes) > 1);
+    }
+
     /// Distance from a visit within which an event joins it, milliseconds.
     pub fn reach_ms(&self) -> i64 {
         self.options.reach_ms()

@@ -69,7 +69,12 @@ export interface paths {
         get: operations["get_sites_by_site_id"];
         put?: never;
         post?: never;
-        /** Removes a site with its pixels, goals, people and events. This cannot be undone. */
+        /**
+         * Removes a site with its pixels, goals, people and events. This cannot be undone. Whatever the answer, nothing of it is
+         *     shown or collected any more; 202 tells that its last events are still to be removed, as the store fails or lags.
+         *     This is tried until it is done, also after a restart. In the store's file the bytes of removed rows stay
+         *     until the database writes over them.
+         */
         delete: operations["delete_sites_by_site_id"];
         options?: never;
         head?: never;
@@ -1277,6 +1282,14 @@ export interface components {
              */
             reason: string;
         };
+        /** @description A removal that is not complete. */
+        RemovalBody: {
+            /**
+             * @description Always `removing`.
+             * @example removing
+             */
+            status: string;
+        };
         /** @description Section of a page that was seen. */
         Section: {
             /** @description Its id. */
@@ -1758,6 +1771,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It is gone but for events that are being removed */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovalBody"];
+                };
+            };
             /** @description It is gone */
             204: {
                 headers: {
