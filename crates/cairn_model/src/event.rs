@@ -15,6 +15,11 @@ pub const PAGE_VIEW: &str = "page_view";
 /// The name of engagement reports: how a page was read, never shown as activity.
 pub const ENGAGEMENT: &str = "engagement";
 
+/// What happened in a mail, behind a tracked link or with an ad, before anybody came to the site: it makes no visit, and
+/// figures about the site count it only where a question names it.
+pub const OFF_SITE: [&str; 6] =
+    ["email_open", "email_click", "link_click", "ad_impression", "ad_viewable", "ad_click"];
+
 /// Whether the visitor number is kept by permission, or is a passing anonymous number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Identification {
@@ -202,6 +207,11 @@ impl Event<'_> {
     /// A report of how a page was read.
     pub fn is_engagement(&self) -> bool {
         self.name == ENGAGEMENT
+    }
+
+    /// It happened away from the site: see [`OFF_SITE`].
+    pub fn is_off_site(&self) -> bool {
+        OFF_SITE.contains(&self.name.as_ref())
     }
 
     /// The same event, borrowing nothing.

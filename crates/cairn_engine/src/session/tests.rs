@@ -1,6 +1,6 @@
 use foldhash::HashSet;
 
-use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
+use cairn_model::event::{ENGAGEMENT, OFF_SITE, PAGE_VIEW};
 use cairn_model::{Event, Session, SiteId, VisitorId};
 use cairn_store::SessionProbe;
 
@@ -53,6 +53,24 @@ fn engagement_keeps_a_visit_open_but_changes_nothing_of_it() {
     assert_eq!((visit.pageviews, visit.events, visit.is_bounce()), (1, 2, false));
     assert_eq!((visit.entry_page.as_str(), visit.exit_page.as_str()), ("/", "/"));
     assert_eq!(visit.duration_s(), 50 * 60);
+}
+
+#[test]
+fn what_happens_away_from_the_site_neither_makes_a_visit_nor_joins_one() {
+    for name in OFF_SITE {
+        let mut sessions = fresh();
+        let alone = sessions.assign(1, &event(name, 1, 0, ""));
+        assert_eq!((alone.session_id, alone.visitor_id), (0, VisitorId(1)), "{name}");
+        sessions.assign(2, &event(PAGE_VIEW, 1, MINUTE_MS, "/"));
+        assert_eq!(sessions.assign(3, &event(name, 1, 2 * MINUTE_MS, "")).session_id, 0, "{name}");
+        let mut probes = HashSet::default();
+        sessions.probes_for(&event(name, 2, 0, ""), &mut probes);
+        assert!(probes.is_empty());
+        let visits: Vec<Session> =
+            sessions.take_changes().into_iter().map(|change| change.session).collect();
+        assert_eq!(visits.len(), 1, "{name}");
+        assert_eq!((visits[0].events, visits[0].duration_s()), (1, 0), "{name}");
+    }
 }
 
 #[test]
