@@ -18,6 +18,7 @@ mod parse;
 pub mod pattern;
 pub mod range;
 pub mod revenue;
+pub mod tallies;
 
 use std::ops::Deref;
 
@@ -27,6 +28,7 @@ pub use filters::{Filter, Operator, Subject, Test};
 pub use names::{Dimension, Field, Metric};
 pub use pattern::Pattern;
 pub use range::Range;
+pub use tallies::{FirstProp, Tally};
 
 use crate::answer::Key;
 use crate::ids::SiteId;
@@ -113,6 +115,17 @@ pub struct Order {
     pub column: Column,
     /// Which way.
     pub direction: Direction,
+}
+
+/// Which engagement events take part where ordinary events are counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Engagement {
+    /// None.
+    Hidden,
+    /// Reports of sections: the question names `event:section`.
+    Sections,
+    /// All: a scroll goal is asked for.
+    All,
 }
 
 /// Which rows are wanted.
@@ -264,8 +277,19 @@ impl Question {
         Question(asked)
     }
 
+    /// Which engagement events a filter may be about.
+    pub fn engagement_of(&self, filter: &Filter) -> Engagement {
+        if self.looks_for_scroll(filter) {
+            Engagement::All
+        } else if filter.any_test(|test| test.subject == Dimension::Section) {
+            Engagement::Sections
+        } else {
+            Engagement::Hidden
+        }
+    }
+
     /// Whether a filter looks for conversions of a scroll goal, which engagement events make.
-    pub fn looks_for_scroll(&self, filter: &Filter) -> bool {
+    fn looks_for_scroll(&self, filter: &Filter) -> bool {
         let scrolls = |goal: &Goal| matches!(goal.trigger, Trigger::Scroll { .. });
         filter.any_test(|test| {
             let selected = |goal: &Goal| scrolls(goal) && test.accepts(&goal.name);

@@ -26,8 +26,39 @@ export const DIMENSIONS = [
   "visit:os",
   "visit:os_version",
   "visit:identification",
+  "event:section",
+  "event:element",
+  "event:props:link_url",
+  "event:props:file_name",
+  "event:form",
+  "event:props:field",
+  "event:props:search_term",
+  "event:props:campaign",
+  "event:props:template",
+  "event:props:link",
+  "event:props:creative",
+  "event:props:placement",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
+
+const MAILS = ["email_open", "email_click"];
+const ADS = ["ad_impression", "ad_viewable", "ad_click"];
+
+/** What somebody did, by the events that tell it: such a filter keeps whole visits in which it was done. */
+export const DEEDS: Partial<Record<Dimension, readonly string[]>> = {
+  "event:section": [],
+  "event:element": ["click"],
+  "event:props:link_url": ["click"],
+  "event:props:file_name": ["file_download"],
+  "event:form": ["form_start", "form_leave", "form_submit"],
+  "event:props:field": ["form_leave"],
+  "event:props:search_term": ["view_search_results"],
+  "event:props:campaign": [...MAILS, ...ADS],
+  "event:props:template": MAILS,
+  "event:props:link": MAILS,
+  "event:props:creative": ADS,
+  "event:props:placement": ADS,
+};
 
 export interface Filter {
   operator: Operator;

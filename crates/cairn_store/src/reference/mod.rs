@@ -3,6 +3,7 @@
 //! Guarantees: obviously right, so that tests can hold the others against it. It is not durable and not fast.
 
 mod answer;
+mod tallies;
 mod walk;
 
 use std::sync::atomic::{AtomicU32, Ordering};

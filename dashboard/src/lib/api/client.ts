@@ -15,7 +15,9 @@ export type EventItem = Schemas["Event"];
 // dashboard speaks, the columns in the order of the question.
 export type QueryFilter =
   | [operator: string, dimension: string, values: string[]]
-  | [operator: string, dimension: string, values: string[], options: { case_sensitive: boolean }];
+  | [operator: string, dimension: string, values: string[], options: { case_sensitive: boolean }]
+  | [operator: "has_done" | "has_not_done", filter: QueryFilter]
+  | [operator: "and", filters: QueryFilter[]];
 export interface Query {
   site_id: string;
   metrics: string[];
