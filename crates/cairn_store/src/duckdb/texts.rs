@@ -12,9 +12,10 @@ use super::appender::ChunkWriter;
 use super::connection::Connection;
 use super::error::DuckError;
 use crate::schema::{
-    ENGAGEMENT_CODE, MISSING_CODE, OWN_CODES_FROM, PAGE_VIEW_CODE, SHARED_SITE, TextField,
+    ENGAGEMENT_CODE, MISSING_CODE, OFF_SITE_CODES_FROM, OWN_CODES_FROM, PAGE_VIEW_CODE,
+    SHARED_SITE, TextField,
 };
-use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
+use cairn_model::event::{ENGAGEMENT, OFF_SITE, PAGE_VIEW};
 
 /// Most bytes of texts kept in memory between batches, with what keeping one costs.
 const MEMORY_SIZE_BYTES_MAX: usize = 24 << 20;
@@ -216,8 +217,7 @@ pub(super) fn write_texts(chunk: &mut ChunkWriter<'_>, added: &[NewText]) -> Res
 /// The texts that all sites share.
 fn shared_texts() -> impl Iterator<Item = NewText> {
     let missing = TextField::all().map(|field| (field, MISSING_CODE, ""));
-    let names = [(PAGE_VIEW_CODE, PAGE_VIEW), (ENGAGEMENT_CODE, ENGAGEMENT)];
-    let shared = missing.chain(names.map(|(code, name)| (TextField::Name, code, name)));
+    let shared = missing.chain(known_names().map(|(code, name)| (TextField::Name, code, name)));
     shared.map(|(field, code, text)| NewText {
         place: (SHARED_SITE, field),
         code,
@@ -225,11 +225,19 @@ fn shared_texts() -> impl Iterator<Item = NewText> {
     })
 }
 
+/// Event names that questions ask for by their codes.
+fn known_names() -> impl Iterator<Item = (u32, &'static str)> {
+    let off_site = (OFF_SITE_CODES_FROM..).zip(OFF_SITE);
+    [(PAGE_VIEW_CODE, PAGE_VIEW), (ENGAGEMENT_CODE, ENGAGEMENT)].into_iter().chain(off_site)
+}
+
 fn known_beforehand(field: TextField, text: &str) -> Option<u32> {
     match (field, text) {
         (_, "") => Some(MISSING_CODE),
         (TextField::Name, PAGE_VIEW) => Some(PAGE_VIEW_CODE),
-        (TextField::Name, ENGAGEMENT) => Some(ENGAGEMENT_CODE),
+        (TextField::Name, text) => {
+            known_names().find(|(_, name)| *name == text).map(|(code, _)| code)
+        }
         _ => None,
     }
 }
