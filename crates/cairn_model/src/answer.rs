@@ -29,6 +29,8 @@ pub enum Figure {
     Thousandths(i64),
     /// A score in ten-thousandths.
     TenThousandths(i64),
+    /// An amount in billionths of the currency's main unit.
+    Billionths(i64),
 }
 
 impl Figure {
@@ -40,7 +42,8 @@ impl Figure {
             | Figure::Tenths(raw)
             | Figure::Hundredths(raw)
             | Figure::Thousandths(raw)
-            | Figure::TenThousandths(raw) => Some(raw),
+            | Figure::TenThousandths(raw)
+            | Figure::Billionths(raw) => Some(raw),
         }
     }
 
@@ -53,6 +56,7 @@ impl Figure {
             Figure::Hundredths(_) => 100.0,
             Figure::Thousandths(_) => 1000.0,
             Figure::TenThousandths(_) => 10_000.0,
+            Figure::Billionths(_) => 1_000_000_000.0,
         };
         self.raw().map(|raw| raw as f64 / divisor)
     }

@@ -98,7 +98,10 @@ const VITALS: [&str; 8] = [
 ];
 const HOSTS: [&str; 4] = ["one.test", "two.test", "One.test", ""];
 const COUNTRIES: [&str; 6] = ["EE", "DE", "ZZ", "", "de", "XX"];
-const PROPS: [&str; 17] = [
+const PROPS: [&str; 20] = [
+    r#"{"verdict":"human","cost":"0.0025","cost_currency":"EUR"}"#,
+    r#"{"verdict":"machine","cost":"1.0000000019","cost_currency":"EUR"}"#,
+    r#"{"cost":"999999999.999999999","cost_currency":"USD"}"#,
     r#"{"verdict":"human","campaign":"a"}"#,
     r#"{"verdict":"machine","campaign":"a"}"#,
     r#"{"verdict":"unknown"}"#,
@@ -231,7 +234,8 @@ fn fill(dice: &mut Dice, stores: &[&dyn EventStore], around_ms: i64) {
     }
 }
 
-const EVENT_DIMENSIONS: [&str; 13] = [
+const EVENT_DIMENSIONS: [&str; 14] = [
+    "event:props:cost_currency",
     "event:section",
     "event:section",
     "event:form",
@@ -274,7 +278,8 @@ const VISIT_DIMENSIONS: [&str; 25] = [
     "visit:identification",
 ];
 const TIMES: [&str; 5] = ["time", "time:hour", "time:day", "time:week", "time:month"];
-const TALLIES: [&str; 20] = [
+const TALLIES: [&str; 21] = [
+    "ad_cost",
     "section_views",
     "section_time_total_s",
     "section_time_mean_s",
@@ -343,6 +348,7 @@ fn clauses(dice: &mut Dice, subject: &str) -> Value {
         "event:section" => &SECTIONS,
         "event:form" => &["signup", "news", "/a", "", "S"],
         "event:props:verdict" => &["human", "machine", "(none)"],
+        "event:props:cost_currency" => &["EUR", "USD"],
         "visit:country" => &["EE", "DE", "ZZ", "ee"],
         "visit:country_name" => &["Estonia", "Germany", "german", "XX", "an", ""],
         "visit:bot" => &["true", "false"],

@@ -384,3 +384,24 @@ fn what_happened_away_from_the_site_counts_where_it_is_named() {
     let by_name = history.ask(&["events"], &["event:name"], json!([]));
     assert_eq!(by_name.len(), 4);
 }
+
+#[test]
+fn costs_of_ads_are_exact_and_in_one_currency() {
+    let mut history = History::default();
+    let cost = |cost: &str, currency: &str| json!({"cost": cost, "cost_currency": currency});
+    // No float holds a thousandth.
+    (0..10).for_each(|_| history.with_props(1, "ad_impression", "", cost("0.001", "EUR")));
+    history.with_props(2, "ad_click", "ad:hosted_program", cost("0.250000001", "EUR"));
+    history.with_props(1, "ad_click", "", cost("2", "USD"));
+    history.with_props(1, "ad_click", "", cost("dear", "USD"));
+    history.with_props(1, "purchase", "", cost("5", "EUR"));
+    let currency = ["event:props:cost_currency"];
+    assert_eq!(
+        history.ask(&["ad_cost"], &currency, json!([])),
+        [row("USD", json!([2.0])), row("EUR", json!([0.260000001]))]
+    );
+    let euros = json!([["is", "event:props:cost_currency", ["EUR"]]]);
+    assert_eq!(history.total(&["ad_cost", "ad_impressions"], euros), json!([0.260000001, 10.0]));
+    let none = json!([["is", "event:props:cost_currency", ["CHF"]]]);
+    assert_eq!(history.total(&["ad_cost"], none), json!([null]));
+}

@@ -38,6 +38,7 @@ export const DIMENSIONS = [
   "event:props:link",
   "event:props:creative",
   "event:props:placement",
+  "event:props:cost_currency",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 
@@ -58,6 +59,7 @@ export const DEEDS: Partial<Record<Dimension, readonly string[]>> = {
   "event:props:link": MAILS,
   "event:props:creative": ADS,
   "event:props:placement": ADS,
+  "event:props:cost_currency": ADS,
 };
 
 export interface Filter {

@@ -1,7 +1,7 @@
 // What each tab of a panel asks for and shows: the group of its rows, its figures, and what switches it on.
-import type { QueryFilter } from "./api/client.ts";
+import type { QueryFilter, Value } from "./api/client.ts";
 import type { Dimension } from "./filters.ts";
-import { compact, duration, exact, percent, share } from "./format.ts";
+import { duration, exact, fixed, percent, share } from "./format.ts";
 import { t } from "./texts.ts";
 import type { Panel, Tabs } from "./view.ts";
 
@@ -54,6 +54,7 @@ export const FIGURES = [
   "ad_clicks",
   "ad_machine_clicks",
   "ad_click_through_rate",
+  "ad_cost",
 ] as const;
 export type Figure = (typeof FIGURES)[number];
 
@@ -121,7 +122,7 @@ const mail = (dimension: Dimension, figures: Figure[], filters: QueryFilter[] = 
 
 const ad = (dimension: Dimension): Tab => ({
   dimension,
-  figures: ["ad_impressions", "ad_viewable_rate", "ad_clicks", "ad_click_through_rate"],
+  figures: ["ad_impressions", "ad_viewable_rate", "ad_clicks"],
   all: [
     "ad_impressions",
     "ad_viewable_impressions",
@@ -197,6 +198,15 @@ export const TAB: Record<TabName, Tab> = {
   ad_campaign: ad("event:props:campaign"),
   creative: ad("event:props:creative"),
   placement: ad("event:props:placement"),
+  // Costs are added up in one currency only.
+  cost: {
+    dimension: "event:props:cost_currency",
+    figures: ["ad_cost", "ad_impressions", "ad_clicks"],
+    all: ["ad_cost", "ad_impressions", "ad_clicks"],
+    sort: "ad_impressions",
+    filters: [["is_not", "event:props:cost_currency", ["(none)"]]],
+    reporter: "ads",
+  },
 };
 
 /** Above the first a page needs improvement, above the second it is poor (web.dev/articles/vitals). */
@@ -210,9 +220,9 @@ const BOUNDS: Record<string, readonly [good: number, poor: number]> = {
 export type Grade = "good" | "fair" | "poor";
 
 /** How a figure of a vital is to be taken; nothing for other figures. */
-export function gradeOf(figure: Figure, value: number | null | undefined): Grade | undefined {
+export function gradeOf(figure: Figure, value: Value | undefined): Grade | undefined {
   const bounds = BOUNDS[figure.split("_", 1)[0] ?? ""];
-  if (!bounds || value === null || value === undefined) return undefined;
+  if (!bounds || typeof value !== "number") return undefined;
   if (value <= bounds[0]) return "good";
   return value <= bounds[1] ? "fair" : "poor";
 }
@@ -220,23 +230,24 @@ export function gradeOf(figure: Figure, value: number | null | undefined): Grade
 /** A figure in words; `whole` says how counts are written. */
 export function shown(
   figure: Figure,
-  value: number | null | undefined,
+  value: Value | undefined,
   whole: (value: number) => string = exact,
 ): string {
   if (value === null || value === undefined) return t.unit.none;
+  if (typeof value === "object") return value.long;
   if (figure === "bounce_rate") return percent(value);
   if (figure === "visit_duration" || figure === "section_time_total_s") return duration(value);
   if (figure === "section_time_mean_s")
     return value < 10 ? t.unit.seconds(exact(value)) : duration(value);
   if (figure === "ad_click_through_rate") return percent(value, 2);
   if (figure === "percentage" || figure.endsWith("_rate")) return share(value);
-  if (figure.startsWith("cls_")) return exact(value);
+  if (figure.startsWith("cls_")) return fixed(value, 2);
   if (figure.endsWith("_ms")) return milliseconds(value);
   return whole(value);
 }
 
 function milliseconds(value: number): string {
-  return value < 1_000 ? t.unit.milliseconds(exact(value)) : t.unit.seconds(exact(value / 1_000));
+  return value < 1_000
+    ? t.unit.milliseconds(exact(value))
+    : t.unit.seconds(fixed(value / 1_000, 2));
 }
-
-export { compact };

@@ -441,6 +441,11 @@ export const t = {
     ad_clicks: ["Clicks", "Clicks", "Clicks on the ad, machines left out."],
     ad_machine_clicks: ["Machines", "Clicks by machines", "Clicks by machines."],
     ad_click_through_rate: ["CTR", "Click-through rate", "Clicks by impressions."],
+    ad_cost: [
+      "Cost",
+      "Cost",
+      "What impressions and clicks cost, those of machines included: they are billed too.",
+    ],
   },
   grade: {
     good: ["Good", "good"],
@@ -582,6 +587,7 @@ export const t = {
       ad_campaign: "Campaigns",
       creative: "Creatives",
       placement: "Placements",
+      cost: "Costs",
     },
     columns: {
       channel: "Channel",
@@ -616,6 +622,7 @@ export const t = {
       ad_campaign: "Campaign",
       creative: "Creative",
       placement: "Placement",
+      cost: "Currency",
     },
     visitors: "Visitors",
     more: "All rows",
@@ -707,6 +714,7 @@ export const t = {
       "event:props:link": "Mail link",
       "event:props:creative": "Ad creative",
       "event:props:placement": "Ad placement",
+      "event:props:cost_currency": "Ad paid in",
     },
   },
   empty: {

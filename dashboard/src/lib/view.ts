@@ -37,7 +37,7 @@ export const TABS = {
   forms: ["form", "field"],
   vitals: ["lcp", "inp", "cls", "ttfb"],
   emails: ["mail_opens", "mail_clicks", "mail_template", "mail_link"],
-  ads: ["ad_campaign", "creative", "placement"],
+  ads: ["ad_campaign", "creative", "placement", "cost"],
 } as const;
 export type Panel = keyof typeof TABS;
 export const PANELS = Object.keys(TABS) as Panel[];

@@ -63,6 +63,9 @@ fn shown(question: &Question, keys: &[Key], figure: Figure) -> Value {
         Figure::Thousandths(amount) => {
             question.revenue_currency(keys).map_or(Value::Null, |code| money::shown(amount, code))
         }
+        Figure::Billionths(amount) => {
+            question.cost_currency(keys).map_or(Value::Null, |code| money::exact(amount, code))
+        }
         other => json!(other.decimal()),
     }
 }

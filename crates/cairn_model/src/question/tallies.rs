@@ -3,7 +3,8 @@
 //! Guarantees: whoever answers reads from here which events a metric counts, so two stores cannot count different ones.
 //! Whether machines are counted is part of the definition, not of the question's default of leaving bots out.
 
-use crate::answer::Figure;
+use crate::answer::{Figure, Key};
+use crate::question::{Asked, Dimension, Filter, Operator, Test};
 
 /// Kinds of events that are counted together; what a question about one kind has to look at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -120,31 +121,40 @@ impl Vital {
         if self == Vital::Cls { 4 } else { 0 }
     }
 
-    /// A reported value as a whole number of its last kept decimal; what is smaller is cut. `None`: it is no number in
-    /// plain decimal digits ([`VITAL_DIGITS`] before the point, [`VITAL_DECIMALS`] behind it at most).
+    /// A reported value as a whole number of its last kept decimal.
     pub fn value(self, text: &str) -> Option<i64> {
-        let (whole, fraction) = match text.split_once('.') {
-            Some((whole, fraction)) => (whole, Some(fraction)),
-            None => (text, None),
-        };
-        let digits = |text: &str, most: usize| {
-            (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        if !digits(whole, VITAL_DIGITS) || !fraction.is_none_or(|text| digits(text, VITAL_DECIMALS))
-        {
-            return None;
-        }
-        let kept = fraction.unwrap_or_default().bytes().chain(std::iter::repeat(b'0'));
-        let kept = kept.take(self.decimals() as usize);
-        let all = whole.bytes().chain(kept);
-        Some(all.fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
+        decimal(text, self.decimals())
     }
 }
 
-/// Digits that a vital may have before the point.
-pub const VITAL_DIGITS: usize = 9;
-/// Digits that a vital may have behind it.
-pub const VITAL_DECIMALS: usize = 18;
+/// A number in plain decimal digits ([`DIGITS_MAX`] before the point, [`DECIMALS_MAX`] behind it at most) as a whole number
+/// of its last kept decimal; what is smaller is cut. `None`: it is no such number. At most nine decimals can be kept.
+pub fn decimal(text: &str, decimals: u32) -> Option<i64> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (text, None),
+    };
+    let digits = |text: &str, most: usize| {
+        (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if !digits(whole, DIGITS_MAX) || !fraction.is_none_or(|text| digits(text, DECIMALS_MAX)) {
+        return None;
+    }
+    let kept = fraction.unwrap_or_default().bytes().chain(std::iter::repeat(b'0'));
+    let all = whole.bytes().chain(kept.take(decimals as usize));
+    Some(all.fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
+}
+
+/// Digits that a number in a property may have before the point.
+pub const DIGITS_MAX: usize = 9;
+/// Digits that it may have behind it.
+pub const DECIMALS_MAX: usize = 18;
+/// Property with what an impression or a click of an ad cost.
+pub const COST: &str = "cost";
+/// Property with the currency of that.
+pub const COST_CURRENCY: &str = "cost_currency";
+/// Decimals of a cost that are kept: a thousandth of a cent is a usual price of an impression.
+pub const COST_DECIMALS: u32 = 9;
 
 /// A raw count over the events of a scope.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -166,6 +176,8 @@ pub enum Count {
     Loads,
     /// The nearest rank of a vital's values: the smallest one that so many percent of them do not exceed.
     Percentile(Vital, u8),
+    /// What ads cost, billionths of the currency's main unit; machines included, for they are billed too.
+    Cost,
 }
 
 /// How a metric is made of counts.
@@ -280,13 +292,15 @@ pub enum Tally {
     AdMachineClicks,
     /// Clicks by impressions, hundredths of a percent.
     AdClickThroughRate,
+    /// What impressions and clicks cost, in one currency.
+    AdCost,
 }
 
 /// Percentiles that may be asked for.
 const PERCENTILES: [u8; 3] = [50, 75, 95];
 
 /// Names of the metrics but those of vitals.
-const NAMES: [(&str, Tally); 29] = [
+const NAMES: [(&str, Tally); 30] = [
     ("section_views", Tally::SectionViews),
     ("section_time_total_s", Tally::SectionTimeTotal),
     ("section_time_mean_s", Tally::SectionTimeMean),
@@ -316,6 +330,7 @@ const NAMES: [(&str, Tally); 29] = [
     ("ad_clicks", Tally::AdClicks),
     ("ad_machine_clicks", Tally::AdMachineClicks),
     ("ad_click_through_rate", Tally::AdClickThroughRate),
+    ("ad_cost", Tally::AdCost),
 ];
 
 const VITALS: [[&str; 3]; 4] = [
@@ -372,7 +387,8 @@ impl Tally {
             | Tally::AdViewableRate
             | Tally::AdClicks
             | Tally::AdMachineClicks
-            | Tally::AdClickThroughRate => Scope::Ads,
+            | Tally::AdClickThroughRate
+            | Tally::AdCost => Scope::Ads,
         }
     }
 
@@ -433,6 +449,7 @@ impl Tally {
                 whole: impressions,
                 scale: 10 * PER_MILLE,
             },
+            Tally::AdCost => Of(Count::Cost),
         }
     }
 
@@ -448,6 +465,7 @@ impl Tally {
             Tally::AdClickThroughRate => Figure::Hundredths(raw),
             Tally::Vital(Vital::Cls, _) => Figure::TenThousandths(raw),
             Tally::SectionTimeMean => Figure::Tenths(raw),
+            Tally::AdCost => Figure::Billionths(raw),
             _ if self.is_share() => Figure::Tenths(raw),
             _ => Figure::Whole(raw),
         }
@@ -456,12 +474,41 @@ impl Tally {
     /// What a group shows in which nothing of the kind happened.
     pub fn nothing(self) -> Figure {
         match self.formula() {
-            Formula::Of(Count::Percentile(..))
+            Formula::Of(Count::Percentile(..) | Count::Cost)
             | Formula::Ratio { .. }
             | Formula::Mean { .. }
             | Formula::Rest { .. } => Figure::Missing,
             Formula::Of(_) | Formula::Thousandth(_) => Figure::Whole(0),
         }
+    }
+}
+
+impl Asked {
+    /// The currency that costs of a row are in: what the row or a top-level filter says. `None`: the question leaves it
+    /// open, so that costs cannot be added up.
+    pub fn cost_currency<'a>(&'a self, keys: &'a [Key]) -> Option<&'a str> {
+        match self.dimensions.iter().position(is_cost_currency).and_then(|index| keys.get(index)) {
+            Some(Key::Text(currency)) => Some(currency),
+            _ => self.filters.iter().filter_map(Filter::as_test).find_map(one_currency),
+        }
+    }
+
+    /// Whether every row is about costs in one currency.
+    pub(super) fn has_cost_currency(&self) -> bool {
+        self.dimensions.iter().any(is_cost_currency) || self.cost_currency(&[]).is_some()
+    }
+}
+
+fn is_cost_currency(dimension: &Dimension) -> bool {
+    matches!(dimension, Dimension::Prop(key) if key == COST_CURRENCY)
+}
+
+/// The only currency that a test lets through.
+fn one_currency(test: &Test) -> Option<&str> {
+    let is_exact = test.operator == Operator::Is && !test.negated && test.case_sensitive;
+    match test.clauses.as_slice() {
+        [one] if is_exact && is_cost_currency(&test.subject) => Some(one),
+        _ => None,
     }
 }
 
@@ -499,10 +546,10 @@ mod tests {
         for (name, tally) in Tally::all() {
             assert_eq!(tally.name(), name);
         }
-        assert_eq!(names.len(), 41);
+        assert_eq!(names.len(), 42);
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 41);
+        assert_eq!(names.len(), 42);
     }
 
     #[test]

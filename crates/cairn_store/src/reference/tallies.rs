@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_model::answer::{Figure, Key, rounded};
 use cairn_model::question::Tally;
 use cairn_model::question::tallies::{
-    Count, Formula, READ, READING, Scope, VERDICT, Vital, Whose, nearest_rank,
+    COST, COST_DECIMALS, Count, Formula, READ, READING, Scope, VERDICT, Vital, Whose, decimal,
+    nearest_rank,
 };
 use cairn_model::session::Attribute;
 use cairn_model::{Event, Identification};
@@ -55,6 +56,7 @@ impl Tallied {
             Formula::Of(Count::Percentile(vital, percent)) => {
                 percentile(vital, percent, rows, self.shows_bots)
             }
+            Formula::Of(Count::Cost) => cost(rows),
             Formula::Of(wanted) => Some(count(wanted)),
             Formula::Thousandth(wanted) => Some(rounded(count(wanted), 1000, 1)),
             Formula::Ratio { part, whole, scale } => divided(count(part), count(whole), scale),
@@ -124,10 +126,19 @@ fn number(count: Count, rows: &[Row<'_>], shows_bots: bool) -> i64 {
         Count::Loads => {
             rows.iter().filter(|row| is_in_scope(Scope::Vitals, row, shows_bots)).count()
         }
-        // No number of events: see `percentile`.
-        Count::Percentile(..) => 0,
+        // No number of events: see `percentile` and `cost`.
+        Count::Percentile(..) | Count::Cost => 0,
     };
     counted as i64
+}
+
+fn cost(rows: &[Row<'_>]) -> Option<i64> {
+    let of_ads = rows.iter().filter(|row| is_in_scope(Scope::Ads, row, true));
+    let costs: Vec<i128> = of_ads
+        .filter_map(|row| decimal(&prop(&row.event, COST), COST_DECIMALS))
+        .map(i128::from)
+        .collect();
+    if costs.is_empty() { None } else { i64::try_from(costs.iter().sum::<i128>()).ok() }
 }
 
 fn percentile(vital: Vital, percent: u8, rows: &[Row<'_>], shows_bots: bool) -> Option<i64> {

@@ -29,6 +29,14 @@ export interface Query {
   pagination?: { limit: number; offset: number };
 }
 type Values = (number | null)[];
+/** An amount; only `ad_cost` is one here, and rows of other figures have numbers. */
+export interface Money {
+  value: number;
+  currency: string;
+  short: string;
+  long: string;
+}
+export type Value = number | Money | null;
 export interface Row {
   dimensions: string[];
   metrics: Values;

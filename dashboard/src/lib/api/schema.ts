@@ -1182,7 +1182,7 @@ export interface components {
             /** @description `day`, `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`, `year`, `all`, or a list of two dates or instants. */
             date_range: Record<string, never>;
             /**
-             * @description Grouping.
+             * @description Grouping; docs/queries.md lists them.
              * @example [
              *       "visit:source"
              *     ]
@@ -1193,7 +1193,7 @@ export interface components {
             /** @description `time_labels`, `total_rows`, `comparisons`. */
             include?: Record<string, never> | null;
             /**
-             * @description Columns wanted.
+             * @description Columns wanted; docs/queries.md defines each.
              * @example [
              *       "visitors",
              *       "pageviews"

@@ -5,8 +5,8 @@
 
 use cairn_model::question::Tally;
 use cairn_model::question::tallies::{
-    Count, Formula, HUMAN, MACHINE, READ, READING, Scope, VERDICT, VITAL_DECIMALS, VITAL_DIGITS,
-    Vital, Whose,
+    COST, COST_DECIMALS, Count, DECIMALS_MAX, DIGITS_MAX, Formula, HUMAN, MACHINE, READ, READING,
+    Scope, VERDICT, Whose,
 };
 
 use super::predicate::{Predicates, known_prop};
@@ -53,11 +53,16 @@ fn column(count: Count, predicates: &mut Predicates<'_>) -> String {
         }
         Count::Loads => format!("count(*) FILTER (WHERE {})", predicates.in_scope(Scope::Vitals)),
         Count::Percentile(vital, percent) => {
-            let value = value(vital);
+            let value = number(vital.prop(), vital.decimals());
             let reports = format!("name = {ENGAGEMENT_CODE} AND session_id <> 0");
             let reports =
                 all_of(&[reports].into_iter().chain(predicates.people_only()).collect::<Vec<_>>());
             format!("quantile_disc({value}, 0.{percent:02}) FILTER (WHERE {reports})")
+        }
+        Count::Cost => {
+            let ads = predicates.named(Scope::Ads.names());
+            let sum = format!("sum({}) FILTER (WHERE {ads})", number(COST, COST_DECIMALS));
+            format!("TRY_CAST({sum} AS BIGINT)")
         }
     }
 }
@@ -72,12 +77,11 @@ fn judged(whose: Whose) -> Option<String> {
     })
 }
 
-/// A vital as a whole number of its last decimal, as `Vital::value` reads it.
-fn value(vital: Vital) -> String {
-    let text = known_prop(vital.prop());
-    let number = format!("[0-9]{{1,{VITAL_DIGITS}}}(\\.[0-9]{{1,{VITAL_DECIMALS}}})?");
-    let (decimals, mut value) =
-        (vital.decimals(), format!("TRY_CAST(split_part({text}, '.', 1) AS BIGINT)"));
+/// A property as a whole number of its last decimal, as `decimal` reads it.
+fn number(key: &'static str, decimals: u32) -> String {
+    let text = known_prop(key);
+    let number = format!("[0-9]{{1,{DIGITS_MAX}}}(\\.[0-9]{{1,{DECIMALS_MAX}}})?");
+    let mut value = format!("TRY_CAST(split_part({text}, '.', 1) AS BIGINT)");
     if decimals > 0 {
         let fraction = format!("left(split_part({text}, '.', 2), {decimals})");
         value = format!(
@@ -92,7 +96,7 @@ fn value(vital: Vital) -> String {
 pub(super) fn metric(plan: &Plan<'_>, tally: Tally) -> String {
     let column = |count: Count| {
         let index = plan.counts.iter().position(|known| *known == count).unwrap_or_default();
-        let is_number = !matches!(count, Count::Percentile(..));
+        let is_number = !matches!(count, Count::Percentile(..) | Count::Cost);
         match plan.sides {
             // A row may come from the visits' side.
             Sides::Both if is_number => format!("coalesce(e.c{index}, 0)"),
