@@ -34,6 +34,7 @@ fn claims(campaign: &str, recipient: u64, target: Option<&str>) -> Claims {
         campaign: campaign.to_owned(),
         template: "spring".to_owned(),
         link: target.map(|target| Link { target: target.to_owned(), number: 1 }),
+        ..Claims::default()
     }
 }
 

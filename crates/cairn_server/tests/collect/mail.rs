@@ -79,6 +79,7 @@ impl Mails {
             campaign: "spring".to_owned(),
             template: String::new(),
             link: target.map(|target| Link { target: target.to_owned(), number: 1 }),
+            ..Claims::default()
         };
         let keys = TokenKeys::new(self.running.app.catalog.master_secret());
         keys.seal(kind, site_id, &claims).unwrap()

@@ -28,6 +28,7 @@ fn claims(shop: &Shop, link: Option<(&str, u16)>) -> Claims {
         campaign: "spring".to_owned(),
         template: "short".to_owned(),
         link: link.map(|(target, number)| Link { target: target.to_owned(), number }),
+        ..Claims::default()
     }
 }
 
