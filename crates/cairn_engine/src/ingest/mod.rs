@@ -4,6 +4,7 @@
 //! (`fields`/`query` make [`ParsedEvent`], `gate` makes `ConsentedEvent`, `enrich` assembles the
 //! event). No step does I/O or waits. It knows neither HTTP nor where records go.
 
+pub mod ad;
 pub mod consent;
 pub mod cookies;
 pub mod enrich;
@@ -13,6 +14,7 @@ pub mod formats;
 pub mod gate;
 pub mod import;
 pub mod json;
+pub mod landing;
 pub mod mail;
 pub mod money;
 pub mod page;
@@ -200,6 +202,32 @@ impl<'r> Admission<'r> {
     /// The decision for the request as a whole.
     pub fn decision(&self) -> &Decision {
         &self.decision
+    }
+
+    /// The request.
+    pub fn hit(&self) -> &'r Hit<'r> {
+        self.hit
+    }
+
+    /// Its pixel.
+    pub fn entry(&self) -> &'r PixelEntry {
+        self.entry
+    }
+
+    /// The browser's anonymous number of the day, whatever its permission.
+    pub fn sender(&self) -> VisitorId {
+        self.anonymous(&self.entry.site, self.hit.address.ip(), self.hit.agent.user_agent).id
+    }
+
+    /// The browser's visitor by permission; `None` = not known.
+    pub fn known_visitor(&self) -> Option<VisitorId> {
+        let visitor = self.visitor.filter(|_| self.decision.verdict == Verdict::Full)?;
+        (visitor.identification == Identification::Identified).then_some(visitor.id)
+    }
+
+    /// The browser got its first id with this request: nothing is known of it yet.
+    pub fn is_new(&self) -> bool {
+        self.new_id.is_some()
     }
 
     /// The request names an origin that the site lists: it is echoed, with credentials.

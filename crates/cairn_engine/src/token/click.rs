@@ -36,6 +36,8 @@ pub struct ClickClaims {
     pub click: [u8; 16],
     /// What was clicked.
     pub kind: ClickKind,
+    /// It was counted, and not a repetition.
+    pub counted: bool,
     /// The verdict was `human`; otherwise `unknown`.
     pub was_human: bool,
     /// The pixel of the click; 0 = none.

@@ -12,6 +12,7 @@ use http::{HeaderValue, Method};
 
 use super::answer::{Answer, Cors, REASON, add_cookies, image, image_head};
 use super::handover::Handover;
+use super::landing::landing_token;
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key};
 
@@ -56,7 +57,7 @@ impl Collector {
         if !edge.limiter.allows(&key, hit.address.ip()) {
             return refused(&mut received, site, &rate_limited(), Cors::Any);
         }
-        let ImageQuery { event, consent } = match query::image(query, head.referer()) {
+        let ImageQuery { mut event, consent } = match query::image(query, head.referer()) {
             Ok(read) => read,
             Err(rejection) => return refused(&mut received, site, &rejection, Cors::Any),
         };
@@ -65,6 +66,13 @@ impl Collector {
             true => Cors::Listed(head.origin()),
             false => Cors::Any,
         };
+        let landing = match landing_token(&event) {
+            None => None,
+            Some(token) => Box::pin(self.landing(&admission, token, now_ms)).await,
+        };
+        if let Some(landing) = landing.as_ref().filter(|_| event.user_id.is_empty()) {
+            event.user_id = landing.user_id.clone().into();
+        }
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = admission.take(event, Common::default(), buffer);
         if let Err(rejection) = taken {
@@ -77,6 +85,9 @@ impl Collector {
         let cookies = admission.set_cookies();
         match Handover::new(&self.edge.app, append, site, received, now_ms).await {
             Ok(()) => {
+                if let Some(landing) = landing {
+                    Box::pin(self.confirm(&admission, &landing, now_ms)).await;
+                }
                 let mut answer = image(Outcome::Accepted, None, cors);
                 if consent == SentConsent::Unsupported {
                     let message = HeaderValue::from_static(UNSUPPORTED_MESSAGE);

@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ads;
 mod bounds;
 mod browsers;
 mod client;
 mod formats;
 mod inputs;
+mod landings;
 mod mail;
 mod running;

@@ -46,7 +46,7 @@ fn browser<'a>() -> Hit<'a> {
 
 struct Taken {
     record: Vec<u8>,
-    result: Result<MailVerdict, Rejection>,
+    result: Result<JudgedMail, Rejection>,
 }
 
 impl Taken {
