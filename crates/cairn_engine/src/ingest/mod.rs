@@ -19,6 +19,7 @@ pub mod mail;
 pub mod money;
 pub mod page;
 pub mod parsed;
+pub mod postback;
 pub mod query;
 pub mod rejection;
 pub mod text;
@@ -316,6 +317,9 @@ impl<'r> Admission<'r> {
                 return Err(opted_out());
             }
         }
+        if parsed.known_visitor != VisitorId(0) && site.is_opted_out(parsed.known_visitor.0) {
+            return Err(opted_out());
+        }
         if decision.verdict == Verdict::Drop {
             return Err(dropped(&self.signals));
         }
@@ -363,6 +367,9 @@ impl<'r> Admission<'r> {
         }
         if decision.verdict == Verdict::Full && !parsed.user_id.is_empty() {
             return identified(self.ingest.keys.of_named_visitor(site.site.id, &parsed.user_id));
+        }
+        if decision.verdict == Verdict::Full && parsed.known_visitor != VisitorId(0) {
+            return identified(parsed.known_visitor);
         }
         match context {
             Some(parsed::Context { address: Some(address), user_agent }) => {

@@ -94,8 +94,8 @@ impl Collector {
         if !claims.click_id.is_empty() {
             address = with_parameter(&address, &claims.click_id, &sealed);
         }
-        if ties && click.counted && click.user_key() != 0 {
-            self.edge.recent_clicks.clicked(click.click, click.clicked_at_ms);
+        if ties && click.counted {
+            self.edge.clicks_like(click).clicked(click.click, click.clicked_at_ms);
         }
         Some(address)
     }
@@ -114,13 +114,13 @@ impl Collector {
         }
         let mut landing = Box::new(Landing { claims, user_id: String::new() });
         let user_key = landing.claims.user_key();
-        if user_key == 0 {
-            return Some(landing);
-        }
         let visitor = admission.known_visitor();
-        let (clicks, sender) = (&self.edge.recent_clicks, admission.sender().0);
-        let is_first = clicks.lands(&landing.claims.click, sender, visitor.unwrap_or_default().0);
-        let Some(visitor) = visitor.filter(|_| is_first) else { return Some(landing) };
+        let clicks = self.edge.clicks_like(&landing.claims);
+        let (click, sender) = (&landing.claims.click, admission.sender().0);
+        let is_first = clicks.lands(click, sender, visitor.unwrap_or_default().0);
+        let Some(visitor) = visitor.filter(|_| is_first && user_key != 0) else {
+            return Some(landing);
+        };
         if site.is_opted_out(user_key) {
             return None;
         }

@@ -16,6 +16,7 @@ mod image;
 mod landing;
 mod limiter;
 mod mail;
+mod postback;
 pub(crate) mod request;
 mod script;
 
@@ -25,6 +26,7 @@ use cairn_engine::ingest::Rejection;
 use cairn_engine::ingest::landing::recent::RecentClicks;
 use cairn_engine::ingest::mail::recent::RecentMail;
 use cairn_engine::token::TokenKeys;
+use cairn_engine::token::click::ClickClaims;
 use cairn_enrich::network::Prefix;
 use cairn_log::Appender;
 use cairn_model::Outcome;
@@ -47,7 +49,10 @@ pub(crate) struct Edge {
     tracker: Option<Tracker>,
     tokens: TokenKeys,
     recent_mail: RecentMail,
-    recent_clicks: RecentClicks,
+    /// Clicks of recipients who agreed to be known.
+    recipients_clicks: RecentClicks,
+    /// All others: they cannot push those out.
+    other_clicks: RecentClicks,
 }
 
 impl Edge {
@@ -63,9 +68,16 @@ impl Edge {
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),
             recent_mail: RecentMail::default(),
-            recent_clicks: RecentClicks::default(),
+            recipients_clicks: RecentClicks::default(),
+            other_clicks: RecentClicks::default(),
             app,
         }
+    }
+}
+
+impl Edge {
+    fn clicks_like(&self, click: &ClickClaims) -> &RecentClicks {
+        if click.user_key() == 0 { &self.other_clicks } else { &self.recipients_clicks }
     }
 }
 

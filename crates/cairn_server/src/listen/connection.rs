@@ -122,6 +122,7 @@ async fn answer(
         }
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
+        "/postback" => collect(core, request, peer, state).await,
         _ if path.starts_with("/cairn/") || is_signed(path) => {
             collect(core, request, peer, state).await
         }
@@ -140,7 +141,7 @@ async fn answer(
 
 /// Paths on which events come in, other products' formats aside.
 fn is_hit(path: &str) -> bool {
-    matches!(path, "/p.gif" | "/e") || is_signed(path)
+    matches!(path, "/p.gif" | "/e" | "/postback") || is_signed(path)
 }
 
 /// Images and links of mails and advertisements: their paths hold signed tokens.
@@ -174,6 +175,11 @@ async fn collect(
             let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             Box::pin(core.collector.events(&parts, watched, peer.ip())).await
         }
+        "/postback" if matches!(parts.method, Method::GET | Method::POST) => {
+            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
+            Box::pin(core.collector.postback(&parts, watched, peer.ip())).await
+        }
+        "/postback" => wrong_method("GET, POST"),
         _ if parts.method == Method::OPTIONS => core.collector.preflight(&parts),
         "/e" => wrong_method("POST, OPTIONS"),
         _ => wrong_method("GET, HEAD, OPTIONS"),

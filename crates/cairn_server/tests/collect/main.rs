@@ -11,4 +11,5 @@ mod formats;
 mod inputs;
 mod landings;
 mod mail;
+mod postbacks;
 mod running;

@@ -17,7 +17,7 @@ use super::enrich::{Arrival, apply_overrides, assemble, enrich};
 use super::fields::props_json;
 use super::gate::{Decision, Visitor, consented};
 use super::mail::{EMAIL_CLICK, LINK_CLICK};
-use super::parsed::{Overrides, ParsedEvent};
+use super::parsed::{Overrides, ParsedEvent, Stated};
 use super::{Hit, Ingest, Rejection, identified, opted_out, repeated, server_agent};
 use crate::record;
 use crate::token::click::{ClickClaims, ClickKind};
@@ -44,6 +44,24 @@ pub struct LandingHit<'a> {
     pub user_id: &'a str,
     /// What was decided about the landing page's own event.
     pub decision: &'a Decision,
+}
+
+/// A conversion that names a click has its campaign, and its person where that was permitted. What the conversion says
+/// of the person itself wins.
+pub fn conversion<'a>(
+    mut event: ParsedEvent<'a>,
+    claims: &ClickClaims,
+    user_id: &str,
+) -> ParsedEvent<'a> {
+    event.stated = Some(Box::new(Stated {
+        utm: Some(claims.utm.clone().map(Cow::Owned)),
+        ..Stated::default()
+    }));
+    if event.user_id.is_empty() {
+        event.user_id = Cow::Owned(user_id.to_owned());
+        event.known_visitor = claims.visitor_id();
+    }
+    event
 }
 
 impl Ingest {

@@ -1,4 +1,4 @@
-//! Which clicks of recipients may still make a browser theirs, and which browser did.
+//! Which clicks may still land, and which browser did: the recipient's, or the one whose conversions they are.
 //!
 //! Guarantees: the first browser that lands with a click has it, and no other ever does: whoever is not in this memory ties
 //! nobody. In memory only, so after a restart earlier clicks tie nobody either. Bounded: past [`ENTRIES_MAX`] the older
@@ -35,7 +35,7 @@ pub struct RecentClicks {
 }
 
 impl RecentClicks {
-    /// Notes a recipient's click.
+    /// Notes a click.
     pub fn clicked(&self, click: [u8; 16], now_ms: i64) {
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         let age_ms = now_ms.saturating_sub(halves.since_ms);
@@ -69,6 +69,15 @@ impl RecentClicks {
     }
 }
 
+impl RecentClicks {
+    /// The visitor who landed with the click and gave permission; 0 = none that is remembered.
+    pub fn visitor(&self, click: &[u8; 16]) -> u64 {
+        let halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
+        let landed = halves.young.get(click).or_else(|| halves.old.get(click));
+        landed.map_or(0, |landed| landed.visitor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +94,7 @@ mod tests {
         assert!(clicks.lands(&CLICK, 1, 11), "the same browser loads the page again");
         assert!(!clicks.lands(&CLICK, 2, 12), "a link that was passed on");
         assert!(!clicks.lands(&CLICK, 1, 12), "another browser behind one address");
+        assert_eq!((clicks.visitor(&CLICK), clicks.visitor(&[2; 16])), (11, 0));
     }
 
     #[test]
