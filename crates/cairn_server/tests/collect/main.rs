@@ -8,6 +8,7 @@ mod bounds;
 mod browsers;
 mod client;
 mod formats;
+mod images;
 mod inputs;
 mod landings;
 mod mail;

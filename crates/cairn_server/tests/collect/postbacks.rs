@@ -1,5 +1,7 @@
 //! Conversions that servers report, over real sockets.
 
+use std::sync::{Arc, Mutex};
+
 use cairn_catalog::{NewApiToken, NewPixel};
 use cairn_engine::token::TokenKeys;
 use cairn_engine::token::click::{CLICK_ID_MS_MAX, ClickClaims};
@@ -157,6 +159,51 @@ fn faults_are_named_by_field_and_the_secret_is_never_repeated() {
     assert_eq!(shop.post(("Content-Type", "text/html"), "value=1").status, 415);
     assert!(shop.running.events().is_empty());
     shop.running.assert_conserved();
+}
+
+/// Everything that is logged, however fine.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_secret_reaches_no_log_and_no_store() {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    tracing::trace!("what is logged is seen");
+    let shop = Shop::new();
+    for query in ["value=1", "payout=abc", "click_id=x", "colour=red", "value=1&event_id=e"] {
+        shop.get(query);
+        shop.post(FORM, query);
+    }
+    let headers = [("Origin", "https://shop.example")];
+    shop.client().get(&format!("/postback?key={}", shop.secret), &headers);
+    shop.client().request(
+        "POST",
+        "/postback",
+        &[FORM],
+        format!("key={}&x", shop.secret).as_bytes(),
+    );
+    shop.running.wait_applied();
+    let text = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("what is logged is seen"));
+    assert!(!text.contains(&shop.secret), "{text}");
+    for event in shop.running.events() {
+        assert!(!serde_json::to_string(&event).unwrap().contains(&shop.secret));
+    }
 }
 
 #[test]
