@@ -373,6 +373,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/postback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Takes a conversion from a server, in the address. */
+        get: operations["get_postback"];
+        put?: never;
+        /** Takes a conversion from a server, as a form or as JSON of at most 64 KiB. */
+        post: operations["post_postback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sourceConfig/": {
         parameters: {
             query?: never;
@@ -1254,6 +1272,41 @@ export interface components {
             settings?: null | components["schemas"]["TrackerSettingsPatch"];
             /** @description Where it is installed. */
             url?: string | null;
+        };
+        /** @description A conversion. Names have synonyms, and case, `_` and `-` in them make no difference: docs/postbacks.md. */
+        PostbackFields: {
+            /** @description The id that a click was given. */
+            click_id?: string | null;
+            /** @description `analytics:granted,ads:denied`; a TCF or GPP string counts as no. */
+            consent?: string | null;
+            /** @description ISO 4217 code; default: the site's. */
+            currency?: string | null;
+            /** @description Name of the event; default: `purchase`. */
+            event?: string | null;
+            /** @description The sender's id of the conversion: repetitions are recognised for 7 days. */
+            event_id?: string | null;
+            /** @description Secret key of a pixel of kind `server`; or as bearer token or user name in `Authorization`. */
+            key?: string | null;
+            /** @description The order, at most 256 bytes. Without `event_id`, it converts once for each name. */
+            order_id?: string | null;
+            /** @description RFC 3339, Unix seconds or milliseconds. */
+            timestamp?: string | null;
+            /** @description The page that it belongs to. */
+            url?: string | null;
+            /** @description The owner's id of the person. */
+            user_id?: string | null;
+            /**
+             * @description Decimal number, at most the currency's decimals.
+             * @example 59.90
+             */
+            value?: string | null;
+        };
+        /** @description What became of a conversion; the header `Cairn-Outcome` says the same. */
+        PostbackReport: {
+            /** @description `known`, `expired`, or null: no click was named. */
+            click: string | null;
+            /** @description `accepted`, `duplicate`, `dropped:opted_out` or `dropped:policy`. */
+            outcome: string;
         };
         /** @description Privacy settings of a site. */
         PrivacyBody: {
@@ -2622,6 +2675,90 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_postback: {
+        parameters: {
+            query?: {
+                /** @description Secret key of a pixel of kind `server`; or as bearer token or user name in `Authorization`. */
+                key?: string;
+                /** @description Name of the event; default: `purchase`. */
+                event?: string;
+                /** @description The order, at most 256 bytes. Without `event_id`, it converts once for each name. */
+                order_id?: string;
+                /** @description Decimal number, at most the currency's decimals. */
+                value?: string;
+                /** @description ISO 4217 code; default: the site's. */
+                currency?: string;
+                /** @description The id that a click was given. */
+                click_id?: string;
+                /** @description The sender's id of the conversion: repetitions are recognised for 7 days. */
+                event_id?: string;
+                /** @description RFC 3339, Unix seconds or milliseconds. */
+                timestamp?: string;
+                /** @description The owner's id of the person. */
+                user_id?: string;
+                /** @description `analytics:granted,ads:denied`; a TCF or GPP string counts as no. */
+                consent?: string;
+                /** @description The page that it belongs to. */
+                url?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostbackReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_postback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PostbackFields"];
+                "application/x-www-form-urlencoded": components["schemas"]["PostbackFields"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostbackReport"];
                 };
             };
             /** @description An error, see docs/errors.md */
