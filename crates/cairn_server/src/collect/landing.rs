@@ -4,6 +4,7 @@
 //! for by name. A browser becomes a recipient's only with its own permission, as the first to land with his click, within
 //! 30 minutes, and if it is not known as somebody else already. A restart forgets clicks, and so ties nobody.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_catalog::SiteEntry;
@@ -15,6 +16,7 @@ use cairn_engine::token::Token;
 use cairn_engine::token::click::{CLICK_PARAMETER, ClickClaims, ClickKind, with_parameter};
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::{Outcome, VisitorId};
+use tokio::sync::Semaphore;
 
 use super::Collector;
 use super::delivery::Waiting;
@@ -24,6 +26,9 @@ use crate::auth::blocking;
 
 /// Longest wait until what is known of a browser can be asked; after it nobody is tied.
 const KNOWN_WAIT: Duration = Duration::from_secs(2);
+
+/// Browsers that are asked for in the store at once; for others nobody is tied.
+static ASKED: Semaphore = Semaphore::const_new(2);
 
 /// A landing that one of our links brought about.
 pub(super) struct Landing {
@@ -148,11 +153,16 @@ impl Collector {
         user_key: u64,
     ) -> bool {
         let (app, site_id) = (&self.edge.app, admission.entry().site.site.id);
+        let Ok(place) = ASKED.try_acquire() else { return true };
         if !app.wait_applied(KNOWN_WAIT).await {
             return true;
         }
-        let store = std::sync::Arc::clone(&app.store);
-        let asked = move || store.other_user_of(site_id, visitor, user_key);
+        let store = Arc::clone(&app.store);
+        let asked = move || {
+            // Kept to the end of the work, which goes on also when nobody waits for it any more.
+            let _place = place;
+            store.other_user_of(site_id, visitor, user_key)
+        };
         !matches!(tokio::task::spawn_blocking(asked).await, Ok(Ok(None)))
     }
 
