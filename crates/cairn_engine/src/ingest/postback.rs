@@ -76,7 +76,7 @@ const NAMES: [(Field, &[&str]); 12] = [
         Field::Timestamp,
         &["timestamp", "time", "ts", "date", "datetime", "eventtime", "conversiontime"],
     ),
-    (Field::UserId, &["userid", "uid", "customerid", "clientid"]),
+    (Field::UserId, &["userid", "uid", "customerid"]),
     (Field::Consent, &["consent"]),
     (Field::Url, &["url", "landingpage", "pageurl"]),
     (Field::Nothing, &["cb", "rnd", "ord", "cachebuster"]),

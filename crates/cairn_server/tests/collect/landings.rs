@@ -302,3 +302,34 @@ fn a_robots_landing_and_a_machines_click_prove_nothing() {
     let answer = shop.running.client().get(&link, &robot);
     assert_eq!(answer.header("location"), "https://shop.example/", "a machine is told nothing");
 }
+
+#[test]
+fn a_link_tells_its_landing_and_others_only_what_was_asked_for() {
+    let shop = Shop::new();
+    let link = |body: Value| {
+        let made = shop.post("links", &body);
+        made["url"].as_str().unwrap().replace("http://collect.test", "")
+    };
+    let own = "https://shop.example/p?a=1";
+    let mut browser = Browser::at("198.51.100.1");
+    let url = shop.follow(&mut browser, &link(json!({"url": own, "campaign": "poster"})));
+    assert!(url.starts_with("https://shop.example/p?a=1&cairn_click="), "{url}");
+    shop.land(&mut browser, &url, YES);
+    let landed = &shop.landed()[0];
+    assert_eq!((prop(landed, "click").as_str(), landed.user_key), ("link_click", 0));
+    assert_eq!(landed.utm_campaign, "poster");
+    let foreign = "https://partner.example/?a=1#c";
+    for (body, wanted) in [
+        (json!({"url": own, "campaign": "x", "landing": false}), "https://shop.example/p?a=1"),
+        (json!({"url": foreign, "campaign": "x"}), foreign),
+    ] {
+        assert_eq!(shop.follow(&mut browser, &link(body)), wanted);
+    }
+    let asked = json!({"url": foreign, "campaign": "x", "click_id": "aff.sub_1"});
+    let url = shop.follow(&mut browser, &link(asked));
+    assert!(url.starts_with("https://partner.example/?a=1&aff.sub_1=") && url.ends_with("#c"));
+    let both = json!({"url": own, "campaign": "x", "click_id": "subid"});
+    let url = url::Url::parse(&shop.follow(&mut browser, &link(both))).unwrap();
+    let names: Vec<_> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    assert_eq!(names, ["a", "cairn_click", "subid"]);
+}
