@@ -12,7 +12,7 @@ use http::{HeaderValue, Method};
 
 use super::answer::{Answer, Cors, REASON, add_cookies, image, image_head};
 use super::handover::Handover;
-use super::landing::landing_token;
+use super::landing::may_land;
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key};
 
@@ -57,7 +57,7 @@ impl Collector {
         if !edge.limiter.allows(&key, hit.address.ip()) {
             return refused(&mut received, site, &rate_limited(), Cors::Any);
         }
-        let ImageQuery { mut event, consent } = match query::image(query, head.referer()) {
+        let ImageQuery { event, consent } = match query::image(query, head.referer()) {
             Ok(read) => read,
             Err(rejection) => return refused(&mut received, site, &rejection, Cors::Any),
         };
@@ -66,13 +66,11 @@ impl Collector {
             true => Cors::Listed(head.origin()),
             false => Cors::Any,
         };
-        let landing = match landing_token(&event) {
-            None => None,
-            Some(token) => Box::pin(self.landing(&admission, token, now_ms)).await,
+        // In a box, and the event with it: what is asked seldom must not make the state of every request larger.
+        let (event, landing) = match [query, head.referer()].iter().any(|text| may_land(text)) {
+            true => Box::pin(self.with_landing(event, &admission, now_ms)).await,
+            false => (event, None),
         };
-        if let Some(landing) = landing.as_ref().filter(|_| event.user_id.is_empty()) {
-            event.user_id = landing.user_id.clone().into();
-        }
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = admission.take(event, Common::default(), buffer);
         if let Err(rejection) = taken {

@@ -76,6 +76,11 @@ pub(super) fn landing_token<'e>(event: &'e ParsedEvent<'_>) -> Option<&'e str> {
     (is_ours && event.name == PAGE_VIEW).then_some(token)
 }
 
+/// Whether an address that is somewhere in this text may say what link led to it: a look that costs some nanoseconds.
+pub(super) fn may_land(text: &str) -> bool {
+    !text.is_empty() && text.contains(CLICK_PARAMETER)
+}
+
 impl Collector {
     /// Where a counted click leads, with what its landing page is told.
     pub(super) fn landing_target(
@@ -103,6 +108,23 @@ impl Collector {
             self.edge.clicks_like(click).clicked(click.click, click.clicked_at_ms);
         }
         Some(address)
+    }
+
+    /// The event of a page that may be a landing, with its person if that is known now.
+    pub(super) async fn with_landing<'e>(
+        &self,
+        mut event: ParsedEvent<'e>,
+        admission: &Admission<'_>,
+        now_ms: i64,
+    ) -> (ParsedEvent<'e>, Option<Box<Landing>>) {
+        let landing = match landing_token(&event) {
+            None => None,
+            Some(token) => self.landing(admission, token, now_ms).await,
+        };
+        if let Some(landing) = landing.as_ref().filter(|_| event.user_id.is_empty()) {
+            event.user_id = landing.user_id.clone().into();
+        }
+        (event, landing)
     }
 
     /// Reads what a landing page was told, and decides whose browser it is; `None`: there is nothing to do.
