@@ -4,6 +4,7 @@
 //! (`fields`/`query` make [`ParsedEvent`], `gate` makes `ConsentedEvent`, `enrich` assembles the
 //! event). No step does I/O or waits. It knows neither HTTP nor where records go.
 
+pub mod ad;
 pub mod consent;
 pub mod cookies;
 pub mod enrich;
@@ -13,10 +14,12 @@ pub mod formats;
 pub mod gate;
 pub mod import;
 pub mod json;
+pub mod landing;
 pub mod mail;
 pub mod money;
 pub mod page;
 pub mod parsed;
+pub mod postback;
 pub mod query;
 pub mod rejection;
 pub mod text;
@@ -202,6 +205,32 @@ impl<'r> Admission<'r> {
         &self.decision
     }
 
+    /// The request.
+    pub fn hit(&self) -> &'r Hit<'r> {
+        self.hit
+    }
+
+    /// Its pixel.
+    pub fn entry(&self) -> &'r PixelEntry {
+        self.entry
+    }
+
+    /// The browser's anonymous number of the day, whatever its permission.
+    pub fn sender(&self) -> VisitorId {
+        self.anonymous(&self.entry.site, self.hit.address.ip(), self.hit.agent.user_agent).id
+    }
+
+    /// The browser's visitor by permission; `None` = not known.
+    pub fn known_visitor(&self) -> Option<VisitorId> {
+        let visitor = self.visitor.filter(|_| self.decision.verdict == Verdict::Full)?;
+        (visitor.identification == Identification::Identified).then_some(visitor.id)
+    }
+
+    /// The browser got its first id with this request: nothing is known of it yet.
+    pub fn is_new(&self) -> bool {
+        self.new_id.is_some()
+    }
+
     /// The request names an origin that the site lists: it is echoed, with credentials.
     pub fn has_listed_origin(&self) -> bool {
         self.listed_origin
@@ -282,6 +311,9 @@ impl<'r> Admission<'r> {
                 return Err(opted_out());
             }
         }
+        if parsed.known_visitor != VisitorId(0) && site.is_opted_out(parsed.known_visitor.0) {
+            return Err(opted_out());
+        }
         if decision.verdict == Verdict::Drop {
             return Err(dropped(&self.signals));
         }
@@ -329,6 +361,9 @@ impl<'r> Admission<'r> {
         }
         if decision.verdict == Verdict::Full && !parsed.user_id.is_empty() {
             return identified(self.ingest.keys.of_named_visitor(site.site.id, &parsed.user_id));
+        }
+        if decision.verdict == Verdict::Full && parsed.known_visitor != VisitorId(0) {
+            return identified(parsed.known_visitor);
         }
         match context {
             Some(parsed::Context { address: Some(address), user_agent }) => {

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, Cors, json, outcome_value, refusal};
 use super::handover::Handover;
+use super::landing::landing_token;
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key, used_in_browser};
 
@@ -145,11 +146,19 @@ impl Collector {
         let mut delivered =
             Delivered { accepted: 0, refused: Vec::new(), cookies: Vec::new(), cors, of_choice };
         let mut records = Records::default();
+        let mut landings = Vec::new();
         for index in 0..count {
-            let taken = match misuse {
+            let mut taken = match misuse {
                 Some(misuse) => Err(misuse()),
-                None => take_one(&mut admission, index, parcel, &terms, &mut records),
+                None => take_one(&mut admission, index, parcel, &terms, &mut records, None),
             };
+            if let Ok(Taken::Landing(token)) = taken {
+                let landing = Box::pin(self.landing(&admission, &token, now_ms)).await;
+                let user_id = landing.as_ref().map_or("", |landing| landing.user_id.as_str());
+                let told = Some(user_id);
+                taken = take_one(&mut admission, index, parcel, &terms, &mut records, told);
+                landings.extend(landing.filter(|_| taken.is_ok()));
+            }
             if let Err(rejection) = taken {
                 waiting.received.settle(waiting.site, rejection.outcome, now_ms);
                 delivered.refused.push((index, rejection));
@@ -164,6 +173,9 @@ impl Collector {
                     refusal(status, &rejection, cors)
                 })?;
             }
+        }
+        for landing in landings {
+            Box::pin(self.confirm(&admission, &landing, now_ms)).await;
         }
         delivered.cookies = admission.set_cookies();
         if count == 0 {
@@ -208,19 +220,38 @@ fn cors_of<'a>(head: &Head<'a>, entry: &PixelEntry) -> Cors<'a> {
     }
 }
 
+/// What became of one event of a body.
+enum Taken {
+    /// It is among the records.
+    Record,
+    /// Not yet: its address has what one of our links told it, and that has to be looked at first.
+    Landing(String),
+}
+
+/// `user_id`: whose browser it is by what its address was told, once that was looked at.
 fn take_one<'e, E: Events<'e> + ?Sized>(
     admission: &mut Admission<'_>,
     index: usize,
     parcel: &Parcel<'_, E>,
     terms: &Terms<'_>,
     records: &mut Records,
-) -> Result<(), Rejection> {
-    let parsed = parcel.events.event(index, terms)?;
+    user_id: Option<&str>,
+) -> Result<Taken, Rejection> {
+    let mut parsed = parcel.events.event(index, terms)?;
+    match user_id {
+        None if terms.kind != PixelKind::Server => {
+            if let Some(token) = landing_token(&parsed) {
+                return Ok(Taken::Landing(token.to_owned()));
+            }
+        }
+        Some(user_id) if parsed.user_id.is_empty() => parsed.user_id = user_id.to_owned().into(),
+        _ => {}
+    }
     let (bytes, taken) = admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));
     records.bytes = bytes;
     taken?;
     records.ends.push(records.bytes.len());
-    Ok(())
+    Ok(Taken::Record)
 }
 
 /// The answer's body: what became of each event.

@@ -119,12 +119,14 @@ async fn answer(
             let app = &core.edge.app;
             let outcome = Outcome::UnavailableOverloaded;
             app.counters.receive(1).settle(SiteId(0), outcome, (app.clock)());
-            let is_image = path == "/p.gif" || path.starts_with("/o/");
+            let is_image =
+                path == "/p.gif" || ["/o/", "/i/"].iter().any(|start| path.starts_with(start));
             if is_image { overloaded_image() } else { overloaded() }
         }
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
-        _ if path.starts_with("/cairn/") || is_of_mail(path) => {
+        "/postback" => collect(core, request, peer, state).await,
+        _ if path.starts_with("/cairn/") || is_signed(path) => {
             collect(core, request, peer, state).await
         }
         _ => match format {
@@ -142,12 +144,12 @@ async fn answer(
 
 /// Paths on which events come in, other products' formats aside.
 fn is_hit(path: &str) -> bool {
-    matches!(path, "/p.gif" | "/e") || is_of_mail(path)
+    matches!(path, "/p.gif" | "/e" | "/postback") || is_signed(path)
 }
 
-/// Images and links of mails.
-fn is_of_mail(path: &str) -> bool {
-    path.starts_with("/o/") || path.starts_with("/l/")
+/// Images and links of mails and advertisements: their paths hold signed tokens.
+fn is_signed(path: &str) -> bool {
+    ["/o/", "/l/", "/i/"].iter().any(|start| path.starts_with(start))
 }
 
 async fn collect(
@@ -169,10 +171,18 @@ async fn collect(
         path if is_read && path.starts_with("/l/") => {
             Box::pin(core.collector.mail_click(&parts, peer.ip())).await
         }
+        path if is_read && path.starts_with("/i/") => {
+            Box::pin(core.collector.ad_image(&parts, peer.ip())).await
+        }
         "/e" if parts.method == Method::POST => {
             let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             Box::pin(core.collector.events(&parts, watched, peer.ip())).await
         }
+        "/postback" if matches!(parts.method, Method::GET | Method::POST) => {
+            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
+            Box::pin(core.collector.postback(&parts, watched, peer.ip())).await
+        }
+        "/postback" => wrong_method("GET, POST"),
         _ if parts.method == Method::OPTIONS => core.collector.preflight(&parts),
         "/e" => wrong_method("POST, OPTIONS"),
         _ => wrong_method("GET, HEAD, OPTIONS"),

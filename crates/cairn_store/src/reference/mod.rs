@@ -194,6 +194,22 @@ impl EventStore for ReferenceStore {
         Ok(reasons.into_iter().collect())
     }
 
+    fn other_user_of(
+        &self,
+        site_id: SiteId,
+        visitor_id: cairn_model::VisitorId,
+        user_key: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let state = self.state();
+        let others = state.rows.iter().map(|row| &row.event).filter(|event| {
+            event.site_id == site_id
+                && event.visitor_id == visitor_id
+                && event.user_key != 0
+                && event.user_key != user_key
+        });
+        Ok(others.map(|event| event.user_key).min())
+    }
+
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
         Ok(answer::answer(&self.state(), question))
     }
