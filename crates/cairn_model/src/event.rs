@@ -17,8 +17,17 @@ pub const ENGAGEMENT: &str = "engagement";
 
 /// What happened in a mail, behind a tracked link or with an ad, before anybody came to the site: it makes no visit, and
 /// figures about the site count it only where a question names it.
-pub const OFF_SITE: [&str; 6] =
-    ["email_open", "email_click", "link_click", "ad_impression", "ad_viewable", "ad_click"];
+pub const OFF_SITE: [&str; 7] = [
+    "email_open",
+    "email_click",
+    "link_click",
+    "ad_impression",
+    "ad_viewable",
+    "ad_click",
+    CLICK_LANDED,
+];
+/// The name of the proof that a click was followed by its landing page; it stands beside the click.
+pub const CLICK_LANDED: &str = "click_landed";
 
 /// Whether the visitor number is kept by permission, or is a passing anonymous number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

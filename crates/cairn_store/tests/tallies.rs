@@ -405,3 +405,25 @@ fn costs_of_ads_are_exact_and_in_one_currency() {
     let none = json!([["is", "event:props:cost_currency", ["CHF"]]]);
     assert_eq!(history.total(&["ad_cost"], none), json!([null]));
 }
+
+#[test]
+fn a_click_that_landed_is_confirmed_once() {
+    let mut history = History::default();
+    let click = |verdict: &str| json!({"verdict": verdict, "campaign": "autumn"});
+    let landed = |click: &str, thought: &str| json!({"click": click, "click_verdict": thought, "verdict": "human", "campaign": "autumn"});
+    history.with_props(0, "email_click", "", click("human"));
+    history.with_props(0, "click_landed", "", landed("email_click", "human"));
+    history.with_props(0, "email_click", "", click("unknown"));
+    history.with_props(0, "click_landed", "", landed("email_click", "unknown"));
+    history.with_props(0, "email_click", "", click("unknown"));
+    history.with_props(0, "link_click", "", click("unknown"));
+    history.with_props(0, "click_landed", "", landed("link_click", "unknown"));
+    history.with_props(0, "click_landed", "", landed("ad_click", "unknown"));
+    let clicks = ["email_clicks", "email_human_clicks", "link_clicks", "link_human_clicks"];
+    assert_eq!(history.total(&clicks, json!([])), json!([3.0, 2.0, 1.0, 1.0]));
+    assert_eq!(
+        history.ask(&clicks[..2], &["event:props:campaign"], json!([])),
+        [row("autumn", json!([3.0, 2.0]))]
+    );
+    assert_eq!(history.total(&["events", "visitors"], json!([])), json!([0.0, 0.0]));
+}

@@ -87,6 +87,8 @@ pub struct Context<'a> {
 pub struct Stated<'a> {
     /// `utm_source`, `_medium`, `_campaign`, `_content`, `_term`.
     pub utm: Option<[Cow<'a, str>; 5]>,
+    /// The same of the click that led to the page; holds where the address names no campaign.
+    pub otherwise: Option<[Cow<'a, str>; 5]>,
     /// Browser, its version, system, its version, device type.
     pub device: Option<[Cow<'a, str>; 5]>,
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use cairn_catalog::SiteEntry;
 use cairn_engine::ingest::consent::SentConsent;
-use cairn_engine::ingest::landing::LandingHit;
-use cairn_engine::ingest::page::origin_host;
+use cairn_engine::ingest::landing::{LandingHit, landed};
+use cairn_engine::ingest::page::{origin_host, without_query};
 use cairn_engine::ingest::{Admission, ParsedEvent, is_listed};
 use cairn_engine::token::Token;
 use cairn_engine::token::click::{CLICK_PARAMETER, ClickClaims, ClickKind, with_parameter};
@@ -35,6 +35,8 @@ pub(super) struct Landing {
     claims: ClickClaims,
     /// Whose browser it is now; empty = nobody's in particular.
     pub user_id: String,
+    /// Its address without the query.
+    page: String,
 }
 
 /// What a click's landing page is to know; `None`: the machine gave no randomness, or the token has no link.
@@ -121,10 +123,12 @@ impl Collector {
             None => None,
             Some(token) => self.landing(admission, token, now_ms).await,
         };
-        if let Some(landing) = landing.as_ref().filter(|_| event.user_id.is_empty()) {
+        let Some(mut landing) = landing else { return (event, None) };
+        landing.page = without_query(event.page.as_sent()).to_owned();
+        if event.user_id.is_empty() {
             event.user_id = landing.user_id.clone().into();
         }
-        (event, landing)
+        (landed(event, &landing.claims), Some(landing))
     }
 
     /// Reads what a landing page was told, and decides whose browser it is; `None`: there is nothing to do.
@@ -139,7 +143,8 @@ impl Collector {
         if !claims.counted || !claims.may_land(now_ms) {
             return None;
         }
-        let mut landing = Box::new(Landing { claims, user_id: String::new() });
+        let text = String::new;
+        let mut landing = Box::new(Landing { claims, user_id: text(), page: text() });
         let user_key = landing.claims.user_key();
         let visitor = admission.known_visitor();
         let clicks = self.edge.clicks_like(&landing.claims);
@@ -194,6 +199,7 @@ impl Collector {
         let hit = LandingHit {
             claims: &landing.claims,
             user_id: &landing.user_id,
+            page: &landing.page,
             decision: admission.decision(),
         };
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);

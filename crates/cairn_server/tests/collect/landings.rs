@@ -333,3 +333,25 @@ fn a_link_tells_its_landing_and_others_only_what_was_asked_for() {
     let names: Vec<_> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
     assert_eq!(names, ["a", "cairn_click", "subid"]);
 }
+
+#[test]
+fn a_landing_has_the_campaign_of_its_click_unless_its_address_names_one() {
+    let shop = Shop::new();
+    let link = shop.mail_to("anna-1", &json!({}));
+    // Without permission: a campaign tells nothing of a person.
+    let mut browser = Browser::at("198.51.100.1");
+    let url = shop.follow(&mut browser, &link);
+    shop.land(&mut browser, &url, "analytics:denied");
+    let view = &shop.page_views()[0];
+    assert_eq!((view.utm_campaign.as_ref(), view.utm_medium.as_ref()), ("spring", "email"));
+    assert_eq!((view.channel.as_ref(), view.user_id.as_ref()), ("Email", ""));
+    assert_eq!(prop(&shop.landed()[0], "link"), "https://shop.example/p");
+
+    let named =
+        json!({"html": "<a href=\"https://shop.example/p?utm_campaign=own&utm_source=s\">x</a>"});
+    let link = shop.mail_to("anna-2", &named);
+    let url = shop.follow(&mut browser, &link);
+    shop.land(&mut browser, &url, "analytics:denied");
+    let view = &shop.page_views()[1];
+    assert_eq!((view.utm_campaign.as_ref(), view.utm_medium.as_ref()), ("own", ""));
+}

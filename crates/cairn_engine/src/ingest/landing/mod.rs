@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use cairn_catalog::PixelEntry;
 use cairn_enrich::Location;
+use cairn_model::event::CLICK_LANDED;
 use cairn_model::{Identification, Origin, Verdict, VisitorId};
 
 use super::ad::AD_CLICK;
@@ -21,9 +22,6 @@ use super::parsed::{Overrides, ParsedEvent, Stated};
 use super::{Hit, Ingest, Rejection, identified, opted_out, repeated, server_agent};
 use crate::record;
 use crate::token::click::{ClickClaims, ClickKind};
-
-/// Name of the event of a click that landed.
-pub const CLICK_LANDED: &str = "click_landed";
 
 impl ClickKind {
     /// Name of the click's event.
@@ -42,6 +40,8 @@ pub struct LandingHit<'a> {
     pub claims: &'a ClickClaims,
     /// Its recipient, if he agrees to be known; empty = nobody in particular.
     pub user_id: &'a str,
+    /// The landing page, without its query.
+    pub page: &'a str,
     /// What was decided about the landing page's own event.
     pub decision: &'a Decision,
 }
@@ -61,6 +61,12 @@ pub fn conversion<'a>(
         event.user_id = Cow::Owned(user_id.to_owned());
         event.known_visitor = claims.visitor_id();
     }
+    event
+}
+
+/// A page view that a click brought about has the click's campaign, unless its own address names one.
+pub fn landed<'a>(mut event: ParsedEvent<'a>, claims: &ClickClaims) -> ParsedEvent<'a> {
+    event.stated.get_or_insert_default().otherwise = Some(claims.utm.clone().map(Cow::Owned));
     event
 }
 
@@ -153,6 +159,7 @@ fn parsed<'m>(landing: &LandingHit<'m>) -> ParsedEvent<'m> {
         ("click", claims.kind.event()),
         ("campaign", &claims.utm[2]),
         ("template", &claims.template),
+        ("link", landing.page),
         ("creative", &claims.creative),
         ("placement", &claims.placement),
         ("link_number", &number),

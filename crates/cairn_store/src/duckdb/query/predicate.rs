@@ -4,10 +4,10 @@
 //!
 //! What a test means is defined by [`Test::accepts`]; these conditions agree with it, which random questions check.
 
-use cairn_model::event::PAGE_VIEW;
+use cairn_model::event::{CLICK_LANDED, PAGE_VIEW};
 use cairn_model::question::countries::{COUNTRIES, country_name};
 use cairn_model::question::filters::folded;
-use cairn_model::question::tallies::{Scope, Vital};
+use cairn_model::question::tallies::{LANDED_CLICK, Scope, Vital};
 use cairn_model::question::{
     Dimension, Engagement, Field, Filter, FirstProp, Goal, Operator, Question, Test, Trigger,
 };
@@ -368,6 +368,12 @@ impl<'q> Predicates<'q> {
         format!("coalesce({}, FALSE)", one_of(&conditions))
     }
 
+    /// Whether an event says that a click of this name was followed by its landing page.
+    pub(super) fn landed(&mut self, click: &str) -> String {
+        let landed = self.named(&[CLICK_LANDED]);
+        format!("({landed} AND coalesce({} = '{click}', FALSE))", known_prop(LANDED_CLICK))
+    }
+
     /// Whether an event is of a kind that tallies are about.
     pub(super) fn in_scope(&mut self, scope: Scope) -> String {
         let mut conditions = match scope {
@@ -391,7 +397,11 @@ impl<'q> Predicates<'q> {
                 for name in scope.names() {
                     texts.push(format!("text = {}", self.parameters.bind(*name)));
                 }
-                vec![self.coded("name", TextField::Name, &one_of(&texts))]
+                let named = self.coded("name", TextField::Name, &one_of(&texts));
+                match scope.confirmed() {
+                    Some(click) => vec![format!("({named} OR {})", self.landed(click))],
+                    None => vec![named],
+                }
             }
         };
         if !scope.judges_machines() {
