@@ -1,7 +1,8 @@
 //! Whether an advertisement's impression or click is a person's or a machine's.
 //!
 //! A pure function of what one request shows: the general invalid traffic that lists and parameters tell (declared robots,
-//! libraries, browsers without window, requests ahead of the reader, data centres). It cannot know machines that imitate
+//! libraries, browsers without window, requests ahead of the reader, data centres), and what its sender did with the
+//! advertisement in the last seconds. It cannot know machines that imitate
 //! a browser completely from a home connection, hidden advertisements, or people who are paid to click.
 
 use std::borrow::Cow;
@@ -12,6 +13,22 @@ use crate::network::Marks;
 
 /// Networks out of which relays of people's browsers come (iCloud Private Relay), besides data centres.
 const RELAYS: [u32; 4] = [13335, 20940, 36183, 54113];
+
+/// A click this soon after the advertisement was shown is no reader's (PROTOCOLS.md 11.3: under 300 ms).
+pub const CLICK_AFTER_SHOWN_MS_MIN: i64 = 300;
+/// Clicks of one sender on one advertisement within two seconds that are a machine's.
+pub const BURST_CLICKS_MIN: usize = 3;
+
+/// What one sender did with an advertisement lately, this click included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdTraces {
+    /// The link was asked for with `HEAD` before.
+    pub head_before: bool,
+    /// Clicks within [`crate::mail::BURST_WINDOW_MS`].
+    pub clicks: usize,
+    /// Time since it was shown to this sender, milliseconds; `None` = not in the last minutes.
+    pub since_shown_ms: Option<i64>,
+}
 
 /// Everything the verdict looks at.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +45,8 @@ pub struct AdFacts<'a> {
     pub marks: Marks,
     /// Its AS number; 0 = not known.
     pub asn: u32,
-    /// The link was asked for with `HEAD` before.
-    pub head_before: bool,
+    /// What its sender did lately; nothing for images.
+    pub traces: AdTraces,
 }
 
 /// A class, and what it relied on, the decisive first; never without a reason.
@@ -51,11 +68,16 @@ pub fn judge(facts: &AdFacts<'_>) -> AdVerdict {
     let lacks_fetch = headers.secure && !headers.has_sec_fetch;
     let lacks_all = !headers.has_accept_language && !headers.has_sec_fetch;
     let lacks_any = !headers.has_accept_language || lacks_fetch;
+    let traces = facts.traces;
+    let is_too_soon =
+        traces.since_shown_ms.is_some_and(|passed_ms| passed_ms < CLICK_AFTER_SHOWN_MS_MIN);
     let shown = |found: bool, name: &'static str| found.then_some(Cow::Borrowed(name));
     let is_robot = facts.bot.is_bot() && !is_mail_proxy;
     let mut reasons: Vec<Cow<'static, str>> = [
         is_robot.then(|| Cow::Owned(facts.bot.reason().to_owned())),
-        shown(facts.head_before, "head_before_get"),
+        shown(traces.head_before, "head_before_get"),
+        shown(is_too_soon, "too_soon"),
+        shown(traces.clicks >= BURST_CLICKS_MIN, "burst"),
         shown(is_hosted && !hides, "data_centre"),
         shown(facts.is_click && lacks_all, "no_browser_headers"),
     ]
@@ -107,6 +129,9 @@ mod tests {
         let bare = HeaderFacts { secure: true, ..HeaderFacts::default() };
         let partly = HeaderFacts { has_accept_language: true, ..bare };
         let gmail = "Mozilla/5.0 (via ggpht.com GoogleImageProxy)";
+        let head = AdTraces { head_before: true, ..AdTraces::default() };
+        let after = |ms| AdTraces { since_shown_ms: Some(ms), ..AdTraces::default() };
+        let clicks = |clicks| AdTraces { clicks, ..AdTraces::default() };
         use MailClass::{Human, Machine, Unknown};
         for (facts, class, reasons) in [
             (person(), Human, "browser"),
@@ -114,7 +139,11 @@ mod tests {
             (AdFacts { marks: vpn, ..person() }, Unknown, "relay_network"),
             (AdFacts { marks: hosting, asn: 13335, ..person() }, Unknown, "relay_network"),
             (AdFacts { bot: BotVerdict::bot("headless"), ..person() }, Machine, "headless"),
-            (AdFacts { head_before: true, ..person() }, Machine, "head_before_get"),
+            (AdFacts { traces: head, ..person() }, Machine, "head_before_get"),
+            (AdFacts { traces: after(299), ..person() }, Machine, "too_soon"),
+            (AdFacts { traces: after(300), ..person() }, Human, "browser"),
+            (AdFacts { traces: clicks(3), ..person() }, Machine, "burst"),
+            (AdFacts { traces: clicks(2), ..person() }, Human, "browser"),
             (AdFacts { headers: bare, ..person() }, Machine, "no_browser_headers"),
             (AdFacts { headers: bare, is_click: false, ..person() }, Human, "browser"),
             (AdFacts { headers: partly, ..person() }, Unknown, "incomplete_headers"),

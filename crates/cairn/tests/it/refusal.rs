@@ -315,15 +315,16 @@ impl<'s> Shop<'s> {
         self.land(recipient, &led, consent);
     }
 
-    /// An advertisement, shown, followed and bought from: five events.
+    /// An advertisement, followed, shown and bought from: five events.
     fn advertisement(&self, visitor: &Visitor, consent: &str) {
         let Visitor { email, user_id, .. } = visitor;
         let [image, link] = &self.ad;
         let page = format!("https://news.test/?email={email}");
         let said = format!("{image}?cb=1&site=https%3A%2F%2Fnews.test%2F%3Fu%3D{user_id}");
-        assert_eq!(self.get(visitor, &said, &page).0, 200);
+        // At the same instant in the other order, it would be a machine's click.
         let (status, led) = self.get(visitor, link, &page);
         assert_eq!(status, 302);
+        assert_eq!(self.get(visitor, &said, &page).0, 200);
         let (_, click_id) = led.split_once("cairn_click=").unwrap();
         self.land(visitor, &led, consent);
         let bought = format!(

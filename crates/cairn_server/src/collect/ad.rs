@@ -13,6 +13,7 @@ use cairn_engine::ingest::ad::{AdAct, AdHit, JudgedAd};
 use cairn_engine::ingest::{Hit, Rejection};
 use cairn_engine::token::{Token, TokenFault, TokenKind};
 use cairn_enrich::RequestKind;
+use cairn_enrich::ad::AdTraces;
 use cairn_enrich::mail::MailClass;
 use cairn_model::{Outcome, SiteId};
 use http::request::Parts;
@@ -21,7 +22,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use super::answer::{Answer, Cors, image, image_head, whole};
 use super::delivery::Waiting;
 use super::handover::Handover;
-use super::mail::{Kept, RECORD_SIZE_BYTES, expired};
+use super::mail::{Kept, RECORD_SIZE_BYTES, expired, sender};
 use super::request::Head;
 use super::{Collector, rate_limited, unknown_key};
 
@@ -35,7 +36,7 @@ pub(super) struct AdFetch<'a> {
     pub token: &'a Token,
     pub act: AdAct,
     pub query: &'a str,
-    pub head_before: bool,
+    pub traces: AdTraces,
     pub now_ms: i64,
 }
 
@@ -71,8 +72,11 @@ impl Collector {
                     true => AdAct::View,
                     false => AdAct::Impression,
                 };
-                let fetch =
-                    AdFetch { hit: &hit, site, token, act, query, head_before: false, now_ms };
+                let traces = AdTraces::default();
+                let fetch = AdFetch { hit: &hit, site, token, act, query, traces, now_ms };
+                if act == AdAct::Impression {
+                    edge.recent_ads.shown(&sender(&hit, token), now_ms);
+                }
                 self.keep_ad(&fetch).await.outcome
             }
             (known, fault) => {
@@ -96,7 +100,7 @@ impl Collector {
             claims: &fetch.token.claims,
             ad,
             request: &request,
-            head_before: fetch.head_before,
+            traces: fetch.traces,
         };
         let stored = self.store_ad(fetch, &ad).await;
         let outcome =

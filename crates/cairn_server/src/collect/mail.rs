@@ -15,6 +15,7 @@ use cairn_engine::ingest::{Hit, Rejection};
 use cairn_engine::token::click::ClickClaims;
 use cairn_engine::token::{Token, TokenFault, TokenKind};
 use cairn_enrich::RequestKind;
+use cairn_enrich::ad::AdTraces;
 use cairn_enrich::mail::{MailAct, MailClass, MailTraces};
 use cairn_model::{Outcome, SiteId};
 use http::header::{self, HeaderName};
@@ -120,7 +121,7 @@ impl Collector {
                     Some(_) => {
                         let query = request.uri.query().unwrap_or("");
                         self.keep_ad(&AdFetch {
-                            head_before: self.notes_click(&hit, token, now_ms).head_before,
+                            traces: self.notes_ad_click(&hit, token, now_ms),
                             act: AdAct::Click,
                             hit: &hit,
                             site,
@@ -157,7 +158,11 @@ impl Collector {
         if let Some(link) = &token.claims.link
             && request.method == Method::HEAD
         {
-            self.edge.recent_mail.head(&sender(hit, token), link.number, now_ms);
+            let recent = match token.claims.ad {
+                None => &self.edge.recent_mail,
+                Some(_) => &self.edge.recent_ads,
+            };
+            recent.head(&sender(hit, token), link.number, now_ms);
         }
     }
 
@@ -195,6 +200,11 @@ impl Collector {
             Some(link) => self.edge.recent_mail.click(&sender(hit, token), link.number, now_ms),
             None => self.edge.recent_mail.open(&sender(hit, token), now_ms),
         }
+    }
+
+    fn notes_ad_click(&self, hit: &Hit<'_>, token: &Token, now_ms: i64) -> AdTraces {
+        let number = token.claims.link.as_ref().map_or(0, |link| link.number);
+        self.edge.recent_ads.ad_click(&sender(hit, token), number, now_ms)
     }
 
     async fn store_mail(
@@ -268,7 +278,7 @@ impl Collector {
     }
 }
 
-fn sender<'a>(hit: &'a Hit<'_>, token: &'a Token) -> Sender<'a> {
+pub(super) fn sender<'a>(hit: &'a Hit<'_>, token: &'a Token) -> Sender<'a> {
     Sender {
         message: &token.claims.message,
         shared: token.claims.shared,

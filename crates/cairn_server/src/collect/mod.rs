@@ -49,6 +49,8 @@ pub(crate) struct Edge {
     tracker: Option<Tracker>,
     tokens: TokenKeys,
     recent_mail: RecentMail,
+    /// Advertisements apart: they are so many that they would push mails out.
+    recent_ads: RecentMail,
     /// Clicks of recipients who agreed to be known.
     recipients_clicks: RecentClicks,
     /// All others: they cannot push those out.
@@ -68,6 +70,7 @@ impl Edge {
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),
             recent_mail: RecentMail::default(),
+            recent_ads: RecentMail::default(),
             recipients_clicks: RecentClicks::default(),
             other_clicks: RecentClicks::default(),
             app,

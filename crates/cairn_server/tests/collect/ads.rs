@@ -91,7 +91,8 @@ fn an_advertisement_is_shown_seen_and_followed() {
     assert_eq!((answer.status, answer.outcome(), answer.body.len()), (200, "accepted", 43));
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(client.get(&format!("{image}?cb=1&v=1"), &READER).outcome(), "accepted");
-    let answer = client.get(&link, &READER);
+    let later = [&[("Cairn-Now", "1795341661000")], &READER[1..]].concat();
+    let answer = client.get(&link, &later);
     assert_eq!((answer.status, answer.outcome()), (302, "accepted"));
     assert_eq!(answer.header("location"), TARGET, "nothing is told to others' pages");
     assert!(answer.all("set-cookie").is_empty());
@@ -181,13 +182,14 @@ fn a_repeated_impression_counts_once_and_a_click_still_leads_on() {
     let (image, link) = ads.ad(&json!({"click_id": "subid"}));
     let mut client = ads.client();
     let first = format!("{image}?cb=1");
-    assert_eq!(client.get(&first, &READER).outcome(), "accepted");
     let click = client.get(&link, &READER);
+    assert_eq!(client.get(&first, &READER).outcome(), "accepted");
     assert_eq!(click.outcome(), "accepted");
     ads.running.wait_applied();
     assert_eq!(client.get(&first, &READER).outcome(), "duplicate");
     assert_eq!(client.get(&format!("{image}?cb=2"), &READER).outcome(), "accepted");
-    let again = client.get(&link, &READER);
+    let later = [&[("Cairn-Now", "1795341660900")], &READER[1..]].concat();
+    let again = client.get(&link, &later);
     assert_eq!((again.status, again.outcome()), (302, "duplicate"));
     for answer in [click, again] {
         let told = answer.header("location");
@@ -195,6 +197,25 @@ fn a_repeated_impression_counts_once_and_a_click_still_leads_on() {
         assert!(told.ends_with("#c") && !told.contains("cairn_click"), "{told}");
     }
     ads.running.assert_conserved();
+}
+
+#[test]
+fn clicks_that_come_too_soon_or_too_often_are_a_machines() {
+    let ads = Ads::new();
+    let (image, link) = ads.ad(&json!({"click_id": "subid"}));
+    let mut client = ads.client();
+    let mut at = |path: &str, after_ms: i64| {
+        let now = (NOW_MS + 60_000 + after_ms).to_string();
+        let headers = [&[("Cairn-Now", &*now)], &READER[1..]].concat();
+        client.get(path, &headers)
+    };
+    at(&image, 0);
+    assert_eq!(at(&link, 299).header("location"), TARGET);
+    assert_eq!(ads.running.last_event().bot, "ad:too_soon");
+    for (after_ms, bot) in [(2_300, ""), (3_300, ""), (4_300, "ad:burst"), (6_400, "")] {
+        at(&link, after_ms);
+        assert_eq!(ads.running.last_event().bot, bot, "{after_ms}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 use cairn_catalog::SiteEntry;
 use cairn_enrich::Location;
-use cairn_enrich::ad::{AdFacts, AdVerdict, judge};
+use cairn_enrich::ad::{AdFacts, AdTraces, AdVerdict, judge};
 use cairn_enrich::mail::MailClass;
 use cairn_model::{Identification, Origin, Purpose, Verdict, VisitorId};
 
@@ -70,8 +70,8 @@ pub struct AdHit<'a> {
     pub ad: &'a AdClaims,
     /// What the address says besides.
     pub request: &'a AdRequest<'a>,
-    /// The link was asked for with `HEAD` before.
-    pub head_before: bool,
+    /// What its sender did with it lately; nothing for images.
+    pub traces: AdTraces,
 }
 
 /// What was found about an advertisement's hit that may be kept.
@@ -119,7 +119,7 @@ impl Ingest {
             headers: agent.headers,
             marks: location.carrier.marks,
             asn: location.carrier.asn,
-            head_before: ad.head_before,
+            traces: ad.traces,
         });
         let id = site.site.id;
         let cookies = Cookies::parse(hit.cookies);

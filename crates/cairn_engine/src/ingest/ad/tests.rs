@@ -58,7 +58,8 @@ fn take(
     }
     let request = AdRequest::read(query);
     let ad = claims.ad.clone().unwrap();
-    let ad = AdHit { act, claims: &claims, ad: &ad, request: &request, head_before: false };
+    let ad =
+        AdHit { act, claims: &claims, ad: &ad, request: &request, traces: AdTraces::default() };
     shop.ingest.take_ad(hit, &shop.entry.site, &ad, Vec::new())
 }
 
