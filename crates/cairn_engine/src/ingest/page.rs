@@ -2,7 +2,7 @@
 //!
 //! Guarantees: host in lower case and ASCII form without port, log-in or trailing dot; never a
 //! fragment, unless it is a client-side route (`#/…`, `#!…`); never a parameter that names a mail's
-//! recipient. It does not decode or reorder paths: a page is called what its server calls it.
+//! recipient, or a live test. It does not decode or reorder paths: a page is called what its server calls it.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,6 +12,8 @@ use super::rejection::Rejection;
 /// Parameters that identify the recipient of a mail (PROTOCOLS.md 4.10): kept by nobody.
 const RECIPIENT_PARAMETERS: [&str; 8] =
     ["mc_eid", "mkt_tok", "_hsenc", "_hsmi", "vero_id", "ck_subscriber_id", "oly_enc_id", "_kx"];
+/// The parameter by which a live test knows the hits of its visit: kept nowhere, so that a test leaves no page of its own.
+pub const TEST_PARAMETER: &str = "cairn_test";
 
 /// A page address as sent, with the places of its parts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -109,11 +111,13 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The query without the parameters that `keeps` refuses and without those that name a person.
+/// The query without the parameters that `keeps` refuses and without those that name a person or a test.
 pub fn filtered_query(query: &str, keeps: impl Fn(&str) -> bool) -> Cow<'_, str> {
     let kept = |pair: &str| {
         let name = pair.split('=').next().unwrap_or("");
-        !RECIPIENT_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) && keeps(name)
+        !RECIPIENT_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))
+            && name != TEST_PARAMETER
+            && keeps(name)
     };
     if query.split('&').all(kept) {
         return Cow::Borrowed(query);

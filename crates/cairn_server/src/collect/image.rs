@@ -8,12 +8,13 @@ use cairn_engine::ingest::{Common, Rejection};
 use cairn_enrich::RequestKind;
 use cairn_model::{Outcome, PixelKind, SiteId};
 use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, header};
 
 use super::answer::{Answer, Cors, REASON, add_cookies, image, image_head};
 use super::handover::Handover;
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key};
+use crate::live_test::{Road, Sighting};
 
 /// Bytes that a record's buffer begins with: most records fit.
 const RECORD_SIZE_BYTES: usize = 640;
@@ -29,11 +30,13 @@ impl Collector {
         let now_ms = self.edge.app.now_ms(&request.headers);
         let mut received = app.counters.receive(1);
         let query = request.uri.query().unwrap_or("");
+        let watched = app.live_tests.watch(now_ms, || sighting(request));
         let refused = |received: &mut cairn_engine::outcomes::Received<'_>,
                        site: SiteId,
                        rejection: &Rejection,
                        cors: Cors<'_>| {
             received.settle(site, rejection.outcome, now_ms);
+            watched.refused(rejection);
             image(rejection.outcome, Some(rejection), cors)
         };
         let key = match query::key(query) {
@@ -73,10 +76,13 @@ impl Collector {
             return answer;
         }
         let append = self.appender.append([record.as_slice()]);
+        watched.admitted(&record, &admission);
         drop(record);
         let cookies = admission.set_cookies();
-        match Handover::new(&self.edge.app, append, site, received, now_ms).await {
+        let mut handover = Handover::new(&self.edge.app, append, site, received, now_ms);
+        match (&mut handover).await {
             Ok(()) => {
+                watched.kept(app, handover.offsets.clone());
                 let mut answer = image(Outcome::Accepted, None, cors);
                 if consent == SentConsent::Unsupported {
                     let message = HeaderValue::from_static(UNSUPPORTED_MESSAGE);
@@ -85,7 +91,23 @@ impl Collector {
                 add_cookies(answer.headers_mut(), cookies);
                 answer
             }
-            Err(rejection) => image(rejection.outcome, Some(&rejection), cors),
+            Err(rejection) => {
+                watched.lost(&rejection);
+                image(rejection.outcome, Some(&rejection), cors)
+            }
         }
+    }
+}
+
+/// What a live test knows the request by.
+fn sighting(request: &Parts) -> Sighting<'_> {
+    let text = |name| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let query = request.uri.query().unwrap_or("");
+    let (origin, referer) = (text(header::ORIGIN), text(header::REFERER));
+    Sighting {
+        road: Road::Image,
+        key: query::key(query).unwrap_or_default(),
+        origin: if origin.is_empty() { referer } else { origin },
+        texts: [query.as_bytes(), referer.as_bytes()],
     }
 }

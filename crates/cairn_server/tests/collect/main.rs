@@ -8,5 +8,6 @@ mod browsers;
 mod client;
 mod formats;
 mod inputs;
+mod live_test;
 mod mail;
 mod running;
