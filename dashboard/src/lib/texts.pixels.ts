@@ -255,7 +255,7 @@ export const pixels = {
     audienceHint: "Following individuals needs a permission of its own.",
     audiences: {
       many: ["Many, nobody in particular", "Counted for the campaign, for each sender once a day."],
-      one: ["One recipient", "Counted as this user’s, as far as he or she agreed."],
+      one: ["One recipient", "Counted as this user’s, as far as they agreed."],
     } as Record<string, [name: string, about: string]>,
     user: "User id",
     userHint: "As identify sends it.",

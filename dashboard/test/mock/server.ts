@@ -104,6 +104,7 @@ export class Mock {
   #server: Server;
   #live = new Map<string, Set<ServerResponse>>();
   #test: ServerResponse | undefined;
+  #keys = 0;
 
   constructor(options: MockOptions = {}) {
     this.now = options.now ?? Date.now();
@@ -147,7 +148,7 @@ export class Mock {
   }
 
   #makePixel(name: string, kind: string, url: string): Pixel {
-    const key = `k${Buffer.from(name).toString("hex").slice(0, 10)}${this.pixels.size}`;
+    const key = `k${Buffer.from(name).toString("hex").slice(0, 10)}${this.#keys++}`;
     const address = `https://cairn.shop.example/cairn.js?key=${key}`;
     return {
       key,

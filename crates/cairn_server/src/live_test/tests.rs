@@ -64,12 +64,18 @@ fn kinds_without_a_page_are_watched_by_their_key() {
 fn tests_and_what_they_tell_are_bounded() {
     let tests = LiveTests::default();
     let start = |site| tests.start(SiteId(site), "px", Watches::Pixel, NOW_MS);
-    let kept: Vec<_> = (0..TESTS_PER_SITE_MAX).map(|_| start(1).unwrap()).collect();
+    let left = start(1).unwrap();
+    let followed = || start(1).map(|test| test.follow(|| NOW_MS));
+    let kept: Vec<_> = (1..=TESTS_PER_SITE_MAX).map(|_| followed().unwrap()).collect();
+    assert!(
+        tests.find(SITE, "px", &left.code, NOW_MS).is_none(),
+        "one that nobody follows gave way"
+    );
     assert!(start(1).is_err(), "one site does not take all the room");
     let others = (TESTS_PER_SITE_MAX..TESTS_MAX).map(|number| start(2 + number as u32 / 8));
     assert!(others.into_iter().all(|test| test.is_ok()));
     assert!(start(99).is_err());
-    let hits = (0..100).filter_map(|_| kept[0].begin_hit(true)).count();
+    let hits = (0..100).filter_map(|_| kept[0].test.begin_hit(true)).count();
     assert_eq!(hits, HITS_MAX as usize);
     // All of them end, and there is room again.
     assert!(tests.start(SITE, "px", Watches::Pixel, NOW_MS + LIFE_MS).is_ok());
