@@ -148,7 +148,7 @@ export class Mock {
   }
 
   #makePixel(name: string, kind: string, url: string): Pixel {
-    const key = `k${Buffer.from(name).toString("hex").slice(0, 10)}${this.#keys++}`;
+    const key = `k${this.#keys++}_${kind}`;
     const address = `https://cairn.shop.example/cairn.js?key=${key}`;
     return {
       key,
