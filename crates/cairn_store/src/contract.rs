@@ -253,6 +253,13 @@ fn pixels_report_when_they_were_heard(store: &dyn EventStore) {
         store.pixel_activity(SITE, 4000).unwrap(),
         [(PixelId(3), activity(3000, 5000, 2)), (PixelId(u32::MAX), activity(1000, 1000, 0))]
     );
+    let counts = |starts: &[i64]| store.pixel_counts(SITE, starts).unwrap();
+    assert_eq!(
+        counts(&[1000, 1001, 3001, 5000]),
+        [(PixelId(3), vec![0, 1, 1, 1]), (PixelId(u32::MAX), vec![1, 0, 0, 0])]
+    );
+    assert_eq!(counts(&[4000, 9000]), [(PixelId(3), vec![2, 0])], "before the first: not counted");
+    assert_eq!(counts(&[]), []);
 }
 
 fn bots_are_counted_by_reason(store: &dyn EventStore) {
@@ -486,7 +493,8 @@ pub(crate) fn assert_equal(store: &dyn EventStore, oracle: &ReferenceStore) {
         for since in [i64::MIN, 0, i64::MAX] {
             let [mine, theirs] = [store, oracle as &dyn EventStore].map(|store| {
                 let outcomes = store.outcomes_since(site, since).unwrap();
-                (outcomes, store.pixel_activity(site, since).unwrap())
+                let counts = store.pixel_counts(site, &[since, since.saturating_add(3)]);
+                (outcomes, store.pixel_activity(site, since).unwrap(), counts.unwrap())
             });
             assert_eq!(mine, theirs);
         }

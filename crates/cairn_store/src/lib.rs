@@ -160,6 +160,14 @@ pub trait EventStore: Send + Sync {
         since_ms: i64,
     ) -> Result<Vec<(cairn_model::PixelId, PixelActivity)>, StoreError>;
 
+    /// How many events of each pixel of the site arrived in each slot; only pixels with any. A slot begins at its entry
+    /// of `starts_ms`, which rise, and ends where the next one begins; the last has no end.
+    fn pixel_counts(
+        &self,
+        site_id: SiteId,
+        starts_ms: &[i64],
+    ) -> Result<Vec<(cairn_model::PixelId, Vec<u64>)>, StoreError>;
+
     /// Events of bots that arrived since an instant, by the reason for calling them so, in the reasons' order.
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError>;
 

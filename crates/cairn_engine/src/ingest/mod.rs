@@ -154,6 +154,7 @@ impl Ingest {
             entry,
             signals,
             decision,
+            latest: decision,
             location,
             cookies,
             uses_cookies,
@@ -176,6 +177,8 @@ pub struct Admission<'r> {
     entry: &'r PixelEntry,
     signals: Signals,
     decision: Decision,
+    /// The decision for the event that was taken last.
+    latest: Decision,
     location: Location,
     cookies: Cookies,
     uses_cookies: bool,
@@ -229,6 +232,20 @@ impl<'r> Admission<'r> {
     /// The browser got its first id with this request: nothing is known of it yet.
     pub fn is_new(&self) -> bool {
         self.new_id.is_some()
+    }
+
+    /// The decision for the event that was taken last: an event may bring words of its own.
+    pub fn latest_decision(&self) -> &Decision {
+        &self.latest
+    }
+
+    /// Whether the browser's cookie names the visitor: `Some(true)` if the answer sets it only now.
+    pub fn cookie_of_visitor(&self) -> Option<bool> {
+        match (&self.new_id, self.cookie_visitor) {
+            (Some(_), _) => Some(true),
+            (None, Some(_)) => Some(false),
+            (None, None) => None,
+        }
     }
 
     /// The request names an origin that the site lists: it is echoed, with credentials.
@@ -299,6 +316,7 @@ impl<'r> Admission<'r> {
             let signals = Signals { sent: parsed.consent, ..self.signals };
             decision = decide(&signals, &site.site.privacy, location.region());
         }
+        self.latest = decision;
         if !parsed.user_id.is_empty() {
             let user_key = self.ingest.keys.of_user(site.site.id, &parsed.user_id);
             if site.is_opted_out(user_key) {

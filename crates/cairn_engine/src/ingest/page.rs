@@ -2,7 +2,8 @@
 //!
 //! Guarantees: host in lower case and ASCII form without port, log-in or trailing dot; never a
 //! fragment, unless it is a client-side route (`#/…`, `#!…`); never a parameter that names a mail's
-//! recipient, ours (`cairn_click`) included. It does not decode or reorder paths: a page is called what its server calls it.
+//! recipient, ours (`cairn_click`) included, or a live test. It does not decode or reorder paths: a page is called what its server
+//! calls it.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -22,6 +23,8 @@ const RECIPIENT_PARAMETERS: [&str; 9] = [
     "_kx",
     CLICK_PARAMETER,
 ];
+/// The parameter by which a live test knows the hits of its visit: kept nowhere, so that a test leaves no page of its own.
+pub const TEST_PARAMETER: &str = "cairn_test";
 
 /// A page address as sent, with the places of its parts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -128,11 +131,13 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The query without the parameters that `keeps` refuses and without those that name a person.
+/// The query without the parameters that `keeps` refuses and without those that name a person or a test.
 pub fn filtered_query(query: &str, keeps: impl Fn(&str) -> bool) -> Cow<'_, str> {
     let kept = |pair: &str| {
         let name = pair.split('=').next().unwrap_or("");
-        !RECIPIENT_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) && keeps(name)
+        !RECIPIENT_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))
+            && name != TEST_PARAMETER
+            && keeps(name)
     };
     if query.split('&').all(kept) {
         return Cow::Borrowed(query);

@@ -131,17 +131,30 @@ impl Collector {
         let (edge, site_id, now_ms) = (&*self.edge, fetch.token.site_id, fetch.now_ms);
         let app = &edge.app;
         let mut waiting = Waiting { received: app.counters.receive(1), site: site_id, now_ms };
+        let watched = self.watch_mail(fetch.site, fetch.token, now_ms);
         let message = format!("{:032x}", u128::from_be_bytes(fetch.token.claims.message));
         if !edge.limiter.allows(&message, fetch.hit.address.ip()) {
             waiting.settle_rest(Outcome::RejectedRateLimited);
+            watched.refused(&rate_limited());
             return Err(rate_limited());
         }
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = app.ingest.take_ad(fetch.hit, fetch.site, ad, buffer);
-        let judged = taken.inspect_err(|rejection| waiting.settle_rest(rejection.outcome))?;
+        let judged = taken.inspect_err(|rejection| {
+            waiting.settle_rest(rejection.outcome);
+            watched.refused(rejection);
+        })?;
         let append = self.appender.append([record.as_slice()]);
+        watched.admitted_mail(&record);
         drop(record);
-        Handover::new(app, append, site_id, waiting.received.part(1), now_ms).await?;
+        let mut handover = Handover::new(app, append, site_id, waiting.received.part(1), now_ms);
+        match (&mut handover).await {
+            Ok(()) => watched.kept(app, handover.offsets.clone()),
+            Err(rejection) => {
+                watched.lost(&rejection);
+                return Err(rejection);
+            }
+        }
         Ok(judged)
     }
 }

@@ -23,6 +23,7 @@ use super::handover::Handover;
 use super::landing::landing_token;
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key, used_in_browser};
+use crate::live_test::{Road, Sighting, Watched};
 
 /// Records that are handed to the log together, unless they are too many: a whole `POST /e`.
 const RECORDS_PER_PART: usize = EVENTS_PER_BODY_MAX;
@@ -35,6 +36,8 @@ pub(super) struct Parcel<'a, E: ?Sized> {
     pub key: &'a str,
     /// The key stood in the address.
     pub key_in_address: bool,
+    /// The body as text, for live tests.
+    pub text: &'a [u8],
     /// The events, unread.
     pub events: &'a E,
     /// What the visitor said, of the request as a whole.
@@ -68,6 +71,12 @@ impl Records {
     fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+
+    fn last(&self) -> &[u8] {
+        let end = self.ends.len().saturating_sub(1);
+        let start = end.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..]
     }
 
     fn is_full(&self) -> bool {
@@ -116,8 +125,10 @@ impl Collector {
         // A body without events tells a choice, which is a hit as well.
         let hits = count.max(1);
         let mut received = app.counters.receive(hits);
+        let watched = app.live_tests.watch(now_ms, || sighting(head, parcel));
         let Some(entry) = app.directory.current().by_key(parcel.key) else {
             received.settle_many(SiteId(0), Outcome::RejectedUnknownKey, hits, now_ms);
+            watched.refused(&unknown_key());
             return Err(refusal(StatusCode::NOT_FOUND, &unknown_key(), Cors::Any));
         };
         let kind = match entry.pixel.kind {
@@ -128,6 +139,7 @@ impl Collector {
         let mut waiting = Waiting { received, site: entry.site.site.id, now_ms };
         if !edge.limiter.allows(parcel.key, hit.address.ip()) {
             waiting.settle_rest(Outcome::RejectedRateLimited);
+            watched.refused(&rate_limited());
             let cors = cors_of(head, &entry);
             return Err(refusal(StatusCode::TOO_MANY_REQUESTS, &rate_limited(), cors));
         }
@@ -161,12 +173,20 @@ impl Collector {
             }
             if let Err(rejection) = taken {
                 waiting.received.settle(waiting.site, rejection.outcome, now_ms);
+                if watched.is_watched() {
+                    let event = parcel.events.event(index, &terms);
+                    watched
+                        .refused_event(event.as_ref().map_or("", |event| &event.name), &rejection);
+                }
                 delivered.refused.push((index, rejection));
+            } else if watched.is_watched() {
+                watched.admitted(records.last(), &admission);
             }
             let is_last = index + 1 == count;
             if !records.ends.is_empty() && (is_last || records.is_full()) {
-                let stored = self.store(&mut records, &mut waiting).await;
+                let stored = self.store(&mut records, &mut waiting, &watched).await;
                 delivered.accepted += stored.map_err(|rejection| {
+                    watched.lost(&rejection);
                     waiting.settle_rest(rejection.outcome);
                     let status = StatusCode::from_u16(status_of(rejection.outcome));
                     let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -189,13 +209,27 @@ impl Collector {
         &self,
         records: &mut Records,
         waiting: &mut Waiting<'_>,
+        watched: &Watched,
     ) -> Result<usize, Rejection> {
         let count = records.ends.len();
         let append = self.appender.append(records.slices());
         let part = waiting.received.part(count);
         *records = Records::default();
         let (app, site, now_ms) = (&self.edge.app, waiting.site, waiting.now_ms);
-        Handover::new(app, append, site, part, now_ms).await.map(|()| count)
+        let mut handover = Handover::new(app, append, site, part, now_ms);
+        (&mut handover).await?;
+        watched.kept(app, handover.offsets.clone());
+        Ok(count)
+    }
+}
+
+/// What a live test knows the request by.
+fn sighting<'s, E: ?Sized>(head: &Head<'s>, parcel: &Parcel<'s, E>) -> Sighting<'s> {
+    Sighting {
+        road: if head.origin().is_empty() { Road::Server } else { Road::Script },
+        key: parcel.key.into(),
+        origin: if head.origin().is_empty() { head.referer() } else { head.origin() },
+        texts: [parcel.text, b""],
     }
 }
 

@@ -66,11 +66,15 @@ impl Collector {
         });
         let opened = match opened {
             Ok(opened) => opened,
-            Err(broken) => return self.broken(&broken, now_ms),
+            Err(broken) => {
+                self.tell_of_broken(&head, &held.bytes, &broken, now_ms);
+                return self.broken(&broken, now_ms);
+            }
         };
         let parcel = Parcel {
             key: &opened.key,
             key_in_address: opened.key_in_address,
+            text: &held.bytes,
             events: &*opened.events,
             consent: SentConsent::Nothing,
             common: Common::default(),

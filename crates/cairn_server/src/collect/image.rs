@@ -19,6 +19,7 @@ use super::handover::Handover;
 use super::landing::may_land;
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key};
+use crate::live_test::{Road, Sighting, Watched};
 
 /// Bytes that a record's buffer begins with: most records fit.
 const RECORD_SIZE_BYTES: usize = 640;
@@ -34,6 +35,7 @@ struct Asked<'r> {
 /// A hit that was handed to the log. What waits for the log is kept small: it is part of every connection.
 struct Taken<'r> {
     handover: Handover<'r>,
+    watched: Watched,
     cookies: Vec<String>,
     cors: Cors<'r>,
     consent: SentConsent,
@@ -49,13 +51,15 @@ impl Collector {
             // In a box: what is asked seldom must not make the state of every request larger.
             return Box::pin(self.image_of_landing(&request, peer)).await;
         }
-        let Taken { handover, cookies, cors, consent } = match self.take_image(&request, peer) {
+        let taken = match self.take_image(&request, peer) {
             Ok(taken) => taken,
             Err(answer) => return answer,
         };
-        if let Err(rejection) = handover.await {
-            return image(rejection.outcome, Some(&rejection), cors);
-        }
+        let (cors, consent) = (taken.cors, taken.consent);
+        let cookies = match self.kept(taken).await {
+            Ok(cookies) => cookies,
+            Err(answer) => return answer,
+        };
         let answer = match cors {
             Cors::Listed(_) => image(Outcome::Accepted, None, cors),
             Cors::Any => accepted_image(request.headers),
@@ -66,25 +70,27 @@ impl Collector {
     /// The same for a page that one of our links may have led to.
     async fn image_of_landing(&self, request: &Parts, peer: IpAddr) -> Answer {
         let mut received = self.edge.app.counters.receive(1);
-        let asked = match self.asked(request, &mut received) {
+        let (asked, watched) = match self.asked(request, &mut received) {
             Ok(asked) => asked,
             Err(answer) => return answer,
         };
         let hit = asked.hit(self, peer);
-        let (event, mut admission, consent) = match self.admit(request, &asked, &hit, &mut received)
-        {
-            Ok(admitted) => admitted,
-            Err(answer) => return answer,
-        };
+        let (event, mut admission, consent) =
+            match self.admit(request, &asked, &hit, (&mut received, &watched)) {
+                Ok(admitted) => admitted,
+                Err(answer) => return answer,
+            };
         let (event, landing) = self.with_landing(event, &admission, asked.now_ms).await;
-        let taken = self.hand_over(&asked, &mut admission, event, consent, received);
-        let Taken { handover, cookies, cors, consent } = match taken {
-            Ok(taken) => taken,
+        let taken =
+            match self.hand_over(&asked, &mut admission, event, consent, (received, watched)) {
+                Ok(taken) => taken,
+                Err(answer) => return answer,
+            };
+        let (cors, consent) = (taken.cors, taken.consent);
+        let cookies = match self.kept(taken).await {
+            Ok(cookies) => cookies,
             Err(answer) => return answer,
         };
-        if let Err(rejection) = handover.await {
-            return image(rejection.outcome, Some(&rejection), cors);
-        }
         if let Some(landing) = landing {
             self.confirm(&admission, &landing, asked.now_ms).await;
         }
@@ -94,10 +100,26 @@ impl Collector {
     /// Takes a hit through the pipeline; `Err`: the answer to one that is not kept.
     fn take_image<'r>(&'r self, request: &'r Parts, peer: IpAddr) -> Result<Taken<'r>, Answer> {
         let mut received = self.edge.app.counters.receive(1);
-        let asked = self.asked(request, &mut received)?;
+        let (asked, watched) = self.asked(request, &mut received)?;
         let hit = asked.hit(self, peer);
-        let (event, mut admission, consent) = self.admit(request, &asked, &hit, &mut received)?;
-        self.hand_over(&asked, &mut admission, event, consent, received)
+        let (event, mut admission, consent) =
+            self.admit(request, &asked, &hit, (&mut received, &watched))?;
+        self.hand_over(&asked, &mut admission, event, consent, (received, watched))
+    }
+
+    /// Waits until the hit is durable: the cookies of the answer.
+    async fn kept(&self, taken: Taken<'_>) -> Result<Vec<String>, Answer> {
+        let Taken { mut handover, watched, cookies, cors, .. } = taken;
+        match (&mut handover).await {
+            Ok(()) => {
+                watched.kept(&self.edge.app, handover.offsets.clone());
+                Ok(cookies)
+            }
+            Err(rejection) => {
+                watched.lost(&rejection);
+                Err(image(rejection.outcome, Some(&rejection), cors))
+            }
+        }
     }
 
     /// Finds the pixel.
@@ -105,10 +127,12 @@ impl Collector {
         &self,
         request: &'r Parts,
         received: &mut Received<'_>,
-    ) -> Result<Asked<'r>, Answer> {
+    ) -> Result<(Asked<'r>, Watched), Answer> {
         let app = &self.edge.app;
         let now_ms = app.now_ms(&request.headers);
+        let watched = app.live_tests.watch(now_ms, || sighting(request));
         let mut refused = |site: SiteId, rejection: &Rejection| {
+            watched.refused(rejection);
             refused(received, site, rejection, Cors::Any, now_ms)
         };
         let key = match query::key(request.uri.query().unwrap_or("")) {
@@ -124,7 +148,7 @@ impl Collector {
         if entry.pixel.kind == PixelKind::Server {
             return Err(refused(entry.site.site.id, &secret_in_address()));
         }
-        Ok(Asked { entry, head: Head::read(&request.headers), key, now_ms })
+        Ok((Asked { entry, head: Head::read(&request.headers), key, now_ms }, watched))
     }
 
     /// Reads the event and judges the request.
@@ -133,11 +157,13 @@ impl Collector {
         request: &'a Parts,
         asked: &'a Asked<'a>,
         hit: &'a Hit<'a>,
-        received: &mut Received<'_>,
+        (received, watched): (&mut Received<'_>, &Watched),
     ) -> Result<(ParsedEvent<'a>, Admission<'a>, SentConsent), Answer> {
         let site = asked.entry.site.site.id;
-        let mut refused =
-            |rejection: &Rejection| refused(received, site, rejection, Cors::Any, asked.now_ms);
+        let mut refused = |rejection: &Rejection| {
+            watched.refused(rejection);
+            refused(received, site, rejection, Cors::Any, asked.now_ms)
+        };
         if !self.edge.limiter.allows(&asked.key, hit.address.ip()) {
             return Err(refused(&rate_limited()));
         }
@@ -155,7 +181,7 @@ impl Collector {
         admission: &mut Admission<'_>,
         event: ParsedEvent<'_>,
         consent: SentConsent,
-        mut received: Received<'_>,
+        (mut received, watched): (Received<'_>, Watched),
     ) -> Result<Taken<'r>, Answer> {
         let (site, now_ms) = (asked.entry.site.site.id, asked.now_ms);
         let cors = match admission.has_listed_origin() {
@@ -165,14 +191,16 @@ impl Collector {
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = admission.take(event, Common::default(), buffer);
         if let Err(rejection) = taken {
+            watched.refused(&rejection);
             let mut answer = refused(&mut received, site, &rejection, cors, now_ms);
             add_cookies(answer.headers_mut(), admission.set_cookies());
             return Err(answer);
         }
         let append = self.appender.append([record.as_slice()]);
+        watched.admitted(&record, admission);
         let cookies = admission.set_cookies();
         let handover = Handover::new(&self.edge.app, append, site, received, now_ms);
-        Ok(Taken { handover, cookies, cors, consent })
+        Ok(Taken { handover, watched, cookies, cors, consent })
     }
 }
 
@@ -206,4 +234,17 @@ fn accepted(mut answer: Answer, consent: SentConsent, cookies: Vec<String>) -> A
     }
     add_cookies(answer.headers_mut(), cookies);
     answer
+}
+
+/// What a live test knows the request by.
+fn sighting(request: &Parts) -> Sighting<'_> {
+    let text = |name| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let query = request.uri.query().unwrap_or("");
+    let (origin, referer) = (text(header::ORIGIN), text(header::REFERER));
+    Sighting {
+        road: Road::Image,
+        key: query::key(query).unwrap_or_default(),
+        origin: if origin.is_empty() { referer } else { origin },
+        texts: [query.as_bytes(), referer.as_bytes()],
+    }
 }

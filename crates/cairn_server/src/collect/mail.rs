@@ -31,6 +31,7 @@ use super::request::Head;
 use super::{Collector, rate_limited, unknown_key};
 use crate::auth::blocking;
 use crate::error::{ApiError, Code};
+use crate::live_test::{Road, Sighting, Watched};
 
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 /// Bytes that a record's buffer begins with.
@@ -138,6 +139,9 @@ impl Collector {
             }
             (known, fault) => {
                 let outcome = fault.unwrap_or_else(unknown_key).outcome;
+                if let Some((token, site)) = known {
+                    self.watch_mail(site, token, now_ms).refused(&expired());
+                }
                 let site_id = known.map_or(SiteId(0), |(token, _)| token.site_id);
                 app.counters.receive(1).settle(site_id, outcome, now_ms);
                 outcome
@@ -220,10 +224,12 @@ impl Collector {
         let app = &edge.app;
         let received = app.counters.receive(1);
         let mut waiting = Waiting { received, site: site_id, now_ms };
+        let watched = self.watch_mail(site, token, now_ms);
         // Many readers share a proxy's address: the mail and the address together are one sender.
         let mail = format!("{:032x}", u128::from_be_bytes(token.claims.message));
         if !edge.limiter.allows(&mail, hit.address.ip()) {
             waiting.settle_rest(Outcome::RejectedRateLimited);
+            watched.refused(&rate_limited());
             return Err(rate_limited());
         }
         let traces = self.notes_click(hit, token, now_ms);
@@ -241,6 +247,7 @@ impl Collector {
             Ok(found) => *judged = Some(found),
             Err(rejection) => {
                 waiting.settle_rest(rejection.outcome);
+                watched.refused(&rejection);
                 // Somebody who follows a link again goes on as before; he is only not counted again.
                 if rejection.outcome == Outcome::Duplicate {
                     *judged = app.ingest.judge_mail(hit, site, &mail).ok();
@@ -249,8 +256,29 @@ impl Collector {
             }
         }
         let append = self.appender.append([record.as_slice()]);
+        watched.admitted_mail(&record);
         drop(record);
-        Handover::new(app, append, site_id, waiting.received.part(1), now_ms).await
+        let mut handover = Handover::new(app, append, site_id, waiting.received.part(1), now_ms);
+        let kept = (&mut handover).await;
+        match &kept {
+            Ok(()) => watched.kept(app, handover.offsets.clone()),
+            Err(rejection) => watched.lost(rejection),
+        }
+        kept
+    }
+
+    /// The live tests of the token's pixel.
+    pub(super) fn watch_mail(&self, site: &SiteEntry, token: &Token, now_ms: i64) -> Watched {
+        self.edge.app.live_tests.watch(now_ms, || {
+            let pixel_id = token.claims.pixel_id;
+            let pixel = site.pixels.iter().find(|pixel| pixel.id == pixel_id);
+            Sighting {
+                road: Road::Mail,
+                key: pixel.map_or("", |pixel| pixel.key.as_str()).into(),
+                origin: "",
+                texts: [b"", b""],
+            }
+        })
     }
 
     /// What the recipient says now, whatever he said when the mail was sent.

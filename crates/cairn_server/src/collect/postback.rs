@@ -113,6 +113,7 @@ impl Collector {
         let parcel = Parcel {
             key: &key,
             key_in_address: false,
+            text: b"",
             events: &conversion,
             consent,
             common: Common::default(),

@@ -194,6 +194,7 @@ impl Rig {
             counters: Arc::default(),
             auth: AuthState::new().unwrap(),
             live_places: api::LivePlaces::default(),
+            live_tests: Default::default(),
             requests: Default::default(),
             config,
             clock: Arc::new(move || read.load(Ordering::Relaxed)),

@@ -11,6 +11,7 @@ mod formats;
 mod images;
 mod inputs;
 mod landings;
+mod live_test;
 mod mail;
 mod postbacks;
 mod running;

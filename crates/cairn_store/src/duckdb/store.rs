@@ -14,6 +14,7 @@ use cairn_model::{Identification, Outcome, PixelId, Session, SiteId, VisitorId};
 
 use super::connection::{Connection, Database, DatabaseOptions, RowRef};
 use super::error::{DuckError, DuckErrorKind};
+use super::pixels;
 use super::texts::{Wanted, joined, texts_of};
 use super::time_limit;
 use super::turns::{Turn, Turns};
@@ -521,6 +522,16 @@ impl EventStore for DuckStore {
                 Ok::<(), DuckError>(())
             })?;
             Ok(activities)
+        })
+    }
+
+    fn pixel_counts(
+        &self,
+        site_id: SiteId,
+        starts_ms: &[i64],
+    ) -> Result<Vec<(PixelId, Vec<u64>)>, StoreError> {
+        self.answer("counts events of pixels", |connection| {
+            pixels::counts(connection, site_id, starts_ms)
         })
     }
 

@@ -182,6 +182,25 @@ impl EventStore for ReferenceStore {
         Ok(activities.into_iter().collect())
     }
 
+    fn pixel_counts(
+        &self,
+        site_id: SiteId,
+        starts_ms: &[i64],
+    ) -> Result<Vec<(PixelId, Vec<u64>)>, StoreError> {
+        let mut counts = std::collections::BTreeMap::<PixelId, Vec<u64>>::new();
+        for row in &self.state().rows {
+            let event = &row.event;
+            let slot = starts_ms.iter().rposition(|start| event.received_at_ms >= *start);
+            let Some(slot) = slot else { continue };
+            if event.site_id == site_id && event.origin != Origin::Import {
+                let slots =
+                    counts.entry(event.pixel_id).or_insert_with(|| vec![0; starts_ms.len()]);
+                slots[slot] += 1;
+            }
+        }
+        Ok(counts.into_iter().collect())
+    }
+
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
         let mut reasons = std::collections::BTreeMap::<String, u64>::new();
         for row in &self.state().rows {

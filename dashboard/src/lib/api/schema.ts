@@ -304,6 +304,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/pixels/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how many events of each pixel arrived in each of the last 24 hours or 30 days. */
+        get: operations["get_sites_by_site_id_pixels_activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/pixels/{key}": {
         parameters: {
             query?: never;
@@ -321,6 +338,46 @@ export interface paths {
         head?: never;
         /** Changes name, place or settings of a pixel. Settings reach a browser within an hour. */
         patch: operations["patch_sites_by_site_id_pixels_by_key"];
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/pixels/{key}/live-test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts a live test: open `url` in a browser, and follow what becomes of the visit. It runs for five minutes; at most 64
+         *     at once, 8 of a site.
+         */
+        post: operations["post_sites_by_site_id_pixels_by_key_live_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/pixels/{key}/live-test/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follows a live test: `event: stage` with each stage of each hit, at most 20 of them; `event: nothing` with
+         *     `{"after_s", "script", "check"}` when nothing came within ten seconds; `event: end` when the test is over.
+         */
+        get: operations["get_sites_by_site_id_pixels_by_key_live_test_by_code"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/tokens": {
@@ -813,6 +870,74 @@ export interface components {
             /** @description The address to hand out; whatever is put behind or before it, it leads to `target`. */
             url: string;
         };
+        /** @description A live test. */
+        LiveTest: {
+            /**
+             * @description Its code.
+             * @example 3f09c1d27ab84e65
+             */
+            code: string;
+            /** @description When it ends (RFC 3339). */
+            expires_at: string;
+            /** @description The page to open, with the code in its address; null for kinds without a page, whose next hits are watched. */
+            url: string | null;
+            /** @description `visit` (hits that carry the code), `visit_or_pixel` (until one does, any of the pixel) or `pixel` (any of it). */
+            watches: string;
+        };
+        /**
+         * @description One stage of a hit: `received`, `permission`, `recognised`, `stored`, in this order; after one that was not passed come no
+         *     more. Fields of other stages are left out.
+         */
+        LiveTestStage: {
+            /**
+             * Format: int64
+             * @description `stored`: milliseconds from its arrival until reports could see it.
+             */
+            after_ms?: number | null;
+            /** @description `permission`: which rule decided: `policy` `recorded_choice` `sent_choice` `gpc` `foreign_origin` `server`. */
+            basis?: string | null;
+            /** @description `recognised`: why it is taken for a bot, which reports leave out; left out for people. */
+            bot?: string | null;
+            /** @description `recognised`: browser, as recorded. */
+            browser?: string | null;
+            /** @description `received`: it carried the test's code; otherwise it may be somebody else's. */
+            certain?: boolean | null;
+            /** @description `recognised`: country, as recorded. */
+            country?: string | null;
+            /** @description `recognised`: type of device, as recorded. */
+            device?: string | null;
+            /** @description `received`: name of the event; left out where it could not be read. */
+            event?: string | null;
+            /** @description The field at fault. */
+            field?: string | null;
+            /** @description `permission`: purposes that are granted. */
+            granted?: string[] | null;
+            /**
+             * Format: int32
+             * @description Number of the hit within the test, from 1.
+             */
+            hit: number;
+            /** @description `received`: whose key it brought: `this` pixel's, that of an `other` of the site, of an `other_site`, or `unknown`. */
+            key?: string | null;
+            /** @description `received`: host of the page that sent it, as its browser tells; left out where nothing was told. */
+            origin?: string | null;
+            /** @description `recognised`: operating system, as recorded. */
+            os?: string | null;
+            /** @description Why it came no further: its outcome (docs/outcomes.md). */
+            outcome?: string | null;
+            /** @description Whether the hit came past it. */
+            passed: boolean;
+            /** @description In words, what decided. */
+            reason?: string | null;
+            /** @description `received`: how it came: `script`, `image`, `server` or `mail`. */
+            road?: string | null;
+            /** @description `received`, `permission`, `recognised` or `stored`. */
+            stage: string;
+            /** @description `permission`: `full`, `anonymous` or `drop`. */
+            verdict?: string | null;
+            /** @description `recognised`: `known` by its cookie, `new` (it gets one now), `named` by an id that was sent, or `anonymous`. */
+            visitor?: string | null;
+        };
         /** @description Log-in: address and password, or the token of a one-time link. */
         LogInBody: {
             /** @description Address of the account. */
@@ -957,6 +1082,11 @@ export interface components {
             pixel?: string | null;
             /** @description Where it leads: an absolute `http` or `https` address of at most 2,048 bytes, without user and password. */
             url: string;
+        };
+        /** @description A live test to be started. */
+        NewLiveTestBody: {
+            /** @description Page to open; default: the pixel's address, else the site's. */
+            url?: string | null;
         };
         /** @description A pixel to be made. */
         NewPixelBody: {
@@ -1269,6 +1399,22 @@ export interface components {
             status: string;
             /** @description Where it is installed; empty = not told. */
             url: string;
+        };
+        /** @description Events of pixels over time, bots included. */
+        PixelActivityBody: {
+            /** @description Every pixel of the site. */
+            items: components["schemas"]["PixelEvents"][];
+            /** @description `24h` or `30d`. */
+            period: string;
+            /** @description When each hour or day begins in the site's time zone (RFC 3339); the last has not ended. */
+            starts: string[];
+        };
+        /** @description Events of one pixel. */
+        PixelEvents: {
+            /** @description Events that arrived in each hour or day. */
+            events: number[];
+            /** @description Its key. */
+            key: string;
         };
         /** @description Changes of a pixel; what is left out stays. */
         PixelPatch: {
@@ -2481,6 +2627,40 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_pixels_activity: {
+        parameters: {
+            query?: {
+                /** @description `24h` (default) or `30d` */
+                period?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PixelActivityBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_pixels_by_key: {
         parameters: {
             query?: never;
@@ -2570,6 +2750,78 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pixel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_pixels_by_key_live_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Key of the pixel */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLiveTestBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiveTest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_pixels_by_key_live_test_by_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Key of the pixel */
+                key: string;
+                /** @description Code of the test */
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["LiveTestStage"];
                 };
             };
             /** @description An error, see docs/errors.md */
