@@ -4,6 +4,7 @@
 //! for by name. A browser becomes a recipient's only with its own permission, as the first to land with his click, within
 //! 30 minutes, and if it is not known as somebody else already. A restart forgets clicks, and so ties nobody.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use cairn_catalog::SiteEntry;
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::landing::LandingHit;
 use cairn_engine::ingest::page::origin_host;
+use cairn_engine::ingest::parsed::Stated;
 use cairn_engine::ingest::{Admission, ParsedEvent, is_listed};
 use cairn_engine::token::Token;
 use cairn_engine::token::click::{CLICK_PARAMETER, ClickClaims, ClickKind, with_parameter};
@@ -34,7 +36,25 @@ static ASKED: Semaphore = Semaphore::const_new(2);
 pub(super) struct Landing {
     claims: ClickClaims,
     /// Whose browser it is now; empty = nobody's in particular.
-    pub user_id: String,
+    user_id: String,
+}
+
+impl Landing {
+    /// Tells the page view whose it is, and the click's campaign where its address names none.
+    pub(super) fn tell(&self, event: &mut ParsedEvent<'_>) {
+        if event.user_id.is_empty() {
+            event.user_id = self.user_id.clone().into();
+        }
+        if !names_campaign(event.page.raw_query()) && event.stated.is_none() {
+            let utm = Some(self.claims.utm.clone().map(Cow::Owned));
+            event.stated = Some(Box::new(Stated { utm, ..Stated::default() }));
+        }
+    }
+}
+
+fn names_campaign(query: &str) -> bool {
+    let is_utm = |name: &str| name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("utm_"));
+    query.split('&').any(is_utm)
 }
 
 /// What a click's landing page is to know; `None`: the machine gave no randomness, or the token has no link.
@@ -121,8 +141,8 @@ impl Collector {
             None => None,
             Some(token) => self.landing(admission, token, now_ms).await,
         };
-        if let Some(landing) = landing.as_ref().filter(|_| event.user_id.is_empty()) {
-            event.user_id = landing.user_id.clone().into();
+        if let Some(landing) = &landing {
+            landing.tell(&mut event);
         }
         (event, landing)
     }
