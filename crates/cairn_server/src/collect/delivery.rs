@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, Cors, json, outcome_value, refusal};
 use super::handover::Handover;
-use super::landing::landing_token;
+use super::landing::{Landing, landing_token};
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key, used_in_browser};
 use crate::live_test::{Road, Sighting, Watched};
@@ -165,9 +165,8 @@ impl Collector {
                 None => take_one(&mut admission, index, parcel, &terms, &mut records, None),
             };
             if let Ok(Taken::Landing(token)) = taken {
-                let landing = Box::pin(self.landing(&admission, &token, now_ms)).await;
-                let user_id = landing.as_ref().map_or("", |landing| landing.user_id.as_str());
-                let told = Some(user_id);
+                let mut landing = Box::pin(self.landing(&admission, &token, now_ms)).await;
+                let told = Some(landing.as_deref_mut());
                 taken = take_one(&mut admission, index, parcel, &terms, &mut records, told);
                 landings.extend(landing.filter(|_| taken.is_ok()));
             }
@@ -262,23 +261,23 @@ enum Taken {
     Landing(String),
 }
 
-/// `user_id`: whose browser it is by what its address was told, once that was looked at.
+/// `told`: what its address says of the link that led to it, once that was looked at.
 fn take_one<'e, E: Events<'e> + ?Sized>(
     admission: &mut Admission<'_>,
     index: usize,
     parcel: &Parcel<'_, E>,
     terms: &Terms<'_>,
     records: &mut Records,
-    user_id: Option<&str>,
+    told: Option<Option<&mut Landing>>,
 ) -> Result<Taken, Rejection> {
     let mut parsed = parcel.events.event(index, terms)?;
-    match user_id {
+    match told {
         None if terms.kind != PixelKind::Server => {
             if let Some(token) = landing_token(&parsed) {
                 return Ok(Taken::Landing(token.to_owned()));
             }
         }
-        Some(user_id) if parsed.user_id.is_empty() => parsed.user_id = user_id.to_owned().into(),
+        Some(Some(landing)) => landing.tell(&mut parsed),
         _ => {}
     }
     let (bytes, taken) = admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));

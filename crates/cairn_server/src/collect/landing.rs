@@ -34,9 +34,20 @@ static ASKED: Semaphore = Semaphore::const_new(2);
 pub(super) struct Landing {
     claims: ClickClaims,
     /// Whose browser it is now; empty = nobody's in particular.
-    pub user_id: String,
+    user_id: String,
     /// Its address without the query.
     page: String,
+}
+
+impl Landing {
+    /// Tells the page view whose it is, and the click's campaign where its address names none.
+    pub(super) fn tell(&mut self, event: &mut ParsedEvent<'_>) {
+        self.page = without_query(event.page.as_sent()).to_owned();
+        if event.user_id.is_empty() {
+            event.user_id = self.user_id.clone().into();
+        }
+        landed(event, &self.claims);
+    }
 }
 
 /// What a click's landing page is to know; `None`: the machine gave no randomness, or the token has no link.
@@ -119,16 +130,14 @@ impl Collector {
         admission: &Admission<'_>,
         now_ms: i64,
     ) -> (ParsedEvent<'e>, Option<Box<Landing>>) {
-        let landing = match landing_token(&event) {
+        let mut landing = match landing_token(&event) {
             None => None,
             Some(token) => self.landing(admission, token, now_ms).await,
         };
-        let Some(mut landing) = landing else { return (event, None) };
-        landing.page = without_query(event.page.as_sent()).to_owned();
-        if event.user_id.is_empty() {
-            event.user_id = landing.user_id.clone().into();
+        if let Some(landing) = &mut landing {
+            landing.tell(&mut event);
         }
-        (landed(event, &landing.claims), Some(landing))
+        (event, landing)
     }
 
     /// Reads what a landing page was told, and decides whose browser it is; `None`: there is nothing to do.

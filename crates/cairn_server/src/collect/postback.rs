@@ -143,7 +143,8 @@ impl Collector {
             return Err((site, rejection));
         }
         let headers = &request.headers;
-        let browsers = [header::ORIGIN.as_str(), "sec-fetch-site", "sec-fetch-mode"];
+        // Servers' libraries send others of that family (Node's `Sec-Fetch-Mode`).
+        let browsers = [header::ORIGIN.as_str(), "sec-fetch-site"];
         if browsers.iter().any(|name| headers.contains_key(*name)) {
             return Err((site, used_in_browser()));
         }

@@ -138,6 +138,8 @@ fn a_landing_with_permission_makes_the_browser_the_recipients_and_confirms_the_c
     let view = &shop.page_views()[0];
     assert_eq!((view.user_id.as_ref(), view.query.as_ref()), ("anna-1", "a=1"));
     assert_eq!(view.identification, Identification::Identified);
+    assert_eq!((view.source.as_ref(), view.channel.as_ref()), ("email", "Email"));
+    assert_eq!(view.utm_campaign, "spring", "the visit came by the campaign");
     let landed = &shop.landed()[0];
     let click = &shop.running.events()[0];
     assert_eq!((landed.visitor_id, landed.user_key), (click.visitor_id, click.user_key));
@@ -328,6 +330,13 @@ fn a_link_tells_its_landing_and_others_only_what_was_asked_for() {
     let asked = json!({"url": foreign, "campaign": "x", "click_id": "aff.sub_1"});
     let url = shop.follow(&mut browser, &link(asked));
     assert!(url.starts_with("https://partner.example/?a=1&aff.sub_1=") && url.ends_with("#c"));
+    let named = json!({"url": "https://shop.example/?utm_source=own", "campaign": "x"});
+    let url = shop.follow(&mut browser, &link(named));
+    shop.land(&mut browser, &url, YES);
+    let views = shop.page_views();
+    assert_eq!(views[0].utm_campaign, "poster");
+    let told = (views[1].utm_source.as_ref(), views[1].utm_campaign.as_ref());
+    assert_eq!(told, ("own", ""), "what the address itself says wins");
     let both = json!({"url": own, "campaign": "x", "click_id": "subid"});
     let url = url::Url::parse(&shop.follow(&mut browser, &link(both))).unwrap();
     let names: Vec<_> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();

@@ -227,7 +227,9 @@ fn only_a_servers_key_from_a_server_is_taken() {
         assert_eq!(client.request(method, &target, &[], b"").status, 405, "{method}");
     }
     assert_eq!(client.get(&target, &[]).outcome(), "accepted");
-    assert_eq!(shop.running.count(Outcome::Accepted), 1);
+    let of_node = [("Sec-Fetch-Mode", "cors"), ("User-Agent", "node")];
+    assert_eq!(client.get(&target, &of_node).outcome(), "accepted", "Node's own fetch");
+    assert_eq!(shop.running.count(Outcome::Accepted), 2);
     shop.running.assert_conserved();
 }
 

@@ -65,9 +65,8 @@ pub fn conversion<'a>(
 }
 
 /// A page view that a click brought about has the click's campaign, unless its own address names one.
-pub fn landed<'a>(mut event: ParsedEvent<'a>, claims: &ClickClaims) -> ParsedEvent<'a> {
+pub fn landed(event: &mut ParsedEvent<'_>, claims: &ClickClaims) {
     event.stated.get_or_insert_default().otherwise = Some(claims.utm.clone().map(Cow::Owned));
-    event
 }
 
 impl Ingest {
