@@ -525,7 +525,6 @@ export const t = {
       "event:form": "Form",
       "event:props:field": "Field left at",
       "event:props:search_term": "Searched for",
-      "event:props:campaign": "Mail or ad campaign",
       "event:props:template": "Mail template",
       "event:props:link": "Mail link",
       "event:props:creative": "Ad creative",
