@@ -14,7 +14,8 @@ const NOW = Date.parse("2026-11-22T15:20:00Z");
 const LONG =
   "The International Society for Extraordinarily Long Names of Otherwise Ordinary Small Shops";
 
-const full = await new Mock({ now: NOW, demo: false }).start();
+const kinds = ["image", "email", "ad", "server", "app"];
+const full = await new Mock({ now: NOW, demo: false, kinds }).start();
 const restarted = await new Mock({
   now: NOW,
   restarts: ["2026-11-20T10:00:00Z"],
@@ -56,6 +57,9 @@ const pages: [name: string, mock: Mock, path: string, ready: string][] = [
   ["empty", empty, OVERVIEW, ".panels .empty"],
   ["long", long, OVERVIEW, ".row"],
   ["pixels", full, `${OVERVIEW}/pixels`, "pre"],
+  ["pixels-email", full, `${OVERVIEW}/pixels?key=k2_email&period=30d`, "textarea"],
+  ["pixels-ad", full, `${OVERVIEW}/pixels?key=k3_ad`, "fieldset"],
+  ["pixels-app", full, `${OVERVIEW}/pixels?key=k5_app`, "pre"],
   ["pixels-empty", empty, `${OVERVIEW}/pixels`, "form"],
   ["settings", full, `${OVERVIEW}/settings`, "form"],
   ["restart", restarted, OVERVIEW, ".restart"],

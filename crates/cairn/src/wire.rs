@@ -69,6 +69,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         counters: Arc::clone(&counters),
         auth: cairn_server::auth::AuthState::new().map_err(|error| error.message)?,
         live_places: Default::default(),
+        live_tests: Default::default(),
         requests: Default::default(),
         config: server.clone(),
         clock: cairn_server::system_clock(),

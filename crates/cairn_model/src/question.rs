@@ -31,6 +31,7 @@ pub use range::Range;
 pub use tallies::{FirstProp, Tally};
 
 use crate::answer::Key;
+use crate::event::OFF_SITE;
 use crate::ids::SiteId;
 
 /// Rows of one page, unless asked otherwise; also the most.
@@ -88,6 +89,13 @@ pub struct Goal {
     pub currency: String,
     /// Properties that the converting event must have.
     pub props: Vec<(String, String)>,
+}
+
+impl Goal {
+    /// Its conversions happen away from the site.
+    fn is_off_site(&self) -> bool {
+        matches!(&self.trigger, Trigger::Event(name) if OFF_SITE.contains(&name.as_str()))
+    }
 }
 
 /// Which way a column is sorted.
@@ -275,6 +283,29 @@ impl Question {
         asked.only_groups = None;
         asked.page = Page { limit: None, offset: 0 };
         Question(asked)
+    }
+
+    /// Whether it asks for what happened away from the site, which is left out otherwise: events by name, or a filter or a
+    /// goal that names some of them.
+    pub fn names_off_site(&self) -> bool {
+        let by_goal = self.dimensions.contains(&Dimension::Goal);
+        self.dimensions.contains(&Dimension::EventName)
+            || (by_goal && self.goals.iter().any(Goal::is_off_site))
+            || self.filters_off_site()
+    }
+
+    /// Whether a filter does.
+    pub fn filters_off_site(&self) -> bool {
+        let names = |test: &Test| match test.subject {
+            Dimension::EventName => {
+                !test.negated && OFF_SITE.into_iter().any(|name| test.accepts(name))
+            }
+            Dimension::Goal => {
+                self.goals.iter().any(|goal| goal.is_off_site() && test.accepts(&goal.name))
+            }
+            _ => false,
+        };
+        self.filters.iter().any(|filter| filter.any_wanted_test(&names))
     }
 
     /// Which engagement events a filter may be about.

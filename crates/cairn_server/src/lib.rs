@@ -11,6 +11,7 @@ pub mod collect;
 pub mod config;
 pub mod error;
 pub mod listen;
+pub mod live_test;
 pub mod openapi;
 pub mod ops;
 
@@ -50,6 +51,8 @@ pub struct App {
     pub auth: auth::AuthState,
     /// Places for open live views.
     pub live_places: api::LivePlaces,
+    /// Live tests that run.
+    pub live_tests: live_test::LiveTests,
     /// Requests and faults, for `/metrics`.
     pub requests: ops::RequestCounters,
     /// Settings of the server.

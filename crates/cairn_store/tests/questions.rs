@@ -67,7 +67,8 @@ const TEXTS: [&str; 22] = [
     "nul\0nul",
 ];
 const PAGES: [&str; 9] = ["/", "/a", "/A", "/blog/1", "/blog/Ä", "/blog/*", "/b%", "/b_", ""];
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
+    "click_landed",
     "page_view",
     "page_view",
     "page_view",
@@ -207,7 +208,8 @@ fn row(dice: &mut Dice, offset: u64, session: &Session) -> Row<'static> {
             event.props = dice.pick(&[r#"{"reading":"read"}"#, r#"{"reading":"skimmed"}"#]).into();
         }
     }
-    let session_id = if engagement && dice.chance(20) { 0 } else { session.session_id };
+    let homeless = event.is_off_site() || engagement && dice.chance(20);
+    let session_id = if homeless { 0 } else { session.session_id };
     Row { offset, session_id, attributes: Arc::clone(&session.attributes), event }
 }
 
@@ -340,8 +342,10 @@ fn clauses(dice: &mut Dice, subject: &str) -> Value {
     let pool: &[&str] = match subject {
         "event:page" | "visit:entry_page" | "visit:exit_page" => &PAGES,
         "event:hostname" | "visit:entry_page_hostname" | "visit:exit_page_hostname" => &HOSTS,
-        "event:name" => &["pageview", "page_view", "Signup", "GRÖSSE", "größe", "e", "_"],
-        "event:goal" => &["Signup", "Blog", "Deep", "Paid", "o"],
+        "event:name" => {
+            &["pageview", "page_view", "Signup", "GRÖSSE", "größe", "e", "_", "email_open", "ad_"]
+        }
+        "event:goal" => &["Signup", "Blog", "Deep", "Paid", "o", "Opened"],
         "event:section" => &SECTIONS,
         "event:form" => &["signup", "news", "/a", "", "S"],
         "event:props:verdict" => &["human", "machine", "(none)"],
@@ -460,6 +464,7 @@ fn goals() -> Vec<Goal> {
         goal("Blog", Trigger::Page("/b*".to_owned()), "", &[]),
         goal("Deep", Trigger::Scroll { path: "/*".to_owned(), threshold: 50 }, "", &[]),
         goal("Paid", Trigger::Event("Größe".to_owned()), "EUR", &[("plan", "pro")]),
+        goal("Opened", Trigger::Event("email_open".to_owned()), "", &[]),
         goal("Odd", Trigger::Page("*%*".to_owned()), "USD", &[]),
     ]
 }

@@ -319,18 +319,15 @@ fn mails_tell_raw_machines_and_people_apart_whatever_is_said_of_bots() {
         history.total(&["link_clicks", "link_machine_clicks", "link_human_clicks"], json!([])),
         json!([2.0, 1.0, 1.0])
     );
-    // The ordinary metrics beside them leave machines out as always.
-    assert_eq!(
-        history.total(&["events", "visitors", "email_opens"], json!([])),
-        json!([5.0, 3.0, 5.0])
-    );
+    // The ordinary metrics beside them are about the site, to which nobody came; where a question names mails, they leave
+    // machines out as always.
+    let beside = ["events", "visitors", "email_opens"];
+    assert_eq!(history.total(&beside, json!([])), json!([0.0, 0.0, 5.0]));
+    let named = json!([["is", "event:name", ["email_open"]]]);
+    assert_eq!(history.total(&beside, named), json!([3.0, 2.0, 5.0]));
     // Who asks about bots gets what he asks for.
     let people = json!([["is", "visit:bot", ["false"]]]);
     assert_eq!(history.total(&opens, people), json!([3.0, 0.0, 2.0, 1.0]));
-    // Visits that a machine's event leads to are visits of this campaign too.
-    let scanned = json!([["has_done", ["is", "event:props:campaign", ["scanned"]]]]);
-    assert_eq!(history.total(&opens, scanned.clone()), json!([1.0, 1.0, 0.0, 0.0]));
-    assert_eq!(history.total(&["visitors"], scanned), json!([0.0]));
 }
 
 #[test]
@@ -367,6 +364,28 @@ fn ads_count_without_machines() {
 }
 
 #[test]
+fn what_happened_away_from_the_site_counts_where_it_is_named() {
+    let mut history = History::default();
+    history.add(1, "page_view", "");
+    history.add(1, "Signup", "");
+    // Three people who never came.
+    for visitor in [11, 12, 13] {
+        history.add(0, "ad_impression", "").visitor_id = VisitorId(visitor);
+    }
+    history.add(0, "email_open", "").visitor_id = VisitorId(14);
+    let site = history.total(&["visitors", "events", "visits", "pageviews"], json!([]));
+    assert_eq!(site, json!([1.0, 2.0, 1.0, 1.0]));
+    let by_page = history.ask(&["visitors", "events"], &["event:page"], json!([]));
+    assert_eq!(by_page, [row("/", json!([1.0, 2.0]))]);
+    let names = json!([["is", "event:name", ["ad_impression"]]]);
+    assert_eq!(history.total(&["visitors", "events"], names), json!([3.0, 3.0]));
+    let others = json!([["is_not", "event:name", ["Signup"]]]);
+    assert_eq!(history.total(&["visitors", "events"], others), json!([1.0, 1.0]));
+    let by_name = history.ask(&["events"], &["event:name"], json!([]));
+    assert_eq!(by_name.len(), 4);
+}
+
+#[test]
 fn costs_of_ads_are_exact_and_in_one_currency() {
     let mut history = History::default();
     let cost = |cost: &str, currency: &str| json!({"cost": cost, "cost_currency": currency});
@@ -385,4 +404,26 @@ fn costs_of_ads_are_exact_and_in_one_currency() {
     assert_eq!(history.total(&["ad_cost", "ad_impressions"], euros), json!([0.260000001, 10.0]));
     let none = json!([["is", "event:props:cost_currency", ["CHF"]]]);
     assert_eq!(history.total(&["ad_cost"], none), json!([null]));
+}
+
+#[test]
+fn a_click_that_landed_is_confirmed_once() {
+    let mut history = History::default();
+    let click = |verdict: &str| json!({"verdict": verdict, "campaign": "autumn"});
+    let landed = |click: &str, thought: &str| json!({"click": click, "click_verdict": thought, "verdict": "human", "campaign": "autumn"});
+    history.with_props(0, "email_click", "", click("human"));
+    history.with_props(0, "click_landed", "", landed("email_click", "human"));
+    history.with_props(0, "email_click", "", click("unknown"));
+    history.with_props(0, "click_landed", "", landed("email_click", "unknown"));
+    history.with_props(0, "email_click", "", click("unknown"));
+    history.with_props(0, "link_click", "", click("unknown"));
+    history.with_props(0, "click_landed", "", landed("link_click", "unknown"));
+    history.with_props(0, "click_landed", "", landed("ad_click", "unknown"));
+    let clicks = ["email_clicks", "email_human_clicks", "link_clicks", "link_human_clicks"];
+    assert_eq!(history.total(&clicks, json!([])), json!([3.0, 2.0, 1.0, 1.0]));
+    assert_eq!(
+        history.ask(&clicks[..2], &["event:props:campaign"], json!([])),
+        [row("autumn", json!([3.0, 2.0]))]
+    );
+    assert_eq!(history.total(&["events", "visitors"], json!([])), json!([0.0, 0.0]));
 }

@@ -33,7 +33,6 @@ export const DIMENSIONS = [
   "event:form",
   "event:props:field",
   "event:props:search_term",
-  "event:props:campaign",
   "event:props:template",
   "event:props:link",
   "event:props:creative",
@@ -42,10 +41,8 @@ export const DIMENSIONS = [
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 
-const MAILS = ["email_open", "email_click"];
-const ADS = ["ad_impression", "ad_viewable", "ad_click"];
-
-/** What somebody did, by the events that tell it: such a filter keeps whole visits in which it was done. */
+/** What somebody did on the site, by the events that tell it: such a filter keeps whole visits in which it was done. What
+ * happened in mails and with ads belongs to no visit; its campaign is that of the visits that it brought. */
 export const DEEDS: Partial<Record<Dimension, readonly string[]>> = {
   "event:section": [],
   "event:element": ["click"],
@@ -54,12 +51,6 @@ export const DEEDS: Partial<Record<Dimension, readonly string[]>> = {
   "event:form": ["form_start", "form_leave", "form_submit"],
   "event:props:field": ["form_leave"],
   "event:props:search_term": ["view_search_results"],
-  "event:props:campaign": [...MAILS, ...ADS],
-  "event:props:template": MAILS,
-  "event:props:link": MAILS,
-  "event:props:creative": ADS,
-  "event:props:placement": ADS,
-  "event:props:cost_currency": ADS,
 };
 
 export interface Filter {

@@ -1,5 +1,6 @@
-// Every text a person reads (English); those of figures stand beside it.
-import { FIGURE_TEXTS, GRADE_TEXTS } from "./texts_of_figures.ts";
+// Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
+import { pixels } from "./texts.pixels.ts";
+import { FIGURE_TEXTS, GRADE_TEXTS } from "./texts.figures.ts";
 
 export const t = {
   app: {
@@ -137,94 +138,7 @@ export const t = {
     differs: (text: string) => `This is not ${text}.`,
     cancel: "Cancel",
   },
-  pixels: {
-    title: "Pixels",
-    lead: "A pixel is where visits come from: a page, a message, an ad, a server.",
-    add: "Add a pixel",
-    list: "Your pixels",
-    empty: "No pixel yet. Add one to get the snippet for your pages.",
-    name: "Name",
-    namePlaceholder: "Main site",
-    url: "Page or site address",
-    urlHint: "Where it will be installed. May stay empty.",
-    kind: "Kind",
-    kinds: {
-      web: "Web page (script)",
-      image: "Web page (image only)",
-      email: "E-mail",
-      ad: "Advertisement",
-      server: "Your server",
-      app: "Phone app",
-    } as Record<string, string>,
-    submit: "Add pixel",
-    edit: "Edit",
-    editTitle: "Edit the pixel",
-    reports: "What the script reports",
-    reportsHint:
-      "Page views, visible time and your own events always. What is ticked here is loaded in addition; a change reaches browsers within an hour.",
-    parts: {
-      scroll: ["Scroll depth", "How far down a page was seen."],
-      clicks: ["Clicks", "Buttons and links, links that lead away, downloads, mail and telephone."],
-      sections: ["Sections", "Which parts of a page were seen, for how long, read or skimmed."],
-      forms: ["Forms", "Started, left at which field, submitted. Never what was typed."],
-      search: ["Site search", "What was searched for on your site."],
-      not_found: ["Pages not found", "Addresses that led nowhere, with the page before."],
-      vitals: ["Web vitals", "How fast pages were for this visitor: LCP, INP, CLS, TTFB."],
-      hash_routes: [
-        "Routes after #",
-        "For apps whose pages differ only after the # of the address.",
-      ],
-    } as Record<
-      | "scroll"
-      | "clicks"
-      | "sections"
-      | "forms"
-      | "search"
-      | "not_found"
-      | "vitals"
-      | "hash_routes",
-      [name: string, about: string]
-    >,
-    extensions: "Endings of downloads",
-    extensionsHint: "For example pdf, zip. Empty: common ones.",
-    parameters: "Parameters of the search page",
-    parametersHint: "As in ?q=tent. Empty: q, query, s, search, keyword, keywords.",
-    save: "Save",
-    remove: "Delete",
-    cancel: "Cancel",
-    status: { waiting: "Waiting", receiving: "Receiving", silent: "Silent" } as Record<
-      string,
-      string
-    >,
-    statusLong: {
-      waiting: "Waiting for the first visit",
-      receiving: "Receiving",
-      silent: "Silent: nothing in the last 24 hours",
-    } as Record<string, string>,
-    waitingHint:
-      "Put the snippet into your page, then open the page in another tab. It shows up here by itself.",
-    first: "First event",
-    last: "Last event",
-    last24h: "Last 24 hours",
-    events: (count: string) => `${count} events`,
-    snippet: "Install",
-    tabs: { html: "HTML", manager: "Tag Manager", react: "React", noscript: "No script" },
-    steps: {
-      html: "Paste this into the head of every page.",
-      manager:
-        "In Google Tag Manager: New tag, Custom HTML, paste this, trigger “All pages”, save and publish.",
-      react: "Render this component once, near the root of the app.",
-      noscript: "For pages where scripts cannot run. It counts the view, not the reading time.",
-      other: "Use this where the pixel shall report from.",
-    },
-    key: "Key",
-    secret: "This key is secret: keep it on your server.",
-    copy: "Copy",
-    copied: "Copied",
-    seeIt: "See it in the overview",
-    arriving: "Arriving now",
-    arrivingEmpty: "Visits appear here within a second.",
-  },
+  pixels,
   filtered: {
     title: "Filtered traffic",
     lead: "Every hit ends in exactly one outcome. Nothing is left out of this list.",
@@ -612,7 +526,6 @@ export const t = {
       "event:form": "Form",
       "event:props:field": "Field left at",
       "event:props:search_term": "Searched for",
-      "event:props:campaign": "Mail or ad campaign",
       "event:props:template": "Mail template",
       "event:props:link": "Mail link",
       "event:props:creative": "Ad creative",

@@ -87,6 +87,38 @@ const CASES: Case[] = [
     mock: "full",
     act: (page) => page.getByRole("button", { name: "Edit", exact: true }).click(),
   },
+  {
+    name: "live test",
+    path: "/sites/1/pixels",
+    ready: "pre",
+    mock: "full",
+    act: async (page) => {
+      await page.getByRole("button", { name: "Start the live test" }).click();
+      await page.waitForSelector(".stages");
+    },
+  },
+  {
+    name: "mail with a mistake",
+    path: "/sites/1/pixels?key=k2_email",
+    ready: "textarea",
+    mock: "full",
+    act: async (page) => {
+      await page.getByRole("radio", { name: "One recipient" }).check();
+      await page.getByRole("button", { name: "Make the mail" }).click();
+    },
+  },
+  {
+    name: "ad made",
+    path: "/sites/1/pixels?key=k3_ad",
+    ready: "pre",
+    mock: "full",
+    act: async (page) => {
+      await page.getByRole("textbox", { name: "Leads to" }).fill("https://shop.example/sale");
+      await page.getByLabel("Campaign").fill("spring-sale");
+      await page.getByRole("button", { name: "Make the tag" }).click();
+      await page.waitForSelector(".made");
+    },
+  },
   { name: "settings", path: "/sites/1/settings", ready: "form", mock: "full" },
   {
     name: "settings with a mistake",
@@ -119,7 +151,8 @@ const mocks = {} as Record<Case["mock"], Mock>;
 before(async () => {
   browser = await openBrowser();
   const sites = [makeSite("1", LONG, "shop.example"), makeSite("2", "Two", "two.example")];
-  mocks.full = await new Mock({ now: NOW, demo: true, sites }).start();
+  const kinds = ["image", "email", "ad"];
+  mocks.full = await new Mock({ now: NOW, demo: true, sites, kinds }).start();
   const restarts = ["2026-11-20T10:00:00Z"];
   mocks.restarted = await new Mock({ now: NOW, restarts, mixed: true }).start();
   mocks.empty = await new Mock({ now: NOW, visits: [] }).start();

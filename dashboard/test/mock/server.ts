@@ -44,6 +44,8 @@ export interface MockOptions {
   outcomes?: Omit<Outcomes, "since">;
   /** Restarts of the server, each named in answers whose range it is in. */
   restarts?: string[];
+  /** Kinds of further pixels that each site has. */
+  kinds?: string[];
   /** Visitors of every range are recognised and anonymous ones. */
   mixed?: boolean;
 }
@@ -101,6 +103,8 @@ export class Mock {
   #outcomes: Omit<Outcomes, "since">;
   #server: Server;
   #live = new Map<string, Set<ServerResponse>>();
+  #test: ServerResponse | undefined;
+  #keys = 0;
 
   constructor(options: MockOptions = {}) {
     this.now = options.now ?? Date.now();
@@ -115,7 +119,12 @@ export class Mock {
     for (const site of this.sites) {
       this.pixels.set(
         site.id,
-        this.visits.length > 0 ? [this.#makePixel("Main site", "web", "")] : [],
+        this.visits.length > 0
+          ? [
+              this.#makePixel("Main site", "web", ""),
+              ...(options.kinds ?? []).map((kind) => this.#makePixel(`Our ${kind}`, kind, "")),
+            ]
+          : [],
       );
     }
     for (const pixel of [...this.pixels.values()].flat()) {
@@ -139,7 +148,7 @@ export class Mock {
   }
 
   #makePixel(name: string, kind: string, url: string): Pixel {
-    const key = `k${Buffer.from(name).toString("hex").slice(0, 10)}${this.pixels.size}`;
+    const key = `k${this.#keys++}_${kind}`;
     const address = `https://cairn.shop.example/cairn.js?key=${key}`;
     return {
       key,
@@ -159,8 +168,14 @@ export class Mock {
         download_extensions: [],
         search_parameters: [],
       },
-      snippet: `<script defer src="${address}"></script>`,
-      noscript: `<noscript><img src="https://cairn.shop.example/p.gif?key=${key}" alt=""></noscript>`,
+      snippet:
+        kind === "web"
+          ? `<script defer src="${address}"></script>`
+          : `<img src="https://cairn.shop.example/p.gif?key=${key}" alt="" width="1" height="1">`,
+      noscript:
+        kind !== "web"
+          ? null
+          : `<noscript><img src="https://cairn.shop.example/p.gif?key=${key}" alt=""></noscript>`,
       first_event_at: null,
       last_event_at: null,
       events_24h: 0,
@@ -307,12 +322,16 @@ export class Mock {
       }
     }
     const [, id = "", rest = "", key = ""] =
-      /^\w+ \/api\/v1\/sites\/([^/]+)(?:\/(\w+))?(?:\/(\w+))?$/.exec(route) ?? [];
+      /^\w+ \/api\/v1\/sites\/([^/]+)(?:\/(\w+))?(?:\/(\w+))?(?:\/live-test)?(?:\/\w+)?$/.exec(
+        route,
+      ) ?? [];
     const site = this.sites.find((site) => site.id === id);
     if (!site) throw new Refusal(404, "not_found", "There is no such site.");
     const method = route.split(" ")[0];
     if (rest === "")
       return ok(this.#changeSite(site, method, body), method === "PATCH" ? 200 : 204);
+    if (route.includes("/live-test")) return this.#liveTest(method, id, key, body, response);
+    if (key === "activity") return ok(this.#activity(id, url.searchParams.get("period")));
     if (key !== "")
       return ok(this.#changePixel(id, key, method, body), method === "PATCH" ? 200 : 204);
     return this.#ofSite(`${method} ${rest}`, id, body, url, response);
@@ -357,6 +376,62 @@ export class Mock {
     return Object.assign(pixel, patch);
   }
 
+  /** Events of each pixel: more by day than by night, none of one that never reported. */
+  #activity(id: string, period: string | null): unknown {
+    const [slots, step] = period === "30d" ? [30, 86_400_000] : [24, 3_600_000];
+    const starts = Array.from({ length: slots }, (_, place) =>
+      new Date(this.now - (this.now % step) - (slots - 1 - place) * step).toISOString(),
+    );
+    const items = (this.pixels.get(id) ?? []).map(({ key, events_24h }) => ({
+      key,
+      events: starts.map((_, place) =>
+        events_24h === 0 ? 0 : Math.round(12 + 10 * Math.sin((place / slots) * 6)),
+      ),
+    }));
+    return { period: period ?? "24h", starts, items };
+  }
+
+  #liveTest(
+    method: string | undefined,
+    id: string,
+    key: string,
+    body: object,
+    response: ServerResponse,
+  ): void {
+    const pixel = this.pixels.get(id)?.find((pixel) => pixel.key === key);
+    if (!pixel) throw new Refusal(404, "not_found", "There is no such pixel.");
+    if (method === "GET") {
+      response.writeHead(200, {
+        "Content-Type": "text/event-stream",
+        "Cache-Control": "no-store",
+      });
+      response.write("retry: 2000\n\n");
+      this.#test = response;
+      return;
+    }
+    const { url = "" } = body as { url?: string };
+    if (url && !url.startsWith("http"))
+      throw new Refusal(422, "invalid", "The URL must begin with http:// or https://.", "url");
+    const hasPage = ["web", "image"].includes(pixel.kind);
+    const code = "0123456789abcdef";
+    this.#send(response, 201, {
+      code,
+      url: hasPage ? `${url || `${this.origin}/landing`}?cairn_test=${code}` : null,
+      watches: hasPage ? "visit" : "pixel",
+      expires_at: new Date(this.now + 300_000).toISOString(),
+    });
+  }
+
+  /** Somebody follows a live test. */
+  get isFollowed(): boolean {
+    return this.#test !== undefined;
+  }
+
+  /** What the live test says next. */
+  tell(name: "stage" | "nothing" | "end", data: object): void {
+    this.#test?.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+
   #addSite(body: Record<string, string>): Site {
     if (!body["domain"]?.includes(".")) {
       throw new Refusal(422, "invalid", "A domain has at least one dot.", "domain");
@@ -399,6 +474,56 @@ export class Mock {
           .flatMap((visit) => visit.hits.slice(0, 1))
           .reverse();
         return ok({ items: latest.map((hit) => this.#item(hit.page, hit.at, key)), next: null });
+      }
+      case "POST emails":
+        if (body["html"]?.includes("<script"))
+          throw new Refusal(422, "invalid_value", "The HTML could not be read.", "html");
+        return ok(
+          {
+            open_url: "https://cairn.shop.example/o/AQAA.gif",
+            html: body["html"] ? `<a href="https://cairn.shop.example/l/AQAB">See it</a>` : null,
+            links: body["html"]
+              ? [{ target: "https://shop.example/sale", url: "https://cairn.shop.example/l/AQAB" }]
+              : [],
+            left_alone: {
+              as_asked: 0,
+              not_web: 2,
+              placeholder: 0,
+              unsubscribes: 1,
+              own: 0,
+              unreadable: 0,
+            },
+            opens: body["recipient"] ? "individual" : "aggregate",
+            clicks: "aggregate",
+            expires_at: "2027-02-20T10:00:00Z",
+          },
+          201,
+        );
+      case "POST links":
+        if (!body["url"]?.startsWith("http"))
+          throw new Refusal(422, "invalid_value", "The URL must be absolute.", "url");
+        return ok(
+          {
+            url: "https://cairn.shop.example/l/AQAC",
+            target: body["url"],
+            expires_at: "2027-02-20T10:00:00Z",
+          },
+          201,
+        );
+      case "POST ads": {
+        const cost = (body as { cost?: { amount: string } }).cost;
+        if (cost && !/^\d+(\.\d+)?$/.test(cost.amount))
+          throw new Refusal(422, "invalid_value", "The amount must be a number.", "cost.amount");
+        return ok(
+          {
+            impression_url: "https://cairn.shop.example/i/AQAD.gif",
+            click_url: "https://cairn.shop.example/l/AQAE",
+            tag: `<a href="%%CLICK_URL_UNESC%%https://cairn.shop.example/l/AQAE"></a>`,
+            target: body["target"],
+            expires_at: "2027-02-20T10:00:00Z",
+          },
+          201,
+        );
       }
       case "GET live":
         return this.#listen(id, response);

@@ -3,8 +3,7 @@ import { test } from "node:test";
 import type { Answer } from "../../src/lib/api/client.ts";
 import { botLines, kindOf, outcomeLines, refusedOf } from "../../src/lib/outcomes.ts";
 import { growth, seriesOf } from "../../src/lib/series.ts";
-import { snippetOf, tabsOf } from "../../src/lib/snippets.ts";
-import type { Outcomes, Pixel } from "../../src/lib/api/client.ts";
+import type { Outcomes } from "../../src/lib/api/client.ts";
 
 const answerOf = (part: unknown) => part as Answer;
 
@@ -127,19 +126,4 @@ test("a reason that is new to us is still shown, in words", () => {
     botLines(outcomes).map((line) => line.name),
     ["Something new", "Says so itself: googlebot"],
   );
-});
-
-test("a web pixel installs in four ways, others in one", () => {
-  const pixel = {
-    kind: "web",
-    snippet: '<script defer src="https://c.example/cairn.js?key=a&amp;b=1"></script>',
-    noscript: "<noscript></noscript>",
-  } as Pixel;
-  assert.deepEqual(tabsOf(pixel), ["html", "manager", "react", "noscript"]);
-  assert.match(
-    snippetOf(pixel, "react"),
-    /script\.src = "https:\/\/c\.example\/cairn\.js\?key=a&b=1";/,
-  );
-  assert.equal(snippetOf(pixel, "manager"), pixel.snippet);
-  assert.deepEqual(tabsOf({ ...pixel, kind: "email" }), ["html"]);
 });

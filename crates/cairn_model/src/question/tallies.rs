@@ -35,6 +35,10 @@ const LINK_CLICK: &str = "link_click";
 const AD_IMPRESSION: &str = "ad_impression";
 const AD_VIEWABLE: &str = "ad_viewable";
 const AD_CLICK: &str = "ad_click";
+/// Property of [`crate::event::CLICK_LANDED`]: the name of the click's event.
+pub const LANDED_CLICK: &str = "click";
+/// Property of [`crate::event::CLICK_LANDED`]: what was thought of the click itself.
+pub const LANDED_VERDICT: &str = "click_verdict";
 /// Property with the verdict on person or machine.
 pub const VERDICT: &str = "verdict";
 /// The verdict on machines.
@@ -55,6 +59,15 @@ impl Scope {
             Scope::Mails => &[EMAIL_OPEN, EMAIL_CLICK],
             Scope::Links => &[LINK_CLICK],
             Scope::Ads => &[AD_IMPRESSION, AD_VIEWABLE, AD_CLICK],
+        }
+    }
+
+    /// The clicks among its events, which [`crate::event::CLICK_LANDED`] confirms.
+    pub fn confirmed(self) -> Option<&'static str> {
+        match self {
+            Scope::Mails => Some(EMAIL_CLICK),
+            Scope::Links => Some(LINK_CLICK),
+            _ => None,
         }
     }
 
@@ -161,6 +174,8 @@ pub const COST_DECIMALS: u32 = 9;
 pub enum Count {
     /// Events of one of these names.
     Events(&'static [&'static str], Whose),
+    /// Clicks of this name that were shown to be a person's, by themselves or by their landing page.
+    HumanClicks(&'static str),
     /// Distinct visits with an event of one of these names.
     Visits(&'static [&'static str]),
     /// Distinct recipients who may be told apart (identified visitors) with an event of this name, machines left out.
@@ -424,7 +439,7 @@ impl Tally {
             Tally::EmailOpeners => Of(Recipients(EMAIL_OPEN)),
             Tally::EmailClicks => Of(Events(&[EMAIL_CLICK], All)),
             Tally::EmailMachineClicks => Of(Events(&[EMAIL_CLICK], Machines)),
-            Tally::EmailHumanClicks => Of(Events(&[EMAIL_CLICK], Humans)),
+            Tally::EmailHumanClicks => Of(Count::HumanClicks(EMAIL_CLICK)),
             Tally::EmailClickers => Of(Recipients(EMAIL_CLICK)),
             Tally::EmailClickToOpenRate => Ratio {
                 part: Events(&[EMAIL_CLICK], NoMachines),
@@ -433,7 +448,7 @@ impl Tally {
             },
             Tally::LinkClicks => Of(Events(&[LINK_CLICK], All)),
             Tally::LinkMachineClicks => Of(Events(&[LINK_CLICK], Machines)),
-            Tally::LinkHumanClicks => Of(Events(&[LINK_CLICK], Humans)),
+            Tally::LinkHumanClicks => Of(Count::HumanClicks(LINK_CLICK)),
             Tally::AdImpressions => Of(impressions),
             Tally::AdMachineImpressions => Of(Events(&[AD_IMPRESSION], Machines)),
             Tally::AdViewableImpressions => Of(Events(&[AD_VIEWABLE], NoMachines)),

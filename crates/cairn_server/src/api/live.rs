@@ -48,6 +48,17 @@ impl Default for LivePlaces {
 }
 
 impl LivePlaces {
+    /// A place for a stream, until it is dropped.
+    pub(super) fn take(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let place = Arc::clone(&self.free).try_acquire_owned();
+        place.map_err(|_| ApiError::new(Code::Overloaded, "Too many live views are open."))
+    }
+
+    /// Becomes true when all streams shall end.
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
     /// Ends all streams and opens no more: the server stops, and waits for open requests.
     pub fn end(&self) {
         self.free.close();
@@ -61,9 +72,7 @@ impl LivePlaces {
     params(("site_id" = String, Path, description = "Number of the site")),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub async fn stream(State(app): State<Arc<App>>, access: SiteAccess) -> Result<Response, ApiError> {
-    let place = Arc::clone(&app.live_places.free)
-        .try_acquire_owned()
-        .map_err(|_| ApiError::new(Code::Overloaded, "Too many live views are open."))?;
+    let place = app.live_places.take()?;
     // Subscribed before the answer begins: what is stored after it is in the stream.
     let events = app.apply.subscribe();
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
@@ -87,7 +96,7 @@ async fn feed(
     let begun = Instant::now();
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     let mut shown: Option<(u32, Instant)> = None;
-    let mut ended = app.live_places.ended.subscribe();
+    let mut ended = app.live_places.ended();
     if sender.send(Bytes::from_static(b"retry: 2000\n\n")).await.is_err() {
         return;
     }
@@ -129,7 +138,7 @@ fn message(name: &str, data: &impl serde::Serialize) -> Bytes {
 }
 
 /// A body that ends when its feeder does.
-struct Messages(mpsc::Receiver<Bytes>);
+pub(super) struct Messages(pub(super) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Messages {
     type Data = Bytes;

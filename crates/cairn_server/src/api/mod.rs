@@ -4,6 +4,7 @@
 //! those of the log-in refuses callers without a valid credential.
 
 mod account;
+mod ads;
 mod body;
 mod emails;
 mod events;
@@ -12,9 +13,11 @@ mod idempotency;
 mod import;
 mod links;
 mod live;
+mod live_test;
 mod opt_outs;
 mod outcomes;
 mod page;
+mod pixel_activity;
 mod pixels;
 mod query;
 mod show;
@@ -56,12 +59,16 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         // What belongs to a site
         .routes(routes!(pixels::list, pixels::create))
         .routes(routes!(pixels::show, pixels::change, pixels::remove))
+        .routes(routes!(pixel_activity::show))
+        .routes(routes!(live_test::create))
+        .routes(routes!(live_test::stream))
         .routes(routes!(goals::list, goals::create))
         .routes(routes!(goals::remove))
         .routes(routes!(opt_outs::create))
         .routes(routes!(emails::create))
         .routes(routes!(emails::choose))
         .routes(routes!(links::create))
+        .routes(routes!(ads::create))
         // Events
         .routes(routes!(import::create))
         .routes(routes!(events::list))

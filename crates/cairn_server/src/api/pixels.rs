@@ -198,12 +198,12 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find<'a>(access: &'a SiteAccess, key: &str) -> Result<&'a Pixel, ApiError> {
+pub(super) fn find<'a>(access: &'a SiteAccess, key: &str) -> Result<&'a Pixel, ApiError> {
     let found = access.entry().pixels.iter().find(|pixel| pixel.key == key);
     found.ok_or_else(ApiError::not_found)
 }
 
-fn url(fields: &mut Fields) -> Result<Option<String>, ApiError> {
+pub(super) fn url(fields: &mut Fields) -> Result<Option<String>, ApiError> {
     let Some(text) = fields.text("url")? else { return Ok(None) };
     let web = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
     match url::Url::parse(&text) {
@@ -276,6 +276,9 @@ fn snippet(origin: &str, pixel: &Pixel) -> (String, Option<String>) {
     let image = |more: &str| {
         format!(r#"<img src="{origin}/p.gif?key={key}{more}" alt="" width="1" height="1">"#)
     };
+    // Without this attribute browsers tell an image of another host the origin of its page only.
+    let on_page =
+        || image("").replace(" alt=", r#" referrerpolicy="no-referrer-when-downgrade" alt="#);
     // A mail or an advertisement sends no page address by itself.
     let place = || match pixel.url.as_str() {
         "" => String::new(),
@@ -288,9 +291,9 @@ fn snippet(origin: &str, pixel: &Pixel) -> (String, Option<String>) {
         PixelKind::Web => {
             let stub = "<script>window.cairn=window.cairn||function(){(cairn.q=cairn.q||[]).push(arguments)}</script>";
             let script = format!(r#"<script async src="{origin}/cairn.js?key={key}"></script>"#);
-            (format!("{stub}\n{script}"), Some(format!("<noscript>{}</noscript>", image(""))))
+            (format!("{stub}\n{script}"), Some(format!("<noscript>{}</noscript>", on_page())))
         }
-        PixelKind::Image => (image(""), None),
+        PixelKind::Image => (on_page(), None),
         PixelKind::Email => (image(&format!("&amp;event=email_open{}", place())), None),
         PixelKind::Ad => (image(&format!("&amp;event=ad_impression{}", place())), None),
         PixelKind::Server | PixelKind::App => {
@@ -338,7 +341,7 @@ mod tests {
         assert_eq!(
             noscript.as_deref(),
             Some(
-                r#"<noscript><img src="https://stats.example/p.gif?key=px_k" alt="" width="1" height="1"></noscript>"#
+                r#"<noscript><img src="https://stats.example/p.gif?key=px_k" referrerpolicy="no-referrer-when-downgrade" alt="" width="1" height="1"></noscript>"#
             )
         );
         let (email, none) =

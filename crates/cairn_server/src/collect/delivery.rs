@@ -20,8 +20,10 @@ use serde::Serialize;
 
 use super::answer::{Answer, Cors, json, outcome_value, refusal};
 use super::handover::Handover;
+use super::landing::{Landing, landing_token};
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key, used_in_browser};
+use crate::live_test::{Road, Sighting, Watched};
 
 /// Records that are handed to the log together, unless they are too many: a whole `POST /e`.
 const RECORDS_PER_PART: usize = EVENTS_PER_BODY_MAX;
@@ -34,6 +36,8 @@ pub(super) struct Parcel<'a, E: ?Sized> {
     pub key: &'a str,
     /// The key stood in the address.
     pub key_in_address: bool,
+    /// The body as text, for live tests.
+    pub text: &'a [u8],
     /// The events, unread.
     pub events: &'a E,
     /// What the visitor said, of the request as a whole.
@@ -67,6 +71,12 @@ impl Records {
     fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+
+    fn last(&self) -> &[u8] {
+        let end = self.ends.len().saturating_sub(1);
+        let start = end.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..]
     }
 
     fn is_full(&self) -> bool {
@@ -115,8 +125,10 @@ impl Collector {
         // A body without events tells a choice, which is a hit as well.
         let hits = count.max(1);
         let mut received = app.counters.receive(hits);
+        let watched = app.live_tests.watch(now_ms, || sighting(head, parcel));
         let Some(entry) = app.directory.current().by_key(parcel.key) else {
             received.settle_many(SiteId(0), Outcome::RejectedUnknownKey, hits, now_ms);
+            watched.refused(&unknown_key());
             return Err(refusal(StatusCode::NOT_FOUND, &unknown_key(), Cors::Any));
         };
         let kind = match entry.pixel.kind {
@@ -127,6 +139,7 @@ impl Collector {
         let mut waiting = Waiting { received, site: entry.site.site.id, now_ms };
         if !edge.limiter.allows(parcel.key, hit.address.ip()) {
             waiting.settle_rest(Outcome::RejectedRateLimited);
+            watched.refused(&rate_limited());
             let cors = cors_of(head, &entry);
             return Err(refusal(StatusCode::TOO_MANY_REQUESTS, &rate_limited(), cors));
         }
@@ -145,25 +158,43 @@ impl Collector {
         let mut delivered =
             Delivered { accepted: 0, refused: Vec::new(), cookies: Vec::new(), cors, of_choice };
         let mut records = Records::default();
+        let mut landings = Vec::new();
         for index in 0..count {
-            let taken = match misuse {
+            let mut taken = match misuse {
                 Some(misuse) => Err(misuse()),
-                None => take_one(&mut admission, index, parcel, &terms, &mut records),
+                None => take_one(&mut admission, index, parcel, &terms, &mut records, None),
             };
+            if let Ok(Taken::Landing(token)) = taken {
+                let mut landing = Box::pin(self.landing(&admission, &token, now_ms)).await;
+                let told = Some(landing.as_deref_mut());
+                taken = take_one(&mut admission, index, parcel, &terms, &mut records, told);
+                landings.extend(landing.filter(|_| taken.is_ok()));
+            }
             if let Err(rejection) = taken {
                 waiting.received.settle(waiting.site, rejection.outcome, now_ms);
+                if watched.is_watched() {
+                    let event = parcel.events.event(index, &terms);
+                    watched
+                        .refused_event(event.as_ref().map_or("", |event| &event.name), &rejection);
+                }
                 delivered.refused.push((index, rejection));
+            } else if watched.is_watched() {
+                watched.admitted(records.last(), &admission);
             }
             let is_last = index + 1 == count;
             if !records.ends.is_empty() && (is_last || records.is_full()) {
-                let stored = self.store(&mut records, &mut waiting).await;
+                let stored = self.store(&mut records, &mut waiting, &watched).await;
                 delivered.accepted += stored.map_err(|rejection| {
+                    watched.lost(&rejection);
                     waiting.settle_rest(rejection.outcome);
                     let status = StatusCode::from_u16(status_of(rejection.outcome));
                     let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
                     refusal(status, &rejection, cors)
                 })?;
             }
+        }
+        for landing in landings {
+            Box::pin(self.confirm(&admission, &landing, now_ms)).await;
         }
         delivered.cookies = admission.set_cookies();
         if count == 0 {
@@ -177,13 +208,27 @@ impl Collector {
         &self,
         records: &mut Records,
         waiting: &mut Waiting<'_>,
+        watched: &Watched,
     ) -> Result<usize, Rejection> {
         let count = records.ends.len();
         let append = self.appender.append(records.slices());
         let part = waiting.received.part(count);
         *records = Records::default();
         let (app, site, now_ms) = (&self.edge.app, waiting.site, waiting.now_ms);
-        Handover::new(app, append, site, part, now_ms).await.map(|()| count)
+        let mut handover = Handover::new(app, append, site, part, now_ms);
+        (&mut handover).await?;
+        watched.kept(app, handover.offsets.clone());
+        Ok(count)
+    }
+}
+
+/// What a live test knows the request by.
+fn sighting<'s, E: ?Sized>(head: &Head<'s>, parcel: &Parcel<'s, E>) -> Sighting<'s> {
+    Sighting {
+        road: if head.origin().is_empty() { Road::Server } else { Road::Script },
+        key: parcel.key.into(),
+        origin: if head.origin().is_empty() { head.referer() } else { head.origin() },
+        texts: [parcel.text, b""],
     }
 }
 
@@ -208,19 +253,38 @@ fn cors_of<'a>(head: &Head<'a>, entry: &PixelEntry) -> Cors<'a> {
     }
 }
 
+/// What became of one event of a body.
+enum Taken {
+    /// It is among the records.
+    Record,
+    /// Not yet: its address has what one of our links told it, and that has to be looked at first.
+    Landing(String),
+}
+
+/// `told`: what its address says of the link that led to it, once that was looked at.
 fn take_one<'e, E: Events<'e> + ?Sized>(
     admission: &mut Admission<'_>,
     index: usize,
     parcel: &Parcel<'_, E>,
     terms: &Terms<'_>,
     records: &mut Records,
-) -> Result<(), Rejection> {
-    let parsed = parcel.events.event(index, terms)?;
+    told: Option<Option<&mut Landing>>,
+) -> Result<Taken, Rejection> {
+    let mut parsed = parcel.events.event(index, terms)?;
+    match told {
+        None if terms.kind != PixelKind::Server => {
+            if let Some(token) = landing_token(&parsed) {
+                return Ok(Taken::Landing(token.to_owned()));
+            }
+        }
+        Some(Some(landing)) => landing.tell(&mut parsed),
+        _ => {}
+    }
     let (bytes, taken) = admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));
     records.bytes = bytes;
     taken?;
     records.ends.push(records.bytes.len());
-    Ok(())
+    Ok(Taken::Record)
 }
 
 /// The answer's body: what became of each event.

@@ -17,6 +17,7 @@ use super::Collector;
 use super::answer::{Answer, Cors, add_cookies, add_cors, read_body, refusal};
 use super::delivery::{Parcel, ReportShape};
 use super::request::Head;
+use crate::live_test::{Road, Sighting};
 
 /// Seconds for which a browser remembers that it may send.
 const PREFLIGHT_AGE_S: &str = "7200";
@@ -40,11 +41,15 @@ impl Collector {
         };
         let envelope = match envelope(&body) {
             Ok(envelope) => envelope,
-            Err(broken) => return self.broken(&broken, now_ms),
+            Err(broken) => {
+                self.tell_of_broken(&head, &body, &broken, now_ms);
+                return self.broken(&broken, now_ms);
+            }
         };
         let parcel = Parcel {
             key: &envelope.key,
             key_in_address: false,
+            text: &body,
             events: &envelope,
             consent: envelope.consent,
             common: Common { screen: &envelope.screen, language: &envelope.language },
@@ -59,6 +64,24 @@ impl Collector {
             }
             Err(refusal) => refusal,
         }
+    }
+
+    /// Lets a live test know of a body that names no key, if its code can be found.
+    #[inline]
+    pub(super) fn tell_of_broken(
+        &self,
+        head: &Head<'_>,
+        body: &[u8],
+        broken: &BrokenEnvelope,
+        now_ms: i64,
+    ) {
+        let sighting = || Sighting {
+            road: Road::Script,
+            key: "".into(),
+            origin: head.origin(),
+            texts: [body, b""],
+        };
+        self.edge.app.live_tests.watch(now_ms, sighting).refused(&broken.rejection);
     }
 
     pub(super) fn count_one(&self, rejection: &Rejection, now_ms: i64) {
@@ -103,7 +126,7 @@ impl Collector {
 }
 
 /// The body as plain bytes, or the status and reason of its refusal.
-async fn readable<B>(head: &Head<'_>, body: B) -> Result<Bytes, (StatusCode, Rejection)>
+pub(super) async fn readable<B>(head: &Head<'_>, body: B) -> Result<Bytes, (StatusCode, Rejection)>
 where
     B: Body<Data = Bytes> + Unpin,
 {

@@ -66,11 +66,15 @@ impl Collector {
         });
         let opened = match opened {
             Ok(opened) => opened,
-            Err(broken) => return self.broken(&broken, now_ms),
+            Err(broken) => {
+                self.tell_of_broken(&head, &held.bytes, &broken, now_ms);
+                return self.broken(&broken, now_ms);
+            }
         };
         let parcel = Parcel {
             key: &opened.key,
             key_in_address: opened.key_in_address,
+            text: &held.bytes,
             events: &*opened.events,
             consent: SentConsent::Nothing,
             common: Common::default(),
@@ -184,7 +188,7 @@ fn place() -> Result<SemaphorePermit<'static>, Refused> {
 }
 
 /// The user name of basic authentication; empty without one.
-fn user_name(headers: &HeaderMap) -> String {
+pub(super) fn user_name(headers: &HeaderMap) -> String {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, credentials) = sent.and_then(|sent| sent.split_once(' ')).unwrap_or(("", ""));
     if !scheme.eq_ignore_ascii_case("basic") {

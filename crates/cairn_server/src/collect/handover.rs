@@ -4,6 +4,7 @@
 //! client has gone away and nobody waits for the answer any more.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +23,8 @@ pub struct Handover<'a> {
     site: SiteId,
     events: usize,
     now_ms: i64,
+    /// Offsets of the records, once they are durable.
+    pub offsets: Range<u64>,
 }
 
 impl<'a> Handover<'a> {
@@ -33,7 +36,8 @@ impl<'a> Handover<'a> {
         received: Received<'_>,
         now_ms: i64,
     ) -> Self {
-        Handover { app, append: Some(append), site, events: received.hand_over(), now_ms }
+        let events = received.hand_over();
+        Handover { app, append: Some(append), site, events, now_ms, offsets: 0..0 }
     }
 }
 
@@ -47,6 +51,9 @@ impl Future for Handover<'_> {
         };
         let Poll::Ready(result) = Pin::new(append).poll(context) else { return Poll::Pending };
         this.append = None;
+        if let Ok(offsets) = &result {
+            this.offsets = offsets.clone();
+        }
         Poll::Ready(settle(this.app, this.site, this.events, this.now_ms, result.map(drop)))
     }
 }

@@ -123,6 +123,7 @@ impl Collector {
         let query = request.uri.query().unwrap_or("").as_bytes();
         let key = url::form_urlencoded::parse(query).find(|(name, _)| name == "key");
         let key = key.map_or(Cow::Borrowed(""), |(_, key)| key);
+        self.edge.app.live_tests.note_script(&key);
         let entry = self.edge.app.directory.current().by_key(&key);
         match entry {
             Some(entry) => written(&entry.pixel.settings),

@@ -52,8 +52,11 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
     let goal = rig.post(&format!("{base}/goals"), &goal).owner().send().await.ok(201);
     let token = json!({"name": "script"});
     let token = rig.post("/api/v1/tokens", &token).owner().send().await.ok(201);
+    let test = format!("{base}/pixels/{}/live-test", pixel["key"].as_str().unwrap());
+    let test = rig.post(&test, &json!({})).owner().send().await.ok(201);
     let ids = [
         ("site_id", &*site),
+        ("code", test["code"].as_str().unwrap()),
         ("key", pixel["key"].as_str().unwrap()),
         ("goal_id", goal["id"].as_str().unwrap()),
         ("token_id", token["id"].as_str().unwrap()),

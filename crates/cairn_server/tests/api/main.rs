@@ -9,5 +9,6 @@ mod events;
 mod import;
 mod input;
 mod operations;
+mod pixels;
 mod rig;
 mod settings;

@@ -82,6 +82,7 @@ impl Running {
             counters: Arc::new(OutcomeCounters::default()),
             auth: cairn_server::auth::AuthState::new().unwrap(),
             live_places: Default::default(),
+            live_tests: Default::default(),
             requests: Default::default(),
             config: ServerConfig {
                 test_clock: true,
@@ -99,8 +100,12 @@ impl Running {
         Running { app, server: Some(server), apply: Some(apply), _directory: directory }
     }
 
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.as_ref().unwrap().address()
+    }
+
     pub fn client(&self) -> Client {
-        Client::new(self.server.as_ref().unwrap().address())
+        Client::new(self.address())
     }
 
     /// A new site with one pixel: the pixel's key.

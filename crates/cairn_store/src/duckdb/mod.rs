@@ -6,6 +6,7 @@ mod appender;
 mod connection;
 mod error;
 mod ffi;
+mod pixels;
 mod query;
 mod store;
 mod texts;

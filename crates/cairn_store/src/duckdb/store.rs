@@ -14,6 +14,7 @@ use cairn_model::{Identification, Outcome, PixelId, Session, SiteId, VisitorId};
 
 use super::connection::{Connection, Database, DatabaseOptions, RowRef};
 use super::error::{DuckError, DuckErrorKind};
+use super::pixels;
 use super::texts::{Wanted, joined, texts_of};
 use super::time_limit;
 use super::turns::{Turn, Turns};
@@ -524,6 +525,16 @@ impl EventStore for DuckStore {
         })
     }
 
+    fn pixel_counts(
+        &self,
+        site_id: SiteId,
+        starts_ms: &[i64],
+    ) -> Result<Vec<(PixelId, Vec<u64>)>, StoreError> {
+        self.answer("counts events of pixels", |connection| {
+            pixels::counts(connection, site_id, starts_ms)
+        })
+    }
+
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
         let texts = texts_of(site_id.0, TextField::Visit(Attribute::Bot));
         let sql = format!(
@@ -539,6 +550,25 @@ impl EventStore for DuckStore {
                 Ok::<(), DuckError>(())
             })?;
             Ok(reasons)
+        })
+    }
+
+    fn other_user_of(
+        &self,
+        site_id: SiteId,
+        visitor_id: cairn_model::VisitorId,
+        user_key: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT min(user_key) FROM events
+                   WHERE site_id = ? AND visitor_id = ? AND user_key NOT IN (0, ?)";
+        let asked = [site_id.0.into(), visitor_id.0.into(), user_key.into()];
+        self.answer("looks for a visitor's user", |connection| {
+            let mut found = None;
+            connection.query(sql, &asked)?.for_each(|row| {
+                found = row.optional(0)?;
+                Ok::<(), DuckError>(())
+            })?;
+            Ok(found)
         })
     }
 

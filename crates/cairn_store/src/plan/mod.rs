@@ -47,6 +47,10 @@ pub struct Plan<'q> {
     pub engagement: Engagement,
     /// The same where goals are left aside.
     pub engagement_without_goals: Engagement,
+    /// The question names what happened away from the site: such events are counted like others.
+    pub off_site: bool,
+    /// One of its filters does: then they take part in the total.
+    pub off_site_filtered: bool,
     /// Kinds of events that tallies are about, each once.
     pub scopes: Vec<Scope>,
     /// What is counted for the tallies, each once.
@@ -145,6 +149,8 @@ impl<'q> Plan<'q> {
             bounce_filters,
             engagement,
             engagement_without_goals,
+            off_site: question.names_off_site(),
+            off_site_filtered: question.filters_off_site(),
             scopes: Vec::new(),
             counts: Vec::new(),
             counts_ordinary: false,
@@ -171,11 +177,6 @@ impl<'q> Plan<'q> {
 
     fn tallies(&self) -> Vec<Tally> {
         self.question.metrics.iter().filter_map(|metric| metric.as_tally()).collect()
-    }
-
-    /// Tallies tell machines apart: a visit that only machines' events lead to counts too.
-    pub fn judges_machines(&self) -> bool {
-        self.scopes.iter().any(|scope| scope.judges_machines())
     }
 
     /// Where a metric is counted. Shares are counted where visitors are.

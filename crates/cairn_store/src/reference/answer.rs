@@ -152,7 +152,7 @@ fn count<'p>(walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {
         group_events(walk, plan, happenings, &without_goal)
     };
     let asked = &plan.question.filters;
-    let happenings = walk.kept_events(&plan.filters, plan.engagement);
+    let happenings = walk.kept_anywhere(&plan.filters, plan.engagement, plan.off_site);
     let kept_visits = walk.kept_visits(&plan.visit_filters, plan.engagement);
     Counted {
         plan,
@@ -162,12 +162,13 @@ fn count<'p>(walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {
         everyone,
         pageviews: exit_pageviews(walk, plan),
         tallied: Tallied::of(walk, plan),
-        total: total_visitors(walk, plan, asked, plan.total_engagement()),
+        total: total_visitors(walk, plan, asked, plan.total_engagement(), plan.off_site_filtered),
         total_before_conversion: total_visitors(
             walk,
             plan,
             &Plan::without_conversion_filters(asked),
             plan.total_engagement_without_goals(),
+            false,
         ),
     }
 }
@@ -242,12 +243,13 @@ fn total_visitors(
     plan: &Plan<'_>,
     filters: &[Filter],
     engagement: Engagement,
+    off_site: bool,
 ) -> i64 {
     let visitors: BTreeSet<u64> = if plan.sides == Sides::Visits {
         let visits = walk.kept_visits(filters, engagement);
         visits.iter().map(|visit| visit.visitor_id.0).collect()
     } else {
-        let events = walk.kept_events(filters, engagement);
+        let events = walk.kept_anywhere(filters, engagement, off_site);
         events.iter().map(|happening| happening.row.event.visitor_id.0).collect()
     };
     visitors.len() as i64

@@ -6,6 +6,7 @@ mod answer;
 mod tallies;
 mod walk;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_model::session::Attribute;
@@ -19,6 +20,8 @@ use crate::{
 #[derive(Default)]
 pub struct ReferenceStore {
     state: RwLock<State>,
+    /// Removals of sites that are still to fail.
+    refusals: AtomicU32,
 }
 
 /// All that it keeps.
@@ -46,6 +49,11 @@ impl ReferenceStore {
     /// Every visit, in no particular order.
     pub fn sessions(&self) -> Vec<Session> {
         self.state().sessions.clone()
+    }
+
+    /// Lets the next removals of a site fail, as on a full disk: for tests of those who call.
+    pub fn refuse_removals(&self, count: u32) {
+        self.refusals.store(count, Ordering::Release);
     }
 
     /// What is kept. A panic of another thread leaves whole batches only, so a poisoned lock is as good as any.
@@ -174,6 +182,25 @@ impl EventStore for ReferenceStore {
         Ok(activities.into_iter().collect())
     }
 
+    fn pixel_counts(
+        &self,
+        site_id: SiteId,
+        starts_ms: &[i64],
+    ) -> Result<Vec<(PixelId, Vec<u64>)>, StoreError> {
+        let mut counts = std::collections::BTreeMap::<PixelId, Vec<u64>>::new();
+        for row in &self.state().rows {
+            let event = &row.event;
+            let slot = starts_ms.iter().rposition(|start| event.received_at_ms >= *start);
+            let Some(slot) = slot else { continue };
+            if event.site_id == site_id && event.origin != Origin::Import {
+                let slots =
+                    counts.entry(event.pixel_id).or_insert_with(|| vec![0; starts_ms.len()]);
+                slots[slot] += 1;
+            }
+        }
+        Ok(counts.into_iter().collect())
+    }
+
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
         let mut reasons = std::collections::BTreeMap::<String, u64>::new();
         for row in &self.state().rows {
@@ -184,6 +211,22 @@ impl EventStore for ReferenceStore {
             }
         }
         Ok(reasons.into_iter().collect())
+    }
+
+    fn other_user_of(
+        &self,
+        site_id: SiteId,
+        visitor_id: cairn_model::VisitorId,
+        user_key: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let state = self.state();
+        let others = state.rows.iter().map(|row| &row.event).filter(|event| {
+            event.site_id == site_id
+                && event.visitor_id == visitor_id
+                && event.user_key != 0
+                && event.user_key != user_key
+        });
+        Ok(others.map(|event| event.user_key).min())
     }
 
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
@@ -212,6 +255,11 @@ impl EventStore for ReferenceStore {
     }
 
     fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError> {
+        let less = |refusals: u32| refusals.checked_sub(1);
+        if self.refusals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
+            let cause = "it was told to".to_owned();
+            return Err(StoreError::Unavailable { doing: "deletes a site", cause });
+        }
         let mut state = self.state_mut();
         state.rows.retain(|row| row.event.site_id != site_id);
         state.sessions.retain(|session| session.site_id != site_id);

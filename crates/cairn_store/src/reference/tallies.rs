@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::answer::{Figure, Key, rounded};
+use cairn_model::event::CLICK_LANDED;
 use cairn_model::question::Tally;
 use cairn_model::question::tallies::{
-    COST, COST_DECIMALS, Count, Formula, READ, READING, Scope, VERDICT, Vital, Whose, decimal,
-    nearest_rank,
+    COST, COST_DECIMALS, Count, Formula, HUMAN, LANDED_CLICK, LANDED_VERDICT, READ, READING, Scope,
+    VERDICT, Vital, Whose, decimal, nearest_rank,
 };
 use cairn_model::session::Attribute;
 use cairn_model::{Event, Identification};
@@ -89,8 +90,15 @@ fn is_in_scope(scope: Scope, row: &Row<'_>, shows_bots: bool) -> bool {
                 && row.session_id != 0
                 && Vital::ALL.iter().any(|vital| props.contains_key(vital.prop()))
         }
-        _ => scope.names().contains(&&*event.name),
+        _ => {
+            scope.names().contains(&&*event.name)
+                || scope.confirmed().is_some_and(|click| landed(event, click))
+        }
     }
+}
+
+fn landed(event: &Event<'_>, click: &str) -> bool {
+    event.name == CLICK_LANDED && prop(event, LANDED_CLICK) == click
 }
 
 fn number(count: Count, rows: &[Row<'_>], shows_bots: bool) -> i64 {
@@ -100,6 +108,13 @@ fn number(count: Count, rows: &[Row<'_>], shows_bots: bool) -> i64 {
     let counted = match count {
         Count::Events(names, whose) => {
             rows.iter().filter(|row| named(row, names) && judged(row, whose)).count()
+        }
+        Count::HumanClicks(click) => {
+            let is_human = |row: &&Row<'_>| match landed(&row.event, click) {
+                true => prop(&row.event, LANDED_VERDICT) != HUMAN,
+                false => named(row, &[click]) && judged(row, Whose::Humans),
+            };
+            rows.iter().filter(is_human).count()
         }
         Count::Visits(names) => {
             let of_names = rows.iter().filter(|row| named(row, names));

@@ -12,7 +12,6 @@ use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Event, Identification, Session};
 
 use super::State;
-use crate::plan::Plan;
 use crate::{Row, StoredEvent};
 
 /// An event together with its visit.
@@ -39,7 +38,6 @@ pub(super) struct Walk<'a> {
     pub(super) everything: Vec<Happening<'a>>,
     visits: Vec<&'a Session>,
     question: &'a Question,
-    judges_machines: bool,
 }
 
 pub(super) fn names_engagement(event: &Event<'_>) -> bool {
@@ -91,15 +89,17 @@ fn first_prop(first: FirstProp, event: &Event<'_>) -> String {
     given.into_iter().find(|value| !value.is_empty()).cloned().unwrap_or_default()
 }
 
-/// Whether the event is one of those that take part, as far as engagement goes.
-fn takes_part(engagement: Engagement, row: &Row<'_>) -> bool {
+/// Whether the event is one of those that take part, as far as engagement and what happened away from the site go.
+fn takes_part(engagement: Engagement, off_site: bool, row: &Row<'_>) -> bool {
     let of_section = !row.event.section_id.is_empty();
-    !names_engagement(&row.event)
-        || match engagement {
+    match names_engagement(&row.event) {
+        false => off_site || !row.event.is_off_site(),
+        true => match engagement {
             Engagement::Hidden => false,
             Engagement::Sections => of_section && row.session_id != 0,
             Engagement::All => row.session_id != 0,
-        }
+        },
+    }
 }
 
 pub(super) fn props_of(event: &Event<'_>) -> BTreeMap<String, String> {
@@ -154,8 +154,7 @@ impl<'a> Walk<'a> {
             .filter(|session| shown(&session.attributes))
             .filter(active)
             .collect();
-        let judges_machines = Plan::of(question).judges_machines();
-        Walk { events, everything, visits, question, judges_machines }
+        Walk { events, everything, visits, question }
     }
 
     fn field(&self, thing: Thing<'a>, field: Field) -> Option<String> {
@@ -217,12 +216,12 @@ impl<'a> Walk<'a> {
 
     fn has_done(&self, filter: &Filter, session_id: u64) -> bool {
         let engagement = self.question.engagement_of(filter);
-        let events = if self.judges_machines { &self.everything } else { &self.events };
         session_id != 0
-            && events
+            && self
+                .events
                 .iter()
                 .filter(|happening| happening.row.session_id == session_id)
-                .filter(|happening| takes_part(engagement, happening.row))
+                .filter(|happening| takes_part(engagement, false, happening.row))
                 .any(|happening| self.passes(filter, Thing::Event(*happening)))
     }
 
@@ -248,10 +247,20 @@ impl<'a> Walk<'a> {
         filters: &[Filter],
         engagement: Engagement,
     ) -> Vec<Happening<'a>> {
+        self.kept_anywhere(filters, engagement, false)
+    }
+
+    /// The same, where asked with those that happened away from the site.
+    pub(super) fn kept_anywhere(
+        &self,
+        filters: &[Filter],
+        engagement: Engagement,
+        off_site: bool,
+    ) -> Vec<Happening<'a>> {
         self.events
             .iter()
             .copied()
-            .filter(|happening| takes_part(engagement, happening.row))
+            .filter(|happening| takes_part(engagement, off_site, happening.row))
             .filter(|happening| {
                 filters.iter().all(|filter| self.passes(filter, Thing::Event(*happening)))
             })

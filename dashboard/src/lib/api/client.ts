@@ -10,6 +10,38 @@ export type Site = Schemas["Site"];
 export type Pixel = Schemas["Pixel"];
 export type Outcomes = Schemas["Outcomes"];
 export type EventItem = Schemas["Event"];
+export type PixelActivity = Schemas["PixelActivityBody"];
+export type LiveTestStart = Schemas["LiveTest"];
+export type Stage = Schemas["LiveTestStage"];
+export type NewEmail = Schemas["NewEmailBody"];
+export type Email = Schemas["Email"];
+export type NewLink = Schemas["NewLinkBody"];
+export type Link = Schemas["Link"];
+
+/** An ad to be tracked. */
+export interface NewAd {
+  campaign: string;
+  target: string;
+  source?: string;
+  medium?: string;
+  content?: string;
+  term?: string;
+  creative?: string;
+  placement?: string;
+  cost?: { amount: string; currency: string; per: string };
+  ad_server?: string;
+  pixel?: string;
+  expires_days?: number;
+}
+/** A tracked ad: its addresses, and the whole tag for its ad server. */
+export interface Ad {
+  impression_url: string;
+  click_url: string;
+  viewable_script?: string | null;
+  tag: string;
+  target: string;
+  expires_at: string;
+}
 
 // Questions and answers are free JSON in the description: this is the part of the language that the
 // dashboard speaks, the columns in the order of the question.
@@ -110,11 +142,24 @@ async function failure(response: Response): Promise<ApiError> {
   return new ApiError(response.status, code, message, field, help);
 }
 
-async function call<M extends Method, P extends PathOf<M>>(
+/** What a request is made of, whatever its types. */
+interface Sent {
+  path?: unknown;
+  query?: unknown;
+  body?: unknown;
+  signal?: AbortSignal | undefined;
+  anonymous?: boolean;
+}
+
+function call<M extends Method, P extends PathOf<M>>(
   method: M,
   path: P,
   options: Options<paths[P][M]> = {},
 ): Promise<Reply<paths[P][M]>> {
+  return send(method, path, options) as Promise<Reply<paths[P][M]>>;
+}
+
+async function send(method: Method, path: string, options: Sent): Promise<unknown> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (method !== "get") headers["Cairn-Request"] = "dashboard";
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
@@ -136,7 +181,7 @@ async function call<M extends Method, P extends PathOf<M>>(
     if (response.status === 401 && !options.anonymous) onUnauthorized();
     throw await failure(response);
   }
-  return (response.status === 204 ? undefined : await response.json()) as Reply<paths[P][M]>;
+  return response.status === 204 ? undefined : await response.json();
 }
 
 /** Entries of a list wanted at once; the server's own bound. */
@@ -166,6 +211,25 @@ export const api = {
     call("patch", "/api/v1/sites/{site_id}/pixels/{key}", { path: { site_id: site, key }, body }),
   removePixel: (site: string, key: string) =>
     call("delete", "/api/v1/sites/{site_id}/pixels/{key}", { path: { site_id: site, key } }),
+  pixelActivity: (site: string, period: "24h" | "30d", signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/pixels/activity", {
+      path: ofSite(site),
+      query: { period },
+      signal,
+    }),
+  startLiveTest: (site: string, key: string, body: Schemas["NewLiveTestBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/pixels/{key}/live-test", {
+      path: { site_id: site, key },
+      body,
+    }),
+  liveTestAddress: (site_id: string, key: string, code: string) =>
+    address("/api/v1/sites/{site_id}/pixels/{key}/live-test/{code}", { site_id, key, code }),
+  makeEmail: (site: string, body: NewEmail) =>
+    call("post", "/api/v1/sites/{site_id}/emails", { path: ofSite(site), body }),
+  makeLink: (site: string, body: NewLink) =>
+    call("post", "/api/v1/sites/{site_id}/links", { path: ofSite(site), body }),
+  makeAd: (site: string, body: NewAd) =>
+    send("post", "/api/v1/sites/{site_id}/ads", { path: ofSite(site), body }) as Promise<Ad>,
   outcomes: (site: string, since: Date, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/outcomes", {
       path: ofSite(site),

@@ -69,12 +69,37 @@ export interface paths {
         get: operations["get_sites_by_site_id"];
         put?: never;
         post?: never;
-        /** Removes a site with its pixels, goals, people and events. This cannot be undone. */
+        /**
+         * Removes a site with its pixels, goals, people and events. This cannot be undone. Whatever the answer, nothing of it is
+         *     shown or collected any more; 202 tells that its last events are still to be removed, as the store fails or lags.
+         *     This is tried until it is done, also after a restart. In the store's file the bytes of removed rows stay
+         *     until the database writes over them.
+         */
         delete: operations["delete_sites_by_site_id"];
         options?: never;
         head?: never;
         /** Changes a site; what is left out stays. */
         patch: operations["patch_sites_by_site_id"];
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/ads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes addresses and the tag of an advertisement. Nothing is stored; its impressions, views and clicks are counted as
+         *     `ad_impression`, `ad_viewable` and `ad_click`.
+         */
+        post: operations["post_sites_by_site_id_ads"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/sites/{site_id}/emails": {
@@ -279,6 +304,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/pixels/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how many events of each pixel arrived in each of the last 24 hours or 30 days. */
+        get: operations["get_sites_by_site_id_pixels_activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/pixels/{key}": {
         parameters: {
             query?: never;
@@ -296,6 +338,46 @@ export interface paths {
         head?: never;
         /** Changes name, place or settings of a pixel. Settings reach a browser within an hour. */
         patch: operations["patch_sites_by_site_id_pixels_by_key"];
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/pixels/{key}/live-test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts a live test: open `url` in a browser, and follow what becomes of the visit. It runs for five minutes; at most 64
+         *     at once, 8 of a site.
+         */
+        post: operations["post_sites_by_site_id_pixels_by_key_live_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/pixels/{key}/live-test/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follows a live test: `event: stage` with each stage of each hit, at most 20 of them; `event: nothing` with
+         *     `{"after_s", "script", "check"}` when nothing came within ten seconds; `event: end` when the test is over.
+         */
+        get: operations["get_sites_by_site_id_pixels_by_key_live_test_by_code"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/tokens": {
@@ -347,6 +429,24 @@ export interface paths {
         put?: never;
         /** Answers a question. A site that the caller may not see is answered with 401. */
         post: operations["post_query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/postback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Takes a conversion from a server, in the address. */
+        get: operations["get_postback"];
+        put?: never;
+        /** Takes a conversion from a server, as a form or as JSON of at most 64 KiB. */
+        post: operations["post_postback"];
         delete?: never;
         options?: never;
         head?: never;
@@ -513,6 +613,37 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A tracked advertisement. */
+        Ad: {
+            /** @description Address of the click link; the ad server's click macro goes before it, and nothing else changes where it leads. */
+            click_url: string;
+            /** @description When impressions and clicks stop being counted (RFC 3339). */
+            expires_at: string;
+            /** @description Address of the impression image, with the ad server's macros. */
+            impression_url: string;
+            /** @description The HTML of the advertisement for this ad server: put the creative where its comment says. */
+            tag: string;
+            /** @description Where a click leads. */
+            target: string;
+            /** @description Address of the script that reports when the advertisement was in view, with the ad server's macros. */
+            viewable_script: string | null;
+        };
+        /** @description What an advertisement costs. */
+        AdCostBody: {
+            /**
+             * Format: double
+             * @description Amount, as a decimal number or its text.
+             * @example 2.5
+             */
+            amount: number;
+            /**
+             * @description ISO 4217 code.
+             * @example EUR
+             */
+            currency: string;
+            /** @description `impression`, `thousand_impressions` or `click`. */
+            per: string;
+        };
         /** @description A new API token with its secret. */
         CreatedToken: components["schemas"]["Token"] & {
             /** @description The secret, shown this once: send it as `Authorization: Bearer SECRET`. */
@@ -739,6 +870,74 @@ export interface components {
             /** @description The address to hand out; whatever is put behind or before it, it leads to `target`. */
             url: string;
         };
+        /** @description A live test. */
+        LiveTest: {
+            /**
+             * @description Its code.
+             * @example 3f09c1d27ab84e65
+             */
+            code: string;
+            /** @description When it ends (RFC 3339). */
+            expires_at: string;
+            /** @description The page to open, with the code in its address; null for kinds without a page, whose next hits are watched. */
+            url: string | null;
+            /** @description `visit` (hits that carry the code), `visit_or_pixel` (until one does, any of the pixel) or `pixel` (any of it). */
+            watches: string;
+        };
+        /**
+         * @description One stage of a hit: `received`, `permission`, `recognised`, `stored`, in this order; after one that was not passed come no
+         *     more. Fields of other stages are left out.
+         */
+        LiveTestStage: {
+            /**
+             * Format: int64
+             * @description `stored`: milliseconds from its arrival until reports could see it.
+             */
+            after_ms?: number | null;
+            /** @description `permission`: which rule decided: `policy` `recorded_choice` `sent_choice` `gpc` `foreign_origin` `server`. */
+            basis?: string | null;
+            /** @description `recognised`: why it is taken for a bot, which reports leave out; left out for people. */
+            bot?: string | null;
+            /** @description `recognised`: browser, as recorded. */
+            browser?: string | null;
+            /** @description `received`: it carried the test's code; otherwise it may be somebody else's. */
+            certain?: boolean | null;
+            /** @description `recognised`: country, as recorded. */
+            country?: string | null;
+            /** @description `recognised`: type of device, as recorded. */
+            device?: string | null;
+            /** @description `received`: name of the event; left out where it could not be read. */
+            event?: string | null;
+            /** @description The field at fault. */
+            field?: string | null;
+            /** @description `permission`: purposes that are granted. */
+            granted?: string[] | null;
+            /**
+             * Format: int32
+             * @description Number of the hit within the test, from 1.
+             */
+            hit: number;
+            /** @description `received`: whose key it brought: `this` pixel's, that of an `other` of the site, of an `other_site`, or `unknown`. */
+            key?: string | null;
+            /** @description `received`: host of the page that sent it, as its browser tells; left out where nothing was told. */
+            origin?: string | null;
+            /** @description `recognised`: operating system, as recorded. */
+            os?: string | null;
+            /** @description Why it came no further: its outcome (docs/outcomes.md). */
+            outcome?: string | null;
+            /** @description Whether the hit came past it. */
+            passed: boolean;
+            /** @description In words, what decided. */
+            reason?: string | null;
+            /** @description `received`: how it came: `script`, `image`, `server` or `mail`. */
+            road?: string | null;
+            /** @description `received`, `permission`, `recognised` or `stored`. */
+            stage: string;
+            /** @description `permission`: `full`, `anonymous` or `drop`. */
+            verdict?: string | null;
+            /** @description `recognised`: `known` by its cookie, `new` (it gets one now), `named` by an id that was sent, or `anonymous`. */
+            visitor?: string | null;
+        };
         /** @description Log-in: address and password, or the token of a one-time link. */
         LogInBody: {
             /** @description Address of the account. */
@@ -767,6 +966,52 @@ export interface components {
             /** @description The provider. */
             organization: string;
         };
+        /** @description An advertisement to be tracked. */
+        NewAdBody: {
+            /**
+             * @description Whose macros the tag has: `generic` (default), `google_ad_manager`, `campaign_manager`, `display_video`, `xandr`,
+             *     `the_trade_desk` or `amazon`.
+             */
+            ad_server?: string | null;
+            /**
+             * @description Campaign that its impressions and clicks are counted under (`utm_campaign`).
+             * @example spring-sale
+             */
+            campaign: string;
+            /**
+             * @description Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
+             *     none.
+             * @example subid
+             */
+            click_id?: string | null;
+            /** @description What tells it from others of the campaign (`utm_content`). */
+            content?: string | null;
+            cost?: null | components["schemas"]["AdCostBody"];
+            /** @description The creative; left out: what the ad server's macro says at the time. */
+            creative?: string | null;
+            /**
+             * Format: int32
+             * @description Days for which impressions and clicks count, 1 to 400; default: 90. The link leads to its target after that too.
+             */
+            expires_days?: number | null;
+            /** @description Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true. */
+            landing?: boolean | null;
+            /** @description Kind of advertising (`utm_medium`); default: `display`. */
+            medium?: string | null;
+            /** @description Key of the pixel of kind `ad` that its events belong to; default: the site's first of that kind. */
+            pixel?: string | null;
+            /** @description The placement; left out: what the ad server's macro says at the time. */
+            placement?: string | null;
+            /**
+             * @description Where it runs (`utm_source`); default: the ad server's name, `ad` for `generic`.
+             * @example news-site
+             */
+            source?: string | null;
+            /** @description Where a click leads: an absolute `http` or `https` address of at most 2,048 bytes, without user and password. */
+            target: string;
+            /** @description What it was bought for (`utm_term`). */
+            term?: string | null;
+        };
         /** @description A mail to be prepared. */
         NewEmailBody: {
             /**
@@ -783,6 +1028,8 @@ export interface components {
             honeypot?: boolean | null;
             /** @description The mail's HTML, at most 512 KiB. */
             html?: string | null;
+            /** @description Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true. */
+            landing?: boolean | null;
             /** @description Key of the pixel of kind `email` that its events belong to; default: the site's first of that kind. */
             pixel?: string | null;
             recipient?: null | components["schemas"]["RecipientBody"];
@@ -819,14 +1066,27 @@ export interface components {
              */
             campaign: string;
             /**
+             * @description Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
+             *     none.
+             * @example subid
+             */
+            click_id?: string | null;
+            /**
              * Format: int32
              * @description Days for which clicks count, 1 to 400; default: 90. The link leads to its target after that too.
              */
             expires_days?: number | null;
+            /** @description Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true. */
+            landing?: boolean | null;
             /** @description Key of the pixel of kind `email` that its events belong to; default: the site's first of that kind. */
             pixel?: string | null;
             /** @description Where it leads: an absolute `http` or `https` address of at most 2,048 bytes, without user and password. */
             url: string;
+        };
+        /** @description A live test to be started. */
+        NewLiveTestBody: {
+            /** @description Page to open; default: the pixel's address, else the site's. */
+            url?: string | null;
         };
         /** @description A pixel to be made. */
         NewPixelBody: {
@@ -1140,6 +1400,22 @@ export interface components {
             /** @description Where it is installed; empty = not told. */
             url: string;
         };
+        /** @description Events of pixels over time, bots included. */
+        PixelActivityBody: {
+            /** @description Every pixel of the site. */
+            items: components["schemas"]["PixelEvents"][];
+            /** @description `24h` or `30d`. */
+            period: string;
+            /** @description When each hour or day begins in the site's time zone (RFC 3339); the last has not ended. */
+            starts: string[];
+        };
+        /** @description Events of one pixel. */
+        PixelEvents: {
+            /** @description Events that arrived in each hour or day. */
+            events: number[];
+            /** @description Its key. */
+            key: string;
+        };
         /** @description Changes of a pixel; what is left out stays. */
         PixelPatch: {
             /** @description Name shown. */
@@ -1147,6 +1423,41 @@ export interface components {
             settings?: null | components["schemas"]["TrackerSettingsPatch"];
             /** @description Where it is installed. */
             url?: string | null;
+        };
+        /** @description A conversion. Names have synonyms, and case, `_` and `-` in them make no difference: docs/postbacks.md. */
+        PostbackFields: {
+            /** @description The id that a click was given. */
+            click_id?: string | null;
+            /** @description `analytics:granted,ads:denied`; a TCF or GPP string counts as no. */
+            consent?: string | null;
+            /** @description ISO 4217 code; default: the site's. */
+            currency?: string | null;
+            /** @description Name of the event; default: `purchase`. */
+            event?: string | null;
+            /** @description The sender's id of the conversion: repetitions are recognised for 7 days. */
+            event_id?: string | null;
+            /** @description Secret key of a pixel of kind `server`; or as bearer token or user name in `Authorization`. */
+            key?: string | null;
+            /** @description The order, at most 256 bytes. Without `event_id`, it converts once for each name. */
+            order_id?: string | null;
+            /** @description RFC 3339, Unix seconds or milliseconds. */
+            timestamp?: string | null;
+            /** @description The page that it belongs to. */
+            url?: string | null;
+            /** @description The owner's id of the person. */
+            user_id?: string | null;
+            /**
+             * @description Decimal number, at most the currency's decimals.
+             * @example 59.90
+             */
+            value?: string | null;
+        };
+        /** @description What became of a conversion; the header `Cairn-Outcome` says the same. */
+        PostbackReport: {
+            /** @description `known`, `expired`, or null: no click was named. */
+            click: string | null;
+            /** @description `accepted`, `duplicate`, `dropped:opted_out` or `dropped:policy`. */
+            outcome: string;
         };
         /** @description Privacy settings of a site. */
         PrivacyBody: {
@@ -1276,6 +1587,14 @@ export interface components {
              * @example rejected:unknown_field
              */
             reason: string;
+        };
+        /** @description A removal that is not complete. */
+        RemovalBody: {
+            /**
+             * @description Always `removing`.
+             * @example removing
+             */
+            status: string;
         };
         /** @description Section of a page that was seen. */
         Section: {
@@ -1758,6 +2077,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It is gone but for events that are being removed */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovalBody"];
+                };
+            };
             /** @description It is gone */
             204: {
                 headers: {
@@ -1798,6 +2126,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_ads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAdBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ad"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -2264,6 +2627,40 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_pixels_activity: {
+        parameters: {
+            query?: {
+                /** @description `24h` (default) or `30d` */
+                period?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PixelActivityBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_pixels_by_key: {
         parameters: {
             query?: never;
@@ -2353,6 +2750,78 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pixel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_pixels_by_key_live_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Key of the pixel */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLiveTestBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiveTest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_pixels_by_key_live_test_by_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Key of the pixel */
+                key: string;
+                /** @description Code of the test */
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["LiveTestStage"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -2480,6 +2949,90 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_postback: {
+        parameters: {
+            query?: {
+                /** @description Secret key of a pixel of kind `server`; or as bearer token or user name in `Authorization`. */
+                key?: string;
+                /** @description Name of the event; default: `purchase`. */
+                event?: string;
+                /** @description The order, at most 256 bytes. Without `event_id`, it converts once for each name. */
+                order_id?: string;
+                /** @description Decimal number, at most the currency's decimals. */
+                value?: string;
+                /** @description ISO 4217 code; default: the site's. */
+                currency?: string;
+                /** @description The id that a click was given. */
+                click_id?: string;
+                /** @description The sender's id of the conversion: repetitions are recognised for 7 days. */
+                event_id?: string;
+                /** @description RFC 3339, Unix seconds or milliseconds. */
+                timestamp?: string;
+                /** @description The owner's id of the person. */
+                user_id?: string;
+                /** @description `analytics:granted,ads:denied`; a TCF or GPP string counts as no. */
+                consent?: string;
+                /** @description The page that it belongs to. */
+                url?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostbackReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_postback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PostbackFields"];
+                "application/x-www-form-urlencoded": components["schemas"]["PostbackFields"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostbackReport"];
                 };
             };
             /** @description An error, see docs/errors.md */

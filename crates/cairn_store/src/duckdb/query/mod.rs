@@ -37,7 +37,7 @@ pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer
 
 fn run(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
     let plan = Plan::of(question);
-    let mut predicates = Predicates::of_plan(&plan);
+    let mut predicates = Predicates::new(question);
     let sql = statement(&plan, &mut predicates);
     let values = predicates.parameters.values();
     let mut answer =
@@ -284,13 +284,15 @@ fn constants(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> (String, Strin
     let filters = &plan.question.filters;
     let mut values = Vec::new();
     if plan.asks(Metric::Percentage) {
-        let total = sides::total_visitors(plan, predicates, filters, plan.total_engagement());
+        let (engagement, off_site) = (plan.total_engagement(), plan.off_site_filtered);
+        let total = sides::total_visitors(plan, predicates, filters, engagement, off_site);
         values.push(("t", total));
     }
     if plan.asks(Metric::ConversionRate) {
         let filters = Plan::without_conversion_filters(filters);
         let engagement = plan.total_engagement_without_goals();
-        values.push(("c", sides::total_visitors(plan, predicates, &filters, engagement)));
+        let total = sides::total_visitors(plan, predicates, &filters, engagement, false);
+        values.push(("c", total));
     }
     if plan.watches_identification() {
         values.push(("i", sides::mixes_identification(plan, predicates)));

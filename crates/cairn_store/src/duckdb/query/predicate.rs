@@ -4,10 +4,10 @@
 //!
 //! What a test means is defined by [`Test::accepts`]; these conditions agree with it, which random questions check.
 
-use cairn_model::event::PAGE_VIEW;
+use cairn_model::event::{CLICK_LANDED, PAGE_VIEW};
 use cairn_model::question::countries::{COUNTRIES, country_name};
 use cairn_model::question::filters::folded;
-use cairn_model::question::tallies::{Scope, Vital};
+use cairn_model::question::tallies::{LANDED_CLICK, Scope, Vital};
 use cairn_model::question::{
     Dimension, Engagement, Field, Filter, FirstProp, Goal, Operator, Question, Test, Trigger,
 };
@@ -16,7 +16,7 @@ use cairn_model::session::Attribute;
 use super::statement::{Parameters, all_of, not, one_of, truth};
 use crate::duckdb::texts::{coded, texts_of};
 use crate::plan::Plan;
-use crate::schema::{ENGAGEMENT_CODE, PAGE_VIEW_CODE, TextField};
+use crate::schema::{ENGAGEMENT_CODE, ORDINARY_CODES_FROM, PAGE_VIEW_CODE, TextField};
 
 /// Which table a condition is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,8 +29,6 @@ pub(super) enum Table {
 pub(super) struct Predicates<'q> {
     pub(super) question: &'q Question,
     pub(super) parameters: Parameters,
-    /// Machines' events lead to visits too: see [`crate::plan::Plan::judges_machines`].
-    judges_machines: bool,
 }
 
 /// Where a visit's value stands.
@@ -102,24 +100,23 @@ pub(super) fn first_prop(first: FirstProp) -> String {
     format!("CASE WHEN props = '' THEN '' ELSE coalesce({}, '') END", values.join(", "))
 }
 
-/// Which of the events that are not left out anyway are ordinary ones.
-fn engagement_condition(engagement: Engagement) -> String {
-    match engagement {
-        Engagement::Hidden => format!("name <> {ENGAGEMENT_CODE}"),
-        Engagement::Sections => {
-            format!("(name <> {ENGAGEMENT_CODE} OR (section_id <> 0 AND session_id <> 0))")
-        }
-        Engagement::All => "session_id <> 0".to_owned(),
-    }
+/// Which of the events that are not left out anyway are ordinary ones, with those that a question names besides.
+fn ordinary_condition(engagement: Engagement, off_site: bool) -> String {
+    let ordinary = match off_site {
+        false => format!("name >= {ORDINARY_CODES_FROM}"),
+        true => format!("name <> {ENGAGEMENT_CODE}"),
+    };
+    let reports = match engagement {
+        Engagement::Hidden => return ordinary,
+        Engagement::Sections => "section_id <> 0 AND session_id <> 0",
+        Engagement::All => "session_id <> 0",
+    };
+    format!("({ordinary} OR (name = {ENGAGEMENT_CODE} AND {reports}))")
 }
 
 impl<'q> Predicates<'q> {
     pub(super) fn new(question: &'q Question) -> Self {
-        Predicates { question, parameters: Parameters::default(), judges_machines: false }
-    }
-
-    pub(super) fn of_plan(plan: &Plan<'q>) -> Self {
-        Predicates { judges_machines: plan.judges_machines(), ..Predicates::new(plan.question) }
+        Predicates { question, parameters: Parameters::default() }
     }
 
     fn list(&mut self, texts: &[String]) -> String {
@@ -295,11 +292,8 @@ impl<'q> Predicates<'q> {
     }
 
     fn has_done(&mut self, filter: &Filter, negated: bool) -> String {
-        let mut conditions = match self.judges_machines {
-            true => self.in_range(),
-            false => self.stored_in_range(),
-        };
-        conditions.push(engagement_condition(self.question.engagement_of(filter)));
+        let mut conditions = self.stored_in_range();
+        conditions.push(ordinary_condition(self.question.engagement_of(filter), false));
         conditions.push("session_id <> 0".to_owned());
         conditions.push(self.condition(filter, Table::Events));
         let not = if negated { "NOT " } else { "" };
@@ -357,17 +351,10 @@ impl<'q> Predicates<'q> {
         conditions
     }
 
-    /// Events of the question's site and range that count, before its filters.
-    fn events_in_range(&self, engagement: Engagement) -> Vec<String> {
-        let mut conditions = self.stored_in_range();
-        conditions.push(engagement_condition(engagement));
-        conditions
-    }
-
     /// Ordinary events, told from those that only tallies are about.
-    pub(super) fn ordinary(&self, engagement: Engagement) -> String {
-        let people = self.people_only();
-        all_of(&people.into_iter().chain([engagement_condition(engagement)]).collect::<Vec<_>>())
+    pub(super) fn ordinary(&self, plan: &Plan<'_>) -> String {
+        let ordinary = ordinary_condition(plan.engagement, plan.off_site);
+        all_of(&self.people_only().into_iter().chain([ordinary]).collect::<Vec<_>>())
     }
 
     /// Whether an event has one of these names, as an expression that may stand anywhere.
@@ -379,6 +366,12 @@ impl<'q> Predicates<'q> {
             conditions.push(format!("name = (SELECT code FROM {texts} WHERE text = {name})"));
         }
         format!("coalesce({}, FALSE)", one_of(&conditions))
+    }
+
+    /// Whether an event says that a click of this name was followed by its landing page.
+    pub(super) fn landed(&mut self, click: &str) -> String {
+        let landed = self.named(&[CLICK_LANDED]);
+        format!("({landed} AND coalesce({} = '{click}', FALSE))", known_prop(LANDED_CLICK))
     }
 
     /// Whether an event is of a kind that tallies are about.
@@ -404,7 +397,11 @@ impl<'q> Predicates<'q> {
                 for name in scope.names() {
                     texts.push(format!("text = {}", self.parameters.bind(*name)));
                 }
-                vec![self.coded("name", TextField::Name, &one_of(&texts))]
+                let named = self.coded("name", TextField::Name, &one_of(&texts));
+                match scope.confirmed() {
+                    Some(click) => vec![format!("({named} OR {})", self.landed(click))],
+                    None => vec![named],
+                }
             }
         };
         if !scope.judges_machines() {
@@ -417,7 +414,7 @@ impl<'q> Predicates<'q> {
     pub(super) fn kept_rows(&mut self, plan: &Plan<'_>) -> String {
         let mut kinds = Vec::new();
         if plan.counts_ordinary {
-            kinds.push(self.ordinary(plan.engagement));
+            kinds.push(self.ordinary(plan));
         }
         for scope in &plan.scopes {
             kinds.push(self.in_scope(*scope));
@@ -459,9 +456,20 @@ impl<'q> Predicates<'q> {
         (!self.question.names_bots).then(|| "bot = 0".to_owned())
     }
 
-    /// Events that pass the filters.
+    /// Events on the site that pass the filters.
     pub(super) fn kept_events(&mut self, filters: &[Filter], engagement: Engagement) -> String {
-        let mut conditions = self.events_in_range(engagement);
+        self.kept_anywhere(filters, engagement, false)
+    }
+
+    /// The same, where asked with those that happened away from the site.
+    pub(super) fn kept_anywhere(
+        &mut self,
+        filters: &[Filter],
+        engagement: Engagement,
+        off_site: bool,
+    ) -> String {
+        let mut conditions = self.stored_in_range();
+        conditions.push(ordinary_condition(engagement, off_site));
         conditions.extend(self.conditions(filters, Table::Events));
         all_of(&conditions)
     }

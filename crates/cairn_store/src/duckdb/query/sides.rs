@@ -151,7 +151,7 @@ pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String
     // Rows that only tallies are about count for nothing else.
     let mut ordinary = Vec::new();
     if plan.counts_ordinary && !plan.scopes.is_empty() {
-        ordinary.push(predicates.ordinary(plan.engagement));
+        ordinary.push(predicates.ordinary(plan));
     }
     let filtered = |more: Option<String>| {
         let all: Vec<String> = ordinary.iter().cloned().chain(more).collect();
@@ -304,11 +304,12 @@ pub(super) fn total_visitors(
     predicates: &mut Predicates<'_>,
     filters: &[Filter],
     engagement: Engagement,
+    off_site: bool,
 ) -> String {
     let (table, kept) = if plan.source(Metric::Visitors) == Source::Visits {
         ("sessions", predicates.kept_visits(filters, engagement))
     } else {
-        ("events", predicates.kept_events(filters, engagement))
+        ("events", predicates.kept_anywhere(filters, engagement, off_site))
     };
     format!("SELECT count(DISTINCT visitor_id) AS total FROM {table} WHERE {kept}")
 }

@@ -5,8 +5,8 @@
 
 use cairn_model::question::Tally;
 use cairn_model::question::tallies::{
-    COST, COST_DECIMALS, Count, DECIMALS_MAX, DIGITS_MAX, Formula, HUMAN, MACHINE, READ, READING,
-    Scope, VERDICT, Whose,
+    COST, COST_DECIMALS, Count, DECIMALS_MAX, DIGITS_MAX, Formula, HUMAN, LANDED_VERDICT, MACHINE,
+    READ, READING, Scope, VERDICT, Whose,
 };
 
 use super::predicate::{Predicates, known_prop};
@@ -27,6 +27,16 @@ fn column(count: Count, predicates: &mut Predicates<'_>) -> String {
             let mut conditions = vec![predicates.named(names)];
             conditions.extend(judged(whose));
             format!("count(*) FILTER (WHERE {})", all_of(&conditions))
+        }
+        Count::HumanClicks(click) => {
+            let human = judged(Whose::Humans).unwrap_or_default();
+            let thought = known_prop(LANDED_VERDICT);
+            let (clicks, landed) = (predicates.named(&[click]), predicates.landed(click));
+            // A click that was a person's by itself is not counted again where it landed.
+            format!(
+                "count(*) FILTER (WHERE ({clicks} AND {human})
+                    OR ({landed} AND coalesce({thought} <> '{HUMAN}', TRUE)))"
+            )
         }
         Count::Visits(names) => {
             format!("count(DISTINCT session_id) FILTER (WHERE {})", predicates.named(names))

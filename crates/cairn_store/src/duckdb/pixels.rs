@@ -1,0 +1,37 @@
+//! How many events each pixel reported, over time.
+
+use cairn_model::{PixelId, SiteId};
+
+use super::connection::Connection;
+use super::error::DuckError;
+
+/// Events of each pixel in each slot; see [`crate::EventStore::pixel_counts`].
+pub(super) fn counts(
+    connection: &Connection,
+    site_id: SiteId,
+    starts_ms: &[i64],
+) -> Result<Vec<(PixelId, Vec<u64>)>, DuckError> {
+    let Some(first) = starts_ms.first() else { return Ok(Vec::new()) };
+    // Slots are seldom equally long (days in summer time), so each is named: newest first, the first that fits counts.
+    let slots: String =
+        starts_ms.iter().enumerate().rev().fold(String::new(), |sql, (slot, start)| {
+            sql + &format!(" WHEN received_at_ms >= {start} THEN {slot}")
+        });
+    let sql = format!(
+        "SELECT pixel_id, CASE{slots} END AS slot, count(*) FROM events
+         WHERE site_id = ? AND NOT imported AND received_at_ms >= ? GROUP BY pixel_id, slot ORDER BY pixel_id"
+    );
+    let mut counts: Vec<(PixelId, Vec<u64>)> = Vec::new();
+    connection.query(&sql, &[site_id.0.into(), (*first).into()])?.for_each(|row| {
+        let (pixel, slot, events) = (PixelId(row.get(0)?), row.get::<i32>(1)?, row.get(2)?);
+        if counts.last().is_none_or(|(last, _)| *last != pixel) {
+            counts.push((pixel, vec![0; starts_ms.len()]));
+        }
+        let place = counts.last_mut().zip(usize::try_from(slot).ok());
+        if let Some(count) = place.and_then(|((_, slots), slot)| slots.get_mut(slot)) {
+            *count = events;
+        }
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(counts)
+}
