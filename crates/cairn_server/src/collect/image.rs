@@ -30,7 +30,7 @@ impl Collector {
         let now_ms = self.edge.app.now_ms(&request.headers);
         let mut received = app.counters.receive(1);
         let query = request.uri.query().unwrap_or("");
-        let watched = app.live_tests.watch(now_ms, || sighting(request));
+        let watched = app.live_tests.watch(&app.clock, || sighting(request));
         let refused = |received: &mut cairn_engine::outcomes::Received<'_>,
                        site: SiteId,
                        rejection: &Rejection,
