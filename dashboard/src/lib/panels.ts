@@ -70,6 +70,8 @@ export interface Tab {
   all: readonly Figure[];
   /** The figure that sorts; the first, unless it is another. */
   sort?: Figure;
+  /** A first line has the figures of all rows together, which cannot be made from theirs. */
+  withTotal?: boolean;
   /** Which events the rows are about. */
   filters?: readonly QueryFilter[];
   reporter?: Reporter;
@@ -101,6 +103,7 @@ const vital = (p50: Figure, p75: Figure, p95: Figure): Tab => ({
   figures: [p75, "vitals_samples"],
   all: [p75, p50, p95, "vitals_samples"],
   sort: "vitals_samples",
+  withTotal: true,
   reporter: "vitals",
 });
 

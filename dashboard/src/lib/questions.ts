@@ -1,7 +1,7 @@
 // The questions that the Overview asks: one for the cards, one for the chart, one for each panel.
 import type { Query, QueryFilter } from "./api/client.ts";
 import type { Day, Interval } from "./dates.ts";
-import { DEEDS, type Filter } from "./filters.ts";
+import { DEEDS, type Dimension, type Filter } from "./filters.ts";
 import { type Figure, TAB } from "./panels.ts";
 import {
   type Metric,
@@ -108,6 +108,23 @@ export function panelQuestion(siteId: string, view: View, panel: Panel, today: D
   };
 }
 
+/** The same figures over all rows, where a panel shows them. */
+export function totalQuestion(
+  siteId: string,
+  view: View,
+  panel: Panel,
+  today: Day,
+): Query | undefined {
+  const { figures, filters = [], withTotal } = TAB[view.tabs[panel]];
+  if (!withTotal) return undefined;
+  const question = base(siteId, view, today);
+  return {
+    ...question,
+    metrics: [...figures],
+    filters: [...(question.filters ?? []), ...filters],
+  };
+}
+
 /** Places and entry pages have no label for "missing": those rows are left out, and shown as unknown. */
 function withoutEmpty(dimension: string): QueryFilter[] {
   const hidden = ["visit:region", "visit:city", "visit:entry_page", "visit:exit_page"];
@@ -144,10 +161,14 @@ export function suggestionsQuestion(
   dimension: string,
   today: Day,
 ): Query {
+  const question = base(siteId, view, today);
+  const events = DEEDS[dimension as Dimension] ?? [];
+  const about: QueryFilter[] = events.length > 0 ? [["is", "event:name", [...events]]] : [];
   return {
-    ...base(siteId, view, today),
+    ...question,
     metrics: ["visitors"],
     dimensions: [dimension],
+    filters: [...(question.filters ?? []), ...about],
     pagination: { limit: 100, offset: 0 },
   };
 }

@@ -455,6 +455,7 @@ export const t = {
     emptyAds:
       "No ad was shown in this time. A pixel of the kind “Advertisement” gives ads an image and a signed link.",
     toPixels: "Set up a pixel",
+    all: "All pages",
     unknownPlace: "Unknown",
     none: "(none)",
     visitorsOf: (exact: string) => (exact ? `(${exact}) visitors,` : "visitors,"),

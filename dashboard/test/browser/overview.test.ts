@@ -149,8 +149,9 @@ test("a section filters by the visits that saw it, and every panel goes with it"
       assert.notEqual(await visitors(page), all);
       assert.equal(await row.getAttribute("aria-pressed"), "true");
       const seen = ["has_done", ["is", "event:section", ["newsletter"]]];
-      const since = mock.asked.slice(-7);
-      assert.equal(since.length, 7);
+      // Cards, chart, bots, four panels and what all pages have together.
+      const since = mock.asked.slice(-8);
+      assert.equal(since.length, 8);
       for (const asked of since) assert.deepEqual(asked.filters?.[0], seen);
       await page
         .getByRole("button", { name: "Remove the filter Section seen is newsletter" })
@@ -177,6 +178,8 @@ test("the speed of pages is graded by shape and word, and all rows have the perc
         /p75:\s+[\d.]+s\s+(Good\s*good|Needs work\s*needs improvement|Poor\s*poor)\s*, Loads: /,
       );
       assert.equal(await row.locator("svg").count(), 1);
+      const all = panel(page, "Speed").locator(".total");
+      assert.match((await all.textContent()) ?? "", /^All pages.*p75: .*Loads: [\d,]+/s);
       await panel(page, "Speed").getByRole("button", { name: "All rows of Speed" }).click();
       const heads = page.locator("dialog thead th");
       await page.locator("dialog tbody td").first().waitFor();

@@ -57,13 +57,13 @@ export function groupsOf(
   visits: Visit[],
   filters: QueryFilter[],
   metrics: string[],
-  dimension: string,
+  dimension: string | undefined,
 ): Map<string, Done[]> {
   const scope = metrics.map(scopeOf).find(Boolean);
   const groups = new Map<string, Done[]>();
   for (const visit of visits) {
     for (const deed of visit.deeds) {
-      const value = deed.values[dimension];
+      const value = dimension ? deed.values[dimension] : "all";
       const counted = value && (!scope || scope.test(deed.name));
       if (!counted || !filters.every((filter) => passes(deed, filter))) continue;
       groups.set(value, [...(groups.get(value) ?? []), { visit, deed }]);

@@ -197,7 +197,7 @@ export function answer(question: Query, visits: Visit[], now: number): Answer {
   const before = mode ? earlierThan(range, mode) : undefined;
 
   const rowsOf = (within: Range): Map<string, Values> => {
-    if (dimension && isAboutDeeds(metrics, filters, dimension)) {
+    if (isAboutDeeds(metrics, filters, dimension)) {
       const ofDeeds = (filter: QueryFilter) =>
         !filter[0].startsWith("has_") && isOfDeeds(filter[1] as string);
       const among = select(

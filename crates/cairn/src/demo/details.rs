@@ -4,7 +4,7 @@
 //! Guarantees: bounded by the visits told, and a few thousand events of mails and ads. What counts as an event is counted
 //! in the truth as everything else.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::history::{DAY_MS, MINUTE_MS, Story, Visit};
 
@@ -92,14 +92,6 @@ const ADS: &[Ad] = &[
 ];
 /// First and last day of the ads, people they reach on each.
 const AD_DAYS: (i64, i64, u64) = (30, 58, 22);
-
-/// A visit of somebody who is nowhere else in the story.
-fn stranger(id: String, at_ms: i64, bot: bool) -> Visit {
-    let mut base = Map::new();
-    base.insert("visitor_id".to_owned(), json!(id));
-    base.insert("bot".to_owned(), json!(bot));
-    Visit::bare(at_ms, base, bot)
-}
 
 impl Story<'_> {
     /// Stays on the page for a while and leaves it.
@@ -251,7 +243,7 @@ impl Story<'_> {
         if at_ms + 60 * MINUTE_MS >= self.end_ms {
             return;
         }
-        let mut visit = stranger(format!("recipient-{id}"), at_ms, is_machine);
+        let mut visit = self.stranger(&format!("recipient-{id}"), at_ms, is_machine);
         visit.base.insert("source".to_owned(), json!("email"));
         visit.base.insert("utm".to_owned(), json!({"medium": "email", "campaign": campaign}));
         let mut props = json!({"campaign": campaign, "template": template,
@@ -291,7 +283,7 @@ impl Story<'_> {
 
     fn advertisement(&mut self, id: &str, at_ms: i64) {
         let is_machine = self.aside.chance(0.08);
-        let mut visit = stranger(format!("reader-{id}"), at_ms, is_machine);
+        let mut visit = self.stranger(&format!("reader-{id}"), at_ms, is_machine);
         let utm =
             json!({"source": "summit-network", "medium": "display", "campaign": "ridge-film"});
         visit.base.insert("source".to_owned(), json!("summit-network"));

@@ -178,9 +178,27 @@ pub(super) struct Visit {
     pub(super) told_vitals: bool,
 }
 
+/// What all events of a visit say alike.
+fn base_of(
+    id: &str,
+    [browser, browser_version, os, os_version, device]: [&str; 5],
+    (country, region): (&str, &str),
+    bot: bool,
+) -> Map<String, Value> {
+    let base = json!({
+        "visitor_id": id,
+        "geo": {"country": country, "region": region},
+        "device": {"browser": browser, "browser_version": browser_version,
+                   "os": os, "os_version": os_version, "type": device},
+        "bot": bot,
+    });
+    let Value::Object(base) = base else { unreachable!("an object was written above") };
+    base
+}
+
 impl Visit {
     /// A visit without pages.
-    pub(super) fn bare(at_ms: i64, base: Map<String, Value>, bot: bool) -> Visit {
+    fn bare(at_ms: i64, base: Map<String, Value>, bot: bool) -> Visit {
         Visit {
             at_ms,
             base,
@@ -195,6 +213,16 @@ impl Visit {
 }
 
 impl Story<'_> {
+    /// A visit of somebody who is nowhere else in the story; of programs neither place nor device is known.
+    pub(super) fn stranger(&mut self, id: &str, at_ms: i64, bot: bool) -> Visit {
+        let (mut device, mut place) = ([""; 5], ("", ""));
+        if !bot {
+            device = *self.aside.choose(DEVICES);
+            place = *self.aside.choose(PLACES);
+        }
+        Visit::bare(at_ms, base_of(id, device, place, bot), bot)
+    }
+
     fn day(&mut self, day: i64, number: i64) {
         // 1 January 1970 was a Thursday.
         let weekday = (day + 3).rem_euclid(7) as usize;
@@ -315,15 +343,7 @@ impl Story<'_> {
 
     fn begin(&mut self, person: usize, at_ms: i64, referrer: &'static str, bot: bool) -> Visit {
         let person = &self.people[person];
-        let [browser, browser_version, os, os_version, device] = person.device;
-        let base = json!({
-            "visitor_id": person.id,
-            "geo": {"country": person.place.0, "region": person.place.1},
-            "device": {"browser": browser, "browser_version": browser_version,
-                       "os": os, "os_version": os_version, "type": device},
-            "bot": bot,
-        });
-        let Value::Object(base) = base else { unreachable!("an object was written above") };
+        let base = base_of(&person.id, person.device, person.place, bot);
         let is_detailed = !bot && self.aside.chance(details::DETAILED);
         Visit { referrer, is_detailed, ..Visit::bare(at_ms, base, bot) }
     }
