@@ -211,7 +211,7 @@ test("a server's pixel is watched as a whole", async () => {
     assert.equal(answer.status, 202);
     const { marks, words } = await stages(page);
     assert.deepEqual(marks, ALL_PASSED);
-    assert.equal(words[0], "purchase by a server.");
+    assert.equal(words[0], "purchase without a browser.");
     assert.match(words[2], /^A visitor named by an id that was sent/);
     assert.ok(!(await page.locator("body").textContent()).includes("customer-7"));
     await send({ key: secret.key, events: [{ event: "purchase", colour: "red" }] });

@@ -171,7 +171,7 @@ export const pixels = {
     roads: {
       script: "by the script",
       image: "by the image",
-      server: "by a server",
+      direct: "without a browser",
       mail: "by a signed link or image",
     } as Record<string, string>,
     keys: {

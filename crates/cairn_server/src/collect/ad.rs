@@ -131,7 +131,7 @@ impl Collector {
         let (edge, site_id, now_ms) = (&*self.edge, fetch.token.site_id, fetch.now_ms);
         let app = &edge.app;
         let mut waiting = Waiting { received: app.counters.receive(1), site: site_id, now_ms };
-        let watched = self.watch_mail(fetch.site, fetch.token, now_ms);
+        let watched = self.watch_mail(fetch.site, fetch.token);
         let message = format!("{:032x}", u128::from_be_bytes(fetch.token.claims.message));
         if !edge.limiter.allows(&message, fetch.hit.address.ip()) {
             waiting.settle_rest(Outcome::RejectedRateLimited);

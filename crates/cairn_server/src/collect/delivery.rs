@@ -125,7 +125,7 @@ impl Collector {
         // A body without events tells a choice, which is a hit as well.
         let hits = count.max(1);
         let mut received = app.counters.receive(hits);
-        let watched = app.live_tests.watch(now_ms, || sighting(head, parcel));
+        let watched = app.live_tests.watch(&app.clock, || sighting(head, parcel));
         let Some(entry) = app.directory.current().by_key(parcel.key) else {
             received.settle_many(SiteId(0), Outcome::RejectedUnknownKey, hits, now_ms);
             watched.refused(&unknown_key());
@@ -225,7 +225,7 @@ impl Collector {
 /// What a live test knows the request by.
 fn sighting<'s, E: ?Sized>(head: &Head<'s>, parcel: &Parcel<'s, E>) -> Sighting<'s> {
     Sighting {
-        road: if head.origin().is_empty() { Road::Server } else { Road::Script },
+        road: if head.origin().is_empty() { Road::Direct } else { Road::Script },
         key: parcel.key.into(),
         origin: if head.origin().is_empty() { head.referer() } else { head.origin() },
         texts: [parcel.text, b""],

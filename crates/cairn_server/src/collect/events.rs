@@ -42,7 +42,7 @@ impl Collector {
         let envelope = match envelope(&body) {
             Ok(envelope) => envelope,
             Err(broken) => {
-                self.tell_of_broken(&head, &body, &broken, now_ms);
+                self.tell_of_broken(&head, &body, &broken);
                 return self.broken(&broken, now_ms);
             }
         };
@@ -68,20 +68,14 @@ impl Collector {
 
     /// Lets a live test know of a body that names no key, if its code can be found.
     #[inline]
-    pub(super) fn tell_of_broken(
-        &self,
-        head: &Head<'_>,
-        body: &[u8],
-        broken: &BrokenEnvelope,
-        now_ms: i64,
-    ) {
+    pub(super) fn tell_of_broken(&self, head: &Head<'_>, body: &[u8], broken: &BrokenEnvelope) {
         let sighting = || Sighting {
             road: Road::Script,
             key: "".into(),
             origin: head.origin(),
             texts: [body, b""],
         };
-        self.edge.app.live_tests.watch(now_ms, sighting).refused(&broken.rejection);
+        self.edge.app.live_tests.watch(&self.edge.app.clock, sighting).refused(&broken.rejection);
     }
 
     pub(super) fn count_one(&self, rejection: &Rejection, now_ms: i64) {

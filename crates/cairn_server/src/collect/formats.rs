@@ -67,7 +67,7 @@ impl Collector {
         let opened = match opened {
             Ok(opened) => opened,
             Err(broken) => {
-                self.tell_of_broken(&head, &held.bytes, &broken, now_ms);
+                self.tell_of_broken(&head, &held.bytes, &broken);
                 return self.broken(&broken, now_ms);
             }
         };

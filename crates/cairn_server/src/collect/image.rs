@@ -130,7 +130,7 @@ impl Collector {
     ) -> Result<(Asked<'r>, Watched), Answer> {
         let app = &self.edge.app;
         let now_ms = app.now_ms(&request.headers);
-        let watched = app.live_tests.watch(now_ms, || sighting(request));
+        let watched = app.live_tests.watch(&app.clock, || sighting(request));
         let mut refused = |site: SiteId, rejection: &Rejection| {
             watched.refused(rejection);
             refused(received, site, rejection, Cors::Any, now_ms)

@@ -140,7 +140,7 @@ impl Collector {
             (known, fault) => {
                 let outcome = fault.unwrap_or_else(unknown_key).outcome;
                 if let Some((token, site)) = known {
-                    self.watch_mail(site, token, now_ms).refused(&expired());
+                    self.watch_mail(site, token).refused(&expired());
                 }
                 let site_id = known.map_or(SiteId(0), |(token, _)| token.site_id);
                 app.counters.receive(1).settle(site_id, outcome, now_ms);
@@ -224,7 +224,7 @@ impl Collector {
         let app = &edge.app;
         let received = app.counters.receive(1);
         let mut waiting = Waiting { received, site: site_id, now_ms };
-        let watched = self.watch_mail(site, token, now_ms);
+        let watched = self.watch_mail(site, token);
         // Many readers share a proxy's address: the mail and the address together are one sender.
         let mail = format!("{:032x}", u128::from_be_bytes(token.claims.message));
         if !edge.limiter.allows(&mail, hit.address.ip()) {
@@ -268,8 +268,8 @@ impl Collector {
     }
 
     /// The live tests of the token's pixel.
-    pub(super) fn watch_mail(&self, site: &SiteEntry, token: &Token, now_ms: i64) -> Watched {
-        self.edge.app.live_tests.watch(now_ms, || {
+    pub(super) fn watch_mail(&self, site: &SiteEntry, token: &Token) -> Watched {
+        self.edge.app.live_tests.watch(&self.edge.app.clock, || {
             let pixel_id = token.claims.pixel_id;
             let pixel = site.pixels.iter().find(|pixel| pixel.id == pixel_id);
             Sighting {

@@ -12,7 +12,7 @@ use cairn_engine::record;
 use cairn_model::{Event, Identification, Outcome, Verdict};
 
 use super::{CODE_LENGTH, LiveTestStage, LiveTests, PARAMETER, Test, Watches, lock};
-use crate::App;
+use crate::{App, Clock};
 
 /// How long the store is waited for.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
@@ -22,7 +22,8 @@ const STORE_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Road {
     Script,
     Image,
-    Server,
+    /// Without a browser: a server, an app.
+    Direct,
     Mail,
 }
 
@@ -31,7 +32,7 @@ impl Road {
         match self {
             Road::Script => "script",
             Road::Image => "image",
-            Road::Server => "server",
+            Road::Direct => "direct",
             Road::Mail => "mail",
         }
     }
@@ -82,14 +83,14 @@ struct Seen {
 }
 
 impl LiveTests {
-    /// The tests that look at a hit. While none runs, `sighting` is not even made.
+    /// The tests that look at a hit. While none runs, neither `clock` nor `sighting` is called.
     #[inline]
     pub(crate) fn watch<'s>(
         &self,
-        now_ms: i64,
+        clock: &Clock,
         sighting: impl FnOnce() -> Sighting<'s>,
     ) -> Watched {
-        if self.is_idle() { Watched(None) } else { self.watch_closely(now_ms, &sighting()) }
+        if self.is_idle() { Watched(None) } else { self.watch_closely(clock(), &sighting()) }
     }
 
     #[cold]

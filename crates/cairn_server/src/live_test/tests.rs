@@ -1,4 +1,5 @@
 use super::*;
+use crate::Clock;
 use crate::live_test::sighting::{Road, Sighting};
 
 const NOW_MS: i64 = 1_795_341_600_000;
@@ -8,20 +9,24 @@ fn sighting<'a>(key: &'a str, text: &'a str) -> Sighting<'a> {
     Sighting { road: Road::Script, key: key.into(), origin: "", texts: [text.as_bytes(), b""] }
 }
 
+fn at(now_ms: i64) -> Clock {
+    Arc::new(move || now_ms)
+}
+
 fn is_watched(tests: &LiveTests, key: &str, text: &str, now_ms: i64) -> bool {
-    tests.watch(now_ms, || sighting(key, text)).is_watched()
+    tests.watch(&at(now_ms), || sighting(key, text)).is_watched()
 }
 
 #[test]
 fn while_no_test_runs_nothing_is_looked_at() {
     let tests = LiveTests::default();
-    assert!(!tests.watch(NOW_MS, || panic!("nobody asked for it")).is_watched());
+    assert!(!tests.watch(&at(NOW_MS), || panic!("nobody asked for it")).is_watched());
     let test = tests.start(SITE, "px_a", Watches::Visit, NOW_MS).unwrap();
     let address = format!("https://shop.example/?cairn_test={}", test.code);
     assert!(is_watched(&tests, "px_a", &address, NOW_MS));
     // The first look after its end lets it go.
     assert!(!is_watched(&tests, "px_a", &address, NOW_MS + LIFE_MS));
-    assert!(!tests.watch(NOW_MS, || panic!("nobody asked for it")).is_watched());
+    assert!(!tests.watch(&at(NOW_MS), || panic!("nobody asked for it")).is_watched());
 }
 
 #[test]

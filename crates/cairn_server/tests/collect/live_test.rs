@@ -260,7 +260,7 @@ fn a_server_and_a_mail_are_watched_as_a_whole() {
     let stages = tested.stages(9);
     let names: Vec<_> = stages.iter().filter(|stage| stage["stage"] == "received").collect();
     assert_eq!(names.len(), 3);
-    assert_eq!((&names[0]["event"], &names[0]["road"]), (&json!("log_in"), &json!("server")));
+    assert_eq!((&names[0]["event"], &names[0]["road"]), (&json!("log_in"), &json!("direct")));
     assert_eq!(names[2]["passed"], false);
     let visitors: Vec<_> = stages.iter().filter_map(|stage| stage["visitor"].as_str()).collect();
     assert_eq!(visitors, ["named", "anonymous"]);
