@@ -306,12 +306,52 @@ test("what the pixel's settings ask for is loaded, reported and stored", async (
           .map(({ metrics }) => metrics[0]),
       [engagement.scroll_percent],
     );
+    const totalsOf = async (metrics) => (await query("e2e-parts", metrics))[0].metrics;
+    assert.deepEqual(await totalsOf(["lcp_p75_ms", "vitals_samples"]), [engagement.props.lcp_ms, 1]);
+    const seen = events.filter(({ section }) => section);
+    const rows = await query(
+      "e2e-parts",
+      ["section_views", "section_time_total_s", "section_read_rate"],
+      ["event:page", "event:section"],
+    );
+    assert.deepEqual(
+      rows
+        .filter(({ dimensions }) => dimensions[0] === "/demo/")
+        .map(({ dimensions, metrics }) => [dimensions[1], ...metrics])
+        .sort(),
+      seen
+        .map(({ section: { id, visible_ms }, props: { reading } }) => [
+          id,
+          1,
+          Math.round(visible_ms / 1000),
+          reading === "read" ? 100 : 0,
+        ])
+        .sort(),
+    );
+    assert.deepEqual(await query("e2e-parts", ["events"], ["event:element"]), [
+      { dimensions: ["Add Ember to the cart"], metrics: [1] },
+    ]);
     assert.deepEqual(faults, []);
     assert.deepEqual(foreign, []);
     await context.close();
   } finally {
     await server.api("PATCH", `${path}/${key}`, { settings });
   }
+});
+
+test("a program that opens a mail is counted apart, though reports leave bots out", async () => {
+  const campaign = "e2e-mail";
+  const { open_url: open } = await server.api("POST", `/api/v1/sites/${site.id}/emails`, { campaign });
+  assert.equal((await fetch(`${server.origin}${new URL(open).pathname}`)).status, 200);
+  await eventually(
+    () =>
+      query(
+        campaign,
+        ["email_opens", "email_machine_opens", "email_human_opens", "visitors"],
+        ["event:props:campaign"],
+      ),
+    [{ dimensions: [campaign], metrics: [1, 1, 0, 0] }],
+  );
 });
 
 test("the dashboard shows the same numbers, and the next click arrives live", async () => {

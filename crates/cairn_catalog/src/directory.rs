@@ -48,11 +48,12 @@ pub struct Directory {
     by_key: HashMap<String, Arc<PixelEntry>>,
     by_id: HashMap<SiteId, Arc<SiteEntry>>,
     by_domain: HashMap<String, Arc<SiteEntry>>,
+    removed: HashSet<SiteId>,
 }
 
 impl Directory {
-    pub(crate) fn new(entries: Vec<SiteEntry>) -> Self {
-        let mut directory = Directory::default();
+    pub(crate) fn new(entries: Vec<SiteEntry>, removed: HashSet<SiteId>) -> Self {
+        let mut directory = Directory { removed, ..Directory::default() };
         for entry in entries {
             let entry = Arc::new(entry);
             for pixel in &entry.pixels {
@@ -88,6 +89,16 @@ impl Directory {
     /// Whether an opt-out is on record; false for a site that does not exist.
     pub fn is_opted_out(&self, site_id: SiteId, identifier_hash: u64) -> bool {
         self.by_id.get(&site_id).is_some_and(|entry| entry.is_opted_out(identifier_hash))
+    }
+
+    /// Whether the site was removed, and what store and log hold of it is not known to be gone.
+    pub fn is_removed(&self, id: SiteId) -> bool {
+        self.removed.contains(&id)
+    }
+
+    /// The sites of which [`Directory::is_removed`] tells.
+    pub fn removed_sites(&self) -> &HashSet<SiteId> {
+        &self.removed
     }
 
     /// Every site, in no particular order.

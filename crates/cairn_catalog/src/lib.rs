@@ -15,6 +15,7 @@ mod mail;
 mod migrations;
 mod outcomes;
 mod people;
+mod removals;
 mod secret;
 mod sites;
 mod starts;
@@ -38,6 +39,8 @@ pub use tokens::{ApiToken, NewApiToken};
 
 /// Sites of one instance: all are held in memory.
 pub const SITES_MAX: usize = 10_000;
+/// Removed sites of which store or log may still hold something (8 bytes of memory each).
+pub const REMOVED_SITES_MAX: usize = 100_000;
 /// Pixels of one site.
 pub const PIXELS_PER_SITE_MAX: usize = 1_000;
 /// Goals of one site.
@@ -87,10 +90,13 @@ impl Catalog {
         Arc::clone(&self.directory)
     }
 
-    /// Moves the journal into the file and empties it, so that overwritten values are in neither.
-    pub fn checkpoint(&self) -> Result<(), CatalogError> {
+    /// Moves the journal into the file and empties it, so that overwritten values are in neither. False: somebody reads
+    /// what the journal holds, so that it is kept.
+    pub fn checkpoint(&self) -> Result<bool, CatalogError> {
         self.connections.maintain("empties its journal", |connection| {
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                Ok(row.get::<_, i64>(0)? == 0)
+            })
         })
     }
 

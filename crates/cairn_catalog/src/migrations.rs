@@ -152,6 +152,13 @@ CREATE TABLE mail_choices (
     PRIMARY KEY (site_id, user_key)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+-- Sites that were removed, until store and log hold nothing of them. No reference: the site is gone.
+CREATE TABLE removed_sites (
+    site_id INTEGER PRIMARY KEY,
+    removed_at_ms INTEGER NOT NULL
+) STRICT;
+",
 ];
 
 /// Newest schema version that this program knows.

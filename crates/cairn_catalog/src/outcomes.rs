@@ -19,7 +19,7 @@ pub struct EdgeOutcome {
 }
 
 impl Catalog {
-    /// Adds counts, all or none.
+    /// Adds counts, all or none; those of a removed site are left out.
     pub fn add_outcomes(&self, counts: &[EdgeOutcome]) -> Result<(), CatalogError> {
         if counts.is_empty() {
             return Ok(());
@@ -28,7 +28,8 @@ impl Catalog {
         self.connections.write(doing, |transaction| {
             let mut statement = transaction
                 .prepare_cached(
-                    "INSERT INTO edge_outcomes (site_id, hour_ms, outcome, count) VALUES (?1, ?2, ?3, ?4)
+                    "INSERT INTO edge_outcomes (site_id, hour_ms, outcome, count) SELECT ?1, ?2, ?3, ?4
+                     WHERE NOT EXISTS (SELECT 1 FROM removed_sites WHERE site_id = ?1)
                      ON CONFLICT DO UPDATE SET count = count + excluded.count",
                 )
                 .map_err(CatalogError::during(doing))?;

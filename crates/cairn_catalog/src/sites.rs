@@ -85,20 +85,6 @@ impl Catalog {
         Ok(changed > 0)
     }
 
-    /// Removes a site with its pixels, goals, people, opt-outs and outcomes, and empties the journal of them.
-    pub fn delete_site(&self, id: SiteId) -> Result<bool, CatalogError> {
-        let removed = self.connections.write("removes a site", |transaction| {
-            let doing = || CatalogError::during("removes a site");
-            transaction
-                .execute("DELETE FROM edge_outcomes WHERE site_id = ?1", [id.0])
-                .map_err(doing())?;
-            transaction.execute("DELETE FROM sites WHERE id = ?1", [id.0]).map_err(doing())
-        })?;
-        self.rebuild_directory()?;
-        self.checkpoint()?;
-        Ok(removed > 0)
-    }
-
     /// Makes a pixel with a random key.
     pub fn add_pixel(&self, new: &NewPixel, now_ms: i64) -> Result<Pixel, CatalogError> {
         let key = secret::pixel_key(new.kind == PixelKind::Server)?;
@@ -193,7 +179,9 @@ impl Catalog {
         self.connections.write("reads its sites", |transaction| {
             let entries =
                 read_entries(transaction).map_err(CatalogError::during("reads its sites"))?;
-            self.directory.replace(Directory::new(entries));
+            let removed = crate::removals::read_removed(transaction)
+                .map_err(CatalogError::during("reads its removed sites"))?;
+            self.directory.replace(Directory::new(entries, removed));
             Ok(())
         })
     }
@@ -233,7 +221,8 @@ fn insert_site(
         let id = secret::random_number()?;
         let inserted = transaction.execute(
             "INSERT OR IGNORE INTO sites (id, name, domain, hosts, timezone, currency, privacy, created_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+             WHERE NOT EXISTS (SELECT 1 FROM removed_sites WHERE site_id = ?1)",
             params![
                 id, new.name, new.domain, hosts_text(&new.hosts), new.timezone, new.currency,
                 privacy_text(&new.privacy), now_ms

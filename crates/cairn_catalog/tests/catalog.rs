@@ -98,7 +98,7 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
     file.execute_batch(
         "DROP TABLE starts; ALTER TABLE pixels DROP COLUMN tracker_settings;
-        DROP TABLE mail_choices; PRAGMA user_version = 1",
+        DROP TABLE mail_choices; DROP TABLE removed_sites; PRAGMA user_version = 1",
     )
     .unwrap();
     drop(file);
@@ -216,12 +216,32 @@ fn removing_a_site_overwrites_what_it_held() {
     };
     catalog.add_goal(id, goal, NOW_MS).unwrap();
     assert!(holds(directory.path(), "canary-user-7"));
-    assert!(catalog.delete_site(id).unwrap());
-    assert!(!catalog.delete_site(id).unwrap());
+    assert!(catalog.delete_site(id, NOW_MS).unwrap());
+    assert!(!catalog.delete_site(id, NOW_MS).unwrap());
     for text in ["canary-user-7", "canary@visitor.example", "shop.example"] {
         assert!(!holds(directory.path(), text), "{text} is still in a file");
     }
     assert!(catalog.goals(id).unwrap().is_empty());
+}
+
+#[test]
+fn a_removal_is_on_record_until_it_is_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open(&directory);
+    let id = site(&first, "shop.example");
+    assert!(!first.delete_site(SiteId(id.0 ^ 1), NOW_MS).unwrap());
+    assert!(first.directory().current().removed_sites().is_empty(), "there was none");
+    assert!(first.delete_site(id, NOW_MS).unwrap());
+    drop(first);
+    let catalog = open(&directory);
+    assert!(catalog.directory().current().is_removed(id));
+    let count = EdgeOutcome { site_id: id, hour_ms: 0, outcome: Outcome::DroppedPolicy, count: 1 };
+    catalog.add_outcomes(&[count]).unwrap();
+    assert!(catalog.outcomes_since(id, 0).unwrap().is_empty(), "counted too late");
+    catalog.forget_removed_site(id).unwrap();
+    assert!(!catalog.directory().current().is_removed(id));
+    drop(catalog);
+    assert!(open(&directory).directory().current().removed_sites().is_empty());
 }
 
 #[test]

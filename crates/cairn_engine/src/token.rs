@@ -1,4 +1,5 @@
-//! Signed tokens: what the addresses of mails and links (`/o/TOKEN.gif`, `/l/TOKEN`) carry.
+//! Signed tokens: what the addresses of mails, links and advertisements (`/o/TOKEN.gif`, `/l/TOKEN`, `/i/TOKEN.gif`)
+//! carry, and what a click gives its landing page ([`click`]).
 //!
 //! A token is `base64url(version ‖ site ‖ nonce ‖ ciphertext ‖ tag)`, sealed with XChaCha20-Poly1305 under a key of its
 //! site and kind, which is derived from the instance's master secret. Nothing is stored when one is made.
@@ -18,15 +19,18 @@ use cairn_catalog::MasterSecret;
 use cairn_model::{PixelId, SiteId};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The only format so far; a token of another is refused.
-const VERSION: u8 = 1;
+pub mod click;
+
+/// The format; a token of another is refused.
+const VERSION: u8 = 2;
 const SITE_SIZE_BYTES: usize = 4;
 const NONCE_SIZE_BYTES: usize = 24;
 const HEAD_SIZE_BYTES: usize = 1 + SITE_SIZE_BYTES + NONCE_SIZE_BYTES;
 
-/// Characters of a token: a target of 2,048 bytes and two names of 256 fit.
+/// Characters of a token: a target of 2,048 bytes and names of 768 together fit.
 pub const TOKEN_SIZE_MAX: usize = 4_096;
 
 /// What a token is good for.
@@ -36,6 +40,10 @@ pub enum TokenKind {
     Open,
     /// A link of a mail.
     Click,
+    /// An image of an advertisement.
+    Impression,
+    /// What a click gives its landing page.
+    Landing,
 }
 
 impl TokenKind {
@@ -43,12 +51,14 @@ impl TokenKind {
         match self {
             TokenKind::Open => b'o',
             TokenKind::Click => b'l',
+            TokenKind::Impression => b'i',
+            TokenKind::Landing => b'c',
         }
     }
 }
 
 /// A link of a mail.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Link {
     /// Where it leads: an absolute `http` or `https` address.
     pub target: String,
@@ -56,8 +66,31 @@ pub struct Link {
     pub number: u16,
 }
 
+/// What an advertisement's token says besides its campaign. Texts that are missing are empty.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AdClaims {
+    /// Where it runs, as `utm_source`.
+    pub source: String,
+    /// As `utm_medium`.
+    pub medium: String,
+    /// As `utm_content`.
+    pub content: String,
+    /// As `utm_term`.
+    pub term: String,
+    /// The creative.
+    pub creative: String,
+    /// The placement.
+    pub placement: String,
+    /// What one event costs, as a decimal number.
+    pub cost: String,
+    /// Its ISO 4217 code.
+    pub cost_currency: String,
+    /// Clicks cost that, and not impressions.
+    pub costs_clicks: bool,
+}
+
 /// What a token says.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Claims {
     /// When the mail was prepared, Unix milliseconds.
     pub issued_at_ms: i64,
@@ -78,8 +111,14 @@ pub struct Claims {
     pub campaign: String,
     /// The template; empty = none.
     pub template: String,
-    /// The link; `None` in tokens of opens.
+    /// The link; `None` in tokens of images.
     pub link: Option<Link>,
+    /// A click on it gives its landing page nothing to recognise it by.
+    pub untied: bool,
+    /// Name of the parameter by which any target is told the click's id; empty = none.
+    pub click_id: String,
+    /// What an advertisement says besides; `None` in mails and links.
+    pub ad: Option<Box<AdClaims>>,
 }
 
 impl Claims {
@@ -140,6 +179,15 @@ impl TokenKeys {
         site_id: SiteId,
         claims: &Claims,
     ) -> Result<String, TokenNotMade> {
+        self.seal_any(kind, site_id, claims)
+    }
+
+    fn seal_any(
+        &self,
+        kind: TokenKind,
+        site_id: SiteId,
+        claims: &impl Serialize,
+    ) -> Result<String, TokenNotMade> {
         let mut nonce = [0; NONCE_SIZE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| TokenNotMade)?;
         let plain = postcard::to_allocvec(claims).map_err(|_| TokenNotMade)?;
@@ -160,14 +208,16 @@ impl TokenKeys {
 
     /// Reads a token.
     pub fn open(&self, kind: TokenKind, text: &str, now_ms: i64) -> Result<Token, TokenFault> {
-        let token = self.read(kind, text).ok_or(TokenFault::Foreign)?;
+        let read = self.read::<Claims>(kind, text).filter(|(_, claims)| is_sound(kind, claims));
+        let (site_id, claims) = read.ok_or(TokenFault::Foreign)?;
+        let token = Token { site_id, claims };
         if now_ms >= token.claims.expires_at_ms {
             return Err(TokenFault::Expired(Box::new(token)));
         }
         Ok(token)
     }
 
-    fn read(&self, kind: TokenKind, text: &str) -> Option<Token> {
+    fn read<C: DeserializeOwned>(&self, kind: TokenKind, text: &str) -> Option<(SiteId, C)> {
         if text.len() > TOKEN_SIZE_MAX {
             return None;
         }
@@ -183,14 +233,23 @@ impl TokenKeys {
         let payload = Payload { msg: sealed, aad: &context };
         let cipher = self.cipher(kind, site_id);
         let plain = cipher.decrypt(XNonce::from_slice(nonce), payload).ok()?;
-        let claims: Claims = postcard::from_bytes(&plain).ok()?;
-        let fits = (kind == TokenKind::Click) == claims.link.is_some();
-        fits.then_some(Token { site_id, claims })
+        Some((site_id, postcard::from_bytes(&plain).ok()?))
     }
 
     fn cipher(&self, kind: TokenKind, site_id: SiteId) -> XChaCha20Poly1305 {
         let key = blake3::keyed_hash(&self.root, &context(kind, site_id));
         XChaCha20Poly1305::new(Key::from_slice(key.as_bytes()))
+    }
+}
+
+/// A link has a target and an image has none; an impression is an advertisement's.
+fn is_sound(kind: TokenKind, claims: &Claims) -> bool {
+    let is_link = claims.link.is_some();
+    match kind {
+        TokenKind::Open => !is_link && claims.ad.is_none(),
+        TokenKind::Click => is_link,
+        TokenKind::Impression => !is_link && claims.ad.is_some(),
+        TokenKind::Landing => false,
     }
 }
 

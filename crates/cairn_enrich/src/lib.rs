@@ -5,6 +5,7 @@
 //! keyed hash. What is not known is the empty text. It does not know what may be kept of its
 //! answers: that is the consent gate's to say.
 
+pub mod ad;
 pub mod address;
 pub mod agent;
 pub mod bot;
@@ -72,6 +73,16 @@ impl Enricher {
     /// Parses a user agent alone.
     pub fn agent(&self, user_agent: &str, hints: &ClientHints<'_>) -> Arc<AgentInfo> {
         self.agents.parse(user_agent, hints)
+    }
+
+    /// The verdict of web traffic on an agent and its headers alone.
+    pub fn bot(
+        &self,
+        user_agent: &str,
+        hints: &ClientHints<'_>,
+        headers: &HeaderFacts<'_>,
+    ) -> BotVerdict {
+        bot::judge(&self.agents.parse(user_agent, hints), headers)
     }
 
     /// Derives source, medium and channel alone.

@@ -27,6 +27,10 @@ pub enum Figure {
     Hundredths(i64),
     /// An amount in thousandths of the currency's main unit.
     Thousandths(i64),
+    /// A score in ten-thousandths.
+    TenThousandths(i64),
+    /// An amount in billionths of the currency's main unit.
+    Billionths(i64),
 }
 
 impl Figure {
@@ -37,7 +41,9 @@ impl Figure {
             Figure::Whole(raw)
             | Figure::Tenths(raw)
             | Figure::Hundredths(raw)
-            | Figure::Thousandths(raw) => Some(raw),
+            | Figure::Thousandths(raw)
+            | Figure::TenThousandths(raw)
+            | Figure::Billionths(raw) => Some(raw),
         }
     }
 
@@ -49,6 +55,8 @@ impl Figure {
             Figure::Tenths(_) => 10.0,
             Figure::Hundredths(_) => 100.0,
             Figure::Thousandths(_) => 1000.0,
+            Figure::TenThousandths(_) => 10_000.0,
+            Figure::Billionths(_) => 1_000_000_000.0,
         };
         self.raw().map(|raw| raw as f64 / divisor)
     }

@@ -15,6 +15,20 @@ pub const PAGE_VIEW: &str = "page_view";
 /// The name of engagement reports: how a page was read, never shown as activity.
 pub const ENGAGEMENT: &str = "engagement";
 
+/// What happened in a mail, behind a tracked link or with an ad, before anybody came to the site: it makes no visit, and
+/// figures about the site count it only where a question names it.
+pub const OFF_SITE: [&str; 7] = [
+    "email_open",
+    "email_click",
+    "link_click",
+    "ad_impression",
+    "ad_viewable",
+    "ad_click",
+    CLICK_LANDED,
+];
+/// The name of the proof that a click was followed by its landing page; it stands beside the click.
+pub const CLICK_LANDED: &str = "click_landed";
+
 /// Whether the visitor number is kept by permission, or is a passing anonymous number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Identification {
@@ -202,6 +216,11 @@ impl Event<'_> {
     /// A report of how a page was read.
     pub fn is_engagement(&self) -> bool {
         self.name == ENGAGEMENT
+    }
+
+    /// It happened away from the site: see [`OFF_SITE`].
+    pub fn is_off_site(&self) -> bool {
+        OFF_SITE.contains(&self.name.as_ref())
     }
 
     /// The same event, borrowing nothing.

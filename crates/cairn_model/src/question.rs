@@ -18,6 +18,7 @@ mod parse;
 pub mod pattern;
 pub mod range;
 pub mod revenue;
+pub mod tallies;
 
 use std::ops::Deref;
 
@@ -27,8 +28,10 @@ pub use filters::{Filter, Operator, Subject, Test};
 pub use names::{Dimension, Field, Metric};
 pub use pattern::Pattern;
 pub use range::Range;
+pub use tallies::{FirstProp, Tally};
 
 use crate::answer::Key;
+use crate::event::OFF_SITE;
 use crate::ids::SiteId;
 
 /// Rows of one page, unless asked otherwise; also the most.
@@ -88,6 +91,13 @@ pub struct Goal {
     pub props: Vec<(String, String)>,
 }
 
+impl Goal {
+    /// Its conversions happen away from the site.
+    fn is_off_site(&self) -> bool {
+        matches!(&self.trigger, Trigger::Event(name) if OFF_SITE.contains(&name.as_str()))
+    }
+}
+
 /// Which way a column is sorted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -113,6 +123,17 @@ pub struct Order {
     pub column: Column,
     /// Which way.
     pub direction: Direction,
+}
+
+/// Which engagement events take part where ordinary events are counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Engagement {
+    /// None.
+    Hidden,
+    /// Reports of sections: the question names `event:section`.
+    Sections,
+    /// All: a scroll goal is asked for.
+    All,
 }
 
 /// Which rows are wanted.
@@ -264,8 +285,42 @@ impl Question {
         Question(asked)
     }
 
+    /// Whether it asks for what happened away from the site, which is left out otherwise: events by name, or a filter or a
+    /// goal that names some of them.
+    pub fn names_off_site(&self) -> bool {
+        let by_goal = self.dimensions.contains(&Dimension::Goal);
+        self.dimensions.contains(&Dimension::EventName)
+            || (by_goal && self.goals.iter().any(Goal::is_off_site))
+            || self.filters_off_site()
+    }
+
+    /// Whether a filter does.
+    pub fn filters_off_site(&self) -> bool {
+        let names = |test: &Test| match test.subject {
+            Dimension::EventName => {
+                !test.negated && OFF_SITE.into_iter().any(|name| test.accepts(name))
+            }
+            Dimension::Goal => {
+                self.goals.iter().any(|goal| goal.is_off_site() && test.accepts(&goal.name))
+            }
+            _ => false,
+        };
+        self.filters.iter().any(|filter| filter.any_wanted_test(&names))
+    }
+
+    /// Which engagement events a filter may be about.
+    pub fn engagement_of(&self, filter: &Filter) -> Engagement {
+        if self.looks_for_scroll(filter) {
+            Engagement::All
+        } else if filter.any_test(|test| test.subject == Dimension::Section) {
+            Engagement::Sections
+        } else {
+            Engagement::Hidden
+        }
+    }
+
     /// Whether a filter looks for conversions of a scroll goal, which engagement events make.
-    pub fn looks_for_scroll(&self, filter: &Filter) -> bool {
+    fn looks_for_scroll(&self, filter: &Filter) -> bool {
         let scrolls = |goal: &Goal| matches!(goal.trigger, Trigger::Scroll { .. });
         filter.any_test(|test| {
             let selected = |goal: &Goal| scrolls(goal) && test.accepts(&goal.name);

@@ -66,6 +66,8 @@ pub struct ServerConfig {
     pub apply_lag_ms_max: i64,
     /// How long the body of an API call may keep the server waiting beyond the time of the slowest rate.
     pub upload_patience: Duration,
+    /// How long the removal of a site is waited for before it is answered as still going on.
+    pub removal_patience: Duration,
 }
 
 impl Default for ServerConfig {
@@ -82,6 +84,7 @@ impl Default for ServerConfig {
             threads: 0,
             apply_lag_ms_max: 10_000,
             upload_patience: Duration::from_secs(UPLOAD_PATIENCE_S),
+            removal_patience: Duration::from_secs(5),
         }
     }
 }

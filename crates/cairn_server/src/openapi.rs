@@ -27,6 +27,7 @@ use crate::error::ErrorBody;
         (name = "goals", description = "Goals: what counts as a conversion"),
         (name = "events", description = "Events: stored, live, imported, and what became of each hit"),
         (name = "emails", description = "Mails and links: tracked opens and clicks"),
+        (name = "ads", description = "Advertisements: tracked impressions, views and clicks"),
         (name = "queries", description = "Reports"),
         (name = "account", description = "Accounts, sessions and API tokens"),
     )

@@ -22,7 +22,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// Runs the suite; `make` gives an empty store each time.
 pub(crate) fn holds(make: &dyn Fn() -> Box<dyn EventStore>) {
-    let checks: [fn(&dyn EventStore); 11] = [
+    let checks: [fn(&dyn EventStore); 12] = [
         a_new_store_is_empty,
         batches_advance_the_watermark_and_old_ones_are_refused,
         changed_visits_replace_their_earlier_state,
@@ -31,6 +31,7 @@ pub(crate) fn holds(make: &dyn Fn() -> Box<dyn EventStore>) {
         outcomes_add_up_by_site_and_time,
         pixels_report_when_they_were_heard,
         bots_are_counted_by_reason,
+        a_visitors_other_user_is_found,
         keys_come_back_in_order,
         a_deleted_site_leaves_the_others,
         large_batches_are_whole,
@@ -277,6 +278,20 @@ fn bots_are_counted_by_reason(store: &dyn EventStore) {
     assert_eq!(counted(0), [("declared".to_owned(), 1), ("headless".to_owned(), 2)]);
     assert_eq!(counted(4000), [("headless".to_owned(), 1)]);
     assert!(counted(5000).is_empty());
+}
+
+fn a_visitors_other_user_is_found(store: &dyn EventStore) {
+    let mut rows: Vec<_> = (1..=4).map(|offset| row(offset, 1)).collect();
+    for (row, (visitor, user)) in rows.iter_mut().zip([(5, 0), (5, u64::MAX), (6, 9), (5, 8)]) {
+        row.event.visitor_id = cairn_model::VisitorId(visitor);
+        row.event.user_key = user;
+    }
+    rows[3].event.site_id = OTHER_SITE;
+    store.commit(&batch_of(rows, Vec::new())).unwrap();
+    let other =
+        |visitor, user| store.other_user_of(SITE, cairn_model::VisitorId(visitor), user).unwrap();
+    assert_eq!([other(5, u64::MAX), other(5, 8), other(7, 8)], [None, Some(u64::MAX), None]);
+    assert_eq!([other(6, 9), other(6, 8)], [None, Some(9)]);
 }
 
 fn keys_come_back_in_order(store: &dyn EventStore) {

@@ -171,6 +171,14 @@ pub trait EventStore: Send + Sync {
     /// Events of bots that arrived since an instant, by the reason for calling them so, in the reasons' order.
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError>;
 
+    /// Key of a user other than `user_key` whom an event of this visitor names, if there is one.
+    fn other_user_of(
+        &self,
+        site_id: SiteId,
+        visitor_id: VisitorId,
+        user_key: u64,
+    ) -> Result<Option<u64>, StoreError>;
+
     /// Answers a question of the query language.
     fn ask(&self, question: &Question) -> Result<Answer, StoreError>;
 

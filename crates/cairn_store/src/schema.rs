@@ -4,15 +4,16 @@
 //! fraction of what texts cost. Texts that seldom repeat (query strings, ids, properties) are columns of their own.
 //! A missing text is `''`, whose code is 0; numbers that are missing are NULL. Times are Unix milliseconds, UTC.
 
+use cairn_model::event::OFF_SITE;
 use cairn_model::session::Attribute;
 
 /// Version of this schema, kept in `meta`.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A set of texts with codes of its own. Columns that are compared with one another share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TextField {
-    /// Event names: [`PAGE_VIEW_CODE`] and [`ENGAGEMENT_CODE`] are known beforehand.
+    /// Event names. Those below [`OWN_CODES_FROM`] are known beforehand.
     Name,
     /// Hosts of pages, of entries and exits too.
     Hostname,
@@ -87,10 +88,14 @@ pub const EVENT_TEXTS: [(&str, TextField); 11] = [
 
 /// Code of the missing text, in every field.
 pub const MISSING_CODE: u32 = 0;
-/// Code of the event name `page_view`.
-pub const PAGE_VIEW_CODE: u32 = 1;
 /// Code of the event name `engagement`.
-pub const ENGAGEMENT_CODE: u32 = 2;
+pub const ENGAGEMENT_CODE: u32 = 1;
+/// Code of the first event name of [`OFF_SITE`]; the others follow.
+pub const OFF_SITE_CODES_FROM: u32 = 2;
+/// Names from here on are those of ordinary events: what happened on the site, and is no report of how it was read.
+pub const ORDINARY_CODES_FROM: u32 = PAGE_VIEW_CODE;
+/// Code of the event name `page_view`.
+pub const PAGE_VIEW_CODE: u32 = OFF_SITE_CODES_FROM + OFF_SITE.len() as u32;
 /// Codes from here on are given out to a site's own texts.
 pub const OWN_CODES_FROM: u32 = 16;
 /// Site number under which `texts` holds what all sites share: the codes below [`OWN_CODES_FROM`].
@@ -103,7 +108,7 @@ pub const CREATE: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS texts (
         site_id UINTEGER NOT NULL, field UTINYINT NOT NULL, code UINTEGER NOT NULL,
         text_hash UBIGINT NOT NULL, text VARCHAR NOT NULL)",
-    // Events. `session_id` 0: an engagement event without an open visit. The columns from `referrer` to `bot` are the visit's.
+    // Events. `session_id` 0: engagement without an open visit, or what happened away from the site. The columns from `referrer` to `bot` are the visit's.
     // `event_uuid` holds ids that are UUIDs in 16 bytes; `event_id` any other.
     // `event_key` only: the keyed hash where there is no permission for the id itself (or '' / NULL where there was none).
     "CREATE TABLE IF NOT EXISTS events (

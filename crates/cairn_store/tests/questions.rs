@@ -67,10 +67,50 @@ const TEXTS: [&str; 22] = [
     "nul\0nul",
 ];
 const PAGES: [&str; 9] = ["/", "/a", "/A", "/blog/1", "/blog/Ä", "/blog/*", "/b%", "/b_", ""];
-const NAMES: [&str; 6] = ["page_view", "page_view", "page_view", "Signup", "engagement", "Größe"];
+const NAMES: [&str; 17] = [
+    "click_landed",
+    "page_view",
+    "page_view",
+    "page_view",
+    "Signup",
+    "Signup",
+    "engagement",
+    "engagement",
+    "Größe",
+    "form_start",
+    "form_submit",
+    "email_open",
+    "email_click",
+    "link_click",
+    "ad_impression",
+    "ad_viewable",
+    "ad_click",
+];
+const SECTIONS: [&str; 6] = ["", "", "pricing", "Pricing", "Ä", "it's"];
+const VITALS: [&str; 8] = [
+    r#"{"lcp_ms":"2500","cls":"0.1234"}"#,
+    r#"{"lcp_ms":"900","inp_ms":"40","cls":"0","ttfb_ms":"12"}"#,
+    r#"{"lcp_ms":"3000.9","cls":"0.05","ttfb_ms":""}"#,
+    r#"{"lcp_ms":"-1","cls":".5"}"#,
+    r#"{"lcp_ms":"soon","cls":"1e-3"}"#,
+    r#"{"lcp_ms":"123456789","cls":"12.123456789"}"#,
+    r#"{"lcp_ms":"1234567890","cls":"0.12345678901234567890"}"#,
+    r#"{"inp_ms":"200","reading":"read"}"#,
+];
 const HOSTS: [&str; 4] = ["one.test", "two.test", "One.test", ""];
 const COUNTRIES: [&str; 6] = ["EE", "DE", "ZZ", "", "de", "XX"];
-const PROPS: [&str; 9] = [
+const PROPS: [&str; 20] = [
+    r#"{"verdict":"human","cost":"0.0025","cost_currency":"EUR"}"#,
+    r#"{"verdict":"machine","cost":"1.0000000019","cost_currency":"EUR"}"#,
+    r#"{"cost":"999999999.999999999","cost_currency":"USD"}"#,
+    r#"{"verdict":"human","campaign":"a"}"#,
+    r#"{"verdict":"machine","campaign":"a"}"#,
+    r#"{"verdict":"unknown"}"#,
+    r#"{"form_id":"","form_name":"news","form_destination":"/a"}"#,
+    r#"{"form_id":"signup","form_destination":"/a"}"#,
+    r#"{"form_destination":"/A"}"#,
+    r#"{"element":"a","element_text":"Ä"}"#,
+    r#"{"element":"a","link_url":"","element_id":"x"}"#,
     "",
     r#"{"plan":"pro"}"#,
     r#"{"plan":""}"#,
@@ -157,8 +197,19 @@ fn row(dice: &mut Dice, offset: u64, session: &Session) -> Row<'static> {
     if engagement {
         event.engagement_ms = dice.chance(80).then(|| dice.roll(100_000) as u32);
         event.scroll_percent = dice.chance(80).then(|| dice.roll(120) as u8);
+        if dice.chance(40) {
+            event.props = dice.pick(&VITALS).into();
+        }
     }
-    let session_id = if engagement && dice.chance(20) { 0 } else { session.session_id };
+    if engagement || dice.chance(5) {
+        event.section_id = dice.pick(&SECTIONS).into();
+        event.section_visible_ms = dice.chance(90).then(|| dice.roll(30_000) as u32);
+        if dice.chance(40) {
+            event.props = dice.pick(&[r#"{"reading":"read"}"#, r#"{"reading":"skimmed"}"#]).into();
+        }
+    }
+    let homeless = event.is_off_site() || engagement && dice.chance(20);
+    let session_id = if homeless { 0 } else { session.session_id };
     Row { offset, session_id, attributes: Arc::clone(&session.attributes), event }
 }
 
@@ -184,7 +235,14 @@ fn fill(dice: &mut Dice, stores: &[&dyn EventStore], around_ms: i64) {
     }
 }
 
-const EVENT_DIMENSIONS: [&str; 7] = [
+const EVENT_DIMENSIONS: [&str; 14] = [
+    "event:props:cost_currency",
+    "event:section",
+    "event:section",
+    "event:form",
+    "event:element",
+    "event:props:campaign",
+    "event:props:verdict",
     "event:name",
     "event:page",
     "event:hostname",
@@ -221,6 +279,29 @@ const VISIT_DIMENSIONS: [&str; 25] = [
     "visit:identification",
 ];
 const TIMES: [&str; 5] = ["time", "time:hour", "time:day", "time:week", "time:month"];
+const TALLIES: [&str; 21] = [
+    "ad_cost",
+    "section_views",
+    "section_time_total_s",
+    "section_time_mean_s",
+    "section_read_rate",
+    "form_starts",
+    "form_completion_rate",
+    "form_abandonment_rate",
+    "vitals_samples",
+    "lcp_p50_ms",
+    "lcp_p75_ms",
+    "lcp_p95_ms",
+    "cls_p75",
+    "cls_p95",
+    "email_opens",
+    "email_machine_opens",
+    "email_human_clicks",
+    "email_openers",
+    "email_click_to_open_rate",
+    "link_machine_clicks",
+    "ad_click_through_rate",
+];
 const METRICS: [&str; 15] = [
     "visitors",
     "visits",
@@ -261,8 +342,14 @@ fn clauses(dice: &mut Dice, subject: &str) -> Value {
     let pool: &[&str] = match subject {
         "event:page" | "visit:entry_page" | "visit:exit_page" => &PAGES,
         "event:hostname" | "visit:entry_page_hostname" | "visit:exit_page_hostname" => &HOSTS,
-        "event:name" => &["pageview", "page_view", "Signup", "GRÖSSE", "größe", "e", "_"],
-        "event:goal" => &["Signup", "Blog", "Deep", "Paid", "o"],
+        "event:name" => {
+            &["pageview", "page_view", "Signup", "GRÖSSE", "größe", "e", "_", "email_open", "ad_"]
+        }
+        "event:goal" => &["Signup", "Blog", "Deep", "Paid", "o", "Opened"],
+        "event:section" => &SECTIONS,
+        "event:form" => &["signup", "news", "/a", "", "S"],
+        "event:props:verdict" => &["human", "machine", "(none)"],
+        "event:props:cost_currency" => &["EUR", "USD"],
         "visit:country" => &["EE", "DE", "ZZ", "ee"],
         "visit:country_name" => &["Estonia", "Germany", "german", "XX", "an", ""],
         "visit:bot" => &["true", "false"],
@@ -328,8 +415,14 @@ fn random_body(dice: &mut Dice, day: &str) -> Value {
         dimensions = vec!["visit:exit_page"];
     }
     let mut metrics = dice.some(&METRICS, 4);
-    metrics.push(dice.pick(&METRICS));
-    metrics.sort_by_key(|metric| metric.len() % 5);
+    if dice.chance(60) {
+        metrics.push(dice.pick(&METRICS));
+    } else {
+        metrics.truncate(dice.roll(2) as usize);
+        metrics.push(dice.pick(&TALLIES));
+        metrics.extend(dice.some(&TALLIES, 3));
+    }
+    metrics.sort_by_key(|metric| (metric.len() % 5, *metric));
     metrics.dedup();
     let filters: Vec<Value> = (0..dice.roll(4)).map(|_| filter(dice, 2, false)).collect();
     let day: jiff::civil::Date = day.parse().expect("a day");
@@ -371,6 +464,7 @@ fn goals() -> Vec<Goal> {
         goal("Blog", Trigger::Page("/b*".to_owned()), "", &[]),
         goal("Deep", Trigger::Scroll { path: "/*".to_owned(), threshold: 50 }, "", &[]),
         goal("Paid", Trigger::Event("Größe".to_owned()), "EUR", &[("plan", "pro")]),
+        goal("Opened", Trigger::Event("email_open".to_owned()), "", &[]),
         goal("Odd", Trigger::Page("*%*".to_owned()), "USD", &[]),
     ]
 }

@@ -26,8 +26,32 @@ export const DIMENSIONS = [
   "visit:os",
   "visit:os_version",
   "visit:identification",
+  "event:section",
+  "event:element",
+  "event:props:link_url",
+  "event:props:file_name",
+  "event:form",
+  "event:props:field",
+  "event:props:search_term",
+  "event:props:template",
+  "event:props:link",
+  "event:props:creative",
+  "event:props:placement",
+  "event:props:cost_currency",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
+
+/** What somebody did on the site, by the events that tell it: such a filter keeps whole visits in which it was done. What
+ * happened in mails and with ads belongs to no visit; its campaign is that of the visits that it brought. */
+export const DEEDS: Partial<Record<Dimension, readonly string[]>> = {
+  "event:section": [],
+  "event:element": ["click"],
+  "event:props:link_url": ["click"],
+  "event:props:file_name": ["file_download"],
+  "event:form": ["form_start", "form_leave", "form_submit"],
+  "event:props:field": ["form_leave"],
+  "event:props:search_term": ["view_search_results"],
+};
 
 export interface Filter {
   operator: Operator;

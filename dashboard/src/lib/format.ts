@@ -34,6 +34,14 @@ export function exact(value: number, locale?: Locale): string {
   return numberFormat(locale, { maximumFractionDigits: 2 }).format(value);
 }
 
+/** With so many decimals, noughts too. */
+export function fixed(value: number, digits: number, locale?: Locale): string {
+  return numberFormat(locale, {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(value);
+}
+
 /** `12.4K` from ten thousand on; below that every digit fits. */
 export function compact(value: number, locale?: Locale): string {
   if (Math.abs(value) < 10_000) return exact(value, locale);
@@ -72,9 +80,7 @@ function valueOf(metric: Metric, value: number, whole: (value: number) => string
     case "visit_duration":
       return duration(value);
     case "views_per_visit":
-      return numberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(
-        value,
-      );
+      return fixed(value, 2, locale);
     default:
       return whole(value);
   }

@@ -1,6 +1,8 @@
 // The questions that the Overview asks: one for the cards, one for the chart, one for each panel.
 import type { Query, QueryFilter } from "./api/client.ts";
 import type { Day, Interval } from "./dates.ts";
+import { DEEDS, type Dimension, type Filter } from "./filters.ts";
+import { type Figure, TAB } from "./panels.ts";
 import {
   type Metric,
   type Panel,
@@ -9,22 +11,6 @@ import {
   intervalOfView,
   rangeOfView,
 } from "./view.ts";
-
-export const DIMENSION_OF_TAB = {
-  channel: "visit:channel",
-  source: "visit:source",
-  referrer: "visit:referrer",
-  utm_campaign: "visit:utm_campaign",
-  page: "event:page",
-  entry_page: "visit:entry_page",
-  exit_page: "visit:exit_page",
-  country: "visit:country",
-  region: "visit:region",
-  city: "visit:city",
-  device: "visit:device",
-  browser: "visit:browser",
-  os: "visit:os",
-} as const;
 
 /** Countries ever assigned, with room: all of them are needed to colour the map. */
 export const MAP_ROWS = 300;
@@ -46,8 +32,25 @@ export function cardMetrics(view: View): Metric[] {
   return METRICS.filter((metric) => metric !== "views_per_visit" || !ofPage);
 }
 
+const POSITIVE = {
+  is: "is",
+  is_not: "is",
+  contains: "contains",
+  contains_not: "contains",
+} as const;
+
+/** What was done is asked of the visit: page views are no clicks, and yet a visit has both. */
+function apiFilter({ operator, dimension, values }: Filter): QueryFilter {
+  const events = DEEDS[dimension];
+  if (!events) return [operator, dimension, values];
+  const test: QueryFilter = [POSITIVE[operator], dimension, values];
+  const deed: QueryFilter =
+    events.length > 0 ? ["and", [["is", "event:name", [...events]], test]] : test;
+  return [operator === POSITIVE[operator] ? "has_done" : "has_not_done", deed];
+}
+
 export function apiFilters(view: View): QueryFilter[] {
-  const filters: QueryFilter[] = view.filters.map((f) => [f.operator, f.dimension, f.values]);
+  const filters: QueryFilter[] = view.filters.map(apiFilter);
   if (view.bots === "shown") filters.push(["is", "visit:bot", ["true", "false"]]);
   if (view.bots === "only") filters.push(["is", "visit:bot", ["true"]]);
   return filters;
@@ -92,15 +95,33 @@ export function chartQuestion(siteId: string, view: View, today: Day): Query {
 }
 
 export function panelQuestion(siteId: string, view: View, panel: Panel, today: Day): Query {
-  const tab = view.tabs[panel];
-  const dimension = DIMENSION_OF_TAB[tab];
+  const name = view.tabs[panel];
+  const tab = TAB[name];
   const question = base(siteId, view, today);
   return {
     ...question,
-    metrics: ["visitors", "percentage"],
-    dimensions: [dimension],
-    filters: [...(question.filters ?? []), ...withoutEmpty(dimension)],
-    pagination: { limit: tab === "country" ? MAP_ROWS : PANEL_ROWS, offset: 0 },
+    metrics: [...tab.figures],
+    dimensions: [tab.dimension],
+    filters: [...(question.filters ?? []), ...(tab.filters ?? []), ...withoutEmpty(tab.dimension)],
+    ...(tab.sort ? { order_by: [[tab.sort, "desc"]] } : {}),
+    pagination: { limit: name === "country" ? MAP_ROWS : PANEL_ROWS, offset: 0 },
+  };
+}
+
+/** The same figures over all rows, where a panel shows them. */
+export function totalQuestion(
+  siteId: string,
+  view: View,
+  panel: Panel,
+  today: Day,
+): Query | undefined {
+  const { figures, filters = [], withTotal } = TAB[view.tabs[panel]];
+  if (!withTotal) return undefined;
+  const question = base(siteId, view, today);
+  return {
+    ...question,
+    metrics: [...figures],
+    filters: [...(question.filters ?? []), ...filters],
   };
 }
 
@@ -110,35 +131,23 @@ function withoutEmpty(dimension: string): QueryFilter[] {
   return hidden.includes(dimension) ? [["is_not", dimension, [""]]] : [];
 }
 
-export type DetailMetric =
-  "visitors" | "percentage" | "visits" | "pageviews" | "bounce_rate" | "visit_duration";
-
-/** Columns of the full list: page views cannot be asked of entry and exit pages. */
-export function detailMetrics(panel: Panel, tab: View["tabs"][Panel]): DetailMetric[] {
-  const endpoint = tab === "entry_page" || tab === "exit_page";
-  const middle: DetailMetric[] = endpoint ? ["visits"] : ["pageviews"];
-  if (panel === "pages" && tab === "exit_page") return ["visitors", "percentage", ...middle];
-  return ["visitors", "percentage", ...middle, "bounce_rate", "visit_duration"];
-}
-
 export function detailsQuestion(
   siteId: string,
   view: View,
   panel: Panel,
   today: Day,
-  list: { search: string; sort: DetailMetric; descending: boolean; limit: number },
+  list: { search: string; sort: Figure; descending: boolean; limit: number },
 ): Query {
-  const tab = view.tabs[panel];
-  const dimension = DIMENSION_OF_TAB[tab];
+  const { dimension, all, filters = [] } = TAB[view.tabs[panel]];
   const question = base(siteId, view, today);
   const found: QueryFilter[] = list.search
     ? [["contains", dimension, [list.search], { case_sensitive: false }]]
     : [];
   return {
     ...question,
-    metrics: detailMetrics(panel, tab),
+    metrics: [...all],
     dimensions: [dimension],
-    filters: [...(question.filters ?? []), ...withoutEmpty(dimension), ...found],
+    filters: [...(question.filters ?? []), ...filters, ...withoutEmpty(dimension), ...found],
     order_by: [[list.sort, list.descending ? "desc" : "asc"]],
     include: { total_rows: true },
     pagination: { limit: list.limit, offset: 0 },
@@ -152,10 +161,14 @@ export function suggestionsQuestion(
   dimension: string,
   today: Day,
 ): Query {
+  const question = base(siteId, view, today);
+  const events = DEEDS[dimension as Dimension] ?? [];
+  const about: QueryFilter[] = events.length > 0 ? [["is", "event:name", [...events]]] : [];
   return {
-    ...base(siteId, view, today),
+    ...question,
     metrics: ["visitors"],
     dimensions: [dimension],
+    filters: [...(question.filters ?? []), ...about],
     pagination: { limit: 100, offset: 0 },
   };
 }

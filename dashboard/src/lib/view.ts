@@ -32,16 +32,37 @@ export const TABS = {
   pages: ["page", "entry_page", "exit_page"],
   places: ["country", "region", "city"],
   devices: ["device", "browser", "os"],
+  content: ["section", "search", "not_found"],
+  clicks: ["element", "outbound", "download"],
+  forms: ["form", "field"],
+  vitals: ["lcp", "inp", "cls", "ttfb"],
+  emails: ["mail_opens", "mail_clicks", "mail_template", "mail_link"],
+  ads: ["ad_campaign", "creative", "placement", "cost"],
 } as const;
 export type Panel = keyof typeof TABS;
 export const PANELS = Object.keys(TABS) as Panel[];
 export type Tabs = { [P in Panel]: (typeof TABS)[P][number] };
+
+/** Panels that stand side by side: one screen holds one group. */
+export const GROUPS = {
+  visits: ["sources", "pages", "places", "devices"],
+  page: ["content", "clicks", "forms", "vitals"],
+  campaigns: ["emails", "ads"],
+} as const satisfies Record<string, readonly Panel[]>;
+export type Group = keyof typeof GROUPS;
+export const GROUP_NAMES = Object.keys(GROUPS) as Group[];
 
 const DEFAULT_TABS: Tabs = {
   sources: "source",
   pages: "page",
   places: "country",
   devices: "device",
+  content: "section",
+  clicks: "element",
+  forms: "form",
+  vitals: "lcp",
+  emails: "mail_opens",
+  ads: "ad_campaign",
 };
 
 export interface View {
@@ -52,6 +73,7 @@ export interface View {
   bots: Bots;
   interval: Interval | undefined;
   filters: Filter[];
+  group: Group;
   tabs: Tabs;
   table: boolean;
   details: Panel | undefined;
@@ -80,6 +102,7 @@ export function readView(search: string): View {
       ? (interval as Interval)
       : undefined,
     filters: query.getAll("f").flatMap((text) => readFilter(text) ?? []),
+    group: oneOf(query.get("show"), GROUP_NAMES, "visits"),
     tabs: readTabs(query),
     table: query.get("table") === "1",
     details: PANELS.includes(details as Panel) ? (details as Panel) : undefined,
@@ -87,12 +110,11 @@ export function readView(search: string): View {
 }
 
 function readTabs(query: URLSearchParams): Tabs {
-  return {
-    sources: oneOf(query.get("sources"), TABS.sources, DEFAULT_TABS.sources),
-    pages: oneOf(query.get("pages"), TABS.pages, DEFAULT_TABS.pages),
-    places: oneOf(query.get("places"), TABS.places, DEFAULT_TABS.places),
-    devices: oneOf(query.get("devices"), TABS.devices, DEFAULT_TABS.devices),
-  };
+  const tabs = PANELS.map((panel) => [
+    panel,
+    oneOf<string>(query.get(panel), TABS[panel], DEFAULT_TABS[panel]),
+  ]);
+  return Object.fromEntries(tabs) as Tabs;
 }
 
 /** The query part of the URL, with its question mark, or the empty text for the plain view. */
@@ -106,6 +128,7 @@ export function writeView(view: View): string {
   if (view.comparison !== "previous_period") query.set("comparison", view.comparison);
   if (view.bots !== "hidden") query.set("bots", view.bots);
   if (view.interval) query.set("interval", view.interval);
+  if (view.group !== "visits") query.set("show", view.group);
   for (const panel of PANELS) {
     if (view.tabs[panel] !== DEFAULT_TABS[panel]) query.set(panel, view.tabs[panel]);
   }

@@ -59,6 +59,25 @@ const CASES: Case[] = [
     mock: "restarted",
     act: (page) => page.locator(".table .restart button").focus(),
   },
+  { name: "on the page", path: "/sites/1?show=page&vitals=inp", ready: ".grade", mock: "full" },
+  {
+    name: "e-mails and ads",
+    path: "/sites/1?show=campaigns&f=is,event:props:campaign,oak-week",
+    ready: ".figures",
+    mock: "full",
+  },
+  {
+    name: "all rows of speed",
+    path: "/sites/1?show=page&details=vitals",
+    ready: "dialog .grade",
+    mock: "full",
+  },
+  {
+    name: "nothing on the page",
+    path: "/sites/1?show=page",
+    ready: ".panels .empty a",
+    mock: "empty",
+  },
   { name: "empty overview", path: "/sites/1", ready: ".canvas .empty", mock: "empty" },
   { name: "pixels", path: "/sites/1/pixels", ready: "pre", mock: "full" },
   {

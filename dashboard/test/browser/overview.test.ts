@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { Mock, makeSite } from "../mock/server.ts";
+import { makeVisits } from "../mock/visits.ts";
 import { openBrowser, openPage } from "./browser.ts";
 
 const NOW = Date.parse("2026-11-22T15:20:00Z");
@@ -110,6 +111,99 @@ test("a click on a row filters everything; the chip undoes it; Back works", asyn
     await page.waitForURL("**/sites/1");
     assert.equal(await visitors(page), all);
   });
+});
+
+test("what was done on pages, in mails and with ads stands on the same one screen", async () => {
+  await overview(async (page) => {
+    const groups = page.getByRole("group", { name: "Panels" });
+    for (const [group, panels] of [
+      ["On the page", ["Content", "Clicks", "Forms", "Speed"]],
+      ["E-mails and ads", ["E-mails", "Ads"]],
+      ["Visits", ["Sources", "Pages", "Places", "Devices"]],
+    ] as const) {
+      await groups.getByRole("button", { name: group }).click();
+      await settled(page);
+      for (const name of panels) await panel(page, name).locator(".row").first().waitFor();
+      const fits = await page.evaluate(() => {
+        const { scrollHeight, scrollWidth } = document.documentElement;
+        const cut = [...document.querySelectorAll(".tabs, .number, .captions")];
+        return [
+          scrollHeight <= innerHeight && scrollWidth <= innerWidth,
+          cut.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent),
+        ];
+      });
+      assert.deepEqual(fits, [true, []], group);
+    }
+    await page.keyboard.press("g");
+    await page.waitForURL("**?show=page");
+  });
+});
+
+test("a section filters by the visits that saw it, and every panel goes with it", async () => {
+  await overview(
+    async (page, mock) => {
+      const all = await visitors(page);
+      const row = panel(page, "Content").getByRole("button", { name: /^newsletter Seen: \d/ });
+      await row.click();
+      await page.waitForURL("**?show=page&f=is,event:section,newsletter");
+      assert.notEqual(await visitors(page), all);
+      assert.equal(await row.getAttribute("aria-pressed"), "true");
+      const seen = ["has_done", ["is", "event:section", ["newsletter"]]];
+      // Cards, chart, bots, four panels and what all pages have together.
+      const since = mock.asked.slice(-8);
+      assert.equal(since.length, 8);
+      for (const asked of since) assert.deepEqual(asked.filters?.[0], seen);
+      await page
+        .getByRole("button", { name: "Remove the filter Section seen is newsletter" })
+        .click();
+      assert.equal(await visitors(page), all);
+      await panel(page, "Clicks").getByRole("tab", { name: "Downloads" }).click();
+      const file = panel(page, "Clicks").getByRole("button", { name: /^oak-stool\.pdf Times: / });
+      await file.click({ modifiers: ["Alt"] });
+      await page.waitForURL("**f=is_not,event:props:file_name,oak-stool.pdf");
+      await settled(page);
+      assert.equal(await file.count(), 0);
+    },
+    { path: "?show=page" },
+  );
+});
+
+test("the speed of pages is graded by shape and word, and all rows have the percentiles", async () => {
+  await overview(
+    async (page) => {
+      await settled(page);
+      const row = panel(page, "Speed").locator(".row").first();
+      assert.match(
+        (await row.textContent()) ?? "",
+        /p75:\s+[\d.]+s\s+(Good\s*good|Needs work\s*needs improvement|Poor\s*poor)\s*, Loads: /,
+      );
+      assert.equal(await row.locator("svg").count(), 1);
+      const all = panel(page, "Speed").locator(".total");
+      assert.match((await all.textContent()) ?? "", /^All pages.*p75: .*Loads: [\d,]+/s);
+      await panel(page, "Speed").getByRole("button", { name: "All rows of Speed" }).click();
+      const heads = page.locator("dialog thead th");
+      await page.locator("dialog tbody td").first().waitFor();
+      assert.deepEqual(
+        (await heads.allTextContents()).map((text) => text.trim()),
+        ["Page", "LCP, p75", "LCP, median", "LCP, p95", "Page loads"],
+      );
+    },
+    { path: "?show=page" },
+  );
+});
+
+test("an empty panel says what reports to it and where to switch that on", async () => {
+  const visits = makeVisits(NOW).map((visit) => ({ ...visit, deeds: [] }));
+  await overview(
+    async (page) => {
+      await settled(page);
+      const forms = panel(page, "Forms");
+      await forms.getByText("The part “Forms” of a pixel’s script reports it.").waitFor();
+      await forms.getByRole("link", { name: "Set up a pixel" }).click();
+      await page.waitForURL("**/sites/1/pixels");
+    },
+    { path: "?show=page", mock: new Mock({ now: NOW, visits }) },
+  );
 });
 
 test("Alt excludes, Shift adds, and a chip turns into its opposite", async () => {

@@ -9,6 +9,7 @@ import {
   todayIn,
   weekdayOf,
 } from "../../src/lib/dates.ts";
+import { figureOf, groupsOf, isAboutDeeds, isOfDeeds, passes } from "./deeds.ts";
 import type { Visit } from "./visits.ts";
 
 const DAY = 86_400_000;
@@ -17,6 +18,11 @@ type Values = (number | null)[];
 export class BadQuestion extends Error {}
 
 function matches(visit: Visit, filter: QueryFilter): (hit: Visit["hits"][number]) => boolean {
+  if (filter[0] === "has_done" || filter[0] === "has_not_done") {
+    const deed = filter[1] as QueryFilter;
+    const done = visit.deeds.some((one) => passes(one, deed));
+    return () => done === (filter[0] === "has_done");
+  }
   const [operator, dimension, clauses, options] = filter as [
     string,
     string,
@@ -191,6 +197,25 @@ export function answer(question: Query, visits: Visit[], now: number): Answer {
   const before = mode ? earlierThan(range, mode) : undefined;
 
   const rowsOf = (within: Range): Map<string, Values> => {
+    if (isAboutDeeds(metrics, filters, dimension)) {
+      const ofDeeds = (filter: QueryFilter) =>
+        !filter[0].startsWith("has_") && isOfDeeds(filter[1] as string);
+      const among = select(
+        visits,
+        within,
+        filters.filter((filter) => !ofDeeds(filter)),
+      );
+      const groups = groupsOf(
+        among.map((part) => part.visit),
+        filters.filter(ofDeeds),
+        metrics,
+        dimension,
+      );
+      const figures = (
+        done: ReturnType<typeof groupsOf> extends Map<string, infer D> ? D : never,
+      ) => metrics.map((metric) => figureOf(done, metric));
+      return new Map([...groups].map(([name, done]) => [name, figures(done)]));
+    }
     const parts = select(visits, within, filters);
     const everyone = new Set(parts.map((part) => part.visit.visitor)).size;
     if (!dimension) return new Map([["", measure(parts, metrics, everyone)]]);

@@ -195,6 +195,7 @@ export class Mock {
       visitor: `new${this.visits.length}`,
       hits: [{ at, page, event: "pageview" }],
       bot: false,
+      deeds: [],
       values,
     });
     const pixel = this.pixels.get(siteId)?.[0];

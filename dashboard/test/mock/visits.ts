@@ -6,10 +6,18 @@ export interface Hit {
   event: string;
 }
 
+/** Something done in a visit besides looking at pages. */
+export interface Deed {
+  name: string;
+  /** Values of dimensions, and what figures are made of. */
+  values: Record<string, string>;
+}
+
 export interface Visit {
   visitor: string;
   hits: Hit[];
   bot: boolean;
+  deeds: Deed[];
   values: Record<string, string>;
 }
 
@@ -123,6 +131,7 @@ function makeVisit(random: () => number, at: number, index: number): Visit {
     visitor: random() < 0.25 && index > 50 ? `v${index - Math.floor(random() * 50)}` : `v${index}`,
     hits,
     bot,
+    deeds: makeDeeds(chance(index + 1), hits[0]?.page ?? "/"),
     values: {
       "visit:source": source,
       "visit:channel": channel,
@@ -139,4 +148,69 @@ function makeVisit(random: () => number, at: number, index: number): Visit {
       "visit:bot": String(bot),
     },
   };
+}
+
+const SECTIONS = ["hero", "catalogue", "promises", "newsletter"];
+const ELEMENTS = [
+  "Add to the cart",
+  "See everything",
+  "menu",
+  "A very long label of a small button",
+];
+const LINKS = ["https://guild.example/menders", "https://parcels.example/track"];
+const FILES = ["oak-stool.pdf", "care.pdf"];
+const TERMS = ["stool", "linen", "كرسي"];
+const FORMS = ["checkout", "newsletter"];
+const FIELDS = ["email", "name", "delivery"];
+const MAILINGS = ["autumn-sale", "oak-week"];
+const CREATIVES = ["film-1", "banner-wide"];
+
+/** What was done in a visit: read, clicked, filled in, opened. */
+function makeDeeds(random: () => number, page: string): Deed[] {
+  const deeds: Deed[] = [];
+  const add = (likely: number, name: string, values: () => Record<string, string>) => {
+    if (random() < likely) deeds.push({ name, values: { "event:page": page, ...values() } });
+  };
+  for (const [at, section] of SECTIONS.entries()) {
+    add(0.9 - at * 0.2, "section", () => ({
+      "event:section": section,
+      reading: random() < 0.6 ? "read" : "skimmed",
+      ms: String(Math.round(random() * 20_000)),
+    }));
+  }
+  add(0.8, "vitals", () => ({
+    lcp: String(Math.round(900 + random() * random() * 5_000)),
+    inp: String(Math.round(30 + random() * random() * 600)),
+    cls: (random() * random() * 0.4).toFixed(4),
+    ttfb: String(Math.round(100 + random() * 900)),
+  }));
+  add(0.4, "click", () => ({ "event:element": pick(random, ELEMENTS) }));
+  add(0.1, "click", () => ({
+    "event:element": "link",
+    "event:props:link_type": "outbound",
+    "event:props:link_url": pick(random, LINKS),
+  }));
+  add(0.05, "file_download", () => ({ "event:props:file_name": pick(random, FILES) }));
+  add(0.1, "view_search_results", () => ({ "event:props:search_term": pick(random, TERMS) }));
+  add(0.02, "page_not_found", () => ({ "event:page": "/gone" }));
+  if (random() < 0.2) {
+    const form = { "event:form": pick(random, FORMS) };
+    add(1, "form_start", () => form);
+    if (random() < 0.6) add(1, "form_submit", () => form);
+    else add(1, "form_leave", () => ({ ...form, "event:props:field": pick(random, FIELDS) }));
+  }
+  if (random() < 0.1) {
+    const verdict = random() < 0.2 ? "machine" : random() < 0.5 ? "unknown" : "human";
+    const mail = { "event:props:campaign": pick(random, MAILINGS), verdict };
+    add(1, "email_open", () => ({ ...mail, "event:props:template": "letter" }));
+    add(0.3, "email_click", () => ({ ...mail, "event:props:link": "https://shop.example/" }));
+  }
+  if (random() < 0.1) {
+    const ad = { "event:props:campaign": "oak-film", verdict: "human" };
+    const shown = { ...ad, "event:props:creative": pick(random, CREATIVES) };
+    add(1, "ad_impression", () => ({ ...shown, "event:props:placement": "news.example/top" }));
+    add(0.6, "ad_viewable", () => shown);
+    add(0.05, "ad_click", () => shown);
+  }
+  return deeds;
 }

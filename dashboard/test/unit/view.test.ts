@@ -18,6 +18,8 @@ import {
 import {
   BOTS,
   COMPARISONS,
+  GROUPS,
+  GROUP_NAMES,
   METRICS,
   PANELS,
   TABS,
@@ -26,6 +28,7 @@ import {
   withRange,
   writeView,
 } from "../../src/lib/view.ts";
+import { type Figure, gradeOf, shown } from "../../src/lib/panels.ts";
 import { PRESETS } from "../../src/lib/dates.ts";
 import { chance } from "../mock/visits.ts";
 
@@ -65,6 +68,7 @@ test("any view survives the URL", () => {
     view.interval = one(["hour", "day", "week", "month", undefined]);
     view.table = random() < 0.5;
     view.details = one([...PANELS, undefined]);
+    view.group = one(GROUP_NAMES);
     for (const panel of PANELS) Object.assign(view.tabs, { [panel]: one<string>(TABS[panel]) });
     view.filters = Array.from({ length: Math.floor(random() * 4) }, () => ({
       operator: one(OPERATORS),
@@ -77,7 +81,7 @@ test("any view survives the URL", () => {
 
 test("nonsense in the URL falls back to the default", () => {
   const view = readView(
-    "?period=soon&metric=money&from=2026-13-01&to=x&f=eats,visit:source,a&f=is,visit:shoe,a&f=is,visit:source&sources=x&details=y",
+    "?period=soon&metric=money&from=2026-13-01&to=x&f=eats,visit:source,a&f=is,visit:shoe,a&f=is,visit:source&sources=x&details=y&show=z&vitals=ping",
   );
   assert.deepEqual(view, readView(""));
   assert.equal(readView("?from=2026-11-09&to=2026-11-01").period, "30d");
@@ -177,4 +181,69 @@ test("panels leave out what has no name, and details find, sort and page", () =>
   ]);
   assert.ok(!(details.metrics as string[]).includes("pageviews"));
   assert.equal(details.include?.total_rows, true);
+});
+
+test("every panel stands in one group", () => {
+  assert.deepEqual(Object.values(GROUPS).flat().toSorted(), PANELS.toSorted());
+});
+
+test("what was done is asked of the whole visit, by the events that tell it", () => {
+  const filters = (search: string) => cardsQuestion("1", readView(search), TODAY).filters;
+  assert.deepEqual(filters("?f=is,event:section,pricing"), [
+    ["has_done", ["is", "event:section", ["pricing"]]],
+  ]);
+  assert.deepEqual(filters("?f=contains_not,event:props:search_term,tent"), [
+    [
+      "has_not_done",
+      [
+        "and",
+        [
+          ["is", "event:name", ["view_search_results"]],
+          ["contains", "event:props:search_term", ["tent"]],
+        ],
+      ],
+    ],
+  ]);
+  assert.deepEqual(filters("?f=is,event:page,/"), [["is", "event:page", ["/"]]]);
+});
+
+test("panels of deeds ask for their own figures, in an order of their own", () => {
+  const view = readView("?vitals=cls&clicks=outbound");
+  const vitals = panelQuestion("1", view, "vitals", TODAY);
+  assert.deepEqual(vitals.metrics, ["cls_p75", "vitals_samples"]);
+  assert.deepEqual(vitals.order_by, [["vitals_samples", "desc"]]);
+  assert.deepEqual(panelQuestion("1", view, "clicks", TODAY).filters, [
+    ["is", "event:name", ["click"]],
+    ["is", "event:props:link_type", ["outbound"]],
+  ]);
+});
+
+test("grades of vitals change at the bounds that web.dev names", () => {
+  const grades = (figure: Figure, values: (number | null)[]) =>
+    values.map((value) => gradeOf(figure, value));
+  assert.deepEqual(grades("lcp_p75_ms", [2500, 2501, 4000, 4001]), [
+    "good",
+    "fair",
+    "fair",
+    "poor",
+  ]);
+  assert.deepEqual(grades("inp_p95_ms", [200, 500, 501]), ["good", "fair", "poor"]);
+  assert.deepEqual(grades("cls_p75", [0.1, 0.25, 0.2501, null]), [
+    "good",
+    "fair",
+    "poor",
+    undefined,
+  ]);
+  assert.deepEqual(grades("ttfb_p50_ms", [800, 1800, 1801]), ["good", "fair", "poor"]);
+  assert.equal(gradeOf("vitals_samples", 5), undefined);
+});
+
+test("figures are written by their unit", () => {
+  assert.equal(shown("lcp_p75_ms", 2_480), "2.48s");
+  assert.equal(shown("inp_p75_ms", 96), "96ms");
+  assert.equal(shown("cls_p75", 0.1), "0.10");
+  assert.equal(shown("section_time_mean_s", 4.2), "4.2s");
+  assert.equal(shown("section_time_total_s", 3_700), "1h 01m");
+  assert.equal(shown("ad_click_through_rate", 0.59), "0.59%");
+  assert.equal(shown("form_completion_rate", null), "–");
 });

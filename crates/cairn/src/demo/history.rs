@@ -6,12 +6,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::details;
 use super::random::Random;
 
 /// Days of history.
 pub const DAYS: i64 = 60;
-const DAY_MS: i64 = 86_400_000;
-const MINUTE_MS: i64 = 60_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
+pub(super) const MINUTE_MS: i64 = 60_000;
 /// Visits on an ordinary day.
 const VISITS_PER_DAY: f64 = 320.0;
 /// Activity of each hour of the day (UTC), in relative shares.
@@ -129,6 +130,7 @@ pub fn write(
 ) -> (Vec<(i64, String)>, Truth) {
     let mut story = Story {
         random: Random::new(seed),
+        aside: Random::new(!seed),
         origin,
         articles,
         end_ms,
@@ -141,32 +143,86 @@ pub fn write(
     for day in first_day..=end_ms.div_euclid(DAY_MS) {
         story.day(day, day - first_day);
     }
+    story.mails(first_day * DAY_MS);
+    story.advertisements(first_day * DAY_MS);
     // Imports are read in order of arrival: as the events happened.
     story.lines.sort_by_key(|(at_ms, _)| *at_ms);
     (story.lines, story.truth)
 }
 
-struct Story<'a> {
+pub(super) struct Story<'a> {
     random: Random,
+    /// For what is told beside the visits, so that the visits do not depend on it.
+    pub(super) aside: Random,
     origin: &'a str,
     articles: &'a [Article],
-    end_ms: i64,
+    pub(super) end_ms: i64,
     people: Vec<Person>,
     lines: Vec<(i64, String)>,
-    truth: Truth,
+    pub(super) truth: Truth,
     orders: u64,
 }
 
 /// One visit while it is told.
-struct Visit {
-    at_ms: i64,
-    base: Map<String, Value>,
+pub(super) struct Visit {
+    pub(super) at_ms: i64,
+    pub(super) base: Map<String, Value>,
     referrer: &'static str,
-    events: u64,
+    pub(super) events: u64,
+    pub(super) bot: bool,
+    /// Path of the page that is open.
+    pub(super) path: String,
+    /// What happens on its pages is told, not only which they are.
+    pub(super) is_detailed: bool,
+    /// The speed of the first page was told.
+    pub(super) told_vitals: bool,
+}
+
+/// What all events of a visit say alike.
+fn base_of(
+    id: &str,
+    [browser, browser_version, os, os_version, device]: [&str; 5],
+    (country, region): (&str, &str),
     bot: bool,
+) -> Map<String, Value> {
+    let base = json!({
+        "visitor_id": id,
+        "geo": {"country": country, "region": region},
+        "device": {"browser": browser, "browser_version": browser_version,
+                   "os": os, "os_version": os_version, "type": device},
+        "bot": bot,
+    });
+    let Value::Object(base) = base else { unreachable!("an object was written above") };
+    base
+}
+
+impl Visit {
+    /// A visit without pages.
+    fn bare(at_ms: i64, base: Map<String, Value>, bot: bool) -> Visit {
+        Visit {
+            at_ms,
+            base,
+            referrer: "",
+            events: 0,
+            bot,
+            path: String::new(),
+            is_detailed: false,
+            told_vitals: false,
+        }
+    }
 }
 
 impl Story<'_> {
+    /// A visit of somebody who is nowhere else in the story; of programs neither place nor device is known.
+    pub(super) fn stranger(&mut self, id: &str, at_ms: i64, bot: bool) -> Visit {
+        let (mut device, mut place) = ([""; 5], ("", ""));
+        if !bot {
+            device = *self.aside.choose(DEVICES);
+            place = *self.aside.choose(PLACES);
+        }
+        Visit::bare(at_ms, base_of(id, device, place, bot), bot)
+    }
+
     fn day(&mut self, day: i64, number: i64) {
         // 1 January 1970 was a Thursday.
         let weekday = (day + 3).rem_euclid(7) as usize;
@@ -204,6 +260,7 @@ impl Story<'_> {
         if !self.random.chance(0.38) {
             self.browse(&mut visit, landing);
         }
+        self.end(&mut visit);
         self.truth.visits += 1;
         self.truth.events += visit.events;
         self.truth.bounces += u64::from(visit.events == 1);
@@ -239,7 +296,9 @@ impl Story<'_> {
         self.pause(visit);
         self.page(visit, "/demo/checkout.html", "");
         self.commerce(visit, "begin_checkout", &carted, None);
-        if self.random.chance(0.62) {
+        let buys = self.random.chance(0.62);
+        self.fill_in(visit, &details::CHECKOUT, buys);
+        if buys {
             self.pause(visit);
             self.page(visit, "/demo/thanks.html", "");
             self.orders += 1;
@@ -284,24 +343,18 @@ impl Story<'_> {
 
     fn begin(&mut self, person: usize, at_ms: i64, referrer: &'static str, bot: bool) -> Visit {
         let person = &self.people[person];
-        let [browser, browser_version, os, os_version, device] = person.device;
-        let base = json!({
-            "visitor_id": person.id,
-            "geo": {"country": person.place.0, "region": person.place.1},
-            "device": {"browser": browser, "browser_version": browser_version,
-                       "os": os, "os_version": os_version, "type": device},
-            "bot": bot,
-        });
-        let Value::Object(base) = base else { unreachable!("an object was written above") };
-        Visit { at_ms, base, referrer, events: 0, bot }
+        let base = base_of(&person.id, person.device, person.place, bot);
+        let is_detailed = !bot && self.aside.chance(details::DETAILED);
+        Visit { referrer, is_detailed, ..Visit::bare(at_ms, base, bot) }
     }
 
-    fn page(&mut self, visit: &mut Visit, path: &str, query: &str) {
+    pub(super) fn page(&mut self, visit: &mut Visit, path: &str, query: &str) {
         let mark = if query.is_empty() { "" } else { "?" };
         let url = format!("{}{path}{mark}{query}", self.origin);
         let referrer = std::mem::take(&mut visit.referrer);
         self.line(visit, "page_view", json!({"url": url, "referrer": referrer}));
         visit.base.insert("url".to_owned(), json!(format!("{}{path}", self.origin)));
+        path.clone_into(&mut visit.path);
         if !visit.bot {
             self.truth.pageviews += 1;
         }
@@ -333,21 +386,27 @@ impl Story<'_> {
         self.line(visit, name, fields);
     }
 
-    fn line(&mut self, visit: &mut Visit, name: &str, fields: Value) {
+    pub(super) fn line(&mut self, visit: &mut Visit, name: &str, fields: Value) {
+        self.tell(visit, name, fields);
+        visit.events += 1;
+    }
+
+    /// As a line, but no activity: how a page was read.
+    pub(super) fn tell(&mut self, visit: &Visit, name: &str, fields: Value) {
         let mut line = visit.base.clone();
         line.insert("event".to_owned(), json!(name));
-        line.insert("event_id".to_owned(), json!(format!("demo-{:016x}", self.random.number())));
+        line.insert("event_id".to_owned(), json!(format!("demo-{:016x}", self.aside.number())));
         line.insert("timestamp".to_owned(), json!(visit.at_ms));
         if let Value::Object(fields) = fields {
             line.extend(fields);
         }
         self.lines.push((visit.at_ms, Value::Object(line).to_string()));
-        visit.events += 1;
     }
 
     /// Reads for a while: far below the session timeout.
     fn pause(&mut self, visit: &mut Visit) {
-        visit.at_ms += (self.random.wait(48.0, 4.0).min(600.0) * 1_000.0) as i64;
+        let stay_ms = (self.random.wait(48.0, 4.0).min(600.0) * 1_000.0) as i64;
+        self.leave(visit, stay_ms);
     }
 
     fn article(&mut self) -> usize {

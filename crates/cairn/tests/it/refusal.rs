@@ -236,35 +236,109 @@ fn nothing_of_a_refused_visitor_is_kept() {
 /// Recipients of mails in [`nothing_of_a_recipient_without_permission_is_kept`].
 const RECIPIENTS: usize = 200;
 
-/// Prepares a mail for this recipient, opens it and follows its link a minute later.
-fn mail(server: &Server, site: &str, recipient: &Visitor, said: &str) {
-    let target = format!("https://mail.test/?email={}#{}", recipient.email, recipient.cookie);
-    let mut person = json!({"user_id": recipient.user_id});
-    if !said.is_empty() {
-        (person["opens"], person["clicks"]) = (json!(said), json!(said));
-    }
-    let mail = json!({"campaign": "spring", "recipient": person,
-        "html": format!("<a href=\"{target}\">x</a>")});
-    let prepared = server.api("POST", &format!("/api/v1/sites/{site}/emails"), &mail);
-    assert_eq!(prepared.status, 201, "{}", prepared.text());
-    let prepared = prepared.json();
+/// A site with its pixels, and what its visitors are met by.
+struct Shop<'s> {
+    server: &'s Server,
+    site: String,
+    key: String,
+    secret: String,
+    /// Image and link of an advertisement.
+    ad: [String; 2],
+}
+
+fn path_of(url: &serde_json::Value) -> String {
+    let (_, path) = url.as_str().unwrap().split_once("://").unwrap();
+    path[path.find('/').unwrap()..].to_owned()
+}
+
+/// A minute from now: a mail that is opened at once is opened by a machine.
+fn later() -> String {
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
-    let later = later.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis().to_string();
-    let cookie = format!("cairn_id={}", recipient.cookie);
-    let headers = [
-        ("cairn-now", later.as_str()),
-        ("x-forwarded-for", recipient.address.as_str()),
-        ("user-agent", recipient.agent.as_str()),
-        ("cookie", cookie.as_str()),
-        ("accept-language", "de-DE"),
-    ];
-    for (url, status) in [(&prepared["open_url"], 200), (&prepared["links"][0]["url"], 302)] {
-        let (_, path) = url.as_str().unwrap().split_once("://").unwrap();
-        let path = &path[path.find('/').unwrap()..];
-        let answer = server.client().send("GET", path, &headers, b"").unwrap();
-        assert_eq!((answer.status, answer.outcome()), (status, "accepted"), "{}", answer.text());
-        let led = answer.header("location").unwrap_or(&target);
-        assert_eq!(led, target);
+    later.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis().to_string()
+}
+
+impl<'s> Shop<'s> {
+    fn new(server: &'s Server) -> Self {
+        let (site, key) = server.site("mail.test", &json!({"policy": "opt_out"}));
+        let pixel = json!({"name": "Server", "kind": "server"});
+        let pixel = server.api("POST", &format!("/api/v1/sites/{site}/pixels"), &pixel);
+        let secret = pixel.json()["key"].as_str().unwrap().to_owned();
+        let ad = json!({"campaign": "spring", "target": "https://mail.test/"});
+        let ad = server.api("POST", &format!("/api/v1/sites/{site}/ads"), &ad).json();
+        let image = path_of(&ad["impression_url"]);
+        let image = image.split('?').next().unwrap().to_owned();
+        let ad = [image, path_of(&ad["click_url"])];
+        Shop { server, site, key, secret, ad }
+    }
+
+    /// What this visitor's browser is answered: (status, where it leads).
+    fn get(&self, visitor: &Visitor, path: &str, referer: &str) -> (u16, String) {
+        let cookie = format!("cairn_id={}", visitor.cookie);
+        let later = later();
+        let headers = [
+            ("cairn-now", later.as_str()),
+            ("x-forwarded-for", visitor.address.as_str()),
+            ("user-agent", visitor.agent.as_str()),
+            ("cookie", cookie.as_str()),
+            ("accept-language", "de-DE"),
+            ("referer", referer),
+        ];
+        let answer = self.server.client().send("GET", path, &headers, b"").unwrap();
+        assert_eq!(answer.outcome(), "accepted", "{}", answer.text());
+        (answer.status, answer.header("location").unwrap_or("").to_owned())
+    }
+
+    /// The page that a click led to is reported.
+    fn land(&self, visitor: &Visitor, url: &str, consent: &str) {
+        let url = url.replace('%', "%25").replace('&', "%26").replace('#', "%23");
+        let path = format!("/p.gif?key={}&url={url}&consent=analytics:{consent}", self.key);
+        assert_eq!(self.get(visitor, &path, "https://mail.test/").0, 200);
+    }
+
+    /// A mail for this recipient, opened, its link followed, its page reported: four events.
+    fn mail(&self, recipient: &Visitor, said: &str, consent: &str) {
+        let target = format!("https://mail.test/?email={}#{}", recipient.email, recipient.cookie);
+        let mut person = json!({"user_id": recipient.user_id});
+        if !said.is_empty() {
+            (person["opens"], person["clicks"]) = (json!(said), json!(said));
+        }
+        let mail = json!({"campaign": "spring", "recipient": person,
+            "html": format!("<a href=\"{target}\">x</a>")});
+        let emails = format!("/api/v1/sites/{}/emails", self.site);
+        let prepared = self.server.api("POST", &emails, &mail);
+        assert_eq!(prepared.status, 201, "{}", prepared.text());
+        let prepared = prepared.json();
+        assert_eq!(self.get(recipient, &path_of(&prepared["open_url"]), "").0, 200);
+        let (status, led) = self.get(recipient, &path_of(&prepared["links"][0]["url"]), "");
+        let start = format!("https://mail.test/?email={}&cairn_click=", recipient.email);
+        assert!(status == 302 && led.starts_with(&start), "{led}");
+        self.land(recipient, &led, consent);
+    }
+
+    /// An advertisement, followed, shown and bought from: five events.
+    fn advertisement(&self, visitor: &Visitor, consent: &str) {
+        let Visitor { email, user_id, .. } = visitor;
+        let [image, link] = &self.ad;
+        let page = format!("https://news.test/?email={email}");
+        let said = format!("{image}?cb=1&site=https%3A%2F%2Fnews.test%2F%3Fu%3D{user_id}");
+        // At the same instant in the other order, it would be a machine's click.
+        let (status, led) = self.get(visitor, link, &page);
+        assert_eq!(status, 302);
+        assert_eq!(self.get(visitor, &said, &page).0, 200);
+        let (_, click_id) = led.split_once("cairn_click=").unwrap();
+        self.land(visitor, &led, consent);
+        let bought = format!(
+            "key={}&user_id={user_id}&value=5&currency=EUR&click_id={click_id}&\
+             url=https://mail.test/thanks?email={email}&consent=analytics:{consent}",
+            self.secret
+        );
+        let later = later();
+        let headers =
+            [("cairn-now", &*later), ("content-type", "application/x-www-form-urlencoded")];
+        let bought = bought.replace("?email", "%3Femail");
+        let answer =
+            self.server.client().send("POST", "/postback", &headers, bought.as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.outcome()), (200, "accepted"), "{}", answer.text());
     }
 }
 
@@ -274,18 +348,27 @@ fn nothing_of_a_recipient_without_permission_is_kept() {
     let settings =
         [("CAIRN_SERVER__TRUSTED_PROXIES", "127.0.0.1"), ("CAIRN_SERVER__TEST_CLOCK", "true")];
     let server = Server::start_in(directory.path(), &settings).unwrap();
-    let (site, _) = server.site("mail.test", &json!({"policy": "opt_out"}));
+    let shop = Shop::new(&server);
     let refused: Vec<Visitor> = (0..RECIPIENTS).map(|number| visitor("refused", number)).collect();
     let canary = [visitor("canary", RECIPIENTS)];
     for (number, recipient) in refused.iter().enumerate() {
-        mail(&server, &site, recipient, if number % 2 == 0 { "denied" } else { "" });
+        shop.mail(recipient, if number % 2 == 0 { "denied" } else { "" }, "denied");
+        shop.advertisement(recipient, "denied");
     }
-    mail(&server, &site, &canary[0], "granted");
-    let accepted = 2 * (RECIPIENTS + 1);
-    assert_eq!(server.outcomes(&site)["outcomes"]["accepted"], json!(accepted));
+    shop.mail(&canary[0], "granted", "granted");
+    shop.advertisement(&canary[0], "granted");
+    let accepted = (4 + 5) * (RECIPIENTS + 1);
+    assert_eq!(server.outcomes(&shop.site)["outcomes"]["accepted"], json!(accepted));
+    let secret = shop.secret.clone();
     assert_eq!(server.stop(), Some(0));
 
     let found = search(directory.path(), &canary);
     assert!(found.iter().any(|(_, place)| place.contains("catalog")), "{found:?}");
+    assert!(found.iter().any(|(_, place)| place.contains("events of the store")), "{found:?}");
     assert_eq!(search(directory.path(), &refused), []);
+    let mut kept = BTreeMap::new();
+    files(directory.path(), &mut kept);
+    kept.retain(|_, bytes| bytes.windows(secret.len()).any(|part| part == secret.as_bytes()));
+    let places: Vec<_> = kept.keys().filter(|place| !place.contains("catalog")).collect();
+    assert!(places.is_empty(), "a server's key is in {places:?}");
 }

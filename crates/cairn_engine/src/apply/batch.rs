@@ -1,13 +1,13 @@
 //! From log records to one batch: the pure part of the apply loop.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use cairn_catalog::PersonChange;
+use cairn_catalog::{Directory, PersonChange};
 use cairn_model::session::Attributes;
 use cairn_model::{Event, Identification, Origin, Outcome, Session, SiteId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::{Batch, OutcomeCount, Row, SessionProbe, Watermark};
+use foldhash::{HashMap, HashSet};
 
 use crate::record;
 use crate::session::Sessions;
@@ -32,6 +32,8 @@ pub(super) struct Applied<'a> {
     pub size_bytes: u64,
     /// Records that no version of the format explains: a bug, counted.
     pub undecodable: u64,
+    /// Removed sites of which events were left out, with the offset of the last one.
+    pub of_removed: HashMap<SiteId, u64>,
 }
 
 impl<'a> Applied<'a> {
@@ -39,6 +41,7 @@ impl<'a> Applied<'a> {
     pub fn decide(
         records: &'a cairn_log::Batch,
         from: Watermark,
+        directory: &Directory,
         sessions: &mut Sessions,
         event_ids: &EventIds,
         look_up: impl FnOnce(&[SessionProbe], i64) -> Vec<Session>,
@@ -52,9 +55,10 @@ impl<'a> Applied<'a> {
             late: 0,
             size_bytes: 0,
             undecodable: 0,
+            of_removed: HashMap::default(),
         };
-        let mut rows = applied.decode(records, from);
-        let mut probes = HashSet::new();
+        let mut rows = applied.decode(records, from, directory);
+        let mut probes = HashSet::default();
         for row in &rows {
             sessions.probes_for(&row.event, &mut probes);
         }
@@ -62,8 +66,8 @@ impl<'a> Applied<'a> {
             let probes: Vec<SessionProbe> = probes.into_iter().collect();
             sessions.load(look_up(&probes, sessions.reach_ms()));
         }
-        let mut outcomes = HashMap::new();
-        let mut keys = HashSet::new();
+        let mut outcomes = HashMap::default();
+        let mut keys = HashSet::default();
         rows.retain_mut(|row| {
             let outcome = applied.apply(row, sessions, event_ids, &mut keys);
             let hour_ms = row.event.received_at_ms.div_euclid(HOUR_MS) * HOUR_MS;
@@ -76,7 +80,12 @@ impl<'a> Applied<'a> {
         applied
     }
 
-    fn decode(&mut self, records: &'a cairn_log::Batch, from: Watermark) -> Vec<Row<'a>> {
+    fn decode(
+        &mut self,
+        records: &'a cairn_log::Batch,
+        from: Watermark,
+        directory: &Directory,
+    ) -> Vec<Row<'a>> {
         // Rows are large: they are made where they stay, and get their visits later.
         let mut rows = Vec::with_capacity(records.len());
         let no_attributes = Arc::<Attributes>::default();
@@ -84,6 +93,9 @@ impl<'a> Applied<'a> {
             self.people_watermark = offset;
             self.size_bytes += bytes.len() as u64;
             match record::decode(bytes) {
+                Ok(event) if directory.is_removed(event.site_id) => {
+                    self.of_removed.insert(event.site_id, offset);
+                }
                 Ok(mut event) => {
                     self.people.extend(person_change(offset, &mut event));
                     if offset > from.offset {

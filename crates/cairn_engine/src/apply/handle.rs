@@ -1,6 +1,6 @@
 //! What the rest of the program may know of the apply loop, and ask of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use cairn_model::SiteId;
 use cairn_store::{Row, Watermark};
+use foldhash::{HashMap, HashSet};
 use tokio::sync::{broadcast, watch};
 
 use super::batch::Applied;
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     late: AtomicU64,
     duplicates_total: AtomicU64,
     watermark: watch::Sender<Watermark>,
+    /// Removed sites of which store and log hold nothing.
+    removed: watch::Sender<HashSet<SiteId>>,
     duplicates: Mutex<VecDeque<u64>>,
     live: broadcast::Sender<Arc<LiveEvent>>,
     visitors_now: RwLock<HashMap<SiteId, u32>>,
@@ -79,9 +82,10 @@ impl Shared {
             late: AtomicU64::new(0),
             duplicates_total: AtomicU64::new(0),
             watermark: watch::Sender::new(watermark),
+            removed: watch::Sender::new(HashSet::default()),
             duplicates: Mutex::new(VecDeque::new()),
             live: broadcast::Sender::new(LIVE_EVENTS_MAX),
-            visitors_now: RwLock::new(HashMap::new()),
+            visitors_now: RwLock::new(HashMap::default()),
             visitors_counted: Mutex::new(None),
             stop_signal: (Mutex::new(false), Condvar::new()),
         }
@@ -120,7 +124,7 @@ impl Shared {
             duplicates.drain(..surplus);
         }
         if self.live.receiver_count() > 0 {
-            let mut sent: HashMap<SiteId, u32> = HashMap::new();
+            let mut sent: HashMap<SiteId, u32> = HashMap::default();
             for row in &applied.batch.rows {
                 // A busy site must not push the others out.
                 let sent = sent.entry(row.event.site_id).or_default();
@@ -147,6 +151,15 @@ impl Shared {
         if let Some(visitors) = visitors {
             *self.visitors_now.write().unwrap_or_else(PoisonError::into_inner) = visitors;
         }
+    }
+
+    pub fn set_removed(&self, sites: impl Iterator<Item = SiteId>) {
+        let sites: HashSet<SiteId> = sites.collect();
+        self.removed.send_if_modified(|known| {
+            let differs = *known != sites;
+            *known = sites;
+            differs
+        });
     }
 
     pub fn set_stopped(&self) {
@@ -184,6 +197,13 @@ impl ApplyHandle {
         let mut watermark = self.shared.watermark.subscribe();
         let applied = watermark.wait_for(|watermark| watermark.offset >= offset);
         matches!(tokio::time::timeout(limit, applied).await, Ok(Ok(_)))
+    }
+
+    /// Waits until store and log hold nothing of a removed site; false when `limit` passed first.
+    pub async fn wait_removed(&self, site_id: SiteId, limit: Duration) -> bool {
+        let mut removed = self.shared.removed.subscribe();
+        let gone = removed.wait_for(|sites| sites.contains(&site_id));
+        matches!(tokio::time::timeout(limit, gone).await, Ok(Ok(_)))
     }
 
     /// What became of the records of these ranges, all of them applied lately.
@@ -259,6 +279,7 @@ mod tests {
             late: 0,
             size_bytes: 0,
             undecodable: 0,
+            of_removed: HashMap::default(),
         };
         shared.publish(&applied, Watermark::default());
     }

@@ -3,15 +3,16 @@
 //! Guarantees: records are taken strictly in order; each becomes a row, or is counted as a duplicate, exactly once: rows,
 //! visits, outcome counts and the watermark go into the store in one commit, and after a crash the loop goes on
 //! behind the store's watermark. Direct identifiers go to the people table, which has a watermark of its own.
+//! Events of removed sites are left out, and the rest of such a site is removed.
 //! An unavailable store is waited for (one warning); the log grows meanwhile, and hits are refused once it is full.
 //! It does not know HTTP, consent or where an event came from.
 
 mod batch;
 mod handle;
+mod removal;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use cairn_catalog::Catalog;
 use cairn_log::{Log, Offset};
 use cairn_store::event_ids::EventIds;
 use cairn_store::{EventStore, Watermark};
+use foldhash::HashMap;
 
 use crate::session::{SessionOptions, Sessions};
 
@@ -27,6 +29,7 @@ pub use handle::{AppliedCounts, ApplyHandle, ApplyStatus, LiveEvent};
 
 use batch::Applied;
 use handle::Shared;
+use removal::{Databases, Removals};
 
 /// How the loop runs.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +53,7 @@ impl Default for ApplyOptions {
             commit_interval: Duration::from_millis(750),
             batch_size_bytes_max: 8 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
-            checkpoint_size_bytes: 64 * 1024 * 1024,
+            checkpoint_size_bytes: 32 * 1024 * 1024,
         }
     }
 }
@@ -92,6 +95,7 @@ pub struct ApplyLoop {
     catalog: Arc<Catalog>,
     event_ids: Arc<EventIds>,
     sessions: Sessions,
+    removals: Removals,
     shared: Arc<Shared>,
     options: ApplyOptions,
     clock: fn() -> i64,
@@ -131,6 +135,7 @@ impl ApplyLoop {
             _ => others_received_ms + cairn_model::limits::FUTURE_MS_MAX,
         };
         let sessions = Sessions::new(options.sessions, active, others_until_ms);
+        let removals = Removals::at_start(&catalog);
         let shared = Arc::new(Shared::new(watermark));
         let handle = ApplyHandle::new(Arc::clone(&shared));
         let apply = ApplyLoop {
@@ -139,6 +144,7 @@ impl ApplyLoop {
             catalog,
             event_ids,
             sessions,
+            removals,
             shared,
             options,
             clock,
@@ -189,9 +195,11 @@ impl ApplyLoop {
     /// Applies one batch of the log. Returns its bytes when both databases have it.
     fn apply(&mut self, records: &cairn_log::Batch) -> Result<u64, ApplyError> {
         let mut gave_up = None;
+        let directory = self.catalog.directory().current();
         let applied = Applied::decide(
             records,
             self.watermark,
+            &directory,
             &mut self.sessions,
             &self.event_ids,
             |probes, reach_ms| {
@@ -206,6 +214,9 @@ impl ApplyLoop {
             return Err(error);
         }
         self.shared.bugs.fetch_add(applied.undecodable, Ordering::Relaxed);
+        for (site_id, offset) in &applied.of_removed {
+            self.removals.left_out(*site_id, *offset);
+        }
         if !applied.people.is_empty() {
             retry("writes people", &self.shared, || {
                 self.catalog.apply_people(&applied.people, applied.people_watermark)
@@ -227,6 +238,14 @@ impl ApplyLoop {
 
     fn housekeep(&mut self, busy: bool) {
         self.shared.set_visitors_now(self.visitors_now());
+        let databases = Databases {
+            log: &self.log,
+            store: &*self.store,
+            catalog: &self.catalog,
+            shared: &self.shared,
+            applied: self.resume_offset(),
+        };
+        self.removals.complete(&databases, &mut self.sessions);
         let due = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval
             || self.bytes_since_checkpoint >= self.options.checkpoint_size_bytes;
         // Waiting for a quiet moment costs nothing; waiting for ever would.

@@ -187,7 +187,12 @@ fn marks_text(marks: Marks) -> Cow<'static, str> {
 
 /// Lets what a sender states of itself win: it is stated only where nothing else tells it.
 pub fn apply_stated<'e>(event: &mut Event<'e>, stated: &'e Stated<'_>, enricher: &Enricher) {
-    if let Some(utm) = &stated.utm {
+    let names_none = event.utm_source.is_empty()
+        && event.utm_medium.is_empty()
+        && event.utm_campaign.is_empty()
+        && event.click_id_kind.is_empty();
+    let otherwise = stated.otherwise.as_ref().filter(|_| names_none);
+    if let Some(utm) = stated.utm.as_ref().or(otherwise) {
         apply_utm(event, utm);
         let channel = enricher.channel(&event.source, &event.medium, &event.utm_campaign);
         event.channel = Cow::Borrowed(channel);

@@ -4,6 +4,7 @@
 //! (`fields`/`query` make [`ParsedEvent`], `gate` makes `ConsentedEvent`, `enrich` assembles the
 //! event). No step does I/O or waits. It knows neither HTTP nor where records go.
 
+pub mod ad;
 pub mod consent;
 pub mod cookies;
 pub mod enrich;
@@ -13,10 +14,12 @@ pub mod formats;
 pub mod gate;
 pub mod import;
 pub mod json;
+pub mod landing;
 pub mod mail;
 pub mod money;
 pub mod page;
 pub mod parsed;
+pub mod postback;
 pub mod query;
 pub mod rejection;
 pub mod text;
@@ -205,6 +208,32 @@ impl<'r> Admission<'r> {
         &self.decision
     }
 
+    /// The request.
+    pub fn hit(&self) -> &'r Hit<'r> {
+        self.hit
+    }
+
+    /// Its pixel.
+    pub fn entry(&self) -> &'r PixelEntry {
+        self.entry
+    }
+
+    /// The browser's anonymous number of the day, whatever its permission.
+    pub fn sender(&self) -> VisitorId {
+        self.anonymous(&self.entry.site, self.hit.address.ip(), self.hit.agent.user_agent).id
+    }
+
+    /// The browser's visitor by permission; `None` = not known.
+    pub fn known_visitor(&self) -> Option<VisitorId> {
+        let visitor = self.visitor.filter(|_| self.decision.verdict == Verdict::Full)?;
+        (visitor.identification == Identification::Identified).then_some(visitor.id)
+    }
+
+    /// The browser got its first id with this request: nothing is known of it yet.
+    pub fn is_new(&self) -> bool {
+        self.new_id.is_some()
+    }
+
     /// The decision for the event that was taken last: an event may bring words of its own.
     pub fn latest_decision(&self) -> &Decision {
         &self.latest
@@ -251,7 +280,7 @@ impl<'r> Admission<'r> {
         }
     }
 
-    /// Turns one event into a record at the end of `buffer`.
+    /// Turns one event into a record at the end of `buffer`; without one, what comes back is `buffer` as it was.
     pub fn take(
         &mut self,
         parsed: ParsedEvent<'_>,
@@ -259,13 +288,7 @@ impl<'r> Admission<'r> {
         buffer: Vec<u8>,
     ) -> (Vec<u8>, Result<(), Rejection>) {
         match self.prepare(parsed, common) {
-            Ok(prepared) => {
-                let written = prepared.write(self, buffer);
-                written.unwrap_or_else(|| {
-                    let fault = Rejection::malformed("", "it cannot be stored");
-                    (Vec::new(), Err(fault))
-                })
-            }
+            Ok(prepared) => prepared.write(self, buffer),
             Err(rejection) => (buffer, Err(rejection)),
         }
     }
@@ -305,6 +328,9 @@ impl<'r> Admission<'r> {
             if site.is_opted_out(sender.0) {
                 return Err(opted_out());
             }
+        }
+        if parsed.known_visitor != VisitorId(0) && site.is_opted_out(parsed.known_visitor.0) {
+            return Err(opted_out());
         }
         if decision.verdict == Verdict::Drop {
             return Err(dropped(&self.signals));
@@ -353,6 +379,9 @@ impl<'r> Admission<'r> {
         }
         if decision.verdict == Verdict::Full && !parsed.user_id.is_empty() {
             return identified(self.ingest.keys.of_named_visitor(site.site.id, &parsed.user_id));
+        }
+        if decision.verdict == Verdict::Full && parsed.known_visitor != VisitorId(0) {
+            return identified(parsed.known_visitor);
         }
         match context {
             Some(parsed::Context { address: Some(address), user_agent }) => {
@@ -430,7 +459,7 @@ impl Prepared<'_> {
         &self,
         admission: &Admission<'_>,
         buffer: Vec<u8>,
-    ) -> Option<(Vec<u8>, Result<(), Rejection>)> {
+    ) -> (Vec<u8>, Result<(), Rejection>) {
         let hit = admission.hit;
         let from_browser = admission.signals.voice == Voice::Browser;
         let agent = match &self.context {
@@ -457,7 +486,8 @@ impl Prepared<'_> {
         if let Some(stated) = &self.event.parsed().stated {
             enrich::apply_stated(&mut event, stated, enricher);
         }
-        Some((record::encode(&event, buffer).ok()?, Ok(())))
+        let (buffer, written) = record::append(&event, buffer);
+        (buffer, written.map_err(|_| Rejection::malformed("", "it cannot be stored")))
     }
 }
 

@@ -2,16 +2,27 @@
 //!
 //! Guarantees: host in lower case and ASCII form without port, log-in or trailing dot; never a
 //! fragment, unless it is a client-side route (`#/…`, `#!…`); never a parameter that names a mail's
-//! recipient, or a live test. It does not decode or reorder paths: a page is called what its server calls it.
+//! recipient, ours (`cairn_click`) included, or a live test. It does not decode or reorder paths: a page is called what its server
+//! calls it.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::rejection::Rejection;
+use crate::token::click::CLICK_PARAMETER;
 
 /// Parameters that identify the recipient of a mail (PROTOCOLS.md 4.10): kept by nobody.
-const RECIPIENT_PARAMETERS: [&str; 8] =
-    ["mc_eid", "mkt_tok", "_hsenc", "_hsmi", "vero_id", "ck_subscriber_id", "oly_enc_id", "_kx"];
+const RECIPIENT_PARAMETERS: [&str; 9] = [
+    "mc_eid",
+    "mkt_tok",
+    "_hsenc",
+    "_hsmi",
+    "vero_id",
+    "ck_subscriber_id",
+    "oly_enc_id",
+    "_kx",
+    CLICK_PARAMETER,
+];
 /// The parameter by which a live test knows the hits of its visit: kept nowhere, so that a test leaves no page of its own.
 pub const TEST_PARAMETER: &str = "cairn_test";
 
@@ -103,6 +114,15 @@ impl<'a> Page<'a> {
     /// The whole query as sent, without `?`.
     pub fn raw_query(&self) -> &str {
         &self.text[self.query.clone()]
+    }
+
+    /// What one of our links told this landing page; nearly always nothing, which is seen at a glance.
+    pub fn click_token(&self) -> Option<&str> {
+        let query = self.raw_query();
+        if query.is_empty() || !query.contains(CLICK_PARAMETER) {
+            return None;
+        }
+        query.split('&').find_map(|pair| pair.strip_prefix(CLICK_PARAMETER)?.strip_prefix('='))
     }
 
     /// The address as sent.
@@ -274,6 +294,21 @@ mod tests {
         assert_eq!(filtered_query("q=1&MC_EID=77&b=", |_| true), "q=1&b=");
         assert!(matches!(filtered_query("q=1&b", |_| true), Cow::Borrowed("q=1&b")));
         assert_eq!(without_query("https://a.example/b?c#d"), "https://a.example/b");
+    }
+
+    #[test]
+    fn finds_what_a_link_told() {
+        let told = |text: &str| {
+            let page = Page::parse("url", Cow::Owned(text.to_owned())).unwrap();
+            page.click_token().map(str::to_owned)
+        };
+        assert_eq!(told("https://a.example/?a=1&cairn_click=T-_1#x").as_deref(), Some("T-_1"));
+        assert_eq!(told("https://a.example/?cairn_click=T#/r").as_deref(), Some("T"));
+        for text in ["https://a.example/cairn_click=T", "https://a.example/?xcairn_click=T", ""] {
+            assert_eq!(told(text), None, "{text}");
+        }
+        assert_eq!(filtered_query("a=1&cairn_click=T&b=2", |_| true), "a=1&b=2");
+        assert_eq!(filtered_query("Cairn_Click=T", |_| true), "");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use cairn_enrich::Address;
+use cairn_model::VisitorId;
 use cairn_model::limits::{EVENT_NAME_SIZE_BYTES_MAX, ID_SIZE_BYTES_MAX};
 
 use super::consent::SentConsent;
@@ -62,6 +63,8 @@ pub struct ParsedEvent<'a> {
     pub context: Option<Context<'a>>,
     /// The sender's own name for the browser or device, of formats that have one; never stored.
     pub sender_id: Cow<'a, str>,
+    /// The visitor, where the server knows him by a click's permission; 0 = it does not.
+    pub known_visitor: VisitorId,
     /// What the visitor said, of formats that say it with each event.
     pub consent: SentConsent,
     /// Campaign and device, of formats that state them.
@@ -84,6 +87,8 @@ pub struct Context<'a> {
 pub struct Stated<'a> {
     /// `utm_source`, `_medium`, `_campaign`, `_content`, `_term`.
     pub utm: Option<[Cow<'a, str>; 5]>,
+    /// The same of the click that led to the page; holds where the address names no campaign.
+    pub otherwise: Option<[Cow<'a, str>; 5]>,
     /// Browser, its version, system, its version, device type.
     pub device: Option<[Cow<'a, str>; 5]>,
 }

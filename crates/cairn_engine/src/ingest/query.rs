@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::limits::PROPS_MAX;
+use memchr::memchr;
 
 use super::consent::{self, SentConsent};
 use super::fields::{decoration, props_json, set_amount};
@@ -41,7 +42,7 @@ struct Found<'a> {
 
 /// The key of an image request: it names the site that a fault of the rest is counted for.
 pub fn key(query: &str) -> Result<Cow<'_, str>, Rejection> {
-    for pair in query.split('&') {
+    for pair in pairs(query) {
         if let Some(value) = pair.strip_prefix("key=") {
             return percent_decoded(value).ok_or_else(|| not_utf8("key"));
         }
@@ -49,13 +50,31 @@ pub fn key(query: &str) -> Result<Cow<'_, str>, Rejection> {
     Ok(Cow::Borrowed(""))
 }
 
+/// What stands between the `&` of a query.
+fn pairs(query: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(query);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (pair, after) =
+            parted(text, b'&').map_or((text, None), |(pair, rest)| (pair, Some(rest)));
+        rest = after;
+        Some(pair)
+    })
+}
+
+/// A text before and behind the first of this ASCII character; every hit's query is searched often.
+fn parted(text: &str, mark: u8) -> Option<(&str, &str)> {
+    let at = memchr(mark, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
 /// Reads an image request; `referer` is the header of that name.
 pub fn image<'a>(query: &'a str, referer: &'a str) -> Result<ImageQuery<'a>, Rejection> {
     let mut event = ParsedEvent::default();
     let mut consent = SentConsent::Nothing;
     let mut found = Found::default();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    for pair in pairs(query).filter(|pair| !pair.is_empty()) {
+        let (name, value) = parted(pair, b'=').unwrap_or((pair, ""));
         parameter(&mut event, &mut consent, &mut found, name, value)?;
     }
     event.name = event_name(found.name.unwrap_or(Cow::Borrowed(PAGE_VIEW)))?;

@@ -55,6 +55,12 @@ impl Rejection {
         }
     }
 
+    /// The same with the name that the sender calls the field by.
+    pub fn named(mut self, name: &str) -> Self {
+        self.field = Cow::Owned(shown(name));
+        self
+    }
+
     /// The same with the sender's own name for the field (`props.plan`, `items.price`).
     pub fn at(mut self, list: &str, name: &str) -> Self {
         self.field = Cow::Owned(format!("{list}.{}", shown(name)));

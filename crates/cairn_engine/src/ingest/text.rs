@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use cairn_model::limits::{ID_SIZE_BYTES_MAX, TEXT_SIZE_BYTES_MAX};
 
+use memchr::memchr2;
+
 use super::rejection::Rejection;
 
 /// The longest beginning of `text` that has at most `size_bytes_max` bytes and ends with a character.
@@ -59,9 +61,7 @@ const CUT_SIZE_BYTES: usize = 12 * 1024;
 /// for itself, as browsers have it. `None` if what comes out is not UTF-8.
 pub fn percent_decoded(part: &str) -> Option<Cow<'_, str>> {
     let bytes = part.as_bytes();
-    let next = |from: usize| {
-        bytes[from..].iter().position(|byte| matches!(byte, b'%' | b'+')).map(|at| from + at)
-    };
+    let next = |from: usize| memchr2(b'%', b'+', &bytes[from..]).map(|at| from + at);
     let Some(mut coded) = next(0) else {
         return Some(Cow::Borrowed(part));
     };

@@ -4,12 +4,12 @@
 //! The keys of anonymous numbers are random, live in memory only, change at the site's midnight, and
 //! are overwritten one session timeout later. Memory: at most two keys per site.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cairn_catalog::{MasterSecret, SiteEntry};
 use cairn_model::{SiteId, VisitorId};
+use foldhash::HashMap;
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
 use super::text::hex_digit;

@@ -33,6 +33,7 @@ fn absent(metric: Metric) -> Figure {
         | Metric::TimeOnPage
         | Metric::TotalRevenue
         | Metric::AverageRevenue => Figure::Missing,
+        Metric::Tally(tally) => tally.nothing(),
         _ => Figure::Whole(0),
     }
 }

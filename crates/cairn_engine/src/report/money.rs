@@ -59,6 +59,14 @@ pub(super) fn shown(thousandths: i64, currency: &str) -> Value {
     })
 }
 
+/// An amount in billionths of the currency's main unit: the value has all of them, the words do not.
+pub(super) fn exact(billionths: i64, currency: &str) -> Value {
+    let thousandths = rounded(billionths.unsigned_abs(), 1_000_000);
+    let mut money = shown(i64::try_from(thousandths).unwrap_or(i64::MAX), currency);
+    money["value"] = json!(billionths as f64 / 1_000_000_000.0);
+    money
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +83,9 @@ mod tests {
         assert_eq!(words(166_733_566_748, "EUR"), (json!("€166.7M"), json!("€166,733,566.75")));
         assert_eq!(words(1_234_000, "CHF"), (json!("CHF 1.2K"), json!("CHF 1,234.00")));
         assert_eq!(words(0, "EUR"), (json!("€0.0"), json!("€0.00")));
+        let cost = exact(12_345_600_001, "EUR");
+        let shown =
+            json!({"value": 12.345600001, "currency": "EUR", "short": "€12.3", "long": "€12.35"});
+        assert_eq!(cost, shown);
     }
 }

@@ -1,7 +1,7 @@
 //! The reply's JSON: values get their names here and nowhere else.
 
 use cairn_model::answer::{Figure, Key};
-use cairn_model::question::{Metric, Question};
+use cairn_model::question::{Metric, Question, Tally};
 use serde_json::{Map, Value, json};
 
 use super::comparison::{Compared, Pair};
@@ -63,6 +63,9 @@ fn shown(question: &Question, keys: &[Key], figure: Figure) -> Value {
         Figure::Thousandths(amount) => {
             question.revenue_currency(keys).map_or(Value::Null, |code| money::shown(amount, code))
         }
+        Figure::Billionths(amount) => {
+            question.cost_currency(keys).map_or(Value::Null, |code| money::exact(amount, code))
+        }
         other => json!(other.decimal()),
     }
 }
@@ -108,6 +111,8 @@ fn change(metric: Metric, now: Figure, earlier: Figure) -> Value {
             json!(divided(new - old, 10) as f64 / 10.0)
         }
         Metric::ExitRate => json!((new - old) as f64 / 10.0),
+        Metric::Tally(Tally::AdClickThroughRate) => json!(divided(new - old, 10) as f64 / 10.0),
+        Metric::Tally(tally) if tally.is_share() => json!((new - old) as f64 / 10.0),
         _ if old == 0 => json!(if new > 0 { 100 } else { 0 }),
         _ => json!(divided(100 * (new - old), old)),
     }

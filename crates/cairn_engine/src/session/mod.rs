@@ -3,15 +3,16 @@
 //! Guarantees: the answer depends only on the events before it in the log, not on what happens to be in memory: visits
 //! that left the memory are asked of the store (`probes_for`) whenever an event could belong to one. An event joins a visit
 //! when it lies at most the timeout (whole minutes, QUERY.md 2.3) outside the visit's span; of several, the nearest.
+//! What happens in mails and with ads, away from the site, belongs to no visit.
 //! A new campaign or the site's midnight does not split a visit. A visit's attributes are those of its first event.
 //! It does not know the log, the clock or SQL.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Event, Identification, Session, SiteId, VisitorId, limits};
 use cairn_store::{SessionChange, SessionProbe};
+use foldhash::{HashMap, HashSet};
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,7 @@ impl SessionOptions {
 /// The visit that an event was given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assigned {
-    /// `Session::session_id`; 0 for engagement without an open visit.
+    /// `Session::session_id`; 0 for engagement without an open visit, and for what happened away from the site.
     pub session_id: u64,
     /// The visit's visitor: yesterday's anonymous number may live on in an open visit.
     pub visitor_id: VisitorId,
@@ -87,11 +88,11 @@ impl Sessions {
     pub fn new(options: SessionOptions, active: Vec<Session>, others_until_ms: i64) -> Self {
         let mut sessions = Sessions {
             options,
-            visitors: HashMap::new(),
+            visitors: HashMap::default(),
             count: 0,
             dirty: Vec::new(),
-            attributes: HashSet::new(),
-            stored_until_ms: HashMap::new(),
+            attributes: HashSet::default(),
+            stored_until_ms: HashMap::default(),
             stored_until_ms_default: others_until_ms,
         };
         sessions.load(active);
@@ -100,6 +101,9 @@ impl Sessions {
 
     /// What must be asked of the store (and given to [`Sessions::load`]) before `event` may be assigned.
     pub fn probes_for(&self, event: &Event<'_>, probes: &mut HashSet<SessionProbe>) {
+        if event.is_off_site() {
+            return;
+        }
         let (site_id, timestamp_ms) = (event.site_id, event.timestamp_ms);
         if event.session_key != 0 {
             // A visit with a number of its own may have been at any time.
@@ -142,6 +146,9 @@ impl Sessions {
 
     /// Gives the event at `offset` its visit, changing or starting it.
     pub fn assign(&mut self, offset: u64, event: &Event<'_>) -> Assigned {
+        if event.is_off_site() {
+            return self.without_visit(event);
+        }
         let own = (event.site_id, event.visitor_id);
         let previous = (event.site_id, event.previous_visitor_id);
         let mut found = self.find(own, event).map(|index| (own, index));
@@ -150,13 +157,17 @@ impl Sessions {
         }
         match found {
             Some((key, index)) => self.join(key, index, event),
-            None if event.is_engagement() => Assigned {
-                session_id: 0,
-                visitor_id: event.visitor_id,
-                identification: event.identification,
-                attributes: self.attributes_of(event),
-            },
+            None if event.is_engagement() => self.without_visit(event),
             None => self.start(own, offset, event),
+        }
+    }
+
+    fn without_visit(&mut self, event: &Event<'_>) -> Assigned {
+        Assigned {
+            session_id: 0,
+            visitor_id: event.visitor_id,
+            identification: event.identification,
+            attributes: self.attributes_of(event),
         }
     }
 
@@ -195,6 +206,15 @@ impl Sessions {
         }
     }
 
+    /// Lets go of a site that was removed. Call it after the changes have been committed.
+    pub fn forget(&mut self, site_id: SiteId) {
+        self.visitors.retain(|(of, _), _| *of != site_id);
+        self.dirty.retain(|(of, _)| *of != site_id);
+        self.stored_until_ms.remove(&site_id);
+        self.count = self.visitors.values().map(Vec::len).sum();
+        self.attributes.retain(|attributes| Arc::strong_count(attributes) > 1);
+    }
+
     /// Distance from a visit within which an event joins it, milliseconds.
     pub fn reach_ms(&self) -> i64 {
         self.options.reach_ms()
@@ -207,7 +227,7 @@ impl Sessions {
 
     /// People (no bots) active since an instant, by site.
     pub fn visitors_since(&self, since_ms: i64) -> HashMap<SiteId, u32> {
-        let mut visitors = HashMap::new();
+        let mut visitors = HashMap::default();
         for ((site_id, _), slots) in &self.visitors {
             let active = slots.iter().any(|slot| {
                 slot.session.last_received_ms >= since_ms

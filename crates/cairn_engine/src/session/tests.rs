@@ -1,6 +1,6 @@
-use std::collections::HashSet;
+use foldhash::HashSet;
 
-use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
+use cairn_model::event::{ENGAGEMENT, OFF_SITE, PAGE_VIEW};
 use cairn_model::{Event, Session, SiteId, VisitorId};
 use cairn_store::SessionProbe;
 
@@ -53,6 +53,24 @@ fn engagement_keeps_a_visit_open_but_changes_nothing_of_it() {
     assert_eq!((visit.pageviews, visit.events, visit.is_bounce()), (1, 2, false));
     assert_eq!((visit.entry_page.as_str(), visit.exit_page.as_str()), ("/", "/"));
     assert_eq!(visit.duration_s(), 50 * 60);
+}
+
+#[test]
+fn what_happens_away_from_the_site_neither_makes_a_visit_nor_joins_one() {
+    for name in OFF_SITE {
+        let mut sessions = fresh();
+        let alone = sessions.assign(1, &event(name, 1, 0, ""));
+        assert_eq!((alone.session_id, alone.visitor_id), (0, VisitorId(1)), "{name}");
+        sessions.assign(2, &event(PAGE_VIEW, 1, MINUTE_MS, "/"));
+        assert_eq!(sessions.assign(3, &event(name, 1, 2 * MINUTE_MS, "")).session_id, 0, "{name}");
+        let mut probes = HashSet::default();
+        sessions.probes_for(&event(name, 2, 0, ""), &mut probes);
+        assert!(probes.is_empty());
+        let visits: Vec<Session> =
+            sessions.take_changes().into_iter().map(|change| change.session).collect();
+        assert_eq!(visits.len(), 1, "{name}");
+        assert_eq!((visits[0].events, visits[0].duration_s()), (1, 0), "{name}");
+    }
 }
 
 #[test]
@@ -122,7 +140,7 @@ fn a_visit_with_a_number_of_its_own_is_asked_for_by_it() {
     assert_eq!(sessions.in_memory(), 0);
     let mut second = event(PAGE_VIEW, 1, 120 * MINUTE_MS, "/b");
     second.session_key = 77;
-    let mut probes = HashSet::new();
+    let mut probes = HashSet::default();
     sessions.probes_for(&second, &mut probes);
     assert!(probes.iter().all(|probe| probe.session_key == 77) && probes.len() == 1);
     sessions.load(vec![stored]);
@@ -161,7 +179,7 @@ fn forgetting_changes_nothing() {
         let mut store: std::collections::BTreeMap<u64, Session> = Default::default();
         let mut given = Vec::new();
         for (number, batch) in events.chunks(50).enumerate() {
-            let mut probes: HashSet<SessionProbe> = HashSet::new();
+            let mut probes: HashSet<SessionProbe> = HashSet::default();
             for event in batch {
                 sessions.probes_for(event, &mut probes);
             }

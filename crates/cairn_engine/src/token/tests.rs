@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use cairn_catalog::Catalog;
 use proptest::prelude::*;
 
+use super::click::ClickClaims;
 use super::*;
 
 const NOW_MS: i64 = 1_795_341_600_000;
@@ -34,6 +35,7 @@ fn claims(campaign: &str, recipient: u64, target: Option<&str>) -> Claims {
         campaign: campaign.to_owned(),
         template: "spring".to_owned(),
         link: target.map(|target| Link { target: target.to_owned(), number: 1 }),
+        ..Claims::default()
     }
 }
 
@@ -59,6 +61,56 @@ fn a_token_of_another_kind_or_instance_is_foreign() {
     assert_eq!(keys()[1].open(TokenKind::Click, &text, NOW_MS), Err(TokenFault::Foreign));
     let open = keys()[0].seal(TokenKind::Open, SITE, &claims("sale", 9, None)).unwrap();
     assert_eq!(keys()[0].open(TokenKind::Click, &open, NOW_MS), Err(TokenFault::Foreign));
+}
+
+#[test]
+fn no_kind_is_taken_for_another() {
+    let keys = &keys()[0];
+    let ad = Some(Box::new(AdClaims::default()));
+    let target = Some("https://shop.example/");
+    let of_ad = |target| Claims { ad: ad.clone(), ..claims("sale", 0, target) };
+    let sealed = [
+        (TokenKind::Open, keys.seal(TokenKind::Open, SITE, &claims("sale", 9, None)).unwrap()),
+        (TokenKind::Click, keys.seal(TokenKind::Click, SITE, &of_ad(target)).unwrap()),
+        (TokenKind::Impression, keys.seal(TokenKind::Impression, SITE, &of_ad(None)).unwrap()),
+        (TokenKind::Landing, keys.seal_click(SITE, &ClickClaims::default()).unwrap()),
+    ];
+    for (kind, text) in &sealed {
+        for other in [TokenKind::Open, TokenKind::Click, TokenKind::Impression, TokenKind::Landing]
+        {
+            let read = keys.open(other, text, NOW_MS);
+            let is_its_own = *kind == other && other != TokenKind::Landing;
+            assert_eq!(read.is_ok(), is_its_own, "{kind:?} as {other:?}");
+        }
+        assert_eq!(keys.open_click(SITE, text).is_some(), *kind == TokenKind::Landing);
+        assert!(keys.open_click(SiteId(SITE.0 + 1), text).is_none());
+    }
+    // What belongs to another kind is not taken even where the seal is whole.
+    let no_ad = keys.seal(TokenKind::Impression, SITE, &claims("sale", 0, None)).unwrap();
+    assert_eq!(keys.open(TokenKind::Impression, &no_ad, NOW_MS), Err(TokenFault::Foreign));
+}
+
+#[test]
+fn a_clicks_token_shows_nothing_and_ends() {
+    let keys = &keys()[0];
+    let click = |recipient: u64, clicked_at_ms| ClickClaims {
+        clicked_at_ms,
+        recipient: recipient.to_le_bytes(),
+        utm: ["a", "b", "sale", "", ""].map(str::to_owned),
+        ..ClickClaims::default()
+    };
+    let [nobody, anna] = [0, u64::MAX].map(|recipient| {
+        let text = keys.seal_click(SITE, &click(recipient, NOW_MS)).unwrap();
+        URL_SAFE_NO_PAD.decode(text).unwrap()
+    });
+    assert_eq!(nobody.len(), anna.len());
+    assert!(!anna.windows(4).any(|part| part == b"sale"));
+    let claims = click(1, NOW_MS);
+    assert!(claims.may_land(NOW_MS + click::TIE_MS_MAX - 1));
+    assert!(!claims.may_land(NOW_MS + click::TIE_MS_MAX));
+    assert!(claims.may_convert(NOW_MS + click::CLICK_ID_MS_MAX - 1));
+    assert!(!claims.may_convert(NOW_MS + click::CLICK_ID_MS_MAX));
+    assert_eq!(format!("{claims:?}"), "ClickClaims(hidden)");
 }
 
 #[test]

@@ -252,6 +252,12 @@ pub fn judge(facts: &MailFacts<'_>) -> MailVerdict {
     MailVerdict { class, signs }
 }
 
+/// Whether a mail provider's proxy or relay says that it fetches an image for a reader.
+pub(crate) fn is_proxy_agent(user_agent: &str) -> bool {
+    let fetcher = agents::fetcher(user_agent);
+    matches!(fetcher, Fetcher::GmailProxy | Fetcher::YahooProxy | Fetcher::AppleRelay)
+}
+
 fn sign_of_agent(fetcher: Fetcher, facts: &MailFacts<'_>) -> MailSign {
     let is_click = facts.act == MailAct::Click;
     // A network that is not known contradicts nothing.

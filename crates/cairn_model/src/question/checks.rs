@@ -1,6 +1,8 @@
 //! What goes together: the rules over a whole question (QUERY.md 11.3 and 11.4), in the order of 11.5.
 
-use crate::question::{Asked, Dimension, Field, Filter, Metric, Operator, QuestionError, Test};
+use crate::question::{
+    Asked, Dimension, Field, Filter, Metric, Operator, QuestionError, Tally, Test,
+};
 
 type Checked = Result<(), QuestionError>;
 
@@ -206,6 +208,12 @@ fn misplaced(asked: &Asked, metric: Metric) -> Option<String> {
         }
         Metric::ExitRate if asked.filters.iter().any(asks_about_events) => {
             return Some(format!("{name} does not go with filters on events"));
+        }
+        Metric::Tally(Tally::AdCost) if !asked.has_cost_currency() => {
+            return Some(format!(
+                "{name} needs the dimension event:props:cost_currency or a top-level filter \
+                 \"is\" on it with one currency"
+            ));
         }
         _ => {}
     }

@@ -157,6 +157,17 @@ impl Filter {
         found
     }
 
+    /// Whether a test that is neither negated as a whole nor within `has_done` satisfies the condition.
+    pub fn any_wanted_test(&self, condition: &impl Fn(&Test) -> bool) -> bool {
+        match self {
+            Filter::Test(test) => condition(test),
+            Filter::And(members) | Filter::Or(members) => {
+                members.iter().any(|member| member.any_wanted_test(condition))
+            }
+            Filter::Not(_) | Filter::Done { .. } => false,
+        }
+    }
+
     /// The test itself, where the filter is one.
     pub fn as_test(&self) -> Option<&Test> {
         match self {

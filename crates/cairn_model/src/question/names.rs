@@ -1,6 +1,7 @@
 //! The names of the language: metrics and dimensions.
 
 use crate::question::TimeUnit;
+use crate::question::tallies::{FirstProp, Tally};
 
 /// A metric.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -35,11 +36,13 @@ pub enum Metric {
     AverageRevenue,
     /// Visits that ended on the page per page view of it, tenths of a percent.
     ExitRate,
+    /// Counted from what happened on a page, in a mail or with an ad.
+    Tally(Tally),
 }
 
 impl Metric {
-    /// Every metric.
-    pub const ALL: [Metric; 15] = [
+    /// Every metric but tallies, which are listed by themselves.
+    const GENERAL: [Metric; 15] = [
         Metric::Visitors,
         Metric::Visits,
         Metric::Pageviews,
@@ -75,12 +78,27 @@ impl Metric {
             Metric::TotalRevenue => "total_revenue",
             Metric::AverageRevenue => "average_revenue",
             Metric::ExitRate => "exit_rate",
+            Metric::Tally(tally) => tally.name(),
         }
+    }
+
+    /// Every metric.
+    pub fn all() -> impl Iterator<Item = Metric> {
+        let tallies = Tally::all().map(|(_, tally)| Metric::Tally(tally));
+        Metric::GENERAL.into_iter().chain(tallies)
     }
 
     /// The metric of this name.
     pub fn named(name: &str) -> Option<Metric> {
-        Metric::ALL.into_iter().find(|metric| metric.name() == name)
+        Metric::all().find(|metric| metric.name() == name)
+    }
+
+    /// The tally, where it is one.
+    pub fn as_tally(self) -> Option<Tally> {
+        match self {
+            Metric::Tally(tally) => Some(tally),
+            _ => None,
+        }
     }
 
     /// It can be counted from events only (QUERY.md 2.5.1).
@@ -93,6 +111,7 @@ impl Metric {
                 | Metric::TimeOnPage
                 | Metric::TotalRevenue
                 | Metric::AverageRevenue
+                | Metric::Tally(_)
         )
     }
 
@@ -259,6 +278,10 @@ pub enum Dimension {
     Hostname,
     /// Goal that the event converts.
     Goal,
+    /// Section of a page that was reported.
+    Section,
+    /// The first of some properties.
+    FirstProp(FirstProp),
     /// Value of an own property.
     Prop(String),
     /// Value of the visit.
@@ -280,6 +303,9 @@ impl Dimension {
             "event:page" => Some(Dimension::Page),
             "event:hostname" => Some(Dimension::Hostname),
             "event:goal" => Some(Dimension::Goal),
+            "event:section" => Some(Dimension::Section),
+            "event:form" => Some(Dimension::FirstProp(FirstProp::Form)),
+            "event:element" => Some(Dimension::FirstProp(FirstProp::Element)),
             _ => FIELDS
                 .iter()
                 .find(|(field_name, _)| *field_name == name)
@@ -295,6 +321,9 @@ impl Dimension {
             Dimension::Page => "event:page".to_owned(),
             Dimension::Hostname => "event:hostname".to_owned(),
             Dimension::Goal => "event:goal".to_owned(),
+            Dimension::Section => "event:section".to_owned(),
+            Dimension::FirstProp(FirstProp::Form) => "event:form".to_owned(),
+            Dimension::FirstProp(FirstProp::Element) => "event:element".to_owned(),
             Dimension::Prop(key) => format!("event:props:{key}"),
             Dimension::Visit(field) => FIELDS
                 .iter()
@@ -306,6 +335,11 @@ impl Dimension {
     /// Only events know it.
     pub fn is_event(&self) -> bool {
         !matches!(self, Dimension::Time(_) | Dimension::Visit(_))
+    }
+
+    /// Events without a value have no row.
+    pub fn leaves_out_missing(&self) -> bool {
+        matches!(self, Dimension::Section | Dimension::FirstProp(_))
     }
 
     /// Only visits know it.

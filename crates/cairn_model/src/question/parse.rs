@@ -123,7 +123,7 @@ fn parse_metrics(value: &Value) -> Parsed<Vec<Metric>> {
     let mut metrics = Vec::new();
     for (index, item) in list.iter().enumerate() {
         let Some(metric) = item.as_str().and_then(Metric::named) else {
-            let names: Vec<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+            let names: Vec<&str> = Metric::all().map(|metric| metric.name()).collect();
             return Err(QuestionError::at(
                 format!("#/metrics/{index}"),
                 format!("{} is no metric; there are {}", quoted(item), names.join(", ")),

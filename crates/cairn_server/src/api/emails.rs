@@ -54,6 +54,8 @@ pub struct NewEmailBody {
     pub untracked: Option<Vec<String>>,
     /// Puts a link into the HTML that no person sees: who follows it is a scanner. Default: false.
     pub honeypot: Option<bool>,
+    /// Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true.
+    pub landing: Option<bool>,
 }
 
 /// A recipient, and what he says now.
@@ -284,6 +286,7 @@ struct NewEmail {
     expires_days: i64,
     untracked: Vec<String>,
     honeypot: bool,
+    landing: bool,
 }
 
 impl NewEmail {
@@ -307,10 +310,11 @@ impl NewEmail {
             template,
             recipient: fields.object("recipient")?.map(Said::read).transpose()?,
             html,
-            pixel_id: pixel(&mut fields, access)?,
+            pixel_id: pixel(&mut fields, access, PixelKind::Email)?,
             expires_days: fields.whole("expires_days", 1..=EXPIRY_DAYS_MAX)?.unwrap_or(EXPIRY_DAYS),
             untracked: fields.texts("untracked", UNTRACKED_MAX)?.unwrap_or_default(),
             honeypot: fields.boolean("honeypot")?.unwrap_or(false),
+            landing: fields.boolean("landing")?.unwrap_or(true),
         };
         fields.finish()?;
         if new.honeypot && new.html.is_none() {
@@ -335,6 +339,8 @@ impl NewEmail {
             campaign: self.campaign.clone(),
             template: self.template.clone(),
             link,
+            untied: !self.landing,
+            ..Claims::default()
         };
         let open_url = match modes.opens {
             Mode::Nothing => None,
@@ -415,14 +421,21 @@ impl Sealing {
     }
 }
 
-/// The pixel of kind `email` that the request names, or else the site's first; 0 = it has none.
-pub(super) fn pixel(fields: &mut Fields, access: &SiteAccess) -> Result<PixelId, ApiError> {
-    let mut of_mails = access.entry().pixels.iter().filter(|pixel| pixel.kind == PixelKind::Email);
+/// The pixel of this kind that the request names, or else the site's first; 0 = it has none.
+pub(super) fn pixel(
+    fields: &mut Fields,
+    access: &SiteAccess,
+    kind: PixelKind,
+) -> Result<PixelId, ApiError> {
+    let mut of_kind = access.entry().pixels.iter().filter(|pixel| pixel.kind == kind);
     match fields.text("pixel")? {
-        None => Ok(of_mails.next().map_or(PixelId(0), |pixel| pixel.id)),
+        None => Ok(of_kind.next().map_or(PixelId(0), |pixel| pixel.id)),
         Some(key) => {
-            of_mails.find(|pixel| pixel.key == key).map(|pixel| pixel.id).ok_or_else(|| {
-                ApiError::invalid("pixel", "The site has no pixel of kind email with this key.")
+            let found = of_kind.find(|pixel| pixel.key == key).map(|pixel| pixel.id);
+            found.ok_or_else(|| {
+                let kind = kind.name();
+                let message = format!("The site has no pixel of kind {kind} with this key.");
+                ApiError::invalid("pixel", message)
             })
         }
     }

@@ -275,7 +275,11 @@ impl Run {
             return Err(ApiError::new(Code::Unavailable, message)
                 .helped_by("They will appear by themselves; repeat only what has an event_id."));
         }
-        Ok(())
+        // Of a site that was removed meanwhile nothing is kept.
+        match self.app.directory.current().by_id(self.access.site_id()) {
+            Some(_) => Ok(()),
+            None => Err(ApiError::not_found()),
+        }
     }
 
     fn result(self) -> ImportResult {

@@ -6,17 +6,21 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use cairn_engine::ingest::mail::rewrite::checked_target;
 use cairn_engine::token::{Claims, Link, TokenKeys, TokenKind};
+use cairn_model::PixelKind;
 use cairn_model::limits::ID_SIZE_BYTES_MAX;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::JsonBody;
+use super::body::{Fields, JsonBody};
 use super::emails::{DAY_MS, EXPIRY_DAYS, EXPIRY_DAYS_MAX, not_made, pixel};
 use super::show;
 use crate::App;
 use crate::auth::{Connection, SiteAccess};
 use crate::error::ApiError;
+
+/// Characters of the parameter that tells a click's id.
+const CLICK_ID_NAME_SIZE_MAX: usize = 64;
 
 /// A link to be tracked.
 #[derive(ToSchema)]
@@ -31,6 +35,12 @@ pub struct NewLinkBody {
     pub pixel: Option<String>,
     /// Days for which clicks count, 1 to 400; default: 90. The link leads to its target after that too.
     pub expires_days: Option<u32>,
+    /// Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true.
+    pub landing: Option<bool>,
+    /// Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
+    /// none.
+    #[schema(max_length = 64, example = "subid")]
+    pub click_id: Option<String>,
 }
 
 /// A tracked link.
@@ -59,8 +69,10 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<LinkBody>), ApiError> {
     let url = fields.required_text("url")?;
     let campaign = fields.required_text("campaign")?;
-    let pixel_id = pixel(&mut fields, &access)?;
+    let pixel_id = pixel(&mut fields, &access, PixelKind::Email)?;
     let expires_days = fields.whole("expires_days", 1..=EXPIRY_DAYS_MAX)?.unwrap_or(EXPIRY_DAYS);
+    let landing = fields.boolean("landing")?.unwrap_or(true);
+    let click_id = click_id(&mut fields)?;
     fields.finish()?;
     if campaign.len() > ID_SIZE_BYTES_MAX {
         let message = format!("The name is longer than {ID_SIZE_BYTES_MAX} bytes.");
@@ -85,6 +97,9 @@ pub async fn create(
         campaign,
         template: String::new(),
         link: Some(Link { target: target.clone(), number: 1 }),
+        untied: !landing,
+        click_id,
+        ad: None,
     };
     let keys = TokenKeys::new(app.catalog.master_secret());
     let token = keys.seal(TokenKind::Click, access.site_id(), &claims).map_err(|_| not_made())?;
@@ -95,4 +110,15 @@ pub async fn create(
         expires_at: show::instant(claims.expires_at_ms),
     };
     Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// The name of the parameter for the click's id; empty = none.
+pub(super) fn click_id(fields: &mut Fields) -> Result<String, ApiError> {
+    let name = fields.text("click_id")?.unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if name.len() > CLICK_ID_NAME_SIZE_MAX || !name.bytes().all(is_plain) {
+        let message = "The name must have 1 to 64 letters, digits, dots, hyphens or underscores.";
+        return Err(ApiError::invalid("click_id", message));
+    }
+    Ok(name)
 }

@@ -4,6 +4,7 @@
 //! those of the log-in refuses callers without a valid credential.
 
 mod account;
+mod ads;
 mod body;
 mod emails;
 mod events;
@@ -67,6 +68,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(emails::create))
         .routes(routes!(emails::choose))
         .routes(routes!(links::create))
+        .routes(routes!(ads::create))
         // Events
         .routes(routes!(import::create))
         .routes(routes!(events::list))

@@ -23,13 +23,13 @@ use crate::error::{ApiError, Code};
 pub struct QueryBody {
     /// Number or domain of the site.
     pub site_id: String,
-    /// Columns wanted.
+    /// Columns wanted; docs/queries.md defines each.
     #[schema(example = json!(["visitors", "pageviews"]))]
     pub metrics: Vec<String>,
     /// `day`, `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`, `year`, `all`, or a list of two dates or instants.
     #[schema(value_type = Object, example = "7d")]
     pub date_range: Value,
-    /// Grouping.
+    /// Grouping; docs/queries.md lists them.
     #[schema(example = json!(["visit:source"]))]
     pub dimensions: Option<Vec<String>>,
     /// Lists such as `["is", "visit:country", ["DE"]]`; `and`, `or`, `not` combine them.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
 use cairn_catalog::{NewSite, SiteEntry};
 use cairn_engine::ingest::page::normal_host;
 use cairn_model::site::GpcReach;
@@ -17,7 +18,7 @@ use super::page::{Page, PageRequest};
 use super::show;
 use crate::App;
 use crate::auth::{Caller, SiteAccess, blocking};
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 
 /// Bytes of a name shown.
 pub(super) const NAME_SIZE_BYTES_MAX: usize = 200;
@@ -25,8 +26,6 @@ pub(super) const NAME_SIZE_BYTES_MAX: usize = 200;
 const HOSTS_MAX: usize = 100;
 const TIMEZONE_DEFAULT: &str = "Etc/UTC";
 const CURRENCY_DEFAULT: &str = "EUR";
-/// How long removing a site waits for hits of it that are still on their way to the store.
-const DRAIN_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Privacy settings of a site.
 #[derive(Serialize, ToSchema)]
@@ -208,25 +207,37 @@ pub async fn change(
     Ok(Json(body(&site)))
 }
 
-/// Removes a site with its pixels, goals, people and events. This cannot be undone.
+/// A removal that is not complete.
+#[derive(Serialize, ToSchema)]
+pub struct RemovalBody {
+    /// Always `removing`.
+    #[schema(example = "removing")]
+    pub status: &'static str,
+}
+
+/// Removes a site with its pixels, goals, people and events. This cannot be undone. Whatever the answer, nothing of it is
+/// shown or collected any more; 202 tells that its last events are still to be removed, as the store fails or lags.
+/// This is tried until it is done, also after a restart. In the store's file the bytes of removed rows stay
+/// until the database writes over them.
 #[utoipa::path(delete, path = "/api/v1/sites/{site_id}", tag = "sites",
     params(("site_id" = String, Path, description = "Number of the site")),
-    responses((status = 204, description = "It is gone")))]
+    responses((status = 204, description = "It is gone"),
+              (status = 202, body = RemovalBody, description = "It is gone but for events that are being removed")))]
 pub async fn remove(
     State(app): State<Arc<App>>,
     access: SiteAccess,
-) -> Result<StatusCode, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     access.caller().require_unlimited()?;
-    let site_id = access.site_id();
-    // Its pixels stop first: what is in the log then is the last of it, and goes with the rest once it is applied.
-    // On a task of its own: a caller who hangs up must not leave events of a site that is gone.
-    let work = tokio::spawn(async move {
-        let existed = blocking(&app, move |catalog| catalog.delete_site(site_id)).await?;
-        app.wait_applied(DRAIN_LIMIT).await;
-        super::store(&app, move |store| store.delete_site(site_id)).await?;
-        if existed { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found()) }
-    });
-    work.await.map_err(|_| ApiError::new(Code::Internal, "The removal was broken off."))?
+    let (site_id, now_ms) = (access.site_id(), app.now_ms(&headers));
+    if !blocking(&app, move |catalog| catalog.delete_site(site_id, now_ms)).await? {
+        return Err(ApiError::not_found());
+    }
+    // The catalog has it on record: the rest happens also when nobody waits for it.
+    Ok(match app.apply.wait_removed(site_id, app.config.removal_patience).await {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => (StatusCode::ACCEPTED, Json(RemovalBody { status: "removing" })).into_response(),
+    })
 }
 
 pub(super) fn body(site: &Site) -> SiteBody {

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, Cors, json, outcome_value, refusal};
 use super::handover::Handover;
+use super::landing::{Landing, landing_token};
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key, used_in_browser};
 use crate::live_test::{Road, Sighting, Watched};
@@ -157,11 +158,18 @@ impl Collector {
         let mut delivered =
             Delivered { accepted: 0, refused: Vec::new(), cookies: Vec::new(), cors, of_choice };
         let mut records = Records::default();
+        let mut landings = Vec::new();
         for index in 0..count {
-            let taken = match misuse {
+            let mut taken = match misuse {
                 Some(misuse) => Err(misuse()),
-                None => take_one(&mut admission, index, parcel, &terms, &mut records),
+                None => take_one(&mut admission, index, parcel, &terms, &mut records, None),
             };
+            if let Ok(Taken::Landing(token)) = taken {
+                let mut landing = Box::pin(self.landing(&admission, &token, now_ms)).await;
+                let told = Some(landing.as_deref_mut());
+                taken = take_one(&mut admission, index, parcel, &terms, &mut records, told);
+                landings.extend(landing.filter(|_| taken.is_ok()));
+            }
             if let Err(rejection) = taken {
                 waiting.received.settle(waiting.site, rejection.outcome, now_ms);
                 if watched.is_watched() {
@@ -184,6 +192,9 @@ impl Collector {
                     refusal(status, &rejection, cors)
                 })?;
             }
+        }
+        for landing in landings {
+            Box::pin(self.confirm(&admission, &landing, now_ms)).await;
         }
         delivered.cookies = admission.set_cookies();
         if count == 0 {
@@ -242,19 +253,38 @@ fn cors_of<'a>(head: &Head<'a>, entry: &PixelEntry) -> Cors<'a> {
     }
 }
 
+/// What became of one event of a body.
+enum Taken {
+    /// It is among the records.
+    Record,
+    /// Not yet: its address has what one of our links told it, and that has to be looked at first.
+    Landing(String),
+}
+
+/// `told`: what its address says of the link that led to it, once that was looked at.
 fn take_one<'e, E: Events<'e> + ?Sized>(
     admission: &mut Admission<'_>,
     index: usize,
     parcel: &Parcel<'_, E>,
     terms: &Terms<'_>,
     records: &mut Records,
-) -> Result<(), Rejection> {
-    let parsed = parcel.events.event(index, terms)?;
+    told: Option<Option<&mut Landing>>,
+) -> Result<Taken, Rejection> {
+    let mut parsed = parcel.events.event(index, terms)?;
+    match told {
+        None if terms.kind != PixelKind::Server => {
+            if let Some(token) = landing_token(&parsed) {
+                return Ok(Taken::Landing(token.to_owned()));
+            }
+        }
+        Some(Some(landing)) => landing.tell(&mut parsed),
+        _ => {}
+    }
     let (bytes, taken) = admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));
     records.bytes = bytes;
     taken?;
     records.ends.push(records.bytes.len());
-    Ok(())
+    Ok(Taken::Record)
 }
 
 /// The answer's body: what became of each event.

@@ -1,10 +1,10 @@
-//! The paths of other products' formats, for the OpenAPI document. They are answered by
-//! [`super::formats`], before any router; the functions here exist for their descriptions.
+//! The paths of postbacks and of other products' formats, for the OpenAPI document. They are answered by
+//! [`super::postback`] and [`super::formats`], before any router; the functions here exist for their descriptions.
 #![expect(dead_code, reason = "describes what a decoder reads and a report writes")]
 
 use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
 /// One message of Segment's API. Other fields are ignored.
 #[derive(ToSchema)]
@@ -127,6 +127,56 @@ fn settings() {}
     responses((status = 200, body = Object)))]
 fn source_config() {}
 
+/// A conversion. Names have synonyms, and case, `_` and `-` in them make no difference: docs/postbacks.md.
+#[derive(ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PostbackFields {
+    /// Secret key of a pixel of kind `server`; or as bearer token or user name in `Authorization`.
+    key: Option<String>,
+    /// Name of the event; default: `purchase`.
+    event: Option<String>,
+    /// The order, at most 256 bytes. Without `event_id`, it converts once for each name.
+    order_id: Option<String>,
+    /// Decimal number, at most the currency's decimals.
+    #[schema(example = "59.90")]
+    value: Option<String>,
+    /// ISO 4217 code; default: the site's.
+    currency: Option<String>,
+    /// The id that a click was given.
+    click_id: Option<String>,
+    /// The sender's id of the conversion: repetitions are recognised for 7 days.
+    event_id: Option<String>,
+    /// RFC 3339, Unix seconds or milliseconds.
+    timestamp: Option<String>,
+    /// The owner's id of the person.
+    user_id: Option<String>,
+    /// `analytics:granted,ads:denied`; a TCF or GPP string counts as no.
+    consent: Option<String>,
+    /// The page that it belongs to.
+    url: Option<String>,
+}
+
+/// What became of a conversion; the header `Cairn-Outcome` says the same.
+#[derive(ToSchema)]
+struct PostbackReport {
+    /// `accepted`, `duplicate`, `dropped:opted_out` or `dropped:policy`.
+    outcome: String,
+    /// `known`, `expired`, or null: no click was named.
+    #[schema(required)]
+    click: Option<String>,
+}
+
+/// Takes a conversion from a server, in the address.
+#[utoipa::path(get, path = "/postback", tag = "postbacks", params(PostbackFields), security(()),
+    responses((status = 200, body = PostbackReport)))]
+fn postback_get() {}
+
+/// Takes a conversion from a server, as a form or as JSON of at most 64 KiB.
+#[utoipa::path(post, path = "/postback", tag = "postbacks", security((), ("write_key" = [])),
+    request_body(content((PostbackFields = "application/json"), (PostbackFields = "application/x-www-form-urlencoded"))),
+    responses((status = 200, body = PostbackReport)))]
+fn postback_post() {}
+
 struct WriteKey;
 
 impl Modify for WriteKey {
@@ -143,8 +193,13 @@ impl Modify for WriteKey {
 /// The description of every path of another product's format.
 #[derive(OpenApi)]
 #[openapi(
-    paths(track, page, screen, identify, group, alias, batch, settings, source_config),
+    paths(
+        track, page, screen, identify, group, alias, batch, settings, source_config, postback_get, postback_post
+    ),
     modifiers(&WriteKey),
-    tags((name = "formats", description = "Other products' formats: what their SDKs send"))
+    tags(
+        (name = "postbacks", description = "Postbacks: conversions from servers"),
+        (name = "formats", description = "Other products' formats: what their SDKs send"),
+    )
 )]
 pub(crate) struct Formats;

@@ -120,7 +120,7 @@ impl Collector {
 }
 
 /// The body as plain bytes, or the status and reason of its refusal.
-async fn readable<B>(head: &Head<'_>, body: B) -> Result<Bytes, (StatusCode, Rejection)>
+pub(super) async fn readable<B>(head: &Head<'_>, body: B) -> Result<Bytes, (StatusCode, Rejection)>
 where
     B: Body<Data = Bytes> + Unpin,
 {

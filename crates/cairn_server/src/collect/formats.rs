@@ -188,7 +188,7 @@ fn place() -> Result<SemaphorePermit<'static>, Refused> {
 }
 
 /// The user name of basic authentication; empty without one.
-fn user_name(headers: &HeaderMap) -> String {
+pub(super) fn user_name(headers: &HeaderMap) -> String {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, credentials) = sent.and_then(|sent| sent.split_once(' ')).unwrap_or(("", ""));
     if !scheme.eq_ignore_ascii_case("basic") {

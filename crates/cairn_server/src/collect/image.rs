@@ -1,102 +1,239 @@
 //! `GET /p.gif`.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use cairn_catalog::PixelEntry;
 use cairn_engine::ingest::consent::{SentConsent, UNSUPPORTED_MESSAGE};
 use cairn_engine::ingest::query::{self, ImageQuery};
-use cairn_engine::ingest::{Common, Rejection};
+use cairn_engine::ingest::{Admission, Common, Hit, ParsedEvent, Rejection};
+use cairn_engine::outcomes::Received;
 use cairn_enrich::RequestKind;
 use cairn_model::{Outcome, PixelKind, SiteId};
 use http::request::Parts;
 use http::{HeaderValue, Method, header};
 
-use super::answer::{Answer, Cors, REASON, add_cookies, image, image_head};
+use super::answer::{Answer, Cors, REASON, accepted_image, add_cookies, image, image_head};
 use super::handover::Handover;
+use super::landing::may_land;
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key};
-use crate::live_test::{Road, Sighting};
+use crate::live_test::{Road, Sighting, Watched};
 
 /// Bytes that a record's buffer begins with: most records fit.
 const RECORD_SIZE_BYTES: usize = 640;
 
+/// An image request whose pixel is known.
+struct Asked<'r> {
+    entry: Arc<PixelEntry>,
+    head: Head<'r>,
+    key: Cow<'r, str>,
+    now_ms: i64,
+}
+
+/// A hit that was handed to the log. What waits for the log is kept small: it is part of every connection.
+struct Taken<'r> {
+    handover: Handover<'r>,
+    watched: Watched,
+    cookies: Vec<String>,
+    cors: Cors<'r>,
+    consent: SentConsent,
+}
+
 impl Collector {
     /// Answers an image request; always with the image. Asking only for the head is no hit.
-    pub async fn image(&self, request: &Parts, peer: IpAddr) -> Answer {
+    pub async fn image(&self, request: Parts, peer: IpAddr) -> Answer {
         if request.method == Method::HEAD {
             return image_head();
         }
-        let edge = &*self.edge;
-        let app = &edge.app;
-        let now_ms = self.edge.app.now_ms(&request.headers);
-        let mut received = app.counters.receive(1);
-        let query = request.uri.query().unwrap_or("");
-        let watched = app.live_tests.watch(&app.clock, || sighting(request));
-        let refused = |received: &mut cairn_engine::outcomes::Received<'_>,
-                       site: SiteId,
-                       rejection: &Rejection,
-                       cors: Cors<'_>| {
-            received.settle(site, rejection.outcome, now_ms);
-            watched.refused(rejection);
-            image(rejection.outcome, Some(rejection), cors)
+        if lands(&request) {
+            // In a box: what is asked seldom must not make the state of every request larger.
+            return Box::pin(self.image_of_landing(&request, peer)).await;
+        }
+        let taken = match self.take_image(&request, peer) {
+            Ok(taken) => taken,
+            Err(answer) => return answer,
         };
-        let key = match query::key(query) {
+        let (cors, consent) = (taken.cors, taken.consent);
+        let cookies = match self.kept(taken).await {
+            Ok(cookies) => cookies,
+            Err(answer) => return answer,
+        };
+        let answer = match cors {
+            Cors::Listed(_) => image(Outcome::Accepted, None, cors),
+            Cors::Any => accepted_image(request.headers),
+        };
+        accepted(answer, consent, cookies)
+    }
+
+    /// The same for a page that one of our links may have led to.
+    async fn image_of_landing(&self, request: &Parts, peer: IpAddr) -> Answer {
+        let mut received = self.edge.app.counters.receive(1);
+        let (asked, watched) = match self.asked(request, &mut received) {
+            Ok(asked) => asked,
+            Err(answer) => return answer,
+        };
+        let hit = asked.hit(self, peer);
+        let (event, mut admission, consent) =
+            match self.admit(request, &asked, &hit, (&mut received, &watched)) {
+                Ok(admitted) => admitted,
+                Err(answer) => return answer,
+            };
+        let (event, landing) = self.with_landing(event, &admission, asked.now_ms).await;
+        let taken =
+            match self.hand_over(&asked, &mut admission, event, consent, (received, watched)) {
+                Ok(taken) => taken,
+                Err(answer) => return answer,
+            };
+        let (cors, consent) = (taken.cors, taken.consent);
+        let cookies = match self.kept(taken).await {
+            Ok(cookies) => cookies,
+            Err(answer) => return answer,
+        };
+        if let Some(landing) = landing {
+            self.confirm(&admission, &landing, asked.now_ms).await;
+        }
+        accepted(image(Outcome::Accepted, None, cors), consent, cookies)
+    }
+
+    /// Takes a hit through the pipeline; `Err`: the answer to one that is not kept.
+    fn take_image<'r>(&'r self, request: &'r Parts, peer: IpAddr) -> Result<Taken<'r>, Answer> {
+        let mut received = self.edge.app.counters.receive(1);
+        let (asked, watched) = self.asked(request, &mut received)?;
+        let hit = asked.hit(self, peer);
+        let (event, mut admission, consent) =
+            self.admit(request, &asked, &hit, (&mut received, &watched))?;
+        self.hand_over(&asked, &mut admission, event, consent, (received, watched))
+    }
+
+    /// Waits until the hit is durable: the cookies of the answer.
+    async fn kept(&self, taken: Taken<'_>) -> Result<Vec<String>, Answer> {
+        let Taken { mut handover, watched, cookies, cors, .. } = taken;
+        match (&mut handover).await {
+            Ok(()) => {
+                watched.kept(&self.edge.app, handover.offsets.clone());
+                Ok(cookies)
+            }
+            Err(rejection) => {
+                watched.lost(&rejection);
+                Err(image(rejection.outcome, Some(&rejection), cors))
+            }
+        }
+    }
+
+    /// Finds the pixel.
+    fn asked<'r>(
+        &self,
+        request: &'r Parts,
+        received: &mut Received<'_>,
+    ) -> Result<(Asked<'r>, Watched), Answer> {
+        let app = &self.edge.app;
+        let now_ms = app.now_ms(&request.headers);
+        let watched = app.live_tests.watch(&app.clock, || sighting(request));
+        let mut refused = |site: SiteId, rejection: &Rejection| {
+            watched.refused(rejection);
+            refused(received, site, rejection, Cors::Any, now_ms)
+        };
+        let key = match query::key(request.uri.query().unwrap_or("")) {
             Ok(key) if key.is_empty() => {
-                let missing = Rejection::malformed("key", "missing");
-                return refused(&mut received, SiteId(0), &missing, Cors::Any);
+                return Err(refused(SiteId(0), &Rejection::malformed("key", "missing")));
             }
             Ok(key) => key,
-            Err(broken) => return refused(&mut received, SiteId(0), &broken, Cors::Any),
+            Err(broken) => return Err(refused(SiteId(0), &broken)),
         };
-        let Some(entry) = self.edge.app.directory.current().by_key(&key) else {
-            return refused(&mut received, SiteId(0), &unknown_key(), Cors::Any);
+        let Some(entry) = app.directory.current().by_key(&key) else {
+            return Err(refused(SiteId(0), &unknown_key()));
         };
-        let site = entry.site.site.id;
-        let head = Head::read(&request.headers);
         if entry.pixel.kind == PixelKind::Server {
-            return refused(&mut received, site, &secret_in_address(), Cors::Any);
+            return Err(refused(entry.site.site.id, &secret_in_address()));
         }
-        let hit = head.hit(peer, &edge.trusted_proxies, RequestKind::Image, now_ms);
-        if !edge.limiter.allows(&key, hit.address.ip()) {
-            return refused(&mut received, site, &rate_limited(), Cors::Any);
-        }
-        let ImageQuery { event, consent } = match query::image(query, head.referer()) {
-            Ok(read) => read,
-            Err(rejection) => return refused(&mut received, site, &rejection, Cors::Any),
+        Ok((Asked { entry, head: Head::read(&request.headers), key, now_ms }, watched))
+    }
+
+    /// Reads the event and judges the request.
+    fn admit<'a>(
+        &'a self,
+        request: &'a Parts,
+        asked: &'a Asked<'a>,
+        hit: &'a Hit<'a>,
+        (received, watched): (&mut Received<'_>, &Watched),
+    ) -> Result<(ParsedEvent<'a>, Admission<'a>, SentConsent), Answer> {
+        let site = asked.entry.site.site.id;
+        let mut refused = |rejection: &Rejection| {
+            watched.refused(rejection);
+            refused(received, site, rejection, Cors::Any, asked.now_ms)
         };
-        let mut admission = app.ingest.admit(&hit, &entry, consent, false);
+        if !self.edge.limiter.allows(&asked.key, hit.address.ip()) {
+            return Err(refused(&rate_limited()));
+        }
+        let query = request.uri.query().unwrap_or("");
+        let ImageQuery { event, consent } =
+            query::image(query, asked.head.referer()).map_err(|rejection| refused(&rejection))?;
+        let admission = self.edge.app.ingest.admit(hit, &asked.entry, consent, false);
+        Ok((event, admission, consent))
+    }
+
+    /// Makes the record and hands it to the log.
+    fn hand_over<'r>(
+        &'r self,
+        asked: &Asked<'r>,
+        admission: &mut Admission<'_>,
+        event: ParsedEvent<'_>,
+        consent: SentConsent,
+        (mut received, watched): (Received<'_>, Watched),
+    ) -> Result<Taken<'r>, Answer> {
+        let (site, now_ms) = (asked.entry.site.site.id, asked.now_ms);
         let cors = match admission.has_listed_origin() {
-            true => Cors::Listed(head.origin()),
+            true => Cors::Listed(asked.head.origin()),
             false => Cors::Any,
         };
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = admission.take(event, Common::default(), buffer);
         if let Err(rejection) = taken {
-            let mut answer = refused(&mut received, site, &rejection, cors);
+            watched.refused(&rejection);
+            let mut answer = refused(&mut received, site, &rejection, cors, now_ms);
             add_cookies(answer.headers_mut(), admission.set_cookies());
-            return answer;
+            return Err(answer);
         }
         let append = self.appender.append([record.as_slice()]);
-        watched.admitted(&record, &admission);
-        drop(record);
+        watched.admitted(&record, admission);
         let cookies = admission.set_cookies();
-        let mut handover = Handover::new(&self.edge.app, append, site, received, now_ms);
-        match (&mut handover).await {
-            Ok(()) => {
-                watched.kept(app, handover.offsets.clone());
-                let mut answer = image(Outcome::Accepted, None, cors);
-                if consent == SentConsent::Unsupported {
-                    let message = HeaderValue::from_static(UNSUPPORTED_MESSAGE);
-                    answer.headers_mut().insert(REASON, message);
-                }
-                add_cookies(answer.headers_mut(), cookies);
-                answer
-            }
-            Err(rejection) => {
-                watched.lost(&rejection);
-                image(rejection.outcome, Some(&rejection), cors)
-            }
-        }
+        let handover = Handover::new(&self.edge.app, append, site, received, now_ms);
+        Ok(Taken { handover, watched, cookies, cors, consent })
     }
+}
+
+impl Asked<'_> {
+    fn hit(&self, collector: &Collector, peer: IpAddr) -> Hit<'_> {
+        self.head.hit(peer, &collector.edge.trusted_proxies, RequestKind::Image, self.now_ms)
+    }
+}
+
+/// Whether the page may be one that a link of ours led to.
+fn lands(request: &Parts) -> bool {
+    let referer = request.headers.get(header::REFERER).and_then(|value| value.to_str().ok());
+    may_land(request.uri.query().unwrap_or("")) || may_land(referer.unwrap_or(""))
+}
+
+fn refused(
+    received: &mut Received<'_>,
+    site: SiteId,
+    rejection: &Rejection,
+    cors: Cors<'_>,
+    now_ms: i64,
+) -> Answer {
+    received.settle(site, rejection.outcome, now_ms);
+    image(rejection.outcome, Some(rejection), cors)
+}
+
+fn accepted(mut answer: Answer, consent: SentConsent, cookies: Vec<String>) -> Answer {
+    if consent == SentConsent::Unsupported {
+        let message = HeaderValue::from_static(UNSUPPORTED_MESSAGE);
+        answer.headers_mut().insert(REASON, message);
+    }
+    add_cookies(answer.headers_mut(), cookies);
+    answer
 }
 
 /// What a live test knows the request by.

@@ -1,4 +1,4 @@
-//! `GET /o/TOKEN.gif` and `GET /l/TOKEN`: opens and clicks of mails.
+//! `GET /o/TOKEN.gif` and `GET /l/TOKEN`: opens of mails, and clicks of mails, links and advertisements.
 //!
 //! Guarantees: a link leads to the address that was signed, and nowhere else: no value of the request chooses or changes
 //! it. An image is answered with the image, whatever its token. A person is sent on even where nothing may or can be kept.
@@ -8,20 +8,25 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use cairn_catalog::SiteEntry;
+use cairn_engine::ingest::ad::AdAct;
 use cairn_engine::ingest::mail::recent::Sender;
-use cairn_engine::ingest::mail::{MailHit, MailPermission};
+use cairn_engine::ingest::mail::{JudgedMail, MailHit, MailPermission};
 use cairn_engine::ingest::{Hit, Rejection};
+use cairn_engine::token::click::ClickClaims;
 use cairn_engine::token::{Token, TokenFault, TokenKind};
 use cairn_enrich::RequestKind;
-use cairn_enrich::mail::MailAct;
+use cairn_enrich::ad::AdTraces;
+use cairn_enrich::mail::{MailAct, MailClass, MailTraces};
 use cairn_model::{Outcome, SiteId};
 use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 
+use super::ad::AdFetch;
 use super::answer::{Answer, Cors, headers, image, image_head, outcome_value, whole};
 use super::delivery::Waiting;
 use super::handover::Handover;
+use super::landing::click_of;
 use super::request::Head;
 use super::{Collector, rate_limited, unknown_key};
 use crate::auth::blocking;
@@ -30,13 +35,20 @@ use crate::live_test::{Road, Sighting, Watched};
 
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 /// Bytes that a record's buffer begins with.
-const RECORD_SIZE_BYTES: usize = 640;
+pub(super) const RECORD_SIZE_BYTES: usize = 640;
 
 /// What became of a fetched image or a followed link.
 struct Outcomes {
     outcome: Option<Outcome>,
     /// Where a link leads.
     target: Option<String>,
+}
+
+/// What became of a request with a valid token.
+pub(super) struct Kept {
+    pub outcome: Outcome,
+    /// What the landing page of a click may know; `None`: nothing was clicked, or by a machine, or nothing may be kept.
+    pub click: Option<ClickClaims>,
 }
 
 impl Collector {
@@ -95,7 +107,7 @@ impl Collector {
         let known = token.as_ref().zip(site.as_ref());
         // A site that is gone takes its links with it.
         let link = known.and_then(|(token, _)| token.claims.link.as_ref());
-        let target = link.map(|link| link.target.clone());
+        let mut target = link.map(|link| link.target.clone());
         if !counts {
             if let Some((token, _)) = known {
                 self.note_head(request, &hit, token, now_ms);
@@ -104,10 +116,27 @@ impl Collector {
         }
         let fault = if known.is_none() { Some(unknown_key()) } else { fault };
         let outcome = match (known, fault) {
-            (Some((token, site)), None) => match self.keep(&hit, site, token, act, now_ms).await {
-                Ok(()) => Outcome::Accepted,
-                Err(rejection) => rejection.outcome,
-            },
+            (Some((token, site)), None) => {
+                let kept = match token.claims.ad {
+                    None => self.keep_mail(&hit, site, token, act, now_ms).await,
+                    Some(_) => {
+                        let query = request.uri.query().unwrap_or("");
+                        self.keep_ad(&AdFetch {
+                            traces: self.notes_ad_click(&hit, token, now_ms),
+                            act: AdAct::Click,
+                            hit: &hit,
+                            site,
+                            token,
+                            query,
+                            now_ms,
+                        })
+                        .await
+                    }
+                };
+                let landing = kept.click.and_then(|click| self.landing_target(site, token, &click));
+                target = landing.or(target);
+                kept.outcome
+            }
             (known, fault) => {
                 let outcome = fault.unwrap_or_else(unknown_key).outcome;
                 if let Some((token, site)) = known {
@@ -122,7 +151,7 @@ impl Collector {
     }
 
     /// The site of a token, unless it or the pixel is gone.
-    fn site_of(&self, token: &Token) -> Option<std::sync::Arc<SiteEntry>> {
+    pub(super) fn site_of(&self, token: &Token) -> Option<std::sync::Arc<SiteEntry>> {
         let site = self.edge.app.directory.current().by_id(token.site_id)?;
         let pixel_id = token.claims.pixel_id;
         let is_there = pixel_id.0 == 0 || site.pixels.iter().any(|pixel| pixel.id == pixel_id);
@@ -133,18 +162,63 @@ impl Collector {
         if let Some(link) = &token.claims.link
             && request.method == Method::HEAD
         {
-            self.edge.recent_mail.head(&sender(hit, token), link.number, now_ms);
+            let recent = match token.claims.ad {
+                None => &self.edge.recent_mail,
+                Some(_) => &self.edge.recent_ads,
+            };
+            recent.head(&sender(hit, token), link.number, now_ms);
         }
     }
 
-    /// From a valid token to a durable record.
-    async fn keep(
+    /// From a valid token of a mail or a link to a durable record.
+    async fn keep_mail(
         &self,
         hit: &Hit<'_>,
         site: &SiteEntry,
         token: &Token,
         act: MailAct,
         now_ms: i64,
+    ) -> Kept {
+        let mut judged = None;
+        let stored = self.store_mail(hit, site, token, act, now_ms, &mut judged).await;
+        let outcome = stored.map_or_else(|rejection| rejection.outcome, |()| Outcome::Accepted);
+        let is_kept = matches!(outcome, Outcome::Accepted | Outcome::Duplicate);
+        let click = judged.filter(|judged| {
+            is_kept && act == MailAct::Click && judged.verdict.class != MailClass::Machine
+        });
+        let click = click.and_then(|judged| {
+            let was_human = judged.verdict.class == MailClass::Human;
+            let mut click = click_of(token, was_human, now_ms)?;
+            click.counted = outcome == Outcome::Accepted;
+            if judged.is_recipients {
+                click.recipient = token.claims.recipient;
+            }
+            Some(click)
+        });
+        Kept { outcome, click }
+    }
+
+    /// Notes a click for the signs that one request alone does not show.
+    fn notes_click(&self, hit: &Hit<'_>, token: &Token, now_ms: i64) -> MailTraces {
+        match &token.claims.link {
+            Some(link) => self.edge.recent_mail.click(&sender(hit, token), link.number, now_ms),
+            None => self.edge.recent_mail.open(&sender(hit, token), now_ms),
+        }
+    }
+
+    fn notes_ad_click(&self, hit: &Hit<'_>, token: &Token, now_ms: i64) -> AdTraces {
+        let number = token.claims.link.as_ref().map_or(0, |link| link.number);
+        self.edge.recent_ads.ad_click(&sender(hit, token), number, now_ms)
+    }
+
+    async fn store_mail(
+        &self,
+        hit: &Hit<'_>,
+        site: &SiteEntry,
+        token: &Token,
+        act: MailAct,
+        now_ms: i64,
+        judged: &mut Option<JudgedMail>,
     ) -> Result<(), Rejection> {
         let (edge, site_id) = (&*self.edge, token.site_id);
         let app = &edge.app;
@@ -158,10 +232,7 @@ impl Collector {
             watched.refused(&rate_limited());
             return Err(rate_limited());
         }
-        let traces = match &token.claims.link {
-            Some(link) => edge.recent_mail.click(&sender(hit, token), link.number, now_ms),
-            None => edge.recent_mail.open(&sender(hit, token), now_ms),
-        };
+        let traces = self.notes_click(hit, token, now_ms);
         let permission = match self.permission(token, act).await {
             Ok(permission) => permission,
             Err(rejection) => {
@@ -172,10 +243,17 @@ impl Collector {
         let mail = MailHit { act, claims: &token.claims, permission: &permission, traces };
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = app.ingest.take_mail(hit, site, &mail, buffer);
-        if let Err(rejection) = taken {
-            waiting.settle_rest(rejection.outcome);
-            watched.refused(&rejection);
-            return Err(rejection);
+        match taken {
+            Ok(found) => *judged = Some(found),
+            Err(rejection) => {
+                waiting.settle_rest(rejection.outcome);
+                watched.refused(&rejection);
+                // Somebody who follows a link again goes on as before; he is only not counted again.
+                if rejection.outcome == Outcome::Duplicate {
+                    *judged = app.ingest.judge_mail(hit, site, &mail).ok();
+                }
+                return Err(rejection);
+            }
         }
         let append = self.appender.append([record.as_slice()]);
         watched.admitted_mail(&record);
@@ -190,7 +268,7 @@ impl Collector {
     }
 
     /// The live tests of the token's pixel.
-    fn watch_mail(&self, site: &SiteEntry, token: &Token) -> Watched {
+    pub(super) fn watch_mail(&self, site: &SiteEntry, token: &Token) -> Watched {
         self.edge.app.live_tests.watch(&self.edge.app.clock, || {
             let pixel_id = token.claims.pixel_id;
             let pixel = site.pixels.iter().find(|pixel| pixel.id == pixel_id);
@@ -228,7 +306,7 @@ impl Collector {
     }
 }
 
-fn sender<'a>(hit: &'a Hit<'_>, token: &'a Token) -> Sender<'a> {
+pub(super) fn sender<'a>(hit: &'a Hit<'_>, token: &'a Token) -> Sender<'a> {
     Sender {
         message: &token.claims.message,
         shared: token.claims.shared,
@@ -237,6 +315,6 @@ fn sender<'a>(hit: &'a Hit<'_>, token: &'a Token) -> Sender<'a> {
     }
 }
 
-fn expired() -> Rejection {
+pub(super) fn expired() -> Rejection {
     Rejection::new(Outcome::RejectedTooOld, "the token has expired")
 }

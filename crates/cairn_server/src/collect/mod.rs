@@ -1,10 +1,11 @@
-//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js` and its parts, mails' `GET /o/TOKEN.gif` and
-//! `GET /l/TOKEN`, and other products' formats.
+//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js` and its parts, mails' and advertisements'
+//! `GET /o/TOKEN.gif`, `GET /i/TOKEN.gif` and `GET /l/TOKEN`, postbacks, and other products' formats.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about
 //! what may be kept are not here but in the engine's gate.
 
+mod ad;
 mod answer;
 mod delivery;
 pub(crate) mod description;
@@ -12,16 +13,20 @@ mod events;
 mod formats;
 mod handover;
 mod image;
+mod landing;
 mod limiter;
 mod mail;
+mod postback;
 pub(crate) mod request;
 mod script;
 
 use std::sync::Arc;
 
 use cairn_engine::ingest::Rejection;
+use cairn_engine::ingest::landing::recent::RecentClicks;
 use cairn_engine::ingest::mail::recent::RecentMail;
 use cairn_engine::token::TokenKeys;
+use cairn_engine::token::click::ClickClaims;
 use cairn_enrich::network::Prefix;
 use cairn_log::Appender;
 use cairn_model::Outcome;
@@ -44,6 +49,12 @@ pub(crate) struct Edge {
     tracker: Option<Tracker>,
     tokens: TokenKeys,
     recent_mail: RecentMail,
+    /// Advertisements apart: they are so many that they would push mails out.
+    recent_ads: RecentMail,
+    /// Clicks of recipients who agreed to be known.
+    recipients_clicks: RecentClicks,
+    /// All others: they cannot push those out.
+    other_clicks: RecentClicks,
 }
 
 impl Edge {
@@ -59,8 +70,17 @@ impl Edge {
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),
             recent_mail: RecentMail::default(),
+            recent_ads: RecentMail::default(),
+            recipients_clicks: RecentClicks::default(),
+            other_clicks: RecentClicks::default(),
             app,
         }
+    }
+}
+
+impl Edge {
+    fn clicks_like(&self, click: &ClickClaims) -> &RecentClicks {
+        if click.user_key() == 0 { &self.other_clicks } else { &self.recipients_clicks }
     }
 }
 

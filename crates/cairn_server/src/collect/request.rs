@@ -9,7 +9,7 @@ use cairn_engine::ingest::Hit;
 use cairn_engine::ingest::enrich::AgentFacts;
 use cairn_enrich::network::{ForwardedHeaders, Prefix, client_address};
 use cairn_enrich::{Address, ClientHints, HeaderFacts, RequestKind};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 /// Headers of interest; empty where missing.
 #[derive(Default)]
@@ -38,23 +38,15 @@ impl<'a> Head<'a> {
     pub fn read(headers: &'a HeaderMap) -> Self {
         let mut head = Head::default();
         for (name, value) in headers {
-            head.add(name.as_str(), value);
+            // Agents and pages may have bytes beyond ASCII; those that are UTF-8 are kept.
+            if let Ok(text) = std::str::from_utf8(value.as_bytes()) {
+                head.add(name.as_str(), text);
+            }
         }
         head
     }
 
-    fn add(&mut self, name: &str, value: &'a HeaderValue) {
-        let Ok(text) = value.to_str() else {
-            // Agents and pages may have bytes beyond ASCII; those that are UTF-8 are kept.
-            if let Ok(text) = std::str::from_utf8(value.as_bytes()) {
-                self.add_text(name, text);
-            }
-            return;
-        };
-        self.add_text(name, text);
-    }
-
-    fn add_text(&mut self, name: &str, text: &'a str) {
+    fn add(&mut self, name: &str, text: &'a str) {
         match name {
             "user-agent" => self.user_agent = text,
             "accept-language" => self.accept_language = text,
@@ -171,6 +163,7 @@ fn join<'a>(known: &mut Cow<'a, str>, text: &'a str, separator: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn map(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();

@@ -1,6 +1,7 @@
 //! One connection: its requests, one after the other.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -56,21 +57,23 @@ pub(super) async fn serve_connection(
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_SIZE_BYTES_MAX)
         .max_buf_size(BUFFER_SIZE_BYTES_MAX)
+        // Otherwise the parser reads ahead while a request is being answered, for which it takes a new buffer each time. Who
+        // hangs up is noticed when the answer is written.
+        .half_close(true)
         .serve_connection(TokioIo::new(guarded), service);
-    loop {
-        tokio::select! {
-            biased;
-            _ = &mut connection => break,
-            () = state.notify.notified() => {
-                if state.expired.load(Ordering::Relaxed) {
-                    break;
-                }
-                if state.finishing.load(Ordering::Relaxed) {
-                    Pin::new(&mut connection).graceful_shutdown();
-                }
-            }
+    let mut was_told = false;
+    poll_fn(|context| {
+        state.wakes(context.waker());
+        if state.finishing.load(Ordering::Relaxed) && !was_told {
+            was_told = true;
+            Pin::new(&mut connection).graceful_shutdown();
         }
-    }
+        match Pin::new(&mut connection).poll(context) {
+            Poll::Pending if !state.expired.load(Ordering::Relaxed) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
     let guarded = connection.into_parts().io.into_inner();
     if let Some(outcome) = guarded.refused {
         count(core, outcome);
@@ -116,12 +119,14 @@ async fn answer(
             let app = &core.edge.app;
             let outcome = Outcome::UnavailableOverloaded;
             app.counters.receive(1).settle(SiteId(0), outcome, (app.clock)());
-            let is_image = path == "/p.gif" || path.starts_with("/o/");
+            let is_image =
+                path == "/p.gif" || ["/o/", "/i/"].iter().any(|start| path.starts_with(start));
             if is_image { overloaded_image() } else { overloaded() }
         }
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
-        _ if path.starts_with("/cairn/") || is_of_mail(path) => {
+        "/postback" => collect(core, request, peer, state).await,
+        _ if path.starts_with("/cairn/") || is_signed(path) => {
             collect(core, request, peer, state).await
         }
         _ => match format {
@@ -139,12 +144,12 @@ async fn answer(
 
 /// Paths on which events come in, other products' formats aside.
 fn is_hit(path: &str) -> bool {
-    matches!(path, "/p.gif" | "/e") || is_of_mail(path)
+    matches!(path, "/p.gif" | "/e" | "/postback") || is_signed(path)
 }
 
-/// Images and links of mails.
-fn is_of_mail(path: &str) -> bool {
-    path.starts_with("/o/") || path.starts_with("/l/")
+/// Images and links of mails and advertisements: their paths hold signed tokens.
+fn is_signed(path: &str) -> bool {
+    ["/o/", "/l/", "/i/"].iter().any(|start| path.starts_with(start))
 }
 
 async fn collect(
@@ -156,7 +161,7 @@ async fn collect(
     let (parts, body) = request.into_parts();
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     match parts.uri.path() {
-        "/p.gif" if is_read => core.collector.image(&parts, peer.ip()).await,
+        "/p.gif" if is_read => core.collector.image(parts, peer.ip()).await,
         "/cairn.js" if is_read => core.collector.script(&parts),
         "/cairn.json" if is_read => core.collector.script_settings(&parts),
         path if is_read && path.starts_with("/cairn/") => Collector::script_part(&parts),
@@ -166,10 +171,18 @@ async fn collect(
         path if is_read && path.starts_with("/l/") => {
             Box::pin(core.collector.mail_click(&parts, peer.ip())).await
         }
+        path if is_read && path.starts_with("/i/") => {
+            Box::pin(core.collector.ad_image(&parts, peer.ip())).await
+        }
         "/e" if parts.method == Method::POST => {
             let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             Box::pin(core.collector.events(&parts, watched, peer.ip())).await
         }
+        "/postback" if matches!(parts.method, Method::GET | Method::POST) => {
+            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
+            Box::pin(core.collector.postback(&parts, watched, peer.ip())).await
+        }
+        "/postback" => wrong_method("GET, POST"),
         _ if parts.method == Method::OPTIONS => core.collector.preflight(&parts),
         "/e" => wrong_method("POST, OPTIONS"),
         _ => wrong_method("GET, HEAD, OPTIONS"),

@@ -7,15 +7,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker, ready};
 
 use cairn_engine::ingest::Rejection;
 use cairn_model::Outcome;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 
 use crate::collect::{image_without_service, without_service};
 
@@ -37,7 +36,7 @@ pub(super) struct ConnectionState {
     expects_line: AtomicBool,
     write_waits: AtomicBool,
     /// Wakes the connection to look at its orders.
-    pub notify: Notify,
+    waker: OnceLock<Waker>,
     pub expired: AtomicBool,
     pub finishing: AtomicBool,
 }
@@ -57,9 +56,21 @@ impl ConnectionState {
             since: AtomicU32::new(now),
             expects_line: AtomicBool::new(true),
             write_waits: AtomicBool::new(false),
-            notify: Notify::new(),
+            waker: OnceLock::new(),
             expired: AtomicBool::new(false),
             finishing: AtomicBool::new(false),
+        }
+    }
+
+    /// Who is woken. The first time is enough: the waker of a task stays the same.
+    pub fn wakes(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    /// Has the connection look at its orders.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
         }
     }
 

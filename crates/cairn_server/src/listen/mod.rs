@@ -257,7 +257,7 @@ impl Core {
             for state in self.connections().values() {
                 if state.is_overdue(now, patience) {
                     state.expired.store(true, Ordering::Relaxed);
-                    state.notify.notify_one();
+                    state.wake();
                 }
             }
         }
@@ -272,7 +272,7 @@ impl Core {
             for state in self.connections().values() {
                 waiting += 1;
                 state.finishing.store(true, Ordering::Relaxed);
-                state.notify.notify_one();
+                state.wake();
             }
             if waiting == 0 {
                 return;

@@ -127,6 +127,7 @@ fn sound_values(schema: &str) -> Value {
         "NewTokenBody" => json!({"name": "x"}),
         "LogInBody" => json!({"email": "a@b.example", "password": "x"}),
         "NewEmailBody" => json!({"campaign": "x"}),
+        "NewAdBody" => json!({"campaign": "x", "target": "https://a.example/"}),
         "NewLinkBody" => json!({"url": "https://a.example/", "campaign": "x"}),
         "RecipientBody" => json!({"user_id": "x", "opens": "granted"}),
         "SetupBody" => json!({"token": "x", "email": "a@b.example", "password": "x"}),

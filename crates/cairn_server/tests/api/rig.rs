@@ -33,6 +33,7 @@ pub const BOOTSTRAP: &str = "bootstrap-token-of-at-least-32-characters";
 pub struct Rig {
     pub app: Arc<App>,
     pub clock: Arc<AtomicI64>,
+    pub store: Arc<ReferenceStore>,
     router: Router,
     apply: ApplyHandle,
     waiting_loop: Option<ApplyLoop>,
@@ -152,7 +153,8 @@ impl Rig {
     pub fn not_applying(configure: impl FnOnce(&mut ServerConfig)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Arc::new(Catalog::open(&directory.path().join("catalog.sqlite")).unwrap());
-        let store: Arc<dyn EventStore> = Arc::new(ReferenceStore::new());
+        let naive = Arc::new(ReferenceStore::new());
+        let store: Arc<dyn EventStore> = Arc::clone(&naive) as Arc<dyn EventStore>;
         let event_ids = EventIds::open(&directory.path().join("event-ids"), &*store).unwrap();
         let options = LogOptions {
             segment_size_bytes: 1 << 20,
@@ -176,6 +178,7 @@ impl Rig {
         let ingest = Ingest::new(enricher, catalog.master_secret(), 30 * 60 * 1000);
         let mut config = ServerConfig {
             bootstrap_token: Some(Secret::new(BOOTSTRAP.to_owned())),
+            removal_patience: Duration::from_secs(60),
             ..ServerConfig::default()
         };
         configure(&mut config);
@@ -200,6 +203,7 @@ impl Rig {
         Rig {
             app,
             clock,
+            store: naive,
             router,
             apply,
             waiting_loop: Some(apply_loop),

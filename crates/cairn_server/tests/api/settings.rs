@@ -1,7 +1,10 @@
 //! Sites, pixels, goals, opt-outs and repeated writes.
 
+use std::time::Duration;
+
 use cairn_model::{Event, PixelId, SiteId};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::rig::{NOW_MS, Rig};
 
@@ -33,6 +36,56 @@ async fn a_site_lives_from_its_making_to_its_removal() {
     rig.call("DELETE", &path).owner().send().await.ok(204);
     rig.get(&path).owner().send().await.is(404, "not_found");
     assert!(rig.app.store.pixel_activity(site_id, 0).unwrap().is_empty(), "its events are gone");
+}
+
+#[tokio::test]
+async fn a_removal_that_fails_once_is_answered_when_it_is_done() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    rig.store(&Event::bare(site.parse().unwrap(), "page_view", NOW_MS)).await;
+    rig.store.refuse_removals(1);
+    rig.call("DELETE", &format!("/api/v1/sites/{site}")).owner().send().await.ok(204);
+    assert!(rig.store.rows().is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_that_must_wait_says_so_and_is_completed() {
+    let mut rig = Rig::not_applying(|config| config.removal_patience = Duration::ZERO);
+    let site = rig.site("shop.example").await;
+    let site_id: SiteId = site.parse().unwrap();
+    rig.append(&Event::bare(site_id, "page_view", NOW_MS)).await;
+    let path = format!("/api/v1/sites/{site}");
+    let answer = rig.call("DELETE", &path).owner().send().await.ok(202);
+    assert_eq!(answer, json!({"status": "removing"}));
+    rig.get(&path).owner().send().await.is(404, "not_found");
+    rig.call("DELETE", &path).owner().send().await.is(404, "not_found");
+    let last = rig.append(&Event::bare(site_id, "page_view", NOW_MS)).await;
+    rig.start_applying();
+    rig.applied(last).await;
+    assert!(rig.app.apply.wait_removed(site_id, Duration::from_secs(20)).await);
+    assert!(rig.store.rows().is_empty() && rig.store.sessions().is_empty());
+    rig.site("shop.example").await;
+}
+
+#[tokio::test]
+async fn an_import_into_a_site_that_goes_meanwhile_is_no_success() {
+    let mut rig = Rig::not_applying(|config| config.removal_patience = Duration::ZERO);
+    let site = rig.site("shop.example").await;
+    let line = json!({"event": "page_view", "timestamp": "2026-11-21T09:00:00Z",
+        "url": "https://shop.example/", "visitor_id": "v"});
+    let path = format!("/api/v1/sites/{site}");
+    let call = rig.call("POST", &format!("{path}/import")).owner();
+    let request = call.header("content-type", "application/x-ndjson").body(line.to_string());
+    let import = tokio::spawn(rig.router().oneshot(request.request()));
+    // In the log, and not applied: the import waits.
+    while rig.app.log.durable_end().0 < 2 {
+        tokio::task::yield_now().await;
+    }
+    rig.call("DELETE", &path).owner().send().await.ok(202);
+    rig.start_applying();
+    let answer = import.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 404);
+    assert!(rig.store.rows().is_empty());
 }
 
 #[tokio::test]

@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ads;
 mod bounds;
 mod browsers;
 mod client;
 mod formats;
+mod images;
 mod inputs;
+mod landings;
 mod live_test;
 mod mail;
+mod postbacks;
 mod running;

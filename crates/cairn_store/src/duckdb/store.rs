@@ -553,6 +553,25 @@ impl EventStore for DuckStore {
         })
     }
 
+    fn other_user_of(
+        &self,
+        site_id: SiteId,
+        visitor_id: cairn_model::VisitorId,
+        user_key: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT min(user_key) FROM events
+                   WHERE site_id = ? AND visitor_id = ? AND user_key NOT IN (0, ?)";
+        let asked = [site_id.0.into(), visitor_id.0.into(), user_key.into()];
+        self.answer("looks for a visitor's user", |connection| {
+            let mut found = None;
+            connection.query(sql, &asked)?.for_each(|row| {
+                found = row.optional(0)?;
+                Ok::<(), DuckError>(())
+            })?;
+            Ok(found)
+        })
+    }
+
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
         self.answer("answers a question", |connection| super::query::ask(connection, question))
     }

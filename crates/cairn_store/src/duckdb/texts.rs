@@ -4,16 +4,18 @@
 //! known there is looked up in the table before a new code is given. The memory is bounded; a text that is not kept
 //! in it costs its batch one statement. New texts are written in the transaction of the rows that use them.
 
-use std::collections::{HashMap, HashSet};
 use std::mem;
+
+use foldhash::{HashMap, HashSet};
 
 use super::appender::ChunkWriter;
 use super::connection::Connection;
 use super::error::DuckError;
 use crate::schema::{
-    ENGAGEMENT_CODE, MISSING_CODE, OWN_CODES_FROM, PAGE_VIEW_CODE, SHARED_SITE, TextField,
+    ENGAGEMENT_CODE, MISSING_CODE, OFF_SITE_CODES_FROM, OWN_CODES_FROM, PAGE_VIEW_CODE,
+    SHARED_SITE, TextField,
 };
-use cairn_model::event::{ENGAGEMENT, PAGE_VIEW};
+use cairn_model::event::{ENGAGEMENT, OFF_SITE, PAGE_VIEW};
 
 /// Most bytes of texts kept in memory between batches, with what keeping one costs.
 const MEMORY_SIZE_BYTES_MAX: usize = 24 << 20;
@@ -86,7 +88,7 @@ impl TextCodes {
         connection: &Connection,
         size_bytes_max: usize,
     ) -> Result<Self, DuckError> {
-        let mut next = HashMap::new();
+        let mut next = HashMap::default();
         let greatest = "SELECT site_id, field, max(code) FROM texts GROUP BY ALL";
         connection.query(greatest, &[])?.for_each(|row| {
             let code = row.get::<u32>(2)?.saturating_add(1);
@@ -215,8 +217,7 @@ pub(super) fn write_texts(chunk: &mut ChunkWriter<'_>, added: &[NewText]) -> Res
 /// The texts that all sites share.
 fn shared_texts() -> impl Iterator<Item = NewText> {
     let missing = TextField::all().map(|field| (field, MISSING_CODE, ""));
-    let names = [(PAGE_VIEW_CODE, PAGE_VIEW), (ENGAGEMENT_CODE, ENGAGEMENT)];
-    let shared = missing.chain(names.map(|(code, name)| (TextField::Name, code, name)));
+    let shared = missing.chain(known_names().map(|(code, name)| (TextField::Name, code, name)));
     shared.map(|(field, code, text)| NewText {
         place: (SHARED_SITE, field),
         code,
@@ -224,11 +225,19 @@ fn shared_texts() -> impl Iterator<Item = NewText> {
     })
 }
 
+/// Event names that questions ask for by their codes.
+fn known_names() -> impl Iterator<Item = (u32, &'static str)> {
+    let off_site = (OFF_SITE_CODES_FROM..).zip(OFF_SITE);
+    [(PAGE_VIEW_CODE, PAGE_VIEW), (ENGAGEMENT_CODE, ENGAGEMENT)].into_iter().chain(off_site)
+}
+
 fn known_beforehand(field: TextField, text: &str) -> Option<u32> {
     match (field, text) {
         (_, "") => Some(MISSING_CODE),
         (TextField::Name, PAGE_VIEW) => Some(PAGE_VIEW_CODE),
-        (TextField::Name, ENGAGEMENT) => Some(ENGAGEMENT_CODE),
+        (TextField::Name, text) => {
+            known_names().find(|(_, name)| *name == text).map(|(code, _)| code)
+        }
         _ => None,
     }
 }
@@ -401,7 +410,7 @@ mod tests {
             let database = database(&directory);
             let connection = database.connect().unwrap();
             let mut codes = TextCodes::load_bounded(&connection, size_bytes_max).unwrap();
-            let mut seen: HashMap<(u32, TextField, String), u32> = HashMap::new();
+            let mut seen: HashMap<(u32, TextField, String), u32> = HashMap::default();
             for (index, batch) in batches.iter().enumerate() {
                 if index == restart_at {
                     codes = TextCodes::load_bounded(&connection, size_bytes_max).unwrap();

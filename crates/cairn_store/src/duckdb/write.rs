@@ -2,12 +2,12 @@
 //!
 //! Guarantees: after an error nothing of the batch is stored, and the next batch can be written.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use cairn_model::session::{ATTRIBUTES, Attribute, Attributes};
 use cairn_model::{Identification, Origin};
+use foldhash::HashMap;
 
 use super::appender::{ChunkAppender, ChunkWriter};
 use super::connection::{Connection, Database};
@@ -397,19 +397,35 @@ fn write_outcomes(chunk: &mut ChunkWriter<'_>, counts: &[OutcomeCount]) -> Resul
 /// The number in a UUID in canonical form (lower case, hyphens in place), which alone can be written back unchanged.
 pub(super) fn uuid(text: &str) -> Option<u128> {
     let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
-    let mut value = 0u128;
-    for (index, byte) in bytes.iter().enumerate() {
-        let digit = match (index, byte) {
-            (8 | 13 | 18 | 23, b'-') => continue,
-            (8 | 13 | 18 | 23, _) => return None,
-            (_, b'0'..=b'9') => byte - b'0',
-            (_, b'a'..=b'f') => byte - b'a' + 10,
-            _ => return None,
-        };
-        value = value << 4 | u128::from(digit);
+    let hyphens = [8, 13, 18, 23].iter().all(|at| bytes[*at] == b'-');
+    // One table look-up a digit and one check at the end: this is done for every event.
+    let (mut value, mut seen) = (0u128, 0u8);
+    for part in [0..8, 9..13, 14..18, 19..23, 24..36] {
+        let mut digits = 0u64;
+        let size_bits = part.len() * 4;
+        for byte in &bytes[part] {
+            let digit = DIGITS[usize::from(*byte)];
+            seen |= digit;
+            digits = digits << 4 | u64::from(digit);
+        }
+        value = value << size_bits | u128::from(digits);
     }
-    Some(value)
+    (hyphens && seen & NO_DIGIT == 0).then_some(value)
 }
+
+/// A bit that no digit has.
+const NO_DIGIT: u8 = 0x80;
+
+/// Values of the hexadecimal digits in lower case.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
 
 /// The canonical form of [`uuid`].
 pub(super) fn uuid_text(value: u128) -> String {

@@ -3,7 +3,10 @@
 //! Guarantees: every backend reads its sides, filters and sources from here, so they cannot differ in what they count.
 //! It does not know SQL. The rules are QUERY.md 2.5, 3.2, 3.3 and 5.6.
 
-use cairn_model::question::{Dimension, Field, Filter, Metric, Question, Trigger};
+use cairn_model::question::tallies::{Count, Scope};
+use cairn_model::question::{
+    Dimension, Engagement, Field, Filter, Metric, Question, Tally, Trigger,
+};
 
 /// Where rows come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,8 +43,20 @@ pub struct Plan<'q> {
     pub visit_filters: Vec<Filter>,
     /// Bounces are those of visits that pass these (page filters read as entry page filters).
     pub bounce_filters: Vec<Filter>,
-    /// Engagement events may match: a scroll goal is asked for.
-    pub with_engagement: bool,
+    /// Engagement events that may match: a scroll goal or a section is asked for.
+    pub engagement: Engagement,
+    /// The same where goals are left aside.
+    pub engagement_without_goals: Engagement,
+    /// The question names what happened away from the site: such events are counted like others.
+    pub off_site: bool,
+    /// One of its filters does: then they take part in the total.
+    pub off_site_filtered: bool,
+    /// Kinds of events that tallies are about, each once.
+    pub scopes: Vec<Scope>,
+    /// What is counted for the tallies, each once.
+    pub counts: Vec<Count>,
+    /// Ordinary events have rows: something besides tallies is counted from them.
+    pub counts_ordinary: bool,
 }
 
 /// Groupings that a hostname filter carries over to the entry hostname.
@@ -118,8 +133,50 @@ impl<'q> Plan<'q> {
         } else {
             question.filters.iter().filter(page_test).map(as_entry).collect()
         };
-        let with_engagement = asks_for_scroll_goal(question);
-        Plan { question, sides, filters, visit_filters, bounce_filters, with_engagement }
+        let engagement_without_goals = match question.dimensions.contains(&Dimension::Section) {
+            true => Engagement::Sections,
+            false => sections_filtered(question),
+        };
+        let engagement = match asks_for_scroll_goal(question) {
+            true => Engagement::All,
+            false => engagement_without_goals,
+        };
+        let mut plan = Plan {
+            question,
+            sides,
+            filters,
+            visit_filters,
+            bounce_filters,
+            engagement,
+            engagement_without_goals,
+            off_site: question.names_off_site(),
+            off_site_filtered: question.filters_off_site(),
+            scopes: Vec::new(),
+            counts: Vec::new(),
+            counts_ordinary: false,
+        };
+        plan.take_tallies();
+        plan
+    }
+
+    fn take_tallies(&mut self) {
+        for tally in self.tallies() {
+            if !self.scopes.contains(&tally.scope()) {
+                self.scopes.push(tally.scope());
+            }
+            for count in tally.formula().counts() {
+                if !self.counts.contains(&count) {
+                    self.counts.push(count);
+                }
+            }
+        }
+        let others =
+            |metric: &Metric| metric.as_tally().is_none() && self.source(*metric) == Source::Events;
+        self.counts_ordinary = self.scopes.is_empty() || self.question.metrics.iter().any(others);
+    }
+
+    fn tallies(&self) -> Vec<Tally> {
+        self.question.metrics.iter().filter_map(|metric| metric.as_tally()).collect()
     }
 
     /// Where a metric is counted. Shares are counted where visitors are.
@@ -155,9 +212,17 @@ impl<'q> Plan<'q> {
         filters.iter().filter(about_exit).cloned().collect()
     }
 
-    /// Whether engagement events take part in the total: only when every row of it converts.
-    pub fn total_with_engagement(&self) -> bool {
-        self.with_engagement && self.question.goals_filtered().is_some()
+    /// Engagement events that take part in the total: all only when every row of it converts.
+    pub fn total_engagement(&self) -> Engagement {
+        match self.engagement == Engagement::All && self.question.goals_filtered().is_some() {
+            true => Engagement::All,
+            false => sections_filtered(self.question),
+        }
+    }
+
+    /// Engagement events that take part where it is asked who might have converted.
+    pub fn total_engagement_without_goals(&self) -> Engagement {
+        sections_filtered(self.question)
     }
 
     /// Goals that rows may be about, by position.
@@ -192,6 +257,15 @@ impl<'q> Plan<'q> {
             )
         };
         self.question.metrics.iter().any(counts_visitors)
+    }
+}
+
+/// Reports of sections take part where a filter names `event:section`.
+fn sections_filtered(question: &Question) -> Engagement {
+    let names = |filter: &Filter| filter.any_test(|test| test.subject == Dimension::Section);
+    match question.filters.iter().any(names) {
+        true => Engagement::Sections,
+        false => Engagement::Hidden,
     }
 }
 

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_model::answer::{Answer, Figure, Key, Row as AnswerRow, rounded};
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::revenue::thousandths;
-use cairn_model::question::{Dimension, Filter, Metric, Question, TimeUnit};
+use cairn_model::question::{Dimension, Engagement, Filter, Metric, Question, TimeUnit};
 use cairn_model::{Identification, Session};
 
 use super::State;
+use super::tallies::Tallied;
 use super::walk::{Happening, Thing, Walk, names_engagement};
 use crate::plan::{Plan, Sides, Source};
 
@@ -95,6 +96,7 @@ struct Counted<'p> {
     pageviews: BTreeMap<String, i64>,
     total: i64,
     total_before_conversion: i64,
+    tallied: Tallied,
 }
 
 /// Answers a question.
@@ -102,8 +104,13 @@ pub(super) fn answer(state: &State, question: &Question) -> Answer {
     let plan = Plan::of(question);
     let walk = Walk::over(state, question);
     let counted = count(&walk, &plan);
-    let either = if plan.sides == Sides::Visits { &counted.visits } else { &counted.events };
-    let mut groups: BTreeSet<&Vec<Key>> = either.keys().collect();
+    let mut groups: BTreeSet<&Vec<Key>> = match plan.sides {
+        Sides::Visits => counted.visits.keys().collect(),
+        _ if plan.counts_ordinary => {
+            counted.events.keys().chain(counted.tallied.groups()).collect()
+        }
+        _ => counted.tallied.groups().collect(),
+    };
     let hourly = question.dimensions.contains(&Dimension::Time(TimeUnit::Hour));
     if plan.sides == Sides::Both && hourly && plan.counts_in(Source::Visits) {
         groups.extend(counted.visits.keys());
@@ -122,10 +129,10 @@ pub(super) fn answer(state: &State, question: &Question) -> Answer {
 fn mixes_identification(walk: &Walk<'_>, plan: &Plan<'_>) -> bool {
     let filters = plan.identification_filters();
     let kinds: Vec<Identification> = if plan.sides == Sides::Visits {
-        let visits = walk.kept_visits(&filters, false);
+        let visits = walk.kept_visits(&filters, Engagement::Hidden);
         visits.iter().map(|visit| visit.identification).collect()
     } else {
-        let events = walk.kept_events(&filters, false);
+        let events = walk.kept_events(&filters, Engagement::Hidden);
         events.iter().map(|happening| happening.row.event.identification).collect()
     };
     kinds.contains(&Identification::Identified) && kinds.contains(&Identification::Anonymous)
@@ -137,14 +144,16 @@ fn count<'p>(walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {
         dimensions.iter().filter(|one| **one != Dimension::Goal).cloned().collect();
     let everyone = if plan.sides == Sides::Visits {
         let filters = Plan::without_conversion_filters(&plan.visit_filters);
-        group_visits(walk, plan, walk.kept_visits(&filters, false), &without_goal)
+        let visits = walk.kept_visits(&filters, plan.engagement_without_goals);
+        group_visits(walk, plan, visits, &without_goal)
     } else {
         let filters = Plan::without_conversion_filters(&plan.filters);
-        group_events(walk, plan, walk.kept_events(&filters, false), &without_goal)
+        let happenings = walk.kept_events(&filters, plan.engagement_without_goals);
+        group_events(walk, plan, happenings, &without_goal)
     };
     let asked = &plan.question.filters;
-    let happenings = walk.kept_events(&plan.filters, plan.with_engagement);
-    let kept_visits = walk.kept_visits(&plan.visit_filters, plan.with_engagement);
+    let happenings = walk.kept_anywhere(&plan.filters, plan.engagement, plan.off_site);
+    let kept_visits = walk.kept_visits(&plan.visit_filters, plan.engagement);
     Counted {
         plan,
         events: group_events(walk, plan, happenings, dimensions),
@@ -152,11 +161,13 @@ fn count<'p>(walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {
         engagement: group_engagement(walk, plan),
         everyone,
         pageviews: exit_pageviews(walk, plan),
-        total: total_visitors(walk, plan, asked, plan.total_with_engagement()),
+        tallied: Tallied::of(walk, plan),
+        total: total_visitors(walk, plan, asked, plan.total_engagement(), plan.off_site_filtered),
         total_before_conversion: total_visitors(
             walk,
             plan,
             &Plan::without_conversion_filters(asked),
+            plan.total_engagement_without_goals(),
             false,
         ),
     }
@@ -202,7 +213,7 @@ fn group_visits<'a>(
 
 fn group_engagement(walk: &Walk<'_>, plan: &Plan<'_>) -> Groups {
     let mut groups = Groups::new();
-    for happening in walk.kept_events(&plan.filters, true) {
+    for happening in walk.kept_events(&plan.filters, Engagement::All) {
         if names_engagement(&happening.row.event) {
             for keys in walk.keys(plan.question, &plan.question.dimensions, Thing::Event(happening))
             {
@@ -215,7 +226,9 @@ fn group_engagement(walk: &Walk<'_>, plan: &Plan<'_>) -> Groups {
 
 fn exit_pageviews(walk: &Walk<'_>, plan: &Plan<'_>) -> BTreeMap<String, i64> {
     let mut pageviews = BTreeMap::new();
-    for happening in walk.kept_events(&Plan::without_exit_filters(&plan.question.filters), false) {
+    for happening in
+        walk.kept_events(&Plan::without_exit_filters(&plan.question.filters), Engagement::Hidden)
+    {
         let event = &happening.row.event;
         if event.name == PAGE_VIEW {
             *pageviews.entry(event.path.to_string()).or_default() += 1;
@@ -229,13 +242,14 @@ fn total_visitors(
     walk: &Walk<'_>,
     plan: &Plan<'_>,
     filters: &[Filter],
-    with_engagement: bool,
+    engagement: Engagement,
+    off_site: bool,
 ) -> i64 {
     let visitors: BTreeSet<u64> = if plan.sides == Sides::Visits {
-        let visits = walk.kept_visits(filters, with_engagement);
+        let visits = walk.kept_visits(filters, engagement);
         visits.iter().map(|visit| visit.visitor_id.0).collect()
     } else {
-        let events = walk.kept_events(filters, with_engagement);
+        let events = walk.kept_anywhere(filters, engagement, off_site);
         events.iter().map(|happening| happening.row.event.visitor_id.0).collect()
     };
     visitors.len() as i64
@@ -250,6 +264,9 @@ fn is_wanted(question: &Question, keys: &[Key]) -> bool {
 
 impl Counted<'_> {
     fn figure(&self, metric: Metric, keys: &Vec<Key>) -> Figure {
+        if let Metric::Tally(tally) = metric {
+            return self.tallied.figure(tally, keys);
+        }
         let nothing = Tally::default();
         let groups = match self.plan.source(metric) {
             Source::Events => &self.events,
@@ -286,6 +303,7 @@ impl Counted<'_> {
                 mean(sum_ms, tally.engaged_ms.len() as i64 * 1000)
             }
             Metric::TotalRevenue | Metric::AverageRevenue => self.revenue(metric, keys, tally),
+            Metric::Tally(_) => Figure::Missing,
             Metric::ExitRate => {
                 let page = keys.first().cloned().unwrap_or(Key::Text(String::new()));
                 let Key::Text(page) = page else { return Figure::Missing };

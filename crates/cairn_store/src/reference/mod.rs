@@ -3,8 +3,10 @@
 //! Guarantees: obviously right, so that tests can hold the others against it. It is not durable and not fast.
 
 mod answer;
+mod tallies;
 mod walk;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_model::session::Attribute;
@@ -18,6 +20,8 @@ use crate::{
 #[derive(Default)]
 pub struct ReferenceStore {
     state: RwLock<State>,
+    /// Removals of sites that are still to fail.
+    refusals: AtomicU32,
 }
 
 /// All that it keeps.
@@ -45,6 +49,11 @@ impl ReferenceStore {
     /// Every visit, in no particular order.
     pub fn sessions(&self) -> Vec<Session> {
         self.state().sessions.clone()
+    }
+
+    /// Lets the next removals of a site fail, as on a full disk: for tests of those who call.
+    pub fn refuse_removals(&self, count: u32) {
+        self.refusals.store(count, Ordering::Release);
     }
 
     /// What is kept. A panic of another thread leaves whole batches only, so a poisoned lock is as good as any.
@@ -204,6 +213,22 @@ impl EventStore for ReferenceStore {
         Ok(reasons.into_iter().collect())
     }
 
+    fn other_user_of(
+        &self,
+        site_id: SiteId,
+        visitor_id: cairn_model::VisitorId,
+        user_key: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let state = self.state();
+        let others = state.rows.iter().map(|row| &row.event).filter(|event| {
+            event.site_id == site_id
+                && event.visitor_id == visitor_id
+                && event.user_key != 0
+                && event.user_key != user_key
+        });
+        Ok(others.map(|event| event.user_key).min())
+    }
+
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
         Ok(answer::answer(&self.state(), question))
     }
@@ -230,6 +255,11 @@ impl EventStore for ReferenceStore {
     }
 
     fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError> {
+        let less = |refusals: u32| refusals.checked_sub(1);
+        if self.refusals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
+            let cause = "it was told to".to_owned();
+            return Err(StoreError::Unavailable { doing: "deletes a site", cause });
+        }
         let mut state = self.state_mut();
         state.rows.retain(|row| row.event.site_id != site_id);
         state.sessions.retain(|session| session.site_id != site_id);

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_model::answer::Key;
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::{
-    Dimension, EventsQuestion, Field, Filter, Goal, Question, Test, TimeUnit, Trigger,
+    Dimension, Engagement, EventsQuestion, Field, Filter, FirstProp, Goal, Question, Test,
+    TimeUnit, Trigger,
 };
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Event, Identification, Session};
@@ -33,6 +34,8 @@ pub(super) enum Thing<'a> {
 pub(super) struct Walk<'a> {
     /// Events in the range, engagement included.
     pub(super) events: Vec<Happening<'a>>,
+    /// The same and those of bots.
+    pub(super) everything: Vec<Happening<'a>>,
     visits: Vec<&'a Session>,
     question: &'a Question,
 }
@@ -79,7 +82,27 @@ fn fits(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-fn props_of(event: &Event<'_>) -> BTreeMap<String, String> {
+/// Value of the first of some properties that is not empty.
+fn first_prop(first: FirstProp, event: &Event<'_>) -> String {
+    let props = props_of(event);
+    let given = first.props().iter().filter_map(|name| props.get(*name));
+    given.into_iter().find(|value| !value.is_empty()).cloned().unwrap_or_default()
+}
+
+/// Whether the event is one of those that take part, as far as engagement and what happened away from the site go.
+fn takes_part(engagement: Engagement, off_site: bool, row: &Row<'_>) -> bool {
+    let of_section = !row.event.section_id.is_empty();
+    match names_engagement(&row.event) {
+        false => off_site || !row.event.is_off_site(),
+        true => match engagement {
+            Engagement::Hidden => false,
+            Engagement::Sections => of_section && row.session_id != 0,
+            Engagement::All => row.session_id != 0,
+        },
+    }
+}
+
+pub(super) fn props_of(event: &Event<'_>) -> BTreeMap<String, String> {
     serde_json::from_str(&event.props).unwrap_or_default()
 }
 
@@ -110,13 +133,17 @@ impl<'a> Walk<'a> {
             .collect();
         let shown =
             |attributes: &Attributes| wants_bots || attributes.get(Attribute::Bot).is_empty();
-        let events = state
+        let everything: Vec<Happening<'_>> = state
             .rows
             .iter()
             .filter(|row| row.event.site_id == question.site_id)
             .filter(|row| question.range.covers_ms(row.event.timestamp_ms))
-            .filter(|row| shown(&row.attributes))
             .map(|row| Happening { row, visit: visit_of.get(&row.session_id).copied() })
+            .collect();
+        let events = everything
+            .iter()
+            .copied()
+            .filter(|happening| shown(&happening.row.attributes))
             .collect();
         let active = |session: &&Session| {
             session.ended_at_ms.div_euclid(1000) >= question.range.from_s
@@ -127,7 +154,7 @@ impl<'a> Walk<'a> {
             .filter(|session| shown(&session.attributes))
             .filter(active)
             .collect();
-        Walk { events, visits, question }
+        Walk { events, everything, visits, question }
     }
 
     fn field(&self, thing: Thing<'a>, field: Field) -> Option<String> {
@@ -169,6 +196,8 @@ impl<'a> Walk<'a> {
             (Dimension::Prop(key), Some(event)) => {
                 test.accepts_prop(props_of(event).get(key).map(String::as_str))
             }
+            (Dimension::Section, Some(event)) => test.accepts(&event.section_id),
+            (Dimension::FirstProp(first), Some(event)) => test.accepts(&first_prop(*first, event)),
             (Dimension::Goal, Some(event)) => self
                 .question
                 .goals
@@ -186,13 +215,13 @@ impl<'a> Walk<'a> {
     }
 
     fn has_done(&self, filter: &Filter, session_id: u64) -> bool {
-        let scroll = self.question.looks_for_scroll(filter);
+        let engagement = self.question.engagement_of(filter);
         session_id != 0
             && self
                 .events
                 .iter()
                 .filter(|happening| happening.row.session_id == session_id)
-                .filter(|happening| scroll || !names_engagement(&happening.row.event))
+                .filter(|happening| takes_part(engagement, false, happening.row))
                 .any(|happening| self.passes(filter, Thing::Event(*happening)))
     }
 
@@ -216,15 +245,22 @@ impl<'a> Walk<'a> {
     pub(super) fn kept_events(
         &self,
         filters: &[Filter],
-        with_engagement: bool,
+        engagement: Engagement,
+    ) -> Vec<Happening<'a>> {
+        self.kept_anywhere(filters, engagement, false)
+    }
+
+    /// The same, where asked with those that happened away from the site.
+    pub(super) fn kept_anywhere(
+        &self,
+        filters: &[Filter],
+        engagement: Engagement,
+        off_site: bool,
     ) -> Vec<Happening<'a>> {
         self.events
             .iter()
             .copied()
-            .filter(|happening| {
-                let engagement = names_engagement(&happening.row.event);
-                !engagement || (with_engagement && happening.row.session_id != 0)
-            })
+            .filter(|happening| takes_part(engagement, off_site, happening.row))
             .filter(|happening| {
                 filters.iter().all(|filter| self.passes(filter, Thing::Event(*happening)))
             })
@@ -235,12 +271,12 @@ impl<'a> Walk<'a> {
     pub(super) fn kept_visits(
         &self,
         filters: &[Filter],
-        with_engagement: bool,
+        engagement: Engagement,
     ) -> Vec<&'a Session> {
         let (of_events, of_visits): (Vec<Filter>, Vec<Filter>) =
             filters.iter().cloned().partition(Filter::needs_event);
         let by_event: BTreeSet<u64> = self
-            .kept_events(&of_events, with_engagement)
+            .kept_events(&of_events, engagement)
             .iter()
             .map(|happening| happening.row.session_id)
             .collect();
@@ -254,6 +290,7 @@ impl<'a> Walk<'a> {
 
     fn key(&self, question: &Question, dimension: &Dimension, thing: Thing<'a>) -> Vec<Key> {
         let text = |text: &str| vec![Key::Text(text.to_owned())];
+        let known = |value: &str| if value.is_empty() { Vec::new() } else { text(value) };
         match (dimension, thing) {
             (Dimension::Time(_), _) => buckets_of(question, thing),
             (Dimension::EventName, Thing::Event(happening)) => text(&happening.row.event.name),
@@ -262,6 +299,10 @@ impl<'a> Walk<'a> {
             (Dimension::Hostname, Thing::Event(happening)) => text(&happening.row.event.hostname),
             (Dimension::Prop(name), Thing::Event(happening)) => {
                 text(props_of(&happening.row.event).get(name).map_or("", String::as_str))
+            }
+            (Dimension::Section, Thing::Event(happening)) => known(&happening.row.event.section_id),
+            (Dimension::FirstProp(first), Thing::Event(happening)) => {
+                known(&first_prop(*first, &happening.row.event))
             }
             (Dimension::Goal, Thing::Event(happening)) => {
                 let selected = question

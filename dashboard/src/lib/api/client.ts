@@ -47,7 +47,9 @@ export interface Ad {
 // dashboard speaks, the columns in the order of the question.
 export type QueryFilter =
   | [operator: string, dimension: string, values: string[]]
-  | [operator: string, dimension: string, values: string[], options: { case_sensitive: boolean }];
+  | [operator: string, dimension: string, values: string[], options: { case_sensitive: boolean }]
+  | [operator: "has_done" | "has_not_done", filter: QueryFilter]
+  | [operator: "and", filters: QueryFilter[]];
 export interface Query {
   site_id: string;
   metrics: string[];
@@ -59,6 +61,14 @@ export interface Query {
   pagination?: { limit: number; offset: number };
 }
 type Values = (number | null)[];
+/** An amount; only `ad_cost` is one here, and rows of other figures have numbers. */
+export interface Money {
+  value: number;
+  currency: string;
+  short: string;
+  long: string;
+}
+export type Value = number | Money | null;
 export interface Row {
   dimensions: string[];
   metrics: Values;

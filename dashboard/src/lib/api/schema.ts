@@ -69,12 +69,37 @@ export interface paths {
         get: operations["get_sites_by_site_id"];
         put?: never;
         post?: never;
-        /** Removes a site with its pixels, goals, people and events. This cannot be undone. */
+        /**
+         * Removes a site with its pixels, goals, people and events. This cannot be undone. Whatever the answer, nothing of it is
+         *     shown or collected any more; 202 tells that its last events are still to be removed, as the store fails or lags.
+         *     This is tried until it is done, also after a restart. In the store's file the bytes of removed rows stay
+         *     until the database writes over them.
+         */
         delete: operations["delete_sites_by_site_id"];
         options?: never;
         head?: never;
         /** Changes a site; what is left out stays. */
         patch: operations["patch_sites_by_site_id"];
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/ads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes addresses and the tag of an advertisement. Nothing is stored; its impressions, views and clicks are counted as
+         *     `ad_impression`, `ad_viewable` and `ad_click`.
+         */
+        post: operations["post_sites_by_site_id_ads"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/sites/{site_id}/emails": {
@@ -410,6 +435,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/postback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Takes a conversion from a server, in the address. */
+        get: operations["get_postback"];
+        put?: never;
+        /** Takes a conversion from a server, as a form or as JSON of at most 64 KiB. */
+        post: operations["post_postback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sourceConfig/": {
         parameters: {
             query?: never;
@@ -570,6 +613,37 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A tracked advertisement. */
+        Ad: {
+            /** @description Address of the click link; the ad server's click macro goes before it, and nothing else changes where it leads. */
+            click_url: string;
+            /** @description When impressions and clicks stop being counted (RFC 3339). */
+            expires_at: string;
+            /** @description Address of the impression image, with the ad server's macros. */
+            impression_url: string;
+            /** @description The HTML of the advertisement for this ad server: put the creative where its comment says. */
+            tag: string;
+            /** @description Where a click leads. */
+            target: string;
+            /** @description Address of the script that reports when the advertisement was in view, with the ad server's macros. */
+            viewable_script: string | null;
+        };
+        /** @description What an advertisement costs. */
+        AdCostBody: {
+            /**
+             * Format: double
+             * @description Amount, as a decimal number or its text.
+             * @example 2.5
+             */
+            amount: number;
+            /**
+             * @description ISO 4217 code.
+             * @example EUR
+             */
+            currency: string;
+            /** @description `impression`, `thousand_impressions` or `click`. */
+            per: string;
+        };
         /** @description A new API token with its secret. */
         CreatedToken: components["schemas"]["Token"] & {
             /** @description The secret, shown this once: send it as `Authorization: Bearer SECRET`. */
@@ -892,6 +966,52 @@ export interface components {
             /** @description The provider. */
             organization: string;
         };
+        /** @description An advertisement to be tracked. */
+        NewAdBody: {
+            /**
+             * @description Whose macros the tag has: `generic` (default), `google_ad_manager`, `campaign_manager`, `display_video`, `xandr`,
+             *     `the_trade_desk` or `amazon`.
+             */
+            ad_server?: string | null;
+            /**
+             * @description Campaign that its impressions and clicks are counted under (`utm_campaign`).
+             * @example spring-sale
+             */
+            campaign: string;
+            /**
+             * @description Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
+             *     none.
+             * @example subid
+             */
+            click_id?: string | null;
+            /** @description What tells it from others of the campaign (`utm_content`). */
+            content?: string | null;
+            cost?: null | components["schemas"]["AdCostBody"];
+            /** @description The creative; left out: what the ad server's macro says at the time. */
+            creative?: string | null;
+            /**
+             * Format: int32
+             * @description Days for which impressions and clicks count, 1 to 400; default: 90. The link leads to its target after that too.
+             */
+            expires_days?: number | null;
+            /** @description Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true. */
+            landing?: boolean | null;
+            /** @description Kind of advertising (`utm_medium`); default: `display`. */
+            medium?: string | null;
+            /** @description Key of the pixel of kind `ad` that its events belong to; default: the site's first of that kind. */
+            pixel?: string | null;
+            /** @description The placement; left out: what the ad server's macro says at the time. */
+            placement?: string | null;
+            /**
+             * @description Where it runs (`utm_source`); default: the ad server's name, `ad` for `generic`.
+             * @example news-site
+             */
+            source?: string | null;
+            /** @description Where a click leads: an absolute `http` or `https` address of at most 2,048 bytes, without user and password. */
+            target: string;
+            /** @description What it was bought for (`utm_term`). */
+            term?: string | null;
+        };
         /** @description A mail to be prepared. */
         NewEmailBody: {
             /**
@@ -908,6 +1028,8 @@ export interface components {
             honeypot?: boolean | null;
             /** @description The mail's HTML, at most 512 KiB. */
             html?: string | null;
+            /** @description Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true. */
+            landing?: boolean | null;
             /** @description Key of the pixel of kind `email` that its events belong to; default: the site's first of that kind. */
             pixel?: string | null;
             recipient?: null | components["schemas"]["RecipientBody"];
@@ -944,10 +1066,18 @@ export interface components {
              */
             campaign: string;
             /**
+             * @description Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
+             *     none.
+             * @example subid
+             */
+            click_id?: string | null;
+            /**
              * Format: int32
              * @description Days for which clicks count, 1 to 400; default: 90. The link leads to its target after that too.
              */
             expires_days?: number | null;
+            /** @description Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true. */
+            landing?: boolean | null;
             /** @description Key of the pixel of kind `email` that its events belong to; default: the site's first of that kind. */
             pixel?: string | null;
             /** @description Where it leads: an absolute `http` or `https` address of at most 2,048 bytes, without user and password. */
@@ -1294,6 +1424,41 @@ export interface components {
             /** @description Where it is installed. */
             url?: string | null;
         };
+        /** @description A conversion. Names have synonyms, and case, `_` and `-` in them make no difference: docs/postbacks.md. */
+        PostbackFields: {
+            /** @description The id that a click was given. */
+            click_id?: string | null;
+            /** @description `analytics:granted,ads:denied`; a TCF or GPP string counts as no. */
+            consent?: string | null;
+            /** @description ISO 4217 code; default: the site's. */
+            currency?: string | null;
+            /** @description Name of the event; default: `purchase`. */
+            event?: string | null;
+            /** @description The sender's id of the conversion: repetitions are recognised for 7 days. */
+            event_id?: string | null;
+            /** @description Secret key of a pixel of kind `server`; or as bearer token or user name in `Authorization`. */
+            key?: string | null;
+            /** @description The order, at most 256 bytes. Without `event_id`, it converts once for each name. */
+            order_id?: string | null;
+            /** @description RFC 3339, Unix seconds or milliseconds. */
+            timestamp?: string | null;
+            /** @description The page that it belongs to. */
+            url?: string | null;
+            /** @description The owner's id of the person. */
+            user_id?: string | null;
+            /**
+             * @description Decimal number, at most the currency's decimals.
+             * @example 59.90
+             */
+            value?: string | null;
+        };
+        /** @description What became of a conversion; the header `Cairn-Outcome` says the same. */
+        PostbackReport: {
+            /** @description `known`, `expired`, or null: no click was named. */
+            click: string | null;
+            /** @description `accepted`, `duplicate`, `dropped:opted_out` or `dropped:policy`. */
+            outcome: string;
+        };
         /** @description Privacy settings of a site. */
         PrivacyBody: {
             /** @description Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`). */
@@ -1323,7 +1488,7 @@ export interface components {
             /** @description `day`, `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`, `year`, `all`, or a list of two dates or instants. */
             date_range: Record<string, never>;
             /**
-             * @description Grouping.
+             * @description Grouping; docs/queries.md lists them.
              * @example [
              *       "visit:source"
              *     ]
@@ -1334,7 +1499,7 @@ export interface components {
             /** @description `time_labels`, `total_rows`, `comparisons`. */
             include?: Record<string, never> | null;
             /**
-             * @description Columns wanted.
+             * @description Columns wanted; docs/queries.md defines each.
              * @example [
              *       "visitors",
              *       "pageviews"
@@ -1422,6 +1587,14 @@ export interface components {
              * @example rejected:unknown_field
              */
             reason: string;
+        };
+        /** @description A removal that is not complete. */
+        RemovalBody: {
+            /**
+             * @description Always `removing`.
+             * @example removing
+             */
+            status: string;
         };
         /** @description Section of a page that was seen. */
         Section: {
@@ -1904,6 +2077,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It is gone but for events that are being removed */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovalBody"];
+                };
+            };
             /** @description It is gone */
             204: {
                 headers: {
@@ -1944,6 +2126,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_ads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAdBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ad"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -2732,6 +2949,90 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_postback: {
+        parameters: {
+            query?: {
+                /** @description Secret key of a pixel of kind `server`; or as bearer token or user name in `Authorization`. */
+                key?: string;
+                /** @description Name of the event; default: `purchase`. */
+                event?: string;
+                /** @description The order, at most 256 bytes. Without `event_id`, it converts once for each name. */
+                order_id?: string;
+                /** @description Decimal number, at most the currency's decimals. */
+                value?: string;
+                /** @description ISO 4217 code; default: the site's. */
+                currency?: string;
+                /** @description The id that a click was given. */
+                click_id?: string;
+                /** @description The sender's id of the conversion: repetitions are recognised for 7 days. */
+                event_id?: string;
+                /** @description RFC 3339, Unix seconds or milliseconds. */
+                timestamp?: string;
+                /** @description The owner's id of the person. */
+                user_id?: string;
+                /** @description `analytics:granted,ads:denied`; a TCF or GPP string counts as no. */
+                consent?: string;
+                /** @description The page that it belongs to. */
+                url?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostbackReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_postback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PostbackFields"];
+                "application/x-www-form-urlencoded": components["schemas"]["PostbackFields"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostbackReport"];
                 };
             };
             /** @description An error, see docs/errors.md */

@@ -60,6 +60,17 @@ pub struct MailHit<'a> {
     pub traces: MailTraces,
 }
 
+/// What was found about an open or a click that may be kept.
+#[derive(Clone, Debug)]
+pub struct JudgedMail {
+    /// Person or machine.
+    pub verdict: MailVerdict,
+    /// The event is the recipient's, by his permission.
+    pub is_recipients: bool,
+    decision: Decision,
+    location: Location,
+}
+
 impl Ingest {
     /// Appends the record of an open or a click to `buffer`.
     pub fn take_mail(
@@ -68,19 +79,36 @@ impl Ingest {
         site: &SiteEntry,
         mail: &MailHit<'_>,
         buffer: Vec<u8>,
-    ) -> (Vec<u8>, Result<MailVerdict, Rejection>) {
+    ) -> (Vec<u8>, Result<JudgedMail, Rejection>) {
+        let judged = match self.judge_mail(hit, site, mail) {
+            Ok(judged) => judged,
+            Err(rejection) => return (buffer, Err(rejection)),
+        };
+        match self.write_mail(&Context { hit, site, mail }, &judged, buffer) {
+            Ok(buffer) => (buffer, Ok(judged)),
+            Err(rejection) => (Vec::new(), Err(rejection)),
+        }
+    }
+
+    /// Verdict and permission alone; `Err`: nothing may be kept.
+    pub fn judge_mail(
+        &self,
+        hit: &Hit<'_>,
+        site: &SiteEntry,
+        mail: &MailHit<'_>,
+    ) -> Result<JudgedMail, Rejection> {
         let location = self.enricher.locate(&hit.address);
         let verdict = verdict(hit, mail, &location);
-        match self.mail_decision(hit, site, mail, &location) {
-            Ok(decision) => {
-                let context = Context { hit, site, mail, verdict: &verdict, location };
-                match self.write_mail(&context, &decision, buffer) {
-                    Ok(buffer) => (buffer, Ok(verdict)),
-                    Err(rejection) => (Vec::new(), Err(rejection)),
-                }
-            }
-            Err(rejection) => (buffer, Err(rejection)),
-        }
+        let decision = self.mail_decision(hit, site, mail, &location)?;
+        // A scanner is not the recipient.
+        let is_recipients = matches!(mail.permission, MailPermission::Granted(_))
+            && decision.verdict == Verdict::Full
+            && verdict.class != MailClass::Machine;
+        let decision = match is_recipients {
+            false => Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..decision },
+            true => decision,
+        };
+        Ok(JudgedMail { verdict, is_recipients, decision, location })
     }
 
     fn mail_decision(
@@ -123,23 +151,14 @@ impl Ingest {
     fn write_mail(
         &self,
         context: &Context<'_>,
-        decision: &Decision,
+        judged: &JudgedMail,
         buffer: Vec<u8>,
     ) -> Result<Vec<u8>, Rejection> {
-        let Context { hit, site, mail, verdict, location } = context;
-        let is_machine = verdict.class == MailClass::Machine;
+        let Context { hit, site, mail } = context;
+        let JudgedMail { verdict, is_recipients, decision, location } = judged;
         let user_id = match mail.permission {
-            // A scanner is not the recipient.
-            MailPermission::Granted(user_id)
-                if decision.verdict == Verdict::Full && !is_machine =>
-            {
-                user_id
-            }
+            MailPermission::Granted(user_id) if *is_recipients => user_id,
             _ => "",
-        };
-        let decision = match user_id {
-            "" => Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..*decision },
-            _ => *decision,
         };
         let id = site.site.id;
         let sender = match mail.claims.shared {
@@ -158,7 +177,7 @@ impl Ingest {
             }
             user_id => identified(self.keys.of_named_visitor(id, user_id)),
         };
-        let event = consented(parsed, &decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
+        let event = consented(parsed, decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
         let received_at_ms = hit.received_at_ms;
         let stored = self.stored.as_ref();
         let key = event.event_key();
@@ -214,8 +233,6 @@ struct Context<'a> {
     hit: &'a Hit<'a>,
     site: &'a SiteEntry,
     mail: &'a MailHit<'a>,
-    verdict: &'a MailVerdict,
-    location: Location,
 }
 
 fn verdict(hit: &Hit<'_>, mail: &MailHit<'_>, location: &Location) -> MailVerdict {

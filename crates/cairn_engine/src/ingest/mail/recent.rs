@@ -1,4 +1,4 @@
-//! What each mail saw in the last minutes, for the signs that one request alone does not show.
+//! What each mail, link or advertisement saw in the last minutes, for the signs that one request alone does not show.
 //!
 //! Guarantees: in memory only, and forgotten after at most twice [`GENERATION_MS`]; a mail and a sender are known by a
 //! hash under a key of this process. Memory is bounded: past [`ENTRIES_MAX`] the older half is forgotten early.
@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use cairn_enrich::ad::{AdTraces, BURST_CLICKS_MIN};
 use cairn_enrich::mail::{BURST_WINDOW_MS, MailTraces};
 
 /// How long one half remembers.
@@ -18,6 +19,8 @@ pub const ENTRIES_MAX: usize = 32_768;
 const LINKS_MAX: usize = 8;
 /// Links that one sender asked for with `HEAD`, per mail.
 const HEADS_MAX: usize = 64;
+/// Clicks of one sender on one advertisement that are remembered.
+const FOLLOWED_MAX: usize = BURST_CLICKS_MIN;
 /// How long a honeypot's hit speaks against everybody who fetches from the same mail: scanners change addresses, but the
 /// reader comes later.
 pub const HONEYPOT_MAIL_MS: i64 = 60_000;
@@ -30,6 +33,10 @@ struct Seen {
     heads: Vec<u16>,
     /// When the honeypot was followed last.
     honeypot_ms: Option<i64>,
+    /// When the advertisement was shown last.
+    shown_ms: Option<i64>,
+    /// When its link was followed; the latest last.
+    followed_ms: Vec<i64>,
 }
 
 #[derive(Default)]
@@ -100,6 +107,30 @@ impl RecentMail {
         self.with(now_ms, |halves| MailTraces {
             honeypot: halves.honeypot(mail, person, now_ms),
             ..MailTraces::default()
+        })
+    }
+
+    /// Notes that an advertisement was shown.
+    pub fn shown(&self, sender: &Sender<'_>, now_ms: i64) {
+        let key = self.key_of_both(sender);
+        self.with(now_ms, |halves| halves.entry(key).shown_ms = Some(now_ms));
+    }
+
+    /// Notes a click on an advertisement, and tells what this sender did with it up to it.
+    pub fn ad_click(&self, sender: &Sender<'_>, link: u16, now_ms: i64) -> AdTraces {
+        let key = self.key_of_both(sender);
+        self.with(now_ms, |halves| {
+            let seen = halves.entry(key);
+            if seen.followed_ms.len() == FOLLOWED_MAX {
+                seen.followed_ms.remove(0);
+            }
+            seen.followed_ms.push(now_ms);
+            let lately = |at_ms: &&i64| now_ms.saturating_sub(**at_ms) <= BURST_WINDOW_MS;
+            AdTraces {
+                head_before: seen.heads.contains(&link),
+                clicks: seen.followed_ms.iter().filter(lately).count(),
+                since_shown_ms: seen.shown_ms.map(|at_ms| now_ms.saturating_sub(at_ms)),
+            }
         })
     }
 
@@ -206,6 +237,21 @@ mod tests {
             let traces = recent.click(&sender, u16::from(reader), NOW_MS);
             assert_eq!(traces, MailTraces { links: 1, ..MailTraces::default() });
         }
+    }
+
+    #[test]
+    fn an_advertisement_remembers_when_it_was_shown_and_followed() {
+        let recent = RecentMail::default();
+        let click = |after_ms| recent.ad_click(&sender(&[1; 16]), 1, NOW_MS + after_ms);
+        assert_eq!(click(0), AdTraces { clicks: 1, ..AdTraces::default() });
+        recent.shown(&sender(&[1; 16]), NOW_MS + 3_000);
+        recent.head(&sender(&[1; 16]), 1, NOW_MS + 3_000);
+        let traces = click(3_100);
+        assert_eq!((traces.clicks, traces.since_shown_ms), (1, Some(100)));
+        assert!(traces.head_before);
+        assert_eq!([click(3_200).clicks, click(5_100).clicks, click(5_300).clicks], [2, 3, 2]);
+        let other = recent.ad_click(&sender(&[2; 16]), 1, NOW_MS + 5_300);
+        assert_eq!(other, AdTraces { clicks: 1, ..AdTraces::default() });
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn claims(shop: &Shop, link: Option<(&str, u16)>) -> Claims {
         campaign: "spring".to_owned(),
         template: "short".to_owned(),
         link: link.map(|(target, number)| Link { target: target.to_owned(), number }),
+        ..Claims::default()
     }
 }
 
@@ -45,7 +46,7 @@ fn browser<'a>() -> Hit<'a> {
 
 struct Taken {
     record: Vec<u8>,
-    result: Result<MailVerdict, Rejection>,
+    result: Result<JudgedMail, Rejection>,
 }
 
 impl Taken {

@@ -7,6 +7,7 @@ mod events;
 mod predicate;
 mod sides;
 mod statement;
+mod tallies;
 
 use cairn_model::answer::{Answer, Figure, Key, Row};
 use cairn_model::event::PAGE_VIEW;
@@ -91,6 +92,7 @@ fn metric(plan: &Plan<'_>, metric: Metric) -> String {
             format!("CASE WHEN p.pageviews > 0 THEN {share} END")
         }
         Metric::TotalRevenue | Metric::AverageRevenue => revenue(plan, metric),
+        Metric::Tally(tally) => tallies::metric(plan, tally),
     }
 }
 
@@ -282,13 +284,15 @@ fn constants(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> (String, Strin
     let filters = &plan.question.filters;
     let mut values = Vec::new();
     if plan.asks(Metric::Percentage) {
-        let with_engagement = plan.total_with_engagement();
-        let total = sides::total_visitors(plan, predicates, filters, with_engagement);
+        let (engagement, off_site) = (plan.total_engagement(), plan.off_site_filtered);
+        let total = sides::total_visitors(plan, predicates, filters, engagement, off_site);
         values.push(("t", total));
     }
     if plan.asks(Metric::ConversionRate) {
         let filters = Plan::without_conversion_filters(filters);
-        values.push(("c", sides::total_visitors(plan, predicates, &filters, false)));
+        let engagement = plan.total_engagement_without_goals();
+        let total = sides::total_visitors(plan, predicates, &filters, engagement, false);
+        values.push(("c", total));
     }
     if plan.watches_identification() {
         values.push(("i", sides::mixes_identification(plan, predicates)));
@@ -349,6 +353,9 @@ fn on(keys: usize) -> String {
 }
 
 fn figure(metric: Metric, raw: Option<i64>) -> Figure {
+    if let Metric::Tally(tally) = metric {
+        return tally.figure(raw);
+    }
     let Some(raw) = raw else { return Figure::Missing };
     match metric {
         Metric::ViewsPerVisit | Metric::ConversionRate | Metric::GroupConversionRate => {

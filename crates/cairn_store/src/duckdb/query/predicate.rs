@@ -4,15 +4,19 @@
 //!
 //! What a test means is defined by [`Test::accepts`]; these conditions agree with it, which random questions check.
 
-use cairn_model::event::PAGE_VIEW;
+use cairn_model::event::{CLICK_LANDED, PAGE_VIEW};
 use cairn_model::question::countries::{COUNTRIES, country_name};
 use cairn_model::question::filters::folded;
-use cairn_model::question::{Dimension, Field, Filter, Goal, Operator, Question, Test, Trigger};
+use cairn_model::question::tallies::{LANDED_CLICK, Scope, Vital};
+use cairn_model::question::{
+    Dimension, Engagement, Field, Filter, FirstProp, Goal, Operator, Question, Test, Trigger,
+};
 use cairn_model::session::Attribute;
 
 use super::statement::{Parameters, all_of, not, one_of, truth};
-use crate::duckdb::texts::coded;
-use crate::schema::{ENGAGEMENT_CODE, PAGE_VIEW_CODE, TextField};
+use crate::duckdb::texts::{coded, texts_of};
+use crate::plan::Plan;
+use crate::schema::{ENGAGEMENT_CODE, ORDINARY_CODES_FROM, PAGE_VIEW_CODE, TextField};
 
 /// Which table a condition is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,8 +80,38 @@ pub(super) fn dimension_texts(dimension: &Dimension) -> Option<TextField> {
         Dimension::Page => Some(TextField::Path),
         Dimension::Hostname => Some(TextField::Hostname),
         Dimension::Visit(field) => place(*field).texts,
-        Dimension::Goal | Dimension::Prop(_) | Dimension::Time(_) => None,
+        Dimension::Section => Some(TextField::SectionId),
+        Dimension::Goal | Dimension::Prop(_) | Dimension::FirstProp(_) | Dimension::Time(_) => None,
     }
+}
+
+/// The value of a property that the language itself names (plain letters), NULL where the event does not have it.
+pub(super) fn known_prop(key: &'static str) -> String {
+    format!("CASE WHEN props = '' THEN NULL ELSE json_extract_string(props, '/{key}') END")
+}
+
+/// The first of some properties that is not empty; '' where the event has none of them.
+pub(super) fn first_prop(first: FirstProp) -> String {
+    let values: Vec<String> = first
+        .props()
+        .iter()
+        .map(|key| format!("nullif(json_extract_string(props, '/{key}'), '')"))
+        .collect();
+    format!("CASE WHEN props = '' THEN '' ELSE coalesce({}, '') END", values.join(", "))
+}
+
+/// Which of the events that are not left out anyway are ordinary ones, with those that a question names besides.
+fn ordinary_condition(engagement: Engagement, off_site: bool) -> String {
+    let ordinary = match off_site {
+        false => format!("name >= {ORDINARY_CODES_FROM}"),
+        true => format!("name <> {ENGAGEMENT_CODE}"),
+    };
+    let reports = match engagement {
+        Engagement::Hidden => return ordinary,
+        Engagement::Sections => "section_id <> 0 AND session_id <> 0",
+        Engagement::All => "session_id <> 0",
+    };
+    format!("({ordinary} OR (name = {ENGAGEMENT_CODE} AND {reports}))")
 }
 
 impl<'q> Predicates<'q> {
@@ -258,7 +292,8 @@ impl<'q> Predicates<'q> {
     }
 
     fn has_done(&mut self, filter: &Filter, negated: bool) -> String {
-        let mut conditions = self.events_in_range(self.question.looks_for_scroll(filter));
+        let mut conditions = self.stored_in_range();
+        conditions.push(ordinary_condition(self.question.engagement_of(filter), false));
         conditions.push("session_id <> 0".to_owned());
         conditions.push(self.condition(filter, Table::Events));
         let not = if negated { "NOT " } else { "" };
@@ -273,6 +308,11 @@ impl<'q> Predicates<'q> {
             Dimension::Visit(field) => self.visit_test(test, *field, table),
             Dimension::Goal => self.goal_test(test),
             Dimension::Prop(key) => self.prop_test(test, key),
+            Dimension::Section => self.coded_test(test, "section_id", TextField::SectionId),
+            Dimension::FirstProp(first) => {
+                let value = format!("({})", first_prop(*first));
+                self.text_test(test, &value)
+            }
             // Refused when the question was parsed.
             Dimension::Time(_) => truth(false),
         }
@@ -294,26 +334,110 @@ impl<'q> Predicates<'q> {
         filters.iter().map(|filter| self.condition(filter, table)).collect()
     }
 
-    /// All stored events of the question's site and range.
-    pub(super) fn stored_in_range(&self) -> Vec<String> {
+    /// All stored events of the question's site and range, bots' included.
+    fn in_range(&self) -> Vec<String> {
         let (site, range) = (self.question.site_id, self.question.range);
-        let mut conditions = vec![
+        vec![
             format!("site_id = {site}"),
             format!("timestamp_ms >= {}", range.from_ms()),
             format!("timestamp_ms < {}", range.until_ms()),
-        ];
+        ]
+    }
+
+    /// All stored events of the question's site and range.
+    pub(super) fn stored_in_range(&self) -> Vec<String> {
+        let mut conditions = self.in_range();
         conditions.extend(self.people_only());
         conditions
     }
 
-    /// Events of the question's site and range that count, before its filters.
-    pub(super) fn events_in_range(&self, with_engagement: bool) -> Vec<String> {
-        let mut conditions = self.stored_in_range();
-        conditions.push(match with_engagement {
-            false => format!("name <> {ENGAGEMENT_CODE}"),
-            true => "session_id <> 0".to_owned(),
+    /// Ordinary events, told from those that only tallies are about.
+    pub(super) fn ordinary(&self, plan: &Plan<'_>) -> String {
+        let ordinary = ordinary_condition(plan.engagement, plan.off_site);
+        all_of(&self.people_only().into_iter().chain([ordinary]).collect::<Vec<_>>())
+    }
+
+    /// Whether an event has one of these names, as an expression that may stand anywhere.
+    pub(super) fn named(&mut self, names: &[&str]) -> String {
+        let texts = texts_of(self.question.site_id.0, TextField::Name);
+        let mut conditions = Vec::new();
+        for name in names {
+            let name = self.parameters.bind(*name);
+            conditions.push(format!("name = (SELECT code FROM {texts} WHERE text = {name})"));
+        }
+        format!("coalesce({}, FALSE)", one_of(&conditions))
+    }
+
+    /// Whether an event says that a click of this name was followed by its landing page.
+    pub(super) fn landed(&mut self, click: &str) -> String {
+        let landed = self.named(&[CLICK_LANDED]);
+        format!("({landed} AND coalesce({} = '{click}', FALSE))", known_prop(LANDED_CLICK))
+    }
+
+    /// Whether an event is of a kind that tallies are about.
+    pub(super) fn in_scope(&mut self, scope: Scope) -> String {
+        let mut conditions = match scope {
+            Scope::Sections => vec![
+                format!("name = {ENGAGEMENT_CODE}"),
+                "section_id <> 0".to_owned(),
+                "session_id <> 0".to_owned(),
+            ],
+            Scope::Vitals => {
+                let told =
+                    Vital::ALL.map(|vital| format!("{} IS NOT NULL", known_prop(vital.prop())));
+                vec![
+                    format!("name = {ENGAGEMENT_CODE}"),
+                    "session_id <> 0".to_owned(),
+                    "props <> ''".to_owned(),
+                    one_of(&told),
+                ]
+            }
+            _ => {
+                let mut texts = Vec::new();
+                for name in scope.names() {
+                    texts.push(format!("text = {}", self.parameters.bind(*name)));
+                }
+                let named = self.coded("name", TextField::Name, &one_of(&texts));
+                match scope.confirmed() {
+                    Some(click) => vec![format!("({named} OR {})", self.landed(click))],
+                    None => vec![named],
+                }
+            }
+        };
+        if !scope.judges_machines() {
+            conditions.extend(self.people_only());
+        }
+        all_of(&conditions)
+    }
+
+    /// Rows of a question: ordinary events and those of its tallies, that pass the filters.
+    pub(super) fn kept_rows(&mut self, plan: &Plan<'_>) -> String {
+        let mut kinds = Vec::new();
+        if plan.counts_ordinary {
+            kinds.push(self.ordinary(plan));
+        }
+        for scope in &plan.scopes {
+            kinds.push(self.in_scope(*scope));
+        }
+        let mut conditions = self.in_range();
+        conditions.push(match kinds.as_slice() {
+            [one] => one.clone(),
+            many => format!("(({}))", many.join(") OR (")),
         });
-        conditions
+        conditions.extend(self.conditions(&plan.filters, Table::Events));
+        for dimension in &plan.question.dimensions {
+            conditions.extend(self.has_value(dimension));
+        }
+        all_of(&conditions)
+    }
+
+    /// Where events without a value have no row: that this one has a value.
+    pub(super) fn has_value(&self, dimension: &Dimension) -> Option<String> {
+        match dimension {
+            Dimension::Section => Some("section_id <> 0".to_owned()),
+            Dimension::FirstProp(first) => Some(format!("({}) <> ''", first_prop(*first))),
+            _ => None,
+        }
     }
 
     /// Visits of the question's site that were active in its range, before its filters.
@@ -328,25 +452,36 @@ impl<'q> Predicates<'q> {
         conditions
     }
 
-    fn people_only(&self) -> Option<String> {
+    pub(super) fn people_only(&self) -> Option<String> {
         (!self.question.names_bots).then(|| "bot = 0".to_owned())
     }
 
-    /// Events that pass the filters.
-    pub(super) fn kept_events(&mut self, filters: &[Filter], with_engagement: bool) -> String {
-        let mut conditions = self.events_in_range(with_engagement);
+    /// Events on the site that pass the filters.
+    pub(super) fn kept_events(&mut self, filters: &[Filter], engagement: Engagement) -> String {
+        self.kept_anywhere(filters, engagement, false)
+    }
+
+    /// The same, where asked with those that happened away from the site.
+    pub(super) fn kept_anywhere(
+        &mut self,
+        filters: &[Filter],
+        engagement: Engagement,
+        off_site: bool,
+    ) -> String {
+        let mut conditions = self.stored_in_range();
+        conditions.push(ordinary_condition(engagement, off_site));
         conditions.extend(self.conditions(filters, Table::Events));
         all_of(&conditions)
     }
 
     /// Visits that pass the filters on visits and have an event that passes all the others at once.
-    pub(super) fn kept_visits(&mut self, filters: &[Filter], with_engagement: bool) -> String {
+    pub(super) fn kept_visits(&mut self, filters: &[Filter], engagement: Engagement) -> String {
         let (of_events, of_visits): (Vec<Filter>, Vec<Filter>) =
             filters.iter().cloned().partition(Filter::needs_event);
         let mut conditions = self.visits_in_range();
         conditions.extend(self.conditions(&of_visits, Table::Visits));
         if !of_events.is_empty() {
-            let events = self.kept_events(&of_events, with_engagement);
+            let events = self.kept_events(&of_events, engagement);
             conditions
                 .push(format!("session_id IN (SELECT session_id FROM events WHERE {events})"));
         }

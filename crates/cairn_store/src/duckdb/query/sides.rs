@@ -1,9 +1,10 @@
 //! The two sides of a question as sub-queries, one row per group: raw counts, from which the rates are made.
 
-use cairn_model::question::{Buckets, Dimension, Filter, Metric, TimeUnit};
+use cairn_model::question::{Buckets, Dimension, Engagement, Filter, Metric, TimeUnit};
 
-use super::predicate::{Predicates, Table, place};
+use super::predicate::{Predicates, Table, first_prop, place};
 use super::statement::all_of;
+use super::tallies;
 use crate::duckdb::texts::texts_of;
 use crate::plan::{Plan, Source};
 use crate::schema::{ENGAGEMENT_CODE, PAGE_VIEW_CODE, TextField};
@@ -110,6 +111,8 @@ fn event_keys(
         Dimension::Page => "path".to_owned(),
         Dimension::Hostname => "hostname".to_owned(),
         Dimension::Goal => "goal".to_owned(),
+        Dimension::Section => "section_id".to_owned(),
+        Dimension::FirstProp(first) => first_prop(*first),
         Dimension::Prop(key) => format!("coalesce({}, '')", predicates.prop(key)),
         Dimension::Visit(field) => place(*field).sql.to_owned(),
     };
@@ -140,39 +143,52 @@ fn event_rows(
     )
 }
 
-/// Events by group: columns `k0…`, `visitors`, `visits`, `pageviews`, `events`, `revenue`, `amounts`;
-/// those that are needed.
+/// Events by group: columns `k0…`, `visitors`, `visits`, `pageviews`, `events`, `revenue`, `amounts`, and `c0…` for
+/// tallies; those that are needed.
 pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let dimensions = &plan.question.dimensions;
     let keys = event_keys(plan, dimensions, predicates);
+    // Rows that only tallies are about count for nothing else.
+    let mut ordinary = Vec::new();
+    if plan.counts_ordinary && !plan.scopes.is_empty() {
+        ordinary.push(predicates.ordinary(plan));
+    }
+    let filtered = |more: Option<String>| {
+        let all: Vec<String> = ordinary.iter().cloned().chain(more).collect();
+        if all.is_empty() { String::new() } else { format!(" FILTER (WHERE {})", all_of(&all)) }
+    };
     let mut counts = Vec::new();
     if asks(plan, Source::Events, &VISITOR_METRICS) {
-        counts.push("count(DISTINCT visitor_id) AS visitors".to_owned());
+        counts.push(format!("count(DISTINCT visitor_id){} AS visitors", filtered(None)));
     }
     if asks(plan, Source::Events, &[Metric::Visits]) {
-        counts.push("count(DISTINCT session_id) AS visits".to_owned());
+        counts.push(format!("count(DISTINCT session_id){} AS visits", filtered(None)));
     }
     if asks(plan, Source::Events, &[Metric::Pageviews]) {
-        counts.push(format!("count(*) FILTER (WHERE name = {PAGE_VIEW_CODE}) AS pageviews"));
+        let views = filtered(Some(format!("name = {PAGE_VIEW_CODE}")));
+        counts.push(format!("count(*){views} AS pageviews"));
     }
     if asks(plan, Source::Events, &[Metric::Events]) {
-        counts.push(if plan.with_engagement {
-            format!("count(*) FILTER (WHERE name <> {ENGAGEMENT_CODE}) AS events")
-        } else {
-            "count(*) AS events".to_owned()
-        });
+        let shows_engagement = plan.engagement != Engagement::Hidden;
+        let others = shows_engagement.then(|| format!("name <> {ENGAGEMENT_CODE}"));
+        counts.push(format!("count(*){} AS events", filtered(others)));
     }
-    counts.extend(revenue(plan, predicates));
+    counts.extend(revenue(plan, predicates, &ordinary));
+    counts.extend(tallies::columns(plan, predicates));
     if keys.is_empty() && counts.is_empty() {
         counts.push("count(*) AS nothing".to_owned());
     }
-    let kept = predicates.kept_events(&plan.filters, plan.with_engagement);
+    let kept = predicates.kept_rows(plan);
     let rows = event_rows(plan, dimensions, predicates, &kept);
     format!("SELECT {} FROM {rows} {}", columns(&keys, &counts), group_by(keys.len()))
 }
 
 /// Sum and number of the amounts in the currency that the row is about.
-fn revenue(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Option<String> {
+fn revenue(
+    plan: &Plan<'_>,
+    predicates: &mut Predicates<'_>,
+    ordinary: &[String],
+) -> Option<String> {
     let asked = asks(plan, Source::Events, &[Metric::TotalRevenue, Metric::AverageRevenue]);
     if !asked || plan.question.revenue_problem().is_some() {
         return None;
@@ -191,9 +207,10 @@ fn revenue(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Option<String> {
     } else {
         code(predicates.parameters.bind(plan.question.revenue_currency(&[])?))
     };
+    let counted = all_of(&[&[format!("currency = {currency}")], ordinary].concat());
     Some(format!(
-        "sum(value_minor) FILTER (WHERE currency = {currency}) AS revenue,
-         count(value_minor) FILTER (WHERE currency = {currency}) AS amounts"
+        "sum(value_minor) FILTER (WHERE {counted}) AS revenue,
+         count(value_minor) FILTER (WHERE {counted}) AS amounts"
     ))
 }
 
@@ -229,7 +246,7 @@ pub(super) fn visits(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String
     if keys.is_empty() && counts.is_empty() {
         counts.push("count(*) AS nothing".to_owned());
     }
-    let kept = predicates.kept_visits(&plan.visit_filters, plan.with_engagement);
+    let kept = predicates.kept_visits(&plan.visit_filters, plan.engagement);
     let rows = visit_rows(plan, &kept);
     format!("SELECT {} FROM {rows} {} {having}", columns(&keys, &counts), group_by(keys.len()))
 }
@@ -286,12 +303,13 @@ pub(super) fn total_visitors(
     plan: &Plan<'_>,
     predicates: &mut Predicates<'_>,
     filters: &[Filter],
-    with_engagement: bool,
+    engagement: Engagement,
+    off_site: bool,
 ) -> String {
     let (table, kept) = if plan.source(Metric::Visitors) == Source::Visits {
-        ("sessions", predicates.kept_visits(filters, with_engagement))
+        ("sessions", predicates.kept_visits(filters, engagement))
     } else {
-        ("events", predicates.kept_events(filters, with_engagement))
+        ("events", predicates.kept_anywhere(filters, engagement, off_site))
     };
     format!("SELECT count(DISTINCT visitor_id) AS total FROM {table} WHERE {kept}")
 }
@@ -301,9 +319,9 @@ pub(super) fn total_visitors(
 pub(super) fn mixes_identification(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let filters = plan.identification_filters();
     let (table, kept) = if plan.source(Metric::Visitors) == Source::Visits {
-        ("sessions", predicates.kept_visits(&filters, false))
+        ("sessions", predicates.kept_visits(&filters, Engagement::Hidden))
     } else {
-        ("events", predicates.kept_events(&filters, false))
+        ("events", predicates.kept_events(&filters, Engagement::Hidden))
     };
     format!(
         "SELECT EXISTS (SELECT 1 FROM {table} WHERE {kept} AND identified)
@@ -317,12 +335,16 @@ pub(super) fn everyone(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Stri
     let visitors = ["count(DISTINCT visitor_id) AS visitors".to_owned()];
     let (keys, rows, having) = if plan.source(Metric::Visitors) == Source::Visits {
         let filters = Plan::without_conversion_filters(&plan.visit_filters);
-        let kept = predicates.kept_visits(&filters, false);
+        let kept = predicates.kept_visits(&filters, plan.engagement_without_goals);
         let (keys, having) = visit_keys(plan, &dimensions);
         (keys, visit_rows(plan, &kept), having)
     } else {
         let filters = Plan::without_conversion_filters(&plan.filters);
-        let kept = predicates.kept_events(&filters, false);
+        let mut kept = vec![predicates.kept_events(&filters, plan.engagement_without_goals)];
+        for dimension in &dimensions {
+            kept.extend(predicates.has_value(dimension));
+        }
+        let kept = all_of(&kept);
         let keys = event_keys(plan, &dimensions, predicates);
         (keys, event_rows(plan, &dimensions, predicates, &kept), String::new())
     };
@@ -333,7 +355,7 @@ pub(super) fn everyone(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Stri
 pub(super) fn engagement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let dimensions = &plan.question.dimensions;
     let keys = event_keys(plan, dimensions, predicates);
-    let kept = predicates.kept_events(&plan.filters, true);
+    let kept = predicates.kept_events(&plan.filters, Engagement::All);
     let kept = format!("{kept} AND name = {ENGAGEMENT_CODE}");
     let rows = event_rows(plan, dimensions, predicates, &kept);
     let of_visit = [
@@ -355,7 +377,7 @@ pub(super) fn engagement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> St
 /// Page views by path: columns `k0`, `pageviews`.
 pub(super) fn exit_pageviews(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let filters = Plan::without_exit_filters(&plan.question.filters);
-    let kept = predicates.kept_events(&filters, false);
+    let kept = predicates.kept_events(&filters, Engagement::Hidden);
     format!(
         "SELECT path AS k0, count(*) AS pageviews FROM events WHERE {kept} AND name = {PAGE_VIEW_CODE} GROUP BY 1"
     )

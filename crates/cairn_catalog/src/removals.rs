@@ -1,0 +1,59 @@
+//! Removed sites: gone from the catalog at once, and on record until the rest of them is gone too.
+//!
+//! Guarantees: the transaction that removes a site records that it was removed; a number on that record is not given out
+//! again. The catalog does not know store and log: who cleans them says when the record may go.
+
+use std::collections::HashSet;
+
+use cairn_model::SiteId;
+use rusqlite::{Connection, params};
+
+use crate::sites::require_room;
+use crate::{Catalog, CatalogError, REMOVED_SITES_MAX};
+
+impl Catalog {
+    /// Removes a site with its pixels, goals, people, opt-outs and outcomes, and records that store and log must follow.
+    /// False if there is none with this number.
+    pub fn delete_site(&self, id: SiteId, now_ms: i64) -> Result<bool, CatalogError> {
+        let removed = self.connections.write("removes a site", |transaction| {
+            let doing = || CatalogError::during("removes a site");
+            let count = "SELECT count(*) FROM removed_sites";
+            require_room(transaction, count, "sites being removed", REMOVED_SITES_MAX)?;
+            transaction
+                .execute("DELETE FROM edge_outcomes WHERE site_id = ?1", [id.0])
+                .map_err(doing())?;
+            let removed =
+                transaction.execute("DELETE FROM sites WHERE id = ?1", [id.0]).map_err(doing())?;
+            if removed > 0 {
+                transaction
+                    .execute(
+                        "INSERT INTO removed_sites (site_id, removed_at_ms) VALUES (?1, ?2)",
+                        params![id.0, now_ms],
+                    )
+                    .map_err(doing())?;
+            }
+            Ok(removed)
+        })?;
+        self.rebuild_directory()?;
+        // The site is gone either way: who completes the removal empties the journal again.
+        if let Err(error) = self.checkpoint() {
+            tracing::warn!(%error, "the journal still holds what was removed");
+        }
+        Ok(removed > 0)
+    }
+
+    /// Forgets that a site was removed: nothing of it is left anywhere, and nothing more can come.
+    pub fn forget_removed_site(&self, id: SiteId) -> Result<(), CatalogError> {
+        self.connections.write("completes a removal", |transaction| {
+            transaction
+                .execute("DELETE FROM removed_sites WHERE site_id = ?1", [id.0])
+                .map_err(CatalogError::during("completes a removal"))
+        })?;
+        self.rebuild_directory()
+    }
+}
+
+pub(crate) fn read_removed(connection: &Connection) -> rusqlite::Result<HashSet<SiteId>> {
+    let mut statement = connection.prepare_cached("SELECT site_id FROM removed_sites")?;
+    statement.query_map([], |row| Ok(SiteId(row.get(0)?)))?.collect()
+}

@@ -1,0 +1,181 @@
+//! Clicks that were followed by their landing page: proof that a browser ran the tracker there.
+//!
+//! Guarantees: one `click_landed` for a counted click, whoever lands how often. It stands beside the click, with the
+//! click's visitor, so the visit of the browser that landed is not changed by it. A program's landing proves nothing.
+//! Whether the browser becomes the recipient's is decided with [`recent::RecentClicks`] and by who is known already.
+
+pub mod recent;
+
+use std::borrow::Cow;
+
+use cairn_catalog::PixelEntry;
+use cairn_enrich::Location;
+use cairn_model::event::CLICK_LANDED;
+use cairn_model::{Identification, Origin, Verdict, VisitorId};
+
+use super::ad::AD_CLICK;
+use super::enrich::{Arrival, apply_overrides, assemble, enrich};
+use super::fields::props_json;
+use super::gate::{Decision, Visitor, consented};
+use super::mail::{EMAIL_CLICK, LINK_CLICK};
+use super::parsed::{Overrides, ParsedEvent, Stated};
+use super::{Hit, Ingest, Rejection, identified, opted_out, repeated, server_agent};
+use crate::record;
+use crate::token::click::{ClickClaims, ClickKind};
+
+impl ClickKind {
+    /// Name of the click's event.
+    pub fn event(self) -> &'static str {
+        match self {
+            ClickKind::Mail => EMAIL_CLICK,
+            ClickKind::Link => LINK_CLICK,
+            ClickKind::Ad => AD_CLICK,
+        }
+    }
+}
+
+/// A landing that was told whose click it is.
+pub struct LandingHit<'a> {
+    /// The click.
+    pub claims: &'a ClickClaims,
+    /// Its recipient, if he agrees to be known; empty = nobody in particular.
+    pub user_id: &'a str,
+    /// The landing page, without its query.
+    pub page: &'a str,
+    /// What was decided about the landing page's own event.
+    pub decision: &'a Decision,
+}
+
+/// A conversion that names a click has its campaign, and its person where that was permitted. What the conversion says
+/// of the person itself wins.
+pub fn conversion<'a>(
+    mut event: ParsedEvent<'a>,
+    claims: &ClickClaims,
+    user_id: &str,
+) -> ParsedEvent<'a> {
+    event.stated = Some(Box::new(Stated {
+        utm: Some(claims.utm.clone().map(Cow::Owned)),
+        ..Stated::default()
+    }));
+    if event.user_id.is_empty() {
+        event.user_id = Cow::Owned(user_id.to_owned());
+        event.known_visitor = claims.visitor_id();
+    }
+    event
+}
+
+/// A page view that a click brought about has the click's campaign, unless its own address names one.
+pub fn landed(event: &mut ParsedEvent<'_>, claims: &ClickClaims) {
+    event.stated.get_or_insert_default().otherwise = Some(claims.utm.clone().map(Cow::Owned));
+}
+
+impl Ingest {
+    /// Appends the record of a landing to `buffer`.
+    pub fn take_landing(
+        &self,
+        hit: &Hit<'_>,
+        entry: &PixelEntry,
+        landing: &LandingHit<'_>,
+        buffer: Vec<u8>,
+    ) -> Result<Vec<u8>, Rejection> {
+        let (claims, site) = (landing.claims, &entry.site.site);
+        let agent = &hit.agent;
+        if self.enricher.bot(agent.user_agent, &agent.hints, &agent.headers).is_bot() {
+            return Err(Rejection::malformed("", "a program's landing proves nothing"));
+        }
+        let visitor = self.visitor_of_click(entry, landing);
+        let decision = match visitor.identification {
+            Identification::Identified => Decision { verdict: Verdict::Full, ..*landing.decision },
+            Identification::Anonymous => {
+                Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..*landing.decision }
+            }
+        };
+        let event = consented(parsed(landing), &decision, site.id, visitor, &self.keys)
+            .ok_or_else(opted_out)?;
+        let stored = self.stored.as_ref();
+        let (key, received_at_ms) = (event.event_key(), hit.received_at_ms);
+        if stored.is_some_and(|stored| stored.contains(key, received_at_ms)) {
+            return Err(repeated("this click has landed already"));
+        }
+        let arrival = Arrival {
+            site,
+            pixel_id: claims.pixel_id,
+            origin: Origin::Live,
+            received_at_ms,
+            // Nothing of the browser that landed: it is on its own events.
+            agent: server_agent(""),
+            language: "",
+            screen: "",
+        };
+        let found = enrich(&self.enricher, &event, &arrival, &Location::default());
+        let mut assembled = assemble(&event, &found, &arrival);
+        let [source, medium, campaign, content, term] = &claims.utm;
+        let overrides = Overrides {
+            source: Some(text(source)),
+            utm: Some([text(source), text(medium), text(campaign), text(content), text(term)]),
+            bot: Some(text("")),
+            ..Overrides::default()
+        };
+        apply_overrides(&mut assembled, &overrides, &self.keys, &self.enricher);
+        record::encode(&assembled, buffer)
+            .map_err(|_| Rejection::malformed("", "it cannot be stored"))
+    }
+
+    /// The visitor that the click's event has.
+    fn visitor_of_click(&self, entry: &PixelEntry, landing: &LandingHit<'_>) -> Visitor {
+        let (claims, site) = (landing.claims, entry.site.site.id);
+        if !landing.user_id.is_empty() {
+            return identified(self.keys.of_named_visitor(site, landing.user_id));
+        }
+        if claims.visitor_id() != VisitorId(0) {
+            return identified(claims.visitor_id());
+        }
+        let kind = if claims.kind == ClickKind::Ad { "ad" } else { "mail" };
+        let name = format!("\0{kind} {} {}", verdict_of(claims), claims.utm[2]);
+        Visitor {
+            id: self.keys.of_named_visitor(site, &name),
+            identification: Identification::Anonymous,
+            previous: VisitorId(0),
+        }
+    }
+}
+
+fn text(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
+}
+
+fn verdict_of(claims: &ClickClaims) -> &'static str {
+    if claims.was_human { "human" } else { "unknown" }
+}
+
+fn parsed<'m>(landing: &LandingHit<'m>) -> ParsedEvent<'m> {
+    let claims = landing.claims;
+    let number = match claims.kind {
+        ClickKind::Mail => claims.link_number.to_string(),
+        _ => String::new(),
+    };
+    let given = [
+        ("click", claims.kind.event()),
+        ("campaign", &claims.utm[2]),
+        ("template", &claims.template),
+        ("link", landing.page),
+        ("creative", &claims.creative),
+        ("placement", &claims.placement),
+        ("link_number", &number),
+        ("click_verdict", verdict_of(claims)),
+        ("verdict", "human"),
+        ("reasons", "landed"),
+    ];
+    let mut truncated = false;
+    let told = given.into_iter().filter(|(_, value)| !value.is_empty());
+    let props = props_json(told.map(|(name, value)| (name, Cow::Borrowed(value))), &mut truncated);
+    let click = u128::from_be_bytes(claims.click);
+    ParsedEvent {
+        name: Cow::Borrowed(CLICK_LANDED),
+        event_id: Cow::Owned(format!("{CLICK_LANDED} {click:032x}")),
+        user_id: Cow::Borrowed(landing.user_id),
+        props: Cow::Owned(props),
+        truncated,
+        ..ParsedEvent::default()
+    }
+}

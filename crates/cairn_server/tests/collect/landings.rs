@@ -1,0 +1,366 @@
+//! Clicks and the pages they land on: whose browser it becomes, and above all whose it does not.
+
+use cairn_catalog::{NewApiToken, NewPixel};
+use cairn_engine::token::TokenKeys;
+use cairn_engine::token::click::ClickClaims;
+use cairn_model::{Event, Identification, PixelKind, SiteId};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client};
+use crate::running::{NOW_MS, Running, SHOP, Site};
+
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+const CLICK_MS: i64 = NOW_MS + 60_000;
+const YES: &str = "analytics:granted";
+
+struct Shop {
+    running: Running,
+    site_id: SiteId,
+    /// Key of the pixel in the shop's pages.
+    web: String,
+    authorization: String,
+}
+
+/// A browser: its address and its cookies.
+struct Browser {
+    address: &'static str,
+    cookies: String,
+    now_ms: i64,
+}
+
+impl Browser {
+    fn at(address: &'static str) -> Self {
+        Browser { address, cookies: String::new(), now_ms: CLICK_MS }
+    }
+
+    fn get(&mut self, client: &mut Client, target: &str) -> Answer {
+        let now = self.now_ms.to_string();
+        let headers = [
+            ("Cairn-Now", &*now),
+            ("User-Agent", FIREFOX),
+            ("Accept-Language", "de-CH"),
+            ("Sec-Fetch-Mode", "navigate"),
+            ("X-Forwarded-For", self.address),
+            ("Cookie", &*self.cookies),
+        ];
+        let answer = client.get(target, &headers);
+        for cookie in answer.all("set-cookie") {
+            let pair = cookie.split(';').next().unwrap();
+            self.cookies = format!("{}; {pair}", self.cookies).trim_start_matches("; ").to_owned();
+        }
+        answer
+    }
+}
+
+impl Shop {
+    fn new() -> Self {
+        let running = Running::start();
+        let web = running.site(&SHOP);
+        let entry = running.app.directory.current().by_key(&web).unwrap();
+        let site_id = entry.site.site.id;
+        for kind in [PixelKind::Email, PixelKind::Ad] {
+            let pixel = NewPixel {
+                site_id,
+                name: "Other".to_owned(),
+                kind,
+                url: String::new(),
+                settings: Default::default(),
+            };
+            running.app.catalog.add_pixel(&pixel, NOW_MS).unwrap();
+        }
+        let new = NewApiToken { name: "shop".to_owned(), user: None, site_ids: None };
+        let (_, token) = running.app.catalog.add_api_token(new, NOW_MS).unwrap();
+        let authorization = format!("Bearer {}", token.reveal());
+        Shop { running, site_id, web, authorization }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let headers =
+            [("Authorization", &*self.authorization), ("Content-Type", "application/json")];
+        let target = format!("/api/v1/sites/{}/{path}", self.site_id);
+        let body = body.to_string();
+        let answer = self.running.client().request("POST", &target, &headers, body.as_bytes());
+        assert_eq!(answer.status / 100, 2, "{:?}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    }
+
+    /// Path of the link in a mail to this customer, who agreed to everything.
+    fn mail_to(&self, user_id: &str, more: &Value) -> String {
+        let mut body = json!({
+            "campaign": "spring",
+            "recipient": {"user_id": user_id, "opens": "granted", "clicks": "granted"},
+            "html": "<a href=\"https://shop.example/p?a=1#c\">x</a>",
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mail = self.post("emails", &body);
+        mail["links"][0]["url"].as_str().unwrap().replace("http://collect.test", "")
+    }
+
+    /// Follows a link: the address that the browser shows then.
+    fn follow(&self, browser: &mut Browser, link: &str) -> String {
+        let answer = browser.get(&mut self.running.client(), link);
+        assert_eq!(answer.status, 302);
+        assert!(answer.all("set-cookie").is_empty());
+        answer.header("location").to_owned()
+    }
+
+    /// The tracker of the landing page reports it.
+    fn land(&self, browser: &mut Browser, url: &str, consent: &str) -> Answer {
+        let url: String = url::form_urlencoded::byte_serialize(url.as_bytes()).collect();
+        let target = format!("/p.gif?key={}&url={url}&consent={consent}", self.web);
+        browser.get(&mut self.running.client(), &target)
+    }
+
+    fn page_views(&self) -> Vec<Event<'static>> {
+        let events = self.running.events().into_iter();
+        events.filter(|event| event.is_page_view()).collect()
+    }
+
+    fn landed(&self) -> Vec<Event<'static>> {
+        let events = self.running.events().into_iter();
+        events.filter(|event| event.name == "click_landed").collect()
+    }
+}
+
+fn prop(event: &Event<'_>, name: &str) -> String {
+    let props: Value = serde_json::from_str(&event.props).unwrap();
+    props[name].as_str().unwrap_or("").to_owned()
+}
+
+#[test]
+fn a_landing_with_permission_makes_the_browser_the_recipients_and_confirms_the_click() {
+    let shop = Shop::new();
+    let link = shop.mail_to("anna-1", &json!({"template": "short"}));
+    let mut browser = Browser::at("198.51.100.1");
+    let url = shop.follow(&mut browser, &link);
+    assert!(url.starts_with("https://shop.example/p?a=1&cairn_click=") && url.ends_with("#c"));
+    assert_eq!(shop.land(&mut browser, &url, YES).outcome(), "accepted");
+    let view = &shop.page_views()[0];
+    assert_eq!((view.user_id.as_ref(), view.query.as_ref()), ("anna-1", "a=1"));
+    assert_eq!(view.identification, Identification::Identified);
+    assert_eq!((view.source.as_ref(), view.channel.as_ref()), ("email", "Email"));
+    assert_eq!(view.utm_campaign, "spring", "the visit came by the campaign");
+    let landed = &shop.landed()[0];
+    let click = &shop.running.events()[0];
+    assert_eq!((landed.visitor_id, landed.user_key), (click.visitor_id, click.user_key));
+    assert_ne!(landed.visitor_id, view.visitor_id, "the visit of the browser is not touched");
+    let props = ["click", "campaign", "template", "link_number", "verdict", "reasons"];
+    let told: Vec<_> = props.map(|name| prop(landed, name)).into();
+    assert_eq!(told, ["email_click", "spring", "short", "1", "human", "landed"]);
+    assert_eq!(prop(landed, "click_verdict"), "human");
+    assert_eq!((landed.medium.as_ref(), landed.utm_campaign.as_ref()), ("email", "spring"));
+    // The page is loaded again.
+    shop.running.wait_applied();
+    assert_eq!(shop.land(&mut browser, &url, YES).outcome(), "accepted");
+    assert_eq!((shop.page_views().len(), shop.landed().len()), (2, 1));
+    assert_eq!(shop.page_views()[1].user_id, "anna-1");
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn the_parameter_is_stored_nowhere() {
+    let shop = Shop::new();
+    let mut browser = Browser::at("198.51.100.1");
+    let url = shop.follow(&mut browser, &shop.mail_to("anna-1", &json!({})));
+    let token = url.split("cairn_click=").nth(1).unwrap().split('#').next().unwrap().to_owned();
+    shop.land(&mut browser, &url, YES);
+    shop.land(&mut browser, &url, "analytics:denied");
+    let body = json!({"key": shop.web, "consent": "analytics:granted", "events": [
+        {"event": "page_view", "url": url, "referrer": url},
+        {"event": "add_to_cart", "url": url, "items": [{"item_id": "a", "url": url}]},
+    ]});
+    let headers = [("Content-Type", "application/json"), ("User-Agent", FIREFOX)];
+    let answer = shop.running.client().post(&headers, body.to_string().as_bytes());
+    assert_eq!(answer.json()["accepted"], 2);
+    assert_eq!(shop.page_views().len(), 3);
+    for event in shop.running.events() {
+        let kept = serde_json::to_string(&event).unwrap();
+        assert!(!kept.contains("cairn_click") && !kept.contains(&token), "{kept}");
+    }
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn without_permission_the_click_is_confirmed_and_nobody_known() {
+    let shop = Shop::new();
+    let mut browser = Browser::at("198.51.100.1");
+    let url = shop.follow(&mut browser, &shop.mail_to("anna-1", &json!({})));
+    assert_eq!(shop.land(&mut browser, &url, "analytics:denied").outcome(), "accepted");
+    let (view, landed) = (&shop.page_views()[0], &shop.landed()[0]);
+    for event in [view, landed] {
+        assert_eq!((event.user_key, event.user_id.as_ref()), (0, ""));
+        assert_eq!(event.identification, Identification::Anonymous);
+    }
+    // The same browser says yes and loads the page again.
+    browser.cookies.clear();
+    shop.land(&mut browser, &url, YES);
+    assert_eq!(shop.page_views()[1].user_id, "anna-1");
+}
+
+#[test]
+fn a_link_that_is_passed_on_joins_no_two_people() {
+    let shop = Shop::new();
+    let (mut anna, mut ben) = (Browser::at("198.51.100.1"), Browser::at("198.51.100.2"));
+    let url = shop.follow(&mut anna, &shop.mail_to("anna-1", &json!({})));
+    shop.land(&mut anna, &url, YES);
+    shop.running.wait_applied();
+    assert_eq!(shop.land(&mut ben, &url, YES).outcome(), "accepted");
+    let views = shop.page_views();
+    assert_eq!((views[0].user_id.as_ref(), views[1].user_id.as_ref()), ("anna-1", ""));
+    assert_ne!(views[0].visitor_id, views[1].visitor_id);
+    assert_eq!(shop.landed().len(), 1);
+    // Even from Anna's own address: another browser has another cookie.
+    let mut other = Browser::at("198.51.100.1");
+    shop.land(&mut other, &url, YES);
+    assert_eq!(shop.page_views()[2].user_id, "");
+}
+
+#[test]
+fn a_forwarded_mail_never_takes_a_browser_that_is_somebody_elses() {
+    let shop = Shop::new();
+    let mut ben = Browser::at("198.51.100.2");
+    let target = format!(
+        "/p.gif?key={}&event=identify&user_id=ben-2&consent={YES}&url=https://shop.example/",
+        shop.web
+    );
+    assert_eq!(ben.get(&mut shop.running.client(), &target).outcome(), "accepted");
+    let url = shop.follow(&mut ben, &shop.mail_to("anna-1", &json!({})));
+    assert_eq!(shop.land(&mut ben, &url, YES).outcome(), "accepted");
+    let view = &shop.page_views()[0];
+    assert_eq!((view.user_id.as_ref(), view.user_key), ("", 0));
+    assert_eq!(view.visitor_id, shop.running.events()[0].visitor_id, "Ben's own browser");
+    let landed = &shop.landed()[0];
+    assert_eq!(landed.user_key, 0, "the click landed, nobody knows with whom");
+    // His own mail is his.
+    let url = shop.follow(&mut ben, &shop.mail_to("ben-2", &json!({})));
+    shop.land(&mut ben, &url, YES);
+    assert_eq!(shop.page_views()[1].user_id, "ben-2");
+}
+
+#[test]
+fn time_permission_and_the_owner_end_it() {
+    let shop = Shop::new();
+    let (mut browser, mut late) = (Browser::at("198.51.100.1"), Browser::at("198.51.100.3"));
+    let url = shop.follow(&mut late, &shop.mail_to("anna-1", &json!({})));
+    late.now_ms = CLICK_MS + 30 * 60_000;
+    shop.land(&mut late, &url, YES);
+    assert_eq!((shop.page_views()[0].user_key, shop.landed().len()), (0, 0), "too late");
+    let url = shop.follow(&mut browser, &shop.mail_to("anna-2", &json!({})));
+    shop.post("emails/choices", &json!({"user_id": "anna-2", "clicks": "denied"}));
+    shop.land(&mut browser, &url, YES);
+    assert_eq!((shop.page_views()[1].user_key, shop.landed().len()), (0, 0), "taken back");
+    let url = shop.follow(&mut browser, &shop.mail_to("anna-3", &json!({"landing": false})));
+    assert_eq!(url, "https://shop.example/p?a=1#c", "switched off");
+}
+
+#[test]
+fn forged_and_foreign_parameters_do_nothing() {
+    let shop = Shop::new();
+    let other = shop.running.site(&Site { domain: "other.example", ..SHOP });
+    let other = shop.running.app.directory.current().by_key(&other).unwrap().site.site.id;
+    let keys = TokenKeys::new(shop.running.app.catalog.master_secret());
+    let user_key = shop.running.app.ingest.keys().of_user(shop.site_id, "anna-1");
+    let claims = ClickClaims {
+        clicked_at_ms: CLICK_MS,
+        counted: true,
+        recipient: user_key.to_le_bytes(),
+        ..ClickClaims::default()
+    };
+    let foreign = keys.seal_click(other, &claims).unwrap();
+    let link = shop.mail_to("anna-1", &json!({}));
+    let of_link = link.trim_start_matches("/l/").to_owned();
+    let mut changed = keys.seal_click(shop.site_id, &claims).unwrap().into_bytes();
+    changed[60] = if changed[60] == b'A' { b'B' } else { b'A' };
+    let changed = String::from_utf8(changed).unwrap();
+    for token in [&*foreign, &of_link, &changed, "", "x", "%0d%0a", &"A".repeat(1_500)] {
+        let mut browser = Browser::at("198.51.100.1");
+        let url = format!("https://shop.example/?cairn_click={token}");
+        assert_eq!(shop.land(&mut browser, &url, YES).outcome(), "accepted");
+        assert_eq!(shop.running.last_event().user_key, 0);
+    }
+    // Our own, but of a click that this process does not remember: it confirms, and ties nobody.
+    let own = keys.seal_click(shop.site_id, &claims).unwrap();
+    let mut browser = Browser::at("198.51.100.1");
+    shop.land(&mut browser, &format!("https://shop.example/?cairn_click={own}"), YES);
+    assert!(shop.running.events().iter().all(|event| event.user_key == 0));
+    assert_eq!(shop.landed().len(), 1);
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn a_robots_landing_and_a_machines_click_prove_nothing() {
+    let shop = Shop::new();
+    let ad = shop.post("ads", &json!({"campaign": "spring", "target": "https://shop.example/"}));
+    let link = ad["click_url"].as_str().unwrap().replace("http://collect.test", "");
+    let mut browser = Browser::at("198.51.100.1");
+    let url = shop.follow(&mut browser, &link);
+    let encoded: String = url::form_urlencoded::byte_serialize(url.as_bytes()).collect();
+    let target = format!("/p.gif?key={}&url={encoded}", shop.web);
+    let robot = [("User-Agent", "Googlebot/2.1"), ("Cairn-Now", "1795341660000")];
+    assert_eq!(shop.running.client().get(&target, &robot).outcome(), "accepted");
+    assert!(shop.landed().is_empty());
+    shop.land(&mut browser, &url, "analytics:denied");
+    assert_eq!(prop(&shop.landed()[0], "click"), "ad_click");
+    let answer = shop.running.client().get(&link, &robot);
+    assert_eq!(answer.header("location"), "https://shop.example/", "a machine is told nothing");
+}
+
+#[test]
+fn a_link_tells_its_landing_and_others_only_what_was_asked_for() {
+    let shop = Shop::new();
+    let link = |body: Value| {
+        let made = shop.post("links", &body);
+        made["url"].as_str().unwrap().replace("http://collect.test", "")
+    };
+    let own = "https://shop.example/p?a=1";
+    let mut browser = Browser::at("198.51.100.1");
+    let url = shop.follow(&mut browser, &link(json!({"url": own, "campaign": "poster"})));
+    assert!(url.starts_with("https://shop.example/p?a=1&cairn_click="), "{url}");
+    shop.land(&mut browser, &url, YES);
+    let landed = &shop.landed()[0];
+    assert_eq!((prop(landed, "click").as_str(), landed.user_key), ("link_click", 0));
+    assert_eq!(landed.utm_campaign, "poster");
+    let foreign = "https://partner.example/?a=1#c";
+    for (body, wanted) in [
+        (json!({"url": own, "campaign": "x", "landing": false}), "https://shop.example/p?a=1"),
+        (json!({"url": foreign, "campaign": "x"}), foreign),
+    ] {
+        assert_eq!(shop.follow(&mut browser, &link(body)), wanted);
+    }
+    let asked = json!({"url": foreign, "campaign": "x", "click_id": "aff.sub_1"});
+    let url = shop.follow(&mut browser, &link(asked));
+    assert!(url.starts_with("https://partner.example/?a=1&aff.sub_1=") && url.ends_with("#c"));
+    let named = json!({"url": "https://shop.example/?utm_source=own", "campaign": "x"});
+    let url = shop.follow(&mut browser, &link(named));
+    shop.land(&mut browser, &url, YES);
+    let views = shop.page_views();
+    assert_eq!(views[0].utm_campaign, "poster");
+    let told = (views[1].utm_source.as_ref(), views[1].utm_campaign.as_ref());
+    assert_eq!(told, ("own", ""), "what the address itself says wins");
+    let both = json!({"url": own, "campaign": "x", "click_id": "subid"});
+    let url = url::Url::parse(&shop.follow(&mut browser, &link(both))).unwrap();
+    let names: Vec<_> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    assert_eq!(names, ["a", "cairn_click", "subid"]);
+}
+
+#[test]
+fn a_landing_has_the_campaign_of_its_click_unless_its_address_names_one() {
+    let shop = Shop::new();
+    let link = shop.mail_to("anna-1", &json!({}));
+    // Without permission: a campaign tells nothing of a person.
+    let mut browser = Browser::at("198.51.100.1");
+    let url = shop.follow(&mut browser, &link);
+    shop.land(&mut browser, &url, "analytics:denied");
+    let view = &shop.page_views()[0];
+    assert_eq!((view.utm_campaign.as_ref(), view.utm_medium.as_ref()), ("spring", "email"));
+    assert_eq!((view.channel.as_ref(), view.user_id.as_ref()), ("Email", ""));
+    assert_eq!(prop(&shop.landed()[0], "link"), "https://shop.example/p");
+
+    let named =
+        json!({"html": "<a href=\"https://shop.example/p?utm_campaign=own&utm_source=s\">x</a>"});
+    let link = shop.mail_to("anna-2", &named);
+    let url = shop.follow(&mut browser, &link);
+    shop.land(&mut browser, &url, "analytics:denied");
+    let view = &shop.page_views()[1];
+    assert_eq!((view.utm_campaign.as_ref(), view.utm_medium.as_ref()), ("own", ""));
+}

@@ -1,0 +1,322 @@
+//! Conversions that servers report, over real sockets.
+
+use std::sync::{Arc, Mutex};
+
+use cairn_catalog::{NewApiToken, NewPixel};
+use cairn_engine::token::TokenKeys;
+use cairn_engine::token::click::{CLICK_ID_MS_MAX, ClickClaims};
+use cairn_model::{Event, Identification, Outcome, PixelKind, SiteId};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client};
+use crate::running::{NOW_MS, Running, SHOP, Site};
+
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+const READER: [(&str, &str); 4] = [
+    ("Cairn-Now", "1795341660000"),
+    ("User-Agent", FIREFOX),
+    ("Accept-Language", "de-CH"),
+    ("Sec-Fetch-Mode", "navigate"),
+];
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+struct Shop {
+    running: Running,
+    site_id: SiteId,
+    /// Key of the server's pixel.
+    secret: String,
+    /// Key of the pixel in the shop's pages.
+    web: String,
+    authorization: String,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let running = Running::start();
+        let secret = running.site(&Site { kind: PixelKind::Server, ..SHOP });
+        let entry = running.app.directory.current().by_key(&secret).unwrap();
+        let site_id = entry.site.site.id;
+        let pixel = |kind| NewPixel {
+            site_id,
+            name: "Other".to_owned(),
+            kind,
+            url: String::new(),
+            settings: Default::default(),
+        };
+        let web = running.app.catalog.add_pixel(&pixel(PixelKind::Web), NOW_MS).unwrap().key;
+        running.app.catalog.add_pixel(&pixel(PixelKind::Ad), NOW_MS).unwrap();
+        let new = NewApiToken { name: "shop".to_owned(), user: None, site_ids: None };
+        let (_, token) = running.app.catalog.add_api_token(new, NOW_MS).unwrap();
+        let authorization = format!("Bearer {}", token.reveal());
+        Shop { running, site_id, secret, web, authorization }
+    }
+
+    fn client(&self) -> Client {
+        self.running.client()
+    }
+
+    fn get(&self, query: &str) -> Answer {
+        self.client().get(&format!("/postback?key={}&{query}", self.secret), &[])
+    }
+
+    fn post(&self, kind: (&str, &str), body: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.secret);
+        let headers = [kind, ("Authorization", &*bearer)];
+        self.client().request("POST", "/postback", &headers, body.as_bytes())
+    }
+
+    /// Where a click on the advertisement leads.
+    fn click(&self, more: &Value) -> String {
+        let mut body = json!({"campaign": "spring", "source": "news", "content": "blue",
+            "term": "shoes", "target": "https://shop.example/"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let headers = [JSON, ("Authorization", &*self.authorization)];
+        let target = format!("/api/v1/sites/{}/ads", self.site_id);
+        let body = body.to_string();
+        let ad = self.client().request("POST", &target, &headers, body.as_bytes()).json();
+        let link = ad["click_url"].as_str().unwrap().replace("http://collect.test", "");
+        self.client().get(&link, &READER).header("location").to_owned()
+    }
+}
+
+fn id_in(url: &str, name: &str) -> String {
+    let url = url::Url::parse(url).unwrap();
+    url.query_pairs().find(|(known, _)| known == name).unwrap().1.into_owned()
+}
+
+fn told(event: &Event<'_>) -> [String; 5] {
+    [&event.utm_source, &event.utm_medium, &event.utm_campaign, &event.utm_content, &event.utm_term]
+        .map(|text| text.to_string())
+}
+
+#[test]
+fn a_conversion_is_taken_as_address_form_and_json() {
+    let shop = Shop::new();
+    let answers = [
+        shop.get("transaction_id=o-1&payout=59.90&cur=USD&goal=lead&props[plan]=pro"),
+        shop.post(FORM, "order_id=o-2&value=59.90&currency=USD&event=lead&props%5Bplan%5D=pro"),
+        shop.post(JSON, r#"{"orderId":"o-3","amount":59.90,"currency":"USD","event":"lead","props":{"plan":"pro"}}"#),
+    ];
+    for answer in &answers {
+        assert_eq!((answer.status, answer.outcome()), (200, "accepted"));
+        assert_eq!(answer.json(), json!({"outcome": "accepted", "click": null}));
+    }
+    let events = shop.running.events();
+    let orders: Vec<_> = events.iter().map(|event| event.order_id.as_ref()).collect();
+    assert_eq!(orders, ["o-1", "o-2", "o-3"]);
+    for event in &events {
+        assert_eq!((event.name.as_ref(), event.value_minor), ("lead", Some(5_990)));
+        assert_eq!((event.currency.as_ref(), event.bot.as_ref()), ("USD", ""));
+        assert_eq!(event.props, "{\"plan\":\"pro\"}");
+        assert_eq!(event.identification, Identification::Anonymous);
+    }
+    let bare = shop.get("value=1");
+    assert_eq!(bare.outcome(), "accepted");
+    let event = shop.running.last_event();
+    assert_eq!((event.name.as_ref(), event.currency.as_ref()), ("purchase", "EUR"));
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn an_order_converts_once() {
+    let shop = Shop::new();
+    assert_eq!(shop.get("order_id=o-1&value=5").outcome(), "accepted");
+    assert_eq!(shop.get("event_id=e-1&value=5").outcome(), "accepted");
+    shop.running.wait_applied();
+    let again = shop.post(FORM, "txid=o-1&value=5");
+    assert_eq!((again.status, again.outcome()), (200, "duplicate"));
+    assert_eq!(again.json()["outcome"], "duplicate");
+    assert_eq!(shop.get("event_id=e-1&order_id=o-9&value=5").outcome(), "duplicate");
+    assert_eq!(shop.get("order_id=o-1&event=upsell&value=5").outcome(), "accepted");
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn faults_are_named_by_field_and_the_secret_is_never_repeated() {
+    let shop = Shop::new();
+    for (query, status, outcome, field) in [
+        ("payout=abc", 400, "rejected:malformed", "payout"),
+        ("value=1&cur=XXY", 400, "rejected:malformed", "cur"),
+        ("time=1795000000000000", 400, "rejected:in_future", "time"),
+        ("timestamp=2020-01-01T00:00:00Z", 400, "rejected:too_old", "timestamp"),
+        ("colour=red", 400, "rejected:unknown_field", "colour"),
+        ("value=1&amount=2", 400, "rejected:malformed", "amount"),
+        ("consent=perhaps", 400, "rejected:malformed", "consent"),
+        ("click_id=not-ours", 400, "rejected:malformed", "click_id"),
+        ("subid=%0d%0aSet-Cookie:%20a=b", 400, "rejected:malformed", "subid"),
+        ("event=refund&value=1", 400, "rejected:malformed", "order_id"),
+    ] {
+        let answer = shop.get(query);
+        assert_eq!((answer.status, answer.outcome()), (status, outcome), "{query}");
+        assert_eq!(answer.json()["error"]["field"], field, "{query}");
+        assert!(!answer.message().contains(&shop.secret));
+        assert!(answer.all("set-cookie").is_empty());
+    }
+    for (body, status) in [("{\"value\": 1", 400), ("[1]", 400), (&*"x".repeat(70_000), 413)] {
+        assert_eq!(shop.post(JSON, body).status, status);
+    }
+    assert_eq!(shop.post(("Content-Type", "text/html"), "value=1").status, 415);
+    assert!(shop.running.events().is_empty());
+    shop.running.assert_conserved();
+}
+
+/// Everything that is logged, however fine.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_secret_reaches_no_log_and_no_store() {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    tracing::trace!("what is logged is seen");
+    let shop = Shop::new();
+    for query in ["value=1", "payout=abc", "click_id=x", "colour=red", "value=1&event_id=e"] {
+        shop.get(query);
+        shop.post(FORM, query);
+    }
+    let headers = [("Origin", "https://shop.example")];
+    shop.client().get(&format!("/postback?key={}", shop.secret), &headers);
+    shop.client().request(
+        "POST",
+        "/postback",
+        &[FORM],
+        format!("key={}&x", shop.secret).as_bytes(),
+    );
+    shop.running.wait_applied();
+    let text = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("what is logged is seen"));
+    assert!(!text.contains(&shop.secret), "{text}");
+    for event in shop.running.events() {
+        assert!(!serde_json::to_string(&event).unwrap().contains(&shop.secret));
+    }
+}
+
+#[test]
+fn only_a_servers_key_from_a_server_is_taken() {
+    let shop = Shop::new();
+    let mut client = shop.client();
+    for (target, status, outcome) in [
+        ("/postback?value=1".to_owned(), 400, "rejected:malformed"),
+        ("/postback?key=none&value=1".to_owned(), 404, "rejected:unknown_key"),
+        (format!("/postback?key={}&value=1", shop.web), 400, "rejected:origin"),
+    ] {
+        let answer = client.get(&target, &[]);
+        assert_eq!((answer.status, answer.outcome()), (status, outcome), "{target}");
+        assert_eq!(answer.json()["error"]["field"], "key");
+    }
+    let target = format!("/postback?key={}&value=1", shop.secret);
+    for header in [("Origin", "https://shop.example"), ("Sec-Fetch-Site", "cross-site")] {
+        assert_eq!(client.get(&target, &[header]).outcome(), "rejected:origin");
+    }
+    for method in ["HEAD", "OPTIONS", "PUT"] {
+        assert_eq!(client.request(method, &target, &[], b"").status, 405, "{method}");
+    }
+    assert_eq!(client.get(&target, &[]).outcome(), "accepted");
+    let of_node = [("Sec-Fetch-Mode", "cors"), ("User-Agent", "node")];
+    assert_eq!(client.get(&target, &of_node).outcome(), "accepted", "Node's own fetch");
+    assert_eq!(shop.running.count(Outcome::Accepted), 2);
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn a_click_id_brings_the_clicks_campaign() {
+    let shop = Shop::new();
+    let foreign = shop.click(&json!({"target": "https://partner.example/", "click_id": "subid"}));
+    let own = shop.click(&json!({}));
+    for id in [id_in(&foreign, "subid"), id_in(&own, "cairn_click")] {
+        let answer = shop.get(&format!("order_id={}&value=5&click_id={id}", &id[40..60]));
+        assert_eq!(answer.json(), json!({"outcome": "accepted", "click": "known"}));
+        let event = shop.running.last_event();
+        assert_eq!(told(&event), ["news", "display", "spring", "blue", "shoes"]);
+        assert_eq!((event.source.as_ref(), event.channel.as_ref()), ("news", "Display"));
+        assert_eq!(event.identification, Identification::Anonymous);
+        assert!(!serde_json::to_string(&event).unwrap().contains(&id));
+    }
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn forged_foreign_and_old_click_ids_bring_nothing() {
+    let shop = Shop::new();
+    let other = shop.running.site(&Site { domain: "other.example", ..SHOP });
+    let other = shop.running.app.directory.current().by_key(&other).unwrap().site.site.id;
+    let keys = TokenKeys::new(shop.running.app.catalog.master_secret());
+    let claims = |clicked_at_ms| ClickClaims { clicked_at_ms, ..ClickClaims::default() };
+    let foreign = keys.seal_click(other, &claims(NOW_MS)).unwrap();
+    let mut changed = keys.seal_click(shop.site_id, &claims(NOW_MS)).unwrap().into_bytes();
+    changed[70] = if changed[70] == b'A' { b'B' } else { b'A' };
+    for id in [&*foreign, &String::from_utf8(changed).unwrap(), &"A".repeat(5_000)] {
+        let answer = shop.get(&format!("value=5&cid={id}"));
+        assert_eq!((answer.status, answer.outcome()), (400, "rejected:malformed"));
+        assert_eq!(answer.json()["error"]["field"], "cid");
+    }
+    let old = keys.seal_click(shop.site_id, &claims(NOW_MS - CLICK_ID_MS_MAX)).unwrap();
+    let answer = shop.get(&format!("value=5&click_id={old}"));
+    assert_eq!(answer.json(), json!({"outcome": "accepted", "click": "expired"}));
+    assert_eq!(told(&shop.running.last_event()), [""; 5].map(str::to_owned));
+}
+
+#[test]
+fn a_conversion_is_the_visitors_who_landed_with_permission() {
+    let shop = Shop::new();
+    let land = |consent: &str| {
+        let own = shop.click(&json!({"creative": consent}));
+        let url: String = url::form_urlencoded::byte_serialize(own.as_bytes()).collect();
+        let target = format!("/p.gif?key={}&url={url}&consent=analytics:{consent}", shop.web);
+        assert_eq!(shop.client().get(&target, &READER).outcome(), "accepted");
+        let events = shop.running.events();
+        let view = events.into_iter().rfind(|event| event.is_page_view()).unwrap();
+        (id_in(&own, "cairn_click"), view.visitor_id)
+    };
+    let (id, visitor) = land("granted");
+    assert_eq!(shop.get(&format!("value=5&click_id={id}")).outcome(), "accepted");
+    let event = shop.running.last_event();
+    assert_eq!((event.visitor_id, event.identification), (visitor, Identification::Identified));
+    // The postback's own word on permission wins.
+    let denied = format!("value=5&click_id={id}&consent=analytics:denied");
+    assert_eq!(shop.get(&denied).outcome(), "accepted");
+    assert_ne!(shop.running.last_event().visitor_id, visitor);
+    let (id, visitor) = land("denied");
+    assert_eq!(shop.get(&format!("value=6&click_id={id}")).outcome(), "accepted");
+    let event = shop.running.last_event();
+    assert_ne!(event.visitor_id, visitor);
+    assert_eq!(event.identification, Identification::Anonymous);
+}
+
+#[test]
+fn a_conversion_of_a_mails_click_is_the_recipients_while_he_agrees() {
+    let shop = Shop::new();
+    let headers = [JSON, ("Authorization", &*shop.authorization)];
+    let api = |path: &str, body: Value| {
+        let target = format!("/api/v1/sites/{}/{path}", shop.site_id);
+        shop.client().request("POST", &target, &headers, body.to_string().as_bytes()).json()
+    };
+    let recipient = json!({"user_id": "anna-1", "clicks": "granted"});
+    let html = "<a href=\"https://shop.example/\">x</a>";
+    let mail = json!({"campaign": "letter", "recipient": recipient, "html": html});
+    let mail = api("emails", mail);
+    let link = mail["links"][0]["url"].as_str().unwrap().replace("http://collect.test", "");
+    let id = id_in(shop.client().get(&link, &READER).header("location"), "cairn_click");
+    assert_eq!(shop.get(&format!("value=5&click_id={id}")).outcome(), "accepted");
+    let event = shop.running.last_event();
+    assert_eq!((event.user_id.as_ref(), event.utm_campaign.as_ref()), ("anna-1", "letter"));
+    api("emails/choices", json!({"user_id": "anna-1", "clicks": "denied"}));
+    assert_eq!(shop.get(&format!("value=6&click_id={id}")).outcome(), "accepted");
+    let event = shop.running.last_event();
+    assert_eq!((event.user_key, event.utm_campaign.as_ref()), (0, "letter"));
+}

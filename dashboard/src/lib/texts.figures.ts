@@ -1,0 +1,105 @@
+// What figures of rows are called (above a column of a panel; above one of the whole list) and what they mean.
+
+export const FIGURE_TEXTS = {
+  visitors: ["Visitors", "Visitors", "Distinct visitors."],
+  percentage: ["Share", "Share", "Visitors of the row divided by all visitors."],
+  visits: ["Visits", "Visits", "Visits."],
+  pageviews: ["Views", "Page views", "Page views."],
+  bounce_rate: ["Bounce", "Bounce rate", "Share of visits with one event."],
+  visit_duration: ["Duration", "Visit duration", "Mean time from the first to the last event."],
+  events: ["Times", "Times", "How often it happened."],
+  section_views: [
+    "Seen",
+    "Seen",
+    "How often the section came into view: once for each visit and page.",
+  ],
+  section_read_rate: [
+    "Read",
+    "Read",
+    "Share of the times seen at which it was in view long enough to be read: half of what a steady reader takes for its words, at least a second.",
+  ],
+  section_time_mean_s: ["Time", "Time in view", "Mean time in view, each time it was seen."],
+  section_time_total_s: ["Total", "Time in all", "Time in view, all together."],
+  form_starts: ["Started", "Started", "How often somebody began to fill it in."],
+  form_submits: ["Sent", "Sent", "How often it was sent."],
+  form_leaves: ["Left", "Left", "How often its page was left with the form begun and not sent."],
+  form_completion_rate: [
+    "Sent",
+    "Sent, by visits",
+    "Share of the visits that began the form and sent it.",
+  ],
+  form_abandonment_rate: [
+    "Given up",
+    "Given up, by visits",
+    "Share of the visits that began the form and did not send it.",
+  ],
+  vitals_samples: ["Loads", "Page loads", "Page loads of which the speed is known."],
+  lcp_p50_ms: ["Median", "LCP, median", "Half of the page loads were at most so slow."],
+  lcp_p75_ms: [
+    "p75",
+    "LCP, p75",
+    "Largest Contentful Paint: when the largest thing stood on the screen. Three of four page loads were at most so slow. Good up to 2.5 s, poor above 4 s.",
+  ],
+  lcp_p95_ms: ["p95", "LCP, p95", "19 of 20 page loads were at most so slow."],
+  inp_p50_ms: ["Median", "INP, median", "Half of the page loads were at most so slow."],
+  inp_p75_ms: [
+    "p75",
+    "INP, p75",
+    "Interaction to Next Paint: how long the page took to answer. Three of four page loads were at most so slow. Good up to 200 ms, poor above 500 ms.",
+  ],
+  inp_p95_ms: ["p95", "INP, p95", "19 of 20 page loads were at most so slow."],
+  cls_p50: ["Median", "CLS, median", "Half of the page loads moved at most so much."],
+  cls_p75: [
+    "p75",
+    "CLS, p75",
+    "Cumulative Layout Shift: how much things moved by themselves. Three of four page loads moved at most so much. Good up to 0.1, poor above 0.25.",
+  ],
+  cls_p95: ["p95", "CLS, p95", "19 of 20 page loads moved at most so much."],
+  ttfb_p50_ms: ["Median", "TTFB, median", "Half of the page loads were at most so slow."],
+  ttfb_p75_ms: [
+    "p75",
+    "TTFB, p75",
+    "Time to First Byte: when the server’s answer began. Three of four page loads were at most so slow. Good up to 0.8 s, poor above 1.8 s.",
+  ],
+  ttfb_p95_ms: ["p95", "TTFB, p95", "19 of 20 page loads were at most so slow."],
+  email_opens: ["All", "Opens, all", "Every fetch of the image, machines included."],
+  email_machine_opens: ["Machines", "Opens by machines", "Shown to be scanners or prefetching."],
+  email_human_opens: [
+    "Confirmed",
+    "Opens, confirmed",
+    "Everything speaks for a person. What is neither confirmed nor a machine may be either, such as Apple’s relay.",
+  ],
+  email_openers: ["Readers", "Recipients who opened", "Only those who may be told apart."],
+  email_clicks: ["All", "Clicks, all", "Every followed link, machines included."],
+  email_machine_clicks: ["Machines", "Clicks by machines", "Shown to be scanners."],
+  email_human_clicks: ["Confirmed", "Clicks, confirmed", "Everything speaks for a person."],
+  email_clickers: ["Clickers", "Recipients who clicked", "Only those who may be told apart."],
+  email_click_to_open_rate: [
+    "CTOR",
+    "Click-to-open rate",
+    "Clicks by opens, machines left out of both. Above 100% where images are not loaded.",
+  ],
+  ad_impressions: ["Shown", "Impressions", "Ads loaded, machines left out."],
+  ad_machine_impressions: ["Machines", "Impressions by machines", "Loaded by machines."],
+  ad_viewable_impressions: ["Viewable", "Viewable impressions", "Half in view for one second."],
+  ad_viewable_rate: [
+    "Viewable",
+    "Viewable",
+    "Share of the impressions of which half was in view for one second.",
+  ],
+  ad_clicks: ["Clicks", "Clicks", "Clicks on the ad, machines left out."],
+  ad_machine_clicks: ["Machines", "Clicks by machines", "Clicks by machines."],
+  ad_click_through_rate: ["CTR", "Click-through rate", "Clicks by impressions."],
+  ad_cost: [
+    "Cost",
+    "Cost",
+    "What impressions and clicks cost, those of machines included: they are billed too.",
+  ],
+};
+
+/** A mark beside a vital, and the same said in full. */
+export const GRADE_TEXTS = {
+  good: ["Good", "good"],
+  fair: ["Needs work", "needs improvement"],
+  poor: ["Poor", "poor"],
+};
