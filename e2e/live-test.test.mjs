@@ -34,7 +34,8 @@ before(async () => {
   });
   shop.listen(0, "127.0.0.1");
   await once(shop, "listening");
-  [browser, server] = await Promise.all([launchBrowser(), Server.start()]);
+  server = await Server.start();
+  browser = await launchBrowser();
   stats = server.origin.replace("127.0.0.1", "stats.shop.test");
   site = await server.api("POST", "/api/v1/sites", { name: "Shop", domain: "shop.test" });
   pixel = await add("web", address("shop.test", "/"));
