@@ -20,7 +20,6 @@ const ADDRESS: &str = "203.0.113.77";
 const FROM: (&str, &str) = ("X-Forwarded-For", ADDRESS);
 
 struct Tested {
-    /// Closed first: a server that stops waits for open streams.
     lines: BufReader<TcpStream>,
     running: Running,
     site_id: SiteId,
@@ -85,6 +84,13 @@ impl Tested {
         let mut event = json!({"event": "page_view", "url": self.url()});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.post(&json!({"key": key, "events": [event]}), headers)
+    }
+}
+
+impl Drop for Tested {
+    fn drop(&mut self) {
+        // As the program does: a server that stops waits for open streams.
+        self.running.app.live_places.end();
     }
 }
 
