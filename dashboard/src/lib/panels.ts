@@ -197,7 +197,10 @@ export const TAB: Record<TabName, Tab> = {
   mail_opens: mail("visit:utm_campaign", OPENS),
   mail_clicks: mail("visit:utm_campaign", CLICKS),
   mail_template: mail("event:props:template", OPENS),
-  mail_link: { ...mail("event:props:link", CLICKS, named("email_click", "click_landed")), all: CLICKS },
+  mail_link: {
+    ...mail("event:props:link", CLICKS, named("email_click", "click_landed")),
+    all: CLICKS,
+  },
   ad_campaign: ad("visit:utm_campaign"),
   creative: ad("event:props:creative"),
   placement: ad("event:props:placement"),

@@ -62,7 +62,7 @@ const CASES: Case[] = [
   { name: "on the page", path: "/sites/1?show=page&vitals=inp", ready: ".grade", mock: "full" },
   {
     name: "e-mails and ads",
-    path: "/sites/1?show=campaigns&f=is,event:props:campaign,oak-week",
+    path: "/sites/1?show=campaigns&f=is,visit:utm_campaign,oak-week",
     ready: ".figures",
     mock: "full",
   },

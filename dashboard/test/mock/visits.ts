@@ -201,12 +201,12 @@ function makeDeeds(random: () => number, page: string): Deed[] {
   }
   if (random() < 0.1) {
     const verdict = random() < 0.2 ? "machine" : random() < 0.5 ? "unknown" : "human";
-    const mail = { "event:props:campaign": pick(random, MAILINGS), verdict };
+    const mail = { "visit:utm_campaign": pick(random, MAILINGS), verdict };
     add(1, "email_open", () => ({ ...mail, "event:props:template": "letter" }));
     add(0.3, "email_click", () => ({ ...mail, "event:props:link": "https://shop.example/" }));
   }
   if (random() < 0.1) {
-    const ad = { "event:props:campaign": "oak-film", verdict: "human" };
+    const ad = { "visit:utm_campaign": "oak-week", verdict: "human" };
     const shown = { ...ad, "event:props:creative": pick(random, CREATIVES) };
     add(1, "ad_impression", () => ({ ...shown, "event:props:placement": "news.example/top" }));
     add(0.6, "ad_viewable", () => shown);

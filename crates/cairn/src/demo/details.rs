@@ -90,6 +90,7 @@ const ADS: &[Ad] = &[
     (3, ("banner-wide", "weather-peak.example/home", 62, 4)),
     (2, ("banner-tall", "weather-peak.example/map", 33, 2)),
 ];
+const AD_QUERY: &str = "utm_source=summit-network&utm_medium=display&utm_campaign=ridge-film";
 /// First and last day of the ads, people they reach on each.
 const AD_DAYS: (i64, i64, u64) = (30, 58, 22);
 
@@ -212,11 +213,11 @@ impl Story<'_> {
         }
     }
 
-    fn count(&mut self, visit: &Visit) {
-        if visit.bot {
-            self.truth.bot_visits += 1;
-            return;
-        }
+    /// Comes to the site by a link of a mail or an ad: somebody new, for whom it is one visit with one page.
+    fn land(&mut self, from: &Visit, path: &str, query: &str) {
+        let mut visit = from.on_site();
+        self.page(&mut visit, path, query);
+        self.end(&mut visit);
         self.truth.visitors += 1;
         self.truth.visits += 1;
         self.truth.events += visit.events;
@@ -256,15 +257,18 @@ impl Story<'_> {
         };
         if clicks {
             visit.at_ms += if is_machine { 900 } else { MINUTE_MS };
-            let link = self.aside.choose(MAIL_LINKS);
+            let link = *self.aside.choose(MAIL_LINKS);
             props["link"] = json!(format!("https://shop.example{link}"));
             if !is_machine {
                 props["verdict"] = json!("human");
                 props["reasons"] = json!("browser");
             }
             self.line(&mut visit, "email_click", json!({ "props": props }));
+            if !is_machine {
+                let query = format!("utm_source=email&utm_medium=email&utm_campaign={campaign}");
+                self.land(&visit, link, &query);
+            }
         }
-        self.count(&visit);
     }
 
     /// The ads that were shown, and to how many.
@@ -303,9 +307,12 @@ impl Story<'_> {
             let clicks = if is_machine { 60 } else { clicked };
             if self.aside.below(1_000) < u64::from(clicks) {
                 self.line(&mut visit, "ad_click", json!({ "props": props }));
+                if !is_machine {
+                    self.land(&visit, "/demo/tarn-2.html", AD_QUERY);
+                    return;
+                }
             }
             visit.at_ms += 20_000;
         }
-        self.count(&visit);
     }
 }

@@ -210,6 +210,15 @@ impl Visit {
             told_vitals: false,
         }
     }
+
+    /// The same person a moment later, on the site.
+    pub(super) fn on_site(&self) -> Visit {
+        let mut base = self.base.clone();
+        for told_by_the_link in ["source", "utm"] {
+            base.remove(told_by_the_link);
+        }
+        Visit { is_detailed: true, ..Visit::bare(self.at_ms + 1_500, base, self.bot) }
+    }
 }
 
 impl Story<'_> {
