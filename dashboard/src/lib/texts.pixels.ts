@@ -172,7 +172,7 @@ export const pixels = {
       script: "by the script",
       image: "by the image",
       direct: "without a browser",
-      mail: "by a signed link or image",
+      signed: "by a signed link or image",
     } as Record<string, string>,
     keys: {
       other: "with the key of another pixel of this site",
@@ -313,6 +313,8 @@ export const pixels = {
     mediumHint: "Empty: display.",
     content: "Content",
     term: "Term",
+    clickId: "Parameter for an id of the click",
+    clickIdHint: "For postbacks: the page is told the id by this name. May stay empty.",
     creative: "Creative",
     placement: "Placement",
     adServer: "Ad server",

@@ -273,7 +273,7 @@ impl Collector {
             let pixel_id = token.claims.pixel_id;
             let pixel = site.pixels.iter().find(|pixel| pixel.id == pixel_id);
             Sighting {
-                road: Road::Mail,
+                road: Road::Signed,
                 key: pixel.map_or("", |pixel| pixel.key.as_str()).into(),
                 origin: "",
                 texts: [b"", b""],

@@ -28,6 +28,7 @@ use super::formats::user_name;
 use super::request::Head;
 use super::{Collector, unknown_key, used_in_browser};
 use crate::auth::blocking;
+use crate::live_test::{Road, Sighting};
 
 /// What is known of the click that a conversion names.
 enum Click {
@@ -102,7 +103,15 @@ impl Collector {
         let consent = match self.refused(request, &postback) {
             Ok(consent) => consent,
             Err((site, rejection)) => {
-                let mut received = self.edge.app.counters.receive(1);
+                let app = &self.edge.app;
+                let sighting = || Sighting {
+                    road: Road::Direct,
+                    key: postback.key.clone(),
+                    origin: "",
+                    texts: [b"", b""],
+                };
+                app.live_tests.watch(&app.clock, sighting).refused(&rejection);
+                let mut received = app.counters.receive(1);
                 received.settle(site, rejection.outcome, now_ms);
                 return refused(&rejection);
             }

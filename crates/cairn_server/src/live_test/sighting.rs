@@ -24,7 +24,8 @@ pub(crate) enum Road {
     Image,
     /// Without a browser: a server, an app.
     Direct,
-    Mail,
+    /// By a token: of a mail, a link, an advertisement.
+    Signed,
 }
 
 impl Road {
@@ -33,7 +34,7 @@ impl Road {
             Road::Script => "script",
             Road::Image => "image",
             Road::Direct => "direct",
-            Road::Mail => "mail",
+            Road::Signed => "signed",
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct LiveTestStage {
     /// `received`: name of the event; left out where it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// `received`: how it came: `script`, `image`, `direct` (without a browser) or `mail`.
+    /// `received`: how it came: `script`, `image`, `direct` (without a browser) or `signed` (mails, links, ads).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub road: Option<&'static str>,
     /// `received`: host of the page that sent it, as its browser tells; left out where nothing was told.

@@ -20,7 +20,6 @@ const ADDRESS: &str = "203.0.113.77";
 const FROM: (&str, &str) = ("X-Forwarded-For", ADDRESS);
 
 struct Tested {
-    /// Closed first: a server that stops waits for open streams.
     lines: BufReader<TcpStream>,
     running: Running,
     site_id: SiteId,
@@ -85,6 +84,13 @@ impl Tested {
         let mut event = json!({"event": "page_view", "url": self.url()});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.post(&json!({"key": key, "events": [event]}), headers)
+    }
+}
+
+impl Drop for Tested {
+    fn drop(&mut self) {
+        // As the program does: a server that stops waits for open streams.
+        self.running.app.live_places.end();
     }
 }
 
@@ -275,7 +281,27 @@ fn a_server_and_a_mail_are_watched_as_a_whole() {
     let open = mail.json()["open_url"].as_str().unwrap().replace("http://collect.test", "");
     tested.running.client().get(&open, &[FIREFOX, ("Cairn-Now", "1795341660000")]);
     let stages = tested.stages(4);
-    assert_eq!((&stages[0]["event"], &stages[0]["road"]), (&json!("email_open"), &json!("mail")));
+    assert_eq!((&stages[0]["event"], &stages[0]["road"]), (&json!("email_open"), &json!("signed")));
     assert_eq!(stages[1]["verdict"], "anonymous");
     assert_eq!(stages[3]["passed"], true);
+}
+
+#[test]
+fn an_advertisement_is_watched_as_a_whole() {
+    let mut tested = Tested::new(&Site { kind: PixelKind::Ad, ..SHOP });
+    let authorization = tested.authorization.clone();
+    let headers = [("Authorization", &*authorization), ("Content-Type", "application/json")];
+    let path = format!("/api/v1/sites/{}/ads", tested.site_id);
+    let body = br#"{"campaign": "spring", "target": "https://shop.example/sale"}"#;
+    let ad = tested.running.client().request("POST", &path, &headers, body).json();
+    let address = |name: &str| ad[name].as_str().unwrap().replace("http://collect.test", "");
+    let later = ("Cairn-Now", "1795341660000");
+    for (address, event) in
+        [(address("impression_url"), "ad_impression"), (address("click_url"), "ad_click")]
+    {
+        tested.running.client().get(&address, &[FIREFOX, FROM, later]);
+        let stages = tested.stages(4);
+        assert_eq!((&stages[0]["event"], &stages[0]["road"]), (&json!(event), &json!("signed")));
+        assert_eq!(stages[3]["passed"], true, "{stages:?}");
+    }
 }

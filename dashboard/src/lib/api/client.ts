@@ -18,30 +18,11 @@ export type Email = Schemas["Email"];
 export type NewLink = Schemas["NewLinkBody"];
 export type Link = Schemas["Link"];
 
-/** An ad to be tracked. */
-export interface NewAd {
-  campaign: string;
-  target: string;
-  source?: string;
-  medium?: string;
-  content?: string;
-  term?: string;
-  creative?: string;
-  placement?: string;
-  cost?: { amount: string; currency: string; per: string };
-  ad_server?: string;
-  pixel?: string;
-  expires_days?: number;
-}
-/** A tracked ad: its addresses, and the whole tag for its ad server. */
-export interface Ad {
-  impression_url: string;
-  click_url: string;
-  viewable_script?: string | null;
-  tag: string;
-  target: string;
-  expires_at: string;
-}
+export type Ad = Schemas["Ad"];
+/** An ad to be tracked; its cost is sent as the text that was typed, which is exact. */
+export type NewAd = Omit<Schemas["NewAdBody"], "cost"> & {
+  cost?: Omit<Schemas["AdCostBody"], "amount"> & { amount: string };
+};
 
 // Questions and answers are free JSON in the description: this is the part of the language that the
 // dashboard speaks, the columns in the order of the question.
