@@ -24,6 +24,9 @@ use crate::live_test::{Road, Sighting, Watched};
 /// Bytes that a record's buffer begins with: most records fit.
 const RECORD_SIZE_BYTES: usize = 640;
 
+/// The answer to a hit that is not kept; in a box, since few are refused and every step would have to carry it.
+type Refused = Box<Answer>;
+
 /// An image request whose pixel is known.
 struct Asked<'r> {
     entry: Arc<PixelEntry>,
@@ -53,12 +56,12 @@ impl Collector {
         }
         let taken = match self.take_image(&request, peer) {
             Ok(taken) => taken,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let (cors, consent) = (taken.cors, taken.consent);
         let cookies = match self.kept(taken).await {
             Ok(cookies) => cookies,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let answer = match cors {
             Cors::Listed(_) => image(Outcome::Accepted, None, cors),
@@ -72,24 +75,24 @@ impl Collector {
         let mut received = self.edge.app.counters.receive(1);
         let (asked, watched) = match self.asked(request, &mut received) {
             Ok(asked) => asked,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let hit = asked.hit(self, peer);
         let (event, mut admission, consent) =
             match self.admit(request, &asked, &hit, (&mut received, &watched)) {
                 Ok(admitted) => admitted,
-                Err(answer) => return answer,
+                Err(answer) => return *answer,
             };
         let (event, landing) = self.with_landing(event, &admission, asked.now_ms).await;
         let taken =
             match self.hand_over(&asked, &mut admission, event, consent, (received, watched)) {
                 Ok(taken) => taken,
-                Err(answer) => return answer,
+                Err(answer) => return *answer,
             };
         let (cors, consent) = (taken.cors, taken.consent);
         let cookies = match self.kept(taken).await {
             Ok(cookies) => cookies,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         if let Some(landing) = landing {
             self.confirm(&admission, &landing, asked.now_ms).await;
@@ -98,7 +101,7 @@ impl Collector {
     }
 
     /// Takes a hit through the pipeline; `Err`: the answer to one that is not kept.
-    fn take_image<'r>(&'r self, request: &'r Parts, peer: IpAddr) -> Result<Taken<'r>, Answer> {
+    fn take_image<'r>(&'r self, request: &'r Parts, peer: IpAddr) -> Result<Taken<'r>, Refused> {
         let mut received = self.edge.app.counters.receive(1);
         let (asked, watched) = self.asked(request, &mut received)?;
         let hit = asked.hit(self, peer);
@@ -108,7 +111,7 @@ impl Collector {
     }
 
     /// Waits until the hit is durable: the cookies of the answer.
-    async fn kept(&self, taken: Taken<'_>) -> Result<Vec<String>, Answer> {
+    async fn kept(&self, taken: Taken<'_>) -> Result<Vec<String>, Refused> {
         let Taken { mut handover, watched, cookies, cors, .. } = taken;
         match (&mut handover).await {
             Ok(()) => {
@@ -117,7 +120,7 @@ impl Collector {
             }
             Err(rejection) => {
                 watched.lost(&rejection);
-                Err(image(rejection.outcome, Some(&rejection), cors))
+                Err(Box::new(image(rejection.outcome, Some(&rejection), cors)))
             }
         }
     }
@@ -127,7 +130,7 @@ impl Collector {
         &self,
         request: &'r Parts,
         received: &mut Received<'_>,
-    ) -> Result<(Asked<'r>, Watched), Answer> {
+    ) -> Result<(Asked<'r>, Watched), Refused> {
         let app = &self.edge.app;
         let now_ms = app.now_ms(&request.headers);
         let watched = app.live_tests.watch(&app.clock, || sighting(request));
@@ -158,7 +161,7 @@ impl Collector {
         asked: &'a Asked<'a>,
         hit: &'a Hit<'a>,
         (received, watched): (&mut Received<'_>, &Watched),
-    ) -> Result<(ParsedEvent<'a>, Admission<'a>, SentConsent), Answer> {
+    ) -> Result<(ParsedEvent<'a>, Admission<'a>, SentConsent), Refused> {
         let site = asked.entry.site.site.id;
         let mut refused = |rejection: &Rejection| {
             watched.refused(rejection);
@@ -182,7 +185,7 @@ impl Collector {
         event: ParsedEvent<'_>,
         consent: SentConsent,
         (mut received, watched): (Received<'_>, Watched),
-    ) -> Result<Taken<'r>, Answer> {
+    ) -> Result<Taken<'r>, Refused> {
         let (site, now_ms) = (asked.entry.site.site.id, asked.now_ms);
         let cors = match admission.has_listed_origin() {
             true => Cors::Listed(asked.head.origin()),
@@ -222,9 +225,9 @@ fn refused(
     rejection: &Rejection,
     cors: Cors<'_>,
     now_ms: i64,
-) -> Answer {
+) -> Refused {
     received.settle(site, rejection.outcome, now_ms);
-    image(rejection.outcome, Some(rejection), cors)
+    Box::new(image(rejection.outcome, Some(rejection), cors))
 }
 
 fn accepted(mut answer: Answer, consent: SentConsent, cookies: Vec<String>) -> Answer {
