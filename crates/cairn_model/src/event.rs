@@ -45,6 +45,8 @@ pub enum Origin {
     Live,
     /// The owner's import.
     Import,
+    /// The image or a link of a mail or an advertisement, or a pixel of such a kind.
+    OffSite,
 }
 
 /// One event. Field groups follow the order in which the pipeline fills them.
@@ -218,9 +220,13 @@ impl Event<'_> {
         self.name == ENGAGEMENT
     }
 
-    /// It happened away from the site: see [`OFF_SITE`].
+    /// It happened away from the site: see [`OFF_SITE`]. A page may have events of these names too, which are its own.
     pub fn is_off_site(&self) -> bool {
-        OFF_SITE.contains(&self.name.as_ref())
+        match self.origin {
+            Origin::Live => false,
+            Origin::Import => OFF_SITE.contains(&self.name.as_ref()),
+            Origin::OffSite => true,
+        }
     }
 
     /// The same event, borrowing nothing.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use cairn_model::event::OFF_SITE;
 use cairn_model::question::{Asking, EventsQuestion, Goal, Question, Trigger};
 use cairn_model::session::{ATTRIBUTES, Attributes};
 use cairn_model::{Event, Identification, Session, SiteId, VisitorId};
@@ -208,7 +209,8 @@ fn row(dice: &mut Dice, offset: u64, session: &Session) -> Row<'static> {
             event.props = dice.pick(&[r#"{"reading":"read"}"#, r#"{"reading":"skimmed"}"#]).into();
         }
     }
-    let homeless = event.is_off_site() || engagement && dice.chance(20);
+    let off_site = OFF_SITE.contains(&&*event.name) && dice.chance(80);
+    let homeless = off_site || engagement && dice.chance(20);
     let session_id = if homeless { 0 } else { session.session_id };
     Row { offset, session_id, attributes: Arc::clone(&session.attributes), event }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use cairn_model::event::OFF_SITE;
 use cairn_model::question::{Asking, Question};
 use cairn_model::session::Attributes;
 use cairn_model::{Event, Identification, Session, SiteId, VisitorId};
@@ -33,7 +34,8 @@ impl History {
         let mut of_visit = event.clone();
         of_visit.bot = bot.to_owned().into();
         let attributes = Arc::new(Attributes::of(&of_visit));
-        self.rows.push(Row { offset, session_id: visit, attributes, event });
+        let session_id = if OFF_SITE.contains(&name) { 0 } else { visit };
+        self.rows.push(Row { offset, session_id, attributes, event });
         &mut self.rows.last_mut().expect("an event was added").event
     }
 
@@ -288,7 +290,7 @@ fn mails() -> History {
     }
     history.with_props(6, "email_open", "mail:too_soon", mail("machine", "scanned"));
     history.with_props(1, "email_open", "", mail("human", "autumn"));
-    for row in history.rows.iter_mut().filter(|row| row.session_id == 1) {
+    for row in history.rows.iter_mut().filter(|row| row.event.visitor_id == VisitorId(1)) {
         row.event.identification = Identification::Identified;
     }
     history
@@ -426,4 +428,20 @@ fn a_click_that_landed_is_confirmed_once() {
         [row("autumn", json!([3.0, 2.0]))]
     );
     assert_eq!(history.total(&["events", "visitors"], json!([])), json!([0.0, 0.0]));
+}
+
+#[test]
+fn a_pages_own_event_of_such_a_name_is_an_ordinary_one() {
+    let mut history = History::default();
+    history.add(1, "page_view", "");
+    history.add(1, "link_click", "");
+    history.rows.last_mut().expect("it was added").session_id = 1;
+    history.with_props(0, "ad_click", "", json!({"cost": "5", "cost_currency": "EUR"}));
+    history.rows.last_mut().expect("it was added").session_id = 1;
+    let euros = json!([["is", "event:props:cost_currency", ["EUR"]]]);
+    assert_eq!(history.total(&["ad_cost"], euros), json!([null]));
+    assert_eq!(
+        history.total(&["events", "link_clicks", "ad_clicks"], json!([])),
+        json!([3.0, 0.0, 0.0])
+    );
 }

@@ -134,7 +134,7 @@ impl<'a> Applied<'a> {
             }
             self.event_keys.push((event.event_key, *offset, event.received_at_ms));
         }
-        if event.origin == Origin::Live
+        if event.origin != Origin::Import
             && event.received_at_ms - event.timestamp_ms > sessions.reach_ms()
         {
             self.late += 1;

@@ -186,11 +186,17 @@ fn marks_text(marks: Marks) -> Cow<'static, str> {
 }
 
 /// Lets what a sender states of itself win: it is stated only where nothing else tells it.
-pub fn apply_stated<'e>(event: &mut Event<'e>, stated: &'e Stated<'_>, enricher: &Enricher) {
+pub fn apply_stated<'e>(
+    event: &mut Event<'e>,
+    stated: &'e Stated<'_>,
+    found: &Enrichment,
+    enricher: &Enricher,
+) {
     let names_none = event.utm_source.is_empty()
         && event.utm_medium.is_empty()
         && event.utm_campaign.is_empty()
-        && event.click_id_kind.is_empty();
+        // Not what may be kept of it: it names a campaign, whoever agrees to what.
+        && found.attribution.click_id.is_none();
     let otherwise = stated.otherwise.as_ref().filter(|_| names_none);
     if let Some(utm) = stated.utm.as_ref().or(otherwise) {
         apply_utm(event, utm);

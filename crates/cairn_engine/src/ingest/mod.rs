@@ -474,7 +474,10 @@ impl Prepared<'_> {
         let arrival = Arrival {
             site: &admission.entry.site.site,
             pixel_id: admission.entry.pixel.id,
-            origin: Origin::Live,
+            origin: match admission.entry.pixel.kind {
+                PixelKind::Email | PixelKind::Ad => Origin::OffSite,
+                _ => Origin::Live,
+            },
             received_at_ms: hit.received_at_ms,
             agent,
             language,
@@ -484,7 +487,7 @@ impl Prepared<'_> {
         let found = enrich::enrich(enricher, &self.event, &arrival, &self.location);
         let mut event = enrich::assemble(&self.event, &found, &arrival);
         if let Some(stated) = &self.event.parsed().stated {
-            enrich::apply_stated(&mut event, stated, enricher);
+            enrich::apply_stated(&mut event, stated, &found, enricher);
         }
         let (buffer, written) = record::append(&event, buffer);
         (buffer, written.map_err(|_| Rejection::malformed("", "it cannot be stored")))

@@ -1,7 +1,7 @@
 use foldhash::HashSet;
 
 use cairn_model::event::{ENGAGEMENT, OFF_SITE, PAGE_VIEW};
-use cairn_model::{Event, Session, SiteId, VisitorId};
+use cairn_model::{Event, Origin, Session, SiteId, VisitorId};
 use cairn_store::SessionProbe;
 
 use super::{SessionOptions, Sessions};
@@ -59,17 +59,27 @@ fn engagement_keeps_a_visit_open_but_changes_nothing_of_it() {
 fn what_happens_away_from_the_site_neither_makes_a_visit_nor_joins_one() {
     for name in OFF_SITE {
         let mut sessions = fresh();
-        let alone = sessions.assign(1, &event(name, 1, 0, ""));
+        let off_site = |visitor, after_ms| {
+            let mut event = event(name, visitor, after_ms, "");
+            event.origin = Origin::OffSite;
+            event
+        };
+        let alone = sessions.assign(1, &off_site(1, 0));
         assert_eq!((alone.session_id, alone.visitor_id), (0, VisitorId(1)), "{name}");
         sessions.assign(2, &event(PAGE_VIEW, 1, MINUTE_MS, "/"));
-        assert_eq!(sessions.assign(3, &event(name, 1, 2 * MINUTE_MS, "")).session_id, 0, "{name}");
+        assert_eq!(sessions.assign(3, &off_site(1, 2 * MINUTE_MS)).session_id, 0, "{name}");
         let mut probes = HashSet::default();
-        sessions.probes_for(&event(name, 2, 0, ""), &mut probes);
+        sessions.probes_for(&off_site(2, 0), &mut probes);
         assert!(probes.is_empty());
         let visits: Vec<Session> =
             sessions.take_changes().into_iter().map(|change| change.session).collect();
         assert_eq!(visits.len(), 1, "{name}");
         assert_eq!((visits[0].events, visits[0].duration_s()), (1, 0), "{name}");
+        // A page's own event of that name is one of its visit.
+        assert_eq!(sessions.assign(4, &event(name, 1, 3 * MINUTE_MS, "")).session_id, 2, "{name}");
+        let mut imported = event(name, 1, 3 * MINUTE_MS, "");
+        imported.origin = Origin::Import;
+        assert_eq!(sessions.assign(5, &imported).session_id, 0, "{name}");
     }
 }
 

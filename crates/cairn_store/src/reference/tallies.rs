@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::answer::{Figure, Key, rounded};
-use cairn_model::event::CLICK_LANDED;
+use cairn_model::event::{CLICK_LANDED, OFF_SITE};
 use cairn_model::question::Tally;
 use cairn_model::question::tallies::{
     COST, COST_DECIMALS, Count, Formula, HUMAN, LANDED_CLICK, LANDED_VERDICT, READ, READING, Scope,
@@ -91,26 +91,32 @@ fn is_in_scope(scope: Scope, row: &Row<'_>, shows_bots: bool) -> bool {
                 && Vital::ALL.iter().any(|vital| props.contains_key(vital.prop()))
         }
         _ => {
-            scope.names().contains(&&*event.name)
-                || scope.confirmed().is_some_and(|click| landed(event, click))
+            has_name(row, scope.names())
+                || scope.confirmed().is_some_and(|click| landed(row, click))
         }
     }
 }
 
-fn landed(event: &Event<'_>, click: &str) -> bool {
-    event.name == CLICK_LANDED && prop(event, LANDED_CLICK) == click
+fn landed(row: &Row<'_>, click: &str) -> bool {
+    has_name(row, &[CLICK_LANDED]) && prop(&row.event, LANDED_CLICK) == click
+}
+
+/// Of the names that mails and ads have, only those of events away from the site.
+fn has_name(row: &Row<'_>, names: &[&str]) -> bool {
+    let name = &*row.event.name;
+    names.contains(&name) && (row.session_id == 0 || !OFF_SITE.contains(&name))
 }
 
 fn number(count: Count, rows: &[Row<'_>], shows_bots: bool) -> i64 {
     let judged = |row: &&Row<'_>, whose: Whose| whose.includes(&prop(&row.event, VERDICT));
-    let named = |row: &&Row<'_>, names: &[&str]| names.contains(&&*row.event.name);
+    let named = |row: &&Row<'_>, names: &[&str]| has_name(row, names);
     let sections = || rows.iter().filter(|row| is_in_scope(Scope::Sections, row, shows_bots));
     let counted = match count {
         Count::Events(names, whose) => {
             rows.iter().filter(|row| named(row, names) && judged(row, whose)).count()
         }
         Count::HumanClicks(click) => {
-            let is_human = |row: &&Row<'_>| match landed(&row.event, click) {
+            let is_human = |row: &&Row<'_>| match landed(row, click) {
                 true => prop(&row.event, LANDED_VERDICT) != HUMAN,
                 false => named(row, &[click]) && judged(row, Whose::Humans),
             };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::answer::Key;
-use cairn_model::event::PAGE_VIEW;
+use cairn_model::event::{OFF_SITE, PAGE_VIEW};
 use cairn_model::question::{
     Dimension, Engagement, EventsQuestion, Field, Filter, FirstProp, Goal, Question, Test,
     TimeUnit, Trigger,
@@ -93,7 +93,8 @@ fn first_prop(first: FirstProp, event: &Event<'_>) -> String {
 fn takes_part(engagement: Engagement, off_site: bool, row: &Row<'_>) -> bool {
     let of_section = !row.event.section_id.is_empty();
     match names_engagement(&row.event) {
-        false => off_site || !row.event.is_off_site(),
+        // Events of these names that belong to a visit are a page's own.
+        false => off_site || row.session_id != 0 || !OFF_SITE.contains(&&*row.event.name),
         true => match engagement {
             Engagement::Hidden => false,
             Engagement::Sections => of_section && row.session_id != 0,

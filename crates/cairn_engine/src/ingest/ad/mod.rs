@@ -176,7 +176,8 @@ impl Ingest {
             identified,
         );
         let (ip, agent) = (hit.address.ip(), hit.agent.user_agent);
-        let sender = self.anonymous.number(site, hit.received_at_ms, ip, agent).current.0;
+        let anonymous = || self.anonymous.number(site, hit.received_at_ms, ip, agent).current;
+        let sender = judged.visitor.unwrap_or_else(anonymous).0;
         let parsed = parsed(hit, ad, &judged.verdict, sender);
         let event =
             consented(parsed, &judged.decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
@@ -191,7 +192,7 @@ impl Ingest {
         let arrival = Arrival {
             site: &site.site,
             pixel_id: ad.claims.pixel_id,
-            origin: Origin::Live,
+            origin: Origin::OffSite,
             received_at_ms,
             agent: hit.agent,
             language: text::first_language(hit.accept_language),
@@ -207,7 +208,7 @@ impl Ingest {
 }
 
 /// The same impression has the same id: by the ad server's number or the cache buster, else by the second. `sender` is
-/// the anonymous number of the day, so that two people never have one.
+/// the number that the event itself has, so that two people never have one, and nobody's other number stands in it.
 fn impression_of(hit: &Hit<'_>, ad: &AdHit<'_>, verdict: &AdVerdict, sender: u64) -> String {
     let name = ad.act.event();
     let message = u128::from_be_bytes(ad.claims.message);

@@ -122,6 +122,21 @@ fn only_the_owners_choice_and_both_permissions_let_the_browser_be_known() {
 }
 
 #[test]
+fn nothing_joins_a_known_browser_to_its_anonymous_number() {
+    let shop = shop(Policy::OptIn, true);
+    let cookies =
+        format!("cairn_id={COOKIE}; {CONSENT_COOKIE}=v1.analytics=1.ads=1.t={}", NOW_MS / 1000);
+    let hit = Hit { cookies: &cookies, referer: "https://partner.example/page", ..browser() };
+    let (record, taken) = take(&shop, &hit, AdAct::Impression, "cb=77");
+    assert!(taken.unwrap().visitor.is_some());
+    let (ip, agent) = (hit.address.ip(), hit.agent.user_agent);
+    let passing = shop.ingest.anonymous.number(&shop.entry.site, NOW_MS, ip, agent).current;
+    let event = event(&record);
+    assert_ne!(event.visitor_id, passing);
+    assert!(!format!("{event:?}").contains(&format!("{:x}", passing.0)), "{}", event.event_id);
+}
+
+#[test]
 fn strict_sites_keep_nothing_and_an_opt_out_holds() {
     let strict = shop(Policy::OptInStrict, false);
     let (record, taken) = take(&strict, &browser(), AdAct::Impression, "gdpr_consent=CPx");

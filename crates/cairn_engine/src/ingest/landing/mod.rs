@@ -100,7 +100,7 @@ impl Ingest {
         let arrival = Arrival {
             site,
             pixel_id: claims.pixel_id,
-            origin: Origin::Live,
+            origin: Origin::OffSite,
             received_at_ms,
             // Nothing of the browser that landed: it is on its own events.
             agent: server_agent(""),

@@ -196,7 +196,7 @@ impl Ingest {
         let arrival = Arrival {
             site: &site.site,
             pixel_id: mail.claims.pixel_id,
-            origin: Origin::Live,
+            origin: Origin::OffSite,
             received_at_ms,
             agent,
             language: if is_direct { text::first_language(hit.accept_language) } else { "" },

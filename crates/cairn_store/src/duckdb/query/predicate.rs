@@ -4,7 +4,7 @@
 //!
 //! What a test means is defined by [`Test::accepts`]; these conditions agree with it, which random questions check.
 
-use cairn_model::event::{CLICK_LANDED, PAGE_VIEW};
+use cairn_model::event::{CLICK_LANDED, OFF_SITE, PAGE_VIEW};
 use cairn_model::question::countries::{COUNTRIES, country_name};
 use cairn_model::question::filters::folded;
 use cairn_model::question::tallies::{LANDED_CLICK, Scope, Vital};
@@ -17,6 +17,9 @@ use super::statement::{Parameters, all_of, not, one_of, truth};
 use crate::duckdb::texts::{coded, texts_of};
 use crate::plan::Plan;
 use crate::schema::{ENGAGEMENT_CODE, ORDINARY_CODES_FROM, PAGE_VIEW_CODE, TextField};
+
+/// An event that belongs to no visit; of those that mails and ads have the names of, it happened away from the site.
+const OFF_SITE_ROW: &str = "session_id = 0";
 
 /// Which table a condition is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,7 +106,10 @@ pub(super) fn first_prop(first: FirstProp) -> String {
 /// Which of the events that are not left out anyway are ordinary ones, with those that a question names besides.
 fn ordinary_condition(engagement: Engagement, off_site: bool) -> String {
     let ordinary = match off_site {
-        false => format!("name >= {ORDINARY_CODES_FROM}"),
+        // Events of these names that belong to a visit are a page's own.
+        false => format!(
+            "(name <> {ENGAGEMENT_CODE} AND (name >= {ORDINARY_CODES_FROM} OR session_id <> 0))"
+        ),
         true => format!("name <> {ENGAGEMENT_CODE}"),
     };
     let reports = match engagement {
@@ -365,7 +371,11 @@ impl<'q> Predicates<'q> {
             let name = self.parameters.bind(*name);
             conditions.push(format!("name = (SELECT code FROM {texts} WHERE text = {name})"));
         }
-        format!("coalesce({}, FALSE)", one_of(&conditions))
+        let named = format!("coalesce({}, FALSE)", one_of(&conditions));
+        match names.iter().all(|name| OFF_SITE.contains(name)) {
+            true => format!("({named} AND {OFF_SITE_ROW})"),
+            false => named,
+        }
     }
 
     /// Whether an event says that a click of this name was followed by its landing page.
@@ -404,8 +414,9 @@ impl<'q> Predicates<'q> {
                 }
             }
         };
-        if !scope.judges_machines() {
-            conditions.extend(self.people_only());
+        match scope.judges_machines() {
+            true => conditions.push(OFF_SITE_ROW.to_owned()),
+            false => conditions.extend(self.people_only()),
         }
         all_of(&conditions)
     }
