@@ -1,6 +1,7 @@
 //! Bodies that are no questions: each is refused with its place and its name.
 
 use cairn_model::SiteId;
+use cairn_model::answer::Key;
 use cairn_model::question::{Asking, Goal, Question, QuestionError, Trigger};
 use serde_json::{Value, json};
 
@@ -242,4 +243,44 @@ fn the_simplest_question_gets_its_defaults() {
     assert_eq!(question.echo["pagination"], json!({"limit": 10_000, "offset": 0}));
     assert_eq!(question.echo["filters"], json!([]));
     assert_eq!(question.echo["include"], json!({}));
+}
+
+#[test]
+fn costs_need_one_currency() {
+    let asked = |filters: Value, dimensions: Value| {
+        with(json!({"metrics": ["ad_cost"], "filters": filters, "dimensions": dimensions}))
+    };
+    let currency = "event:props:cost_currency";
+    for filters in [
+        json!([]),
+        json!([["is", currency, ["EUR", "USD"]]]),
+        json!([["is_not", currency, ["EUR"]]]),
+        json!([["contains", currency, ["EUR"]]]),
+        json!([["is", currency, ["EUR"], {"case_sensitive": false}]]),
+        json!([["or", [["is", currency, ["EUR"]]]]]),
+        json!([["has_done", ["is", currency, ["EUR"]]]]),
+    ] {
+        refused(&asked(filters, json!([])), &["ad_cost", currency]);
+    }
+    let euros = parse(&asked(json!([["is", currency, ["EUR"]]]), json!(["event:props:creative"])));
+    assert_eq!(euros.expect("a question").cost_currency(&[]), Some("EUR"));
+    let by_currency = parse(&asked(json!([]), json!(["visit:utm_campaign", currency])));
+    let keys = ["spring", "USD"].map(|text| Key::Text(text.to_owned()));
+    assert_eq!(by_currency.expect("a question").cost_currency(&keys), Some("USD"));
+}
+
+#[test]
+fn what_happened_goes_with_dimensions_of_events_only() {
+    refused(
+        &with(json!({"metrics": ["section_views"], "dimensions": ["visit:exit_page"]})),
+        &["section_views", "visit:exit_page"],
+    );
+    refused(
+        &with(json!({"metrics": ["bounce_rate"], "dimensions": ["event:section"]})),
+        &["bounce_rate", "event:section"],
+    );
+    refused(&with(json!({"dimensions": ["event:sections"]})), &["#/dimensions/0"]);
+    let body = json!({"metrics": ["lcp_p75_ms", "email_human_opens", "visits"],
+                      "dimensions": ["time:day", "event:form", "visit:country"]});
+    assert!(parse(&with(body)).is_ok());
 }

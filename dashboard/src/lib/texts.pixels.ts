@@ -66,7 +66,7 @@ export const pixels = {
   first: "First event",
   last: "Last event",
   last24h: "Last 24 hours",
-  events: (count: string) => `${count} events`,
+  events: (count: string) => (count === "1" ? "1 event" : `${count} events`),
   activity: "Events",
   periods: { "24h": "Last 24 hours", "30d": "Last 30 days" } as Record<"24h" | "30d", string>,
   period: "Shown in the small charts",
