@@ -308,7 +308,7 @@ export const pixels = {
     target: "Leads to",
     targetHint: "The page that a click opens.",
     source: "Source",
-    sourceHint: "Where the ad runs. Empty: what the browser tells.",
+    sourceHint: "Where the ad runs. Empty: the ad server’s name.",
     medium: "Medium",
     mediumHint: "Empty: display.",
     content: "Content",
@@ -317,6 +317,7 @@ export const pixels = {
     clickIdHint: "For postbacks: the page is told the id by this name. May stay empty.",
     creative: "Creative",
     placement: "Placement",
+    macroHint: "Empty: what the ad server’s macro says.",
     adServer: "Ad server",
     adServers: {
       generic: "Any, or none",

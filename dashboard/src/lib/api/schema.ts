@@ -929,7 +929,7 @@ export interface components {
             passed: boolean;
             /** @description In words, what decided. */
             reason?: string | null;
-            /** @description `received`: how it came: `script`, `image`, `direct` (without a browser) or `mail`. */
+            /** @description `received`: how it came: `script`, `image`, `direct` (without a browser) or `signed` (mails, links, ads). */
             road?: string | null;
             /** @description `received`, `permission`, `recognised` or `stored`. */
             stage: string;
