@@ -1,5 +1,4 @@
 //! `GET /p.gif`.
-#![expect(clippy::result_large_err, reason = "a refusal is the whole answer, and is only moved on")]
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -8,9 +8,11 @@ use super::{AGENT, NOW_MS, Shop, everything, hit};
 use crate::ingest::fields::{Sender, event};
 use crate::ingest::import::Importer;
 use crate::ingest::json::Raw;
+use crate::ingest::landing::landed;
 use crate::ingest::visitor::parse_cookie_id;
 use crate::ingest::{Common, Hit, Rejection, consent, query};
 use crate::record;
+use crate::token::click::ClickClaims;
 
 const CONSENTED: &str = "analytics:granted,ads:granted";
 const COOKIE: &str = "00112233445566778899aabbccddeeff";
@@ -455,5 +457,32 @@ fn records_of_version_1_stay_readable() {
     assert!(matches!(record::decode(&[9, 1]), Err(record::RecordError::Version(9))));
     for end in 1..bytes.len() {
         assert!(record::decode(&bytes[..end]).is_err(), "cut at {end}");
+    }
+}
+
+/// A page view at this address, to which one of our links led.
+fn landing(shop: &Shop, sent: &str, url: &str) -> [String; 3] {
+    let hit = hit();
+    let mut admission = shop.ingest.admit(&hit, &shop.entry, consent::parse(sent).unwrap(), false);
+    let json = format!(r#"{{"event":"page_view","url":"{url}"}}"#);
+    let mut parsed = event(Raw(&json), Sender::Public).unwrap();
+    let utm = ["ads", "display", "spring", "", ""].map(str::to_owned);
+    landed(&mut parsed, &ClickClaims { utm, ..ClickClaims::default() });
+    let (record, result) = admission.take(parsed, Common::default(), Vec::new());
+    result.unwrap();
+    let event = record::decode(&record).unwrap();
+    [&event.source, &event.channel, &event.utm_campaign].map(|text| text.to_string())
+}
+
+#[test]
+fn the_campaign_of_a_landing_is_what_its_address_names_whoever_agrees_to_what() {
+    let shop = Shop::new(policy(Policy::OptIn), PixelKind::Web);
+    for sent in [CONSENTED, "analytics:granted,ads:denied", "analytics:denied"] {
+        let of_click = landing(&shop, sent, "https://shop.example/p?a=1");
+        assert_eq!(of_click, ["ads", "Display", "spring"], "{sent}");
+        let bought = landing(&shop, sent, "https://shop.example/p?gclid=click-5");
+        assert_eq!(bought, ["Google", "Paid Search", ""], "{sent}");
+        let named = landing(&shop, sent, "https://shop.example/p?utm_source=own&utm_medium=email");
+        assert_eq!(named, ["own", "Email", ""], "{sent}");
     }
 }
