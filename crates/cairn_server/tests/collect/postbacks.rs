@@ -120,6 +120,26 @@ impl Shop {
         let events = self.running.events();
         events.into_iter().rfind(|event| event.is_page_view()).unwrap()
     }
+
+    /// Figures of the day, rows in the order of their dimensions.
+    fn figures(&self, metrics: &[&str], dimensions: &[&str]) -> Value {
+        self.figures_of(metrics, dimensions, &json!([]))
+    }
+
+    fn figures_of(&self, metrics: &[&str], dimensions: &[&str], filters: &Value) -> Value {
+        self.running.wait_applied();
+        let question = json!({
+            "site_id": self.site_id.to_string(), "date_range": ["2026-11-22", "2026-11-22"],
+            "metrics": metrics, "dimensions": dimensions, "filters": filters,
+            "order_by": dimensions.iter().map(|name| json!([name, "asc"])).collect::<Vec<_>>(),
+        });
+        let headers = [JSON, ("Authorization", &*self.authorization)];
+        let body = question.to_string();
+        let answer = self.client().request("POST", "/api/v2/query", &headers, body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.message());
+        let rows = answer.json()["results"].as_array().unwrap().clone();
+        rows.iter().map(|row| json!([row["dimensions"], row["metrics"]])).collect()
+    }
 }
 
 fn id_in(url: &str, name: &str) -> String {
@@ -418,6 +438,23 @@ fn an_opt_out_of_the_clicks_person_ends_it() {
 }
 
 #[test]
+fn a_recipients_conversion_is_in_the_visit_of_his_browser() {
+    let shop = Shop::new();
+    let url = shop.mail_click("anna-1");
+    shop.land(&url, "granted", "");
+    let view = shop.last_page_view();
+    assert_eq!(view.user_id, "anna-1");
+    let id = id_in(&url, "cairn_click");
+    for more in ["", "&user_id=anna-1"] {
+        shop.get(&format!("value=5&click_id={id}{more}"));
+        let event = shop.running.last_event();
+        assert_eq!((event.visitor_id, event.user_key), (view.visitor_id, view.user_key));
+    }
+    let figures = shop.figures(&["visitors", "visits", "events"], &["visit:utm_campaign"]);
+    assert_eq!(figures, json!([[["letter"], [1, 1, 3]]]));
+}
+
+#[test]
 fn a_conversion_of_a_mail_that_was_passed_on_is_not_the_recipients() {
     let shop = Shop::new();
     let target = format!(
@@ -440,4 +477,49 @@ fn a_conversion_of_a_mail_that_was_passed_on_is_not_the_recipients() {
     let event = shop.running.last_event();
     assert_ne!(event.visitor_id, ben);
     assert_eq!(event.user_id, "anna-1");
+}
+
+#[test]
+fn no_other_visit_takes_a_conversion_away_from_its_click() {
+    let shop = Shop::new();
+    let body = json!({"key": shop.secret, "consent": "analytics:granted",
+        "events": [{"event": "login", "user_id": "bert-1"}]});
+    let server = |body: &Value| {
+        let answer = shop.client().post(&[JSON], body.to_string().as_bytes());
+        assert_eq!(answer.json()["accepted"], 1, "{}", answer.message());
+    };
+    server(&body);
+    let of_mail = id_in(&shop.mail_click("bert-1"), "cairn_click");
+    let of_ad = id_in(&shop.click(&json!({})), "cairn_click");
+    shop.get(&format!("value=5&click_id={of_mail}"));
+    shop.get(&format!("value=6&click_id={of_ad}&user_id=bert-1&consent=analytics:granted"));
+    server(&body);
+    let events = shop.running.events();
+    let own = ["login", "purchase"];
+    let of_bert: Vec<_> = events.iter().filter(|event| own.contains(&&*event.name)).collect();
+    assert_eq!(of_bert.len(), 4);
+    assert!(of_bert.iter().all(|event| event.visitor_id == of_bert[0].visitor_id));
+    let figures = shop.figures(&["visitors", "visits", "events"], &["visit:utm_campaign"]);
+    let wanted =
+        json!([[["(not set)"], [1, 1, 2]], [["letter"], [1, 1, 1]], [["spring"], [1, 1, 1]]]);
+    assert_eq!(figures, wanted);
+    assert_eq!(shop.figures(&["visitors", "visits"], &[]), json!([[[], [1, 3]]]));
+}
+
+#[test]
+fn conversions_of_nobody_known_are_a_visitor_and_a_visit_each() {
+    let shop = Shop::new();
+    let id = id_in(&shop.click(&json!({})), "cairn_click");
+    for order in ["o-1", "o-2"] {
+        shop.get(&format!("order_id={order}&value=5&click_id={id}"));
+    }
+    shop.get("order_id=o-3&value=5");
+    let metrics = ["visitors", "visits", "events", "pageviews"];
+    let figures = shop.figures(&metrics, &["visit:utm_campaign"]);
+    assert_eq!(figures, json!([[["(not set)"], [1, 1, 1, 0]], [["spring"], [2, 2, 2, 0]]]));
+    // Reports of those who saw a page leave them out.
+    shop.land("https://shop.example/", "granted", "");
+    assert_eq!(shop.figures(&metrics, &[]), json!([[[], [4, 4, 4, 1]]]));
+    let filters = json!([["has_done", ["is", "event:name", ["page_view"]]]]);
+    assert_eq!(shop.figures_of(&metrics, &[], &filters), json!([[[], [1, 1, 1, 1]]]));
 }
