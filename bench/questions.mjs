@@ -30,7 +30,7 @@ const RATIO_MAX = 1.2;
 const TICK_MS = 10;
 const IMPORT_SIZE_BYTES_MAX = 64 * 1024 * 1024;
 /** Codes of the store's schema: event names, and the fields of texts (crates/cairn_store/src/schema.rs). */
-const PAGE_VIEW = 8;
+const PAGE_VIEW = 9;
 const ENGAGEMENT = 1;
 const FIELD = { path: 2, source: 5, country: 13, device: 20 };
 /** The defaults of `store.memory_size_bytes_max` and `store.threads`. */

@@ -77,7 +77,8 @@ pub struct Event<'a> {
     pub identification: Identification,
     /// A second visitor number to look for when `visitor_id` has no open visit (yesterday's anonymous number); 0 = none.
     pub previous_visitor_id: VisitorId,
-    /// Keyed hash of the import's `session_id`, which then decides the visit; 0 = derive it.
+    /// Number of the visit where that is decided already: keyed hash of an import's `session_id`, or a passing number for an
+    /// event that is a visit of its own; 0 = derive it.
     pub session_key: u64,
     /// Keyed hash of the user id, per site; 0 = none.
     pub user_key: u64,

@@ -177,7 +177,7 @@ pub struct Session {
     pub visitor_id: VisitorId,
     /// What kind of number `visitor_id` is.
     pub identification: Identification,
-    /// The import's own session number (`Event::session_key`); 0 = derived here.
+    /// The number that its events brought along (`Event::session_key`); 0 = derived here.
     pub session_key: u64,
     /// Time of its first event, Unix milliseconds.
     pub started_at_ms: i64,

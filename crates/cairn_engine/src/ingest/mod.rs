@@ -374,14 +374,15 @@ impl<'r> Admission<'r> {
             self.visitor = Some(visitor);
             return visitor;
         }
+        if decision.verdict == Verdict::Full && parsed.known_visitor != VisitorId(0) {
+            // Before the user id: a person's browser has a visitor already, and one person is not two.
+            return identified(parsed.known_visitor);
+        }
         if decision.verdict == Verdict::Full && names_sender {
             return identified(self.ingest.keys.of_sender(site.site.id, &parsed.sender_id));
         }
         if decision.verdict == Verdict::Full && !parsed.user_id.is_empty() {
             return identified(self.ingest.keys.of_named_visitor(site.site.id, &parsed.user_id));
-        }
-        if decision.verdict == Verdict::Full && parsed.known_visitor != VisitorId(0) {
-            return identified(parsed.known_visitor);
         }
         match context {
             Some(parsed::Context { address: Some(address), user_agent }) => {
@@ -488,6 +489,9 @@ impl Prepared<'_> {
         let mut event = enrich::assemble(&self.event, &found, &arrival);
         if let Some(stated) = &self.event.parsed().stated {
             enrich::apply_stated(&mut event, stated, &found, enricher);
+            if stated.own_visit {
+                event.session_key = visitor::lone_visitor().0;
+            }
         }
         let (buffer, written) = record::append(&event, buffer);
         (buffer, written.map_err(|_| Rejection::malformed("", "it cannot be stored")))

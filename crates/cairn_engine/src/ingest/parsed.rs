@@ -91,6 +91,8 @@ pub struct Stated<'a> {
     pub otherwise: Option<[Cow<'a, str>; 5]>,
     /// Browser, its version, system, its version, device type.
     pub device: Option<[Cow<'a, str>; 5]>,
+    /// It joins no visit, and no other event joins its own.
+    pub own_visit: bool,
 }
 
 /// Import-only fields. `None` = derive it.

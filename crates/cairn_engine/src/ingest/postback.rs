@@ -235,6 +235,11 @@ impl<'a> Postback<'a> {
         self.get(Field::ClickId)
     }
 
+    /// The person's id, as it was sent; empty = none.
+    pub fn user_id(&self) -> &str {
+        self.get(Field::UserId).unwrap_or("")
+    }
+
     /// The refusal of the click id, by the name that it was sent under.
     pub fn refused_click_id(&self) -> Rejection {
         self.named(Rejection::malformed("click_id", "not a click id that was given out here"))

@@ -2,9 +2,12 @@
 //!
 //! Guarantees: the answer says what became of the conversion, and names the field at fault. A browser is refused: the key
 //! is no secret any more where one sends it. Nothing of the address is logged or repeated. A conversion has the campaign of
-//! the click that it names, and its person only where that was permitted when the click was made and still is.
+//! the click that it names, and its person only where that was permitted when the click was made and still is, as far as
+//! this server can know. A click's permission is its own person's: it serves nobody else whom a postback names.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_engine::ingest::ParsedEvent;
@@ -15,11 +18,12 @@ use cairn_engine::ingest::landing::conversion;
 use cairn_engine::ingest::postback::{self, Postback};
 use cairn_engine::ingest::{Common, Rejection};
 use cairn_engine::token::click::ClickClaims;
-use cairn_model::{Choice, Outcome, PixelKind, SiteId};
+use cairn_model::{Choice, Outcome, PixelKind, SiteId, VisitorId};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use hyper::body::Body;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Cors, json, outcome_value, refusal};
 use super::delivery::{Delivered, Parcel};
@@ -29,6 +33,12 @@ use super::request::Head;
 use super::{Collector, unknown_key, used_in_browser};
 use crate::auth::blocking;
 use crate::live_test::{Road, Sighting};
+
+/// Longest wait until what is known of a browser can be asked; after it no recipient is given to it.
+const KNOWN_WAIT: Duration = Duration::from_secs(2);
+
+/// Browsers that are asked for in the store at once; to others no recipient is given.
+static ASKED: Semaphore = Semaphore::const_new(2);
 
 /// What is known of the click that a conversion names.
 enum Click {
@@ -48,6 +58,8 @@ struct Conversion<'a> {
     click: Click,
     /// The recipient whose click it is; empty = nobody in particular.
     user_id: String,
+    /// An opt-out of the click's browser or recipient is on record.
+    is_opted_out: bool,
 }
 
 impl<'a> Events<'a> for Conversion<'a> {
@@ -59,6 +71,10 @@ impl<'a> Events<'a> for Conversion<'a> {
         let event = self.postback.event(index, terms)?;
         match &self.click {
             Click::Foreign => Err(self.postback.refused_click_id()),
+            Click::Known(_) if self.is_opted_out => {
+                let message = "an opt-out or an erasure of the click's person is on record";
+                Err(Rejection::new(Outcome::DroppedOptedOut, message))
+            }
             Click::Known(claims) => Ok(conversion(event, claims, &self.user_id)),
             Click::None | Click::Expired => Ok(event),
         }
@@ -170,38 +186,82 @@ impl Collector {
             Some(Some(claims)) if claims.may_convert(now_ms) => Click::Known(Box::new(claims)),
             Some(Some(_)) => Click::Expired,
         };
-        Conversion { postback, click, user_id: String::new() }
+        Conversion { postback, click, user_id: String::new(), is_opted_out: false }
     }
 
-    /// Permission that was given with the click holds for its conversion, unless the postback or its recipient says
-    /// otherwise.
+    /// Permission that was given with the click holds for the click's own person, unless the postback or the recipient says
+    /// otherwise. It says nothing about anybody else whom the postback names.
     async fn with_permission(
         &self,
         sent: SentConsent,
         conversion: &mut Conversion<'_>,
     ) -> SentConsent {
         let Click::Known(claims) = &mut conversion.click else { return sent };
-        if claims.visitor_id().0 == 0 {
+        let entry = self.edge.app.directory.current().by_key(&conversion.postback.key);
+        let Some(entry) = entry else { return sent };
+        let (site, user_key) = (&entry.site, claims.user_key());
+        if claims.visitor_id() == VisitorId(0) {
             let landed = self.edge.clicks_like(claims).visitor(&claims.click);
             claims.visitor = landed.to_le_bytes();
         }
-        let user_key = claims.user_key();
-        if user_key != 0 {
-            let entry = self.edge.app.directory.current().by_key(&conversion.postback.key);
-            let site = entry.map_or(SiteId(0), |entry| entry.site.site.id);
-            let found =
-                blocking(&self.edge.app, move |catalog| catalog.mail_recipient(site, user_key));
-            let recipient = found.await.ok();
-            let agreed = recipient.filter(|recipient| recipient.choices.clicks == Some(true));
-            conversion.user_id = agreed.map_or_else(String::new, |recipient| recipient.user_id);
+        conversion.is_opted_out =
+            site.is_opted_out(claims.visitor_id().0) || site.is_opted_out(user_key);
+        let mut agreed = self.agreed_recipient(site.site.id, user_key).await;
+        let named = conversion.postback.user_id();
+        let names_another = !named.is_empty() && named != agreed;
+        let has_withdrawn = user_key != 0 && agreed.is_empty();
+        if names_another || has_withdrawn {
+            claims.visitor = [0; 8];
         }
-        let is_known = !conversion.user_id.is_empty() || claims.visitor_id().0 != 0;
+        let visitor = claims.visitor_id();
+        if user_key != 0
+            && visitor != VisitorId(0)
+            && self.may_be_anothers(site.site.id, visitor, user_key).await
+        {
+            // A mail that was passed on: the conversion is the browser's, as its landing page is, unless the postback
+            // says that it is the recipient's.
+            match named.is_empty() {
+                true => agreed.clear(),
+                false => claims.visitor = [0; 8],
+            }
+        }
+        if !names_another {
+            conversion.user_id = agreed;
+        }
+        let is_known = !conversion.user_id.is_empty() || claims.visitor_id() != VisitorId(0);
         match sent {
             SentConsent::Nothing if is_known => {
                 SentConsent::Choices([Some(Choice::Granted), None, None, None])
             }
             sent => sent,
         }
+    }
+
+    /// The recipient's user id, if he agrees to be known by his clicks now; otherwise empty.
+    async fn agreed_recipient(&self, site: SiteId, user_key: u64) -> String {
+        if user_key == 0 {
+            return String::new();
+        }
+        let found = blocking(&self.edge.app, move |catalog| catalog.mail_recipient(site, user_key));
+        let recipient = found.await.ok();
+        let agreed = recipient.filter(|recipient| recipient.choices.clicks == Some(true));
+        agreed.map_or_else(String::new, |recipient| recipient.user_id)
+    }
+
+    /// Whether the browser is known as another user, or that cannot be told.
+    async fn may_be_anothers(&self, site: SiteId, visitor: VisitorId, user_key: u64) -> bool {
+        let app = &self.edge.app;
+        let Ok(place) = ASKED.try_acquire() else { return true };
+        if !app.wait_applied(KNOWN_WAIT).await {
+            return true;
+        }
+        let store = Arc::clone(&app.store);
+        let asked = move || {
+            // Kept to the end of the work, which goes on also when nobody waits for it any more.
+            let _place = place;
+            store.other_user_of(site, visitor, user_key)
+        };
+        !matches!(tokio::task::spawn_blocking(asked).await, Ok(Ok(None)))
     }
 }
 

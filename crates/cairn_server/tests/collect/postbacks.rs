@@ -33,8 +33,12 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
+        Shop::at(&SHOP)
+    }
+
+    fn at(site: &Site) -> Self {
         let running = Running::start();
-        let secret = running.site(&Site { kind: PixelKind::Server, ..SHOP });
+        let secret = running.site(&Site { kind: PixelKind::Server, ..*site });
         let entry = running.app.directory.current().by_key(&secret).unwrap();
         let site_id = entry.site.site.id;
         let pixel = |kind| NewPixel {
@@ -66,17 +70,75 @@ impl Shop {
         self.client().request("POST", "/postback", &headers, body.as_bytes())
     }
 
+    /// Asks the interface for something below the site.
+    fn api(&self, path: &str, body: &Value) -> Value {
+        let headers = [JSON, ("Authorization", &*self.authorization)];
+        let target = format!("/api/v1/sites/{}/{path}", self.site_id);
+        let answer = self.client().request("POST", &target, &headers, body.to_string().as_bytes());
+        assert!(matches!(answer.status, 200 | 201 | 204), "{}", answer.message());
+        if answer.body.is_empty() { Value::Null } else { answer.json() }
+    }
+
     /// Where a click on the advertisement leads.
     fn click(&self, more: &Value) -> String {
+        self.click_from(more, &[])
+    }
+
+    fn click_from(&self, more: &Value, of_browser: &[(&str, &str)]) -> String {
         let mut body = json!({"campaign": "spring", "source": "news", "content": "blue",
             "term": "shoes", "target": "https://shop.example/"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let headers = [JSON, ("Authorization", &*self.authorization)];
-        let target = format!("/api/v1/sites/{}/ads", self.site_id);
-        let body = body.to_string();
-        let ad = self.client().request("POST", &target, &headers, body.as_bytes()).json();
+        let ad = self.api("ads", &body);
         let link = ad["click_url"].as_str().unwrap().replace("http://collect.test", "");
+        let headers = [&READER[..], of_browser].concat();
+        self.client().get(&link, &headers).header("location").to_owned()
+    }
+
+    /// Where the click of a recipient who agreed leads.
+    fn mail_click(&self, user_id: &str) -> String {
+        let recipient = json!({"user_id": user_id, "clicks": "granted"});
+        let html = "<a href=\"https://shop.example/\">x</a>";
+        let mail = json!({"campaign": "letter", "recipient": recipient, "html": html});
+        let mail = self.api("emails", &mail);
+        let link = mail["links"][0]["url"].as_str().unwrap().replace("http://collect.test", "");
         self.client().get(&link, &READER).header("location").to_owned()
+    }
+
+    /// The landing page is seen; gives the browser's cookies.
+    fn land(&self, url: &str, consent: &str, cookies: &str) -> String {
+        let url: String = url::form_urlencoded::byte_serialize(url.as_bytes()).collect();
+        let target = format!("/p.gif?key={}&url={url}&consent=analytics:{consent}", self.web);
+        let headers = [&READER[..], &[("Cookie", cookies)]].concat();
+        let answer = self.client().get(&target, &headers);
+        assert_eq!(answer.outcome(), "accepted");
+        let pairs = answer.all("set-cookie");
+        let pairs: Vec<_> = pairs.iter().map(|pair| pair.split(';').next().unwrap()).collect();
+        pairs.join("; ")
+    }
+
+    fn last_page_view(&self) -> Event<'static> {
+        let events = self.running.events();
+        events.into_iter().rfind(|event| event.is_page_view()).unwrap()
+    }
+
+    /// Figures of the day, rows in the order of their dimensions.
+    fn figures(&self, metrics: &[&str], dimensions: &[&str]) -> Value {
+        self.figures_of(metrics, dimensions, &json!([]))
+    }
+
+    fn figures_of(&self, metrics: &[&str], dimensions: &[&str], filters: &Value) -> Value {
+        self.running.wait_applied();
+        let question = json!({
+            "site_id": self.site_id.to_string(), "date_range": ["2026-11-22", "2026-11-22"],
+            "metrics": metrics, "dimensions": dimensions, "filters": filters,
+            "order_by": dimensions.iter().map(|name| json!([name, "asc"])).collect::<Vec<_>>(),
+        });
+        let headers = [JSON, ("Authorization", &*self.authorization)];
+        let body = question.to_string();
+        let answer = self.client().request("POST", "/api/v2/query", &headers, body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.message());
+        let rows = answer.json()["results"].as_array().unwrap().clone();
+        rows.iter().map(|row| json!([row["dimensions"], row["metrics"]])).collect()
     }
 }
 
@@ -276,12 +338,8 @@ fn a_conversion_is_the_visitors_who_landed_with_permission() {
     let shop = Shop::new();
     let land = |consent: &str| {
         let own = shop.click(&json!({"creative": consent}));
-        let url: String = url::form_urlencoded::byte_serialize(own.as_bytes()).collect();
-        let target = format!("/p.gif?key={}&url={url}&consent=analytics:{consent}", shop.web);
-        assert_eq!(shop.client().get(&target, &READER).outcome(), "accepted");
-        let events = shop.running.events();
-        let view = events.into_iter().rfind(|event| event.is_page_view()).unwrap();
-        (id_in(&own, "cairn_click"), view.visitor_id)
+        shop.land(&own, consent, "");
+        (id_in(&own, "cairn_click"), shop.last_page_view().visitor_id)
     };
     let (id, visitor) = land("granted");
     assert_eq!(shop.get(&format!("value=5&click_id={id}")).outcome(), "accepted");
@@ -301,22 +359,167 @@ fn a_conversion_is_the_visitors_who_landed_with_permission() {
 #[test]
 fn a_conversion_of_a_mails_click_is_the_recipients_while_he_agrees() {
     let shop = Shop::new();
-    let headers = [JSON, ("Authorization", &*shop.authorization)];
-    let api = |path: &str, body: Value| {
-        let target = format!("/api/v1/sites/{}/{path}", shop.site_id);
-        shop.client().request("POST", &target, &headers, body.to_string().as_bytes()).json()
-    };
-    let recipient = json!({"user_id": "anna-1", "clicks": "granted"});
-    let html = "<a href=\"https://shop.example/\">x</a>";
-    let mail = json!({"campaign": "letter", "recipient": recipient, "html": html});
-    let mail = api("emails", mail);
-    let link = mail["links"][0]["url"].as_str().unwrap().replace("http://collect.test", "");
-    let id = id_in(shop.client().get(&link, &READER).header("location"), "cairn_click");
+    let id = id_in(&shop.mail_click("anna-1"), "cairn_click");
     assert_eq!(shop.get(&format!("value=5&click_id={id}")).outcome(), "accepted");
     let event = shop.running.last_event();
     assert_eq!((event.user_id.as_ref(), event.utm_campaign.as_ref()), ("anna-1", "letter"));
-    api("emails/choices", json!({"user_id": "anna-1", "clicks": "denied"}));
+    shop.api("emails/choices", &json!({"user_id": "anna-1", "clicks": "denied"}));
     assert_eq!(shop.get(&format!("value=6&click_id={id}")).outcome(), "accepted");
     let event = shop.running.last_event();
     assert_eq!((event.user_key, event.utm_campaign.as_ref()), (0, "letter"));
+    // Neither is the browser that landed with his click.
+    let url = shop.mail_click("anna-1");
+    shop.land(&url, "granted", "");
+    shop.api("emails/choices", &json!({"user_id": "anna-1", "clicks": "denied"}));
+    shop.get(&format!("value=7&click_id={}", id_in(&url, "cairn_click")));
+    assert_eq!(shop.running.last_event().identification, Identification::Anonymous);
+}
+
+const COOKIE_ID: &str = "00000000000000000000000000000009";
+const KNOWN: (&str, &str) = (
+    "Cookie",
+    "cairn_id=00000000000000000000000000000009; cairn_consent=v1.analytics=1.ads=1.t=1795341600",
+);
+
+/// A shop whose advertisements may know browsers, with the click of one that they know.
+fn with_a_known_browsers_click() -> (Shop, String) {
+    let shop = Shop::at(&Site { cross_site_cookies: true, ..SHOP });
+    let url = shop.click_from(&json!({"click_id": "subid"}), &[KNOWN]);
+    (shop, id_in(&url, "subid"))
+}
+
+#[test]
+fn a_clicks_permission_is_its_own_persons() {
+    let (shop, of_ad) = with_a_known_browsers_click();
+    let of_mail = id_in(&shop.mail_click("anna-1"), "cairn_click");
+    let converts = |query: &str| {
+        assert_eq!(shop.get(&format!("value=5&{query}")).outcome(), "accepted");
+        let event = shop.running.last_event();
+        (event.identification, event.user_id.to_string(), event.utm_campaign.to_string())
+    };
+    let wanted = |identification, user_id: &str, campaign: &str| {
+        (identification, user_id.to_owned(), campaign.to_owned())
+    };
+    let (identified, anonymous) = (Identification::Identified, Identification::Anonymous);
+    // The click's person.
+    assert_eq!(converts(&format!("click_id={of_ad}")), wanted(identified, "", "spring"));
+    assert_eq!(converts(&format!("click_id={of_mail}")), wanted(identified, "anna-1", "letter"));
+    let own = format!("user_id=anna-1&click_id={of_mail}");
+    assert_eq!(converts(&own), wanted(identified, "anna-1", "letter"));
+    // Somebody of whom nothing is known.
+    assert_eq!(converts("user_id=stranger"), wanted(anonymous, "", ""));
+    for (id, campaign) in [(&of_ad, "spring"), (&of_mail, "letter")] {
+        let query = format!("user_id=stranger&click_id={id}");
+        assert_eq!(converts(&query), wanted(anonymous, "", campaign));
+        // Who said yes himself is himself, and not the one who clicked.
+        let visitor = shop.running.app.ingest.keys().of_named_visitor(shop.site_id, "stranger");
+        let granted = converts(&format!("{query}&consent=analytics:granted"));
+        assert_eq!(granted, wanted(identified, "stranger", campaign));
+        assert_eq!(shop.running.last_event().visitor_id, visitor);
+    }
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn an_opt_out_of_the_clicks_person_ends_it() {
+    let (shop, of_ad) = with_a_known_browsers_click();
+    let of_mail = id_in(&shop.mail_click("anna-1"), "cairn_click");
+    assert_eq!(shop.get(&format!("value=5&click_id={of_ad}")).outcome(), "accepted");
+    shop.api("opt-outs", &json!({"cairn_id": COOKIE_ID}));
+    shop.api("opt-outs", &json!({"user_id": "anna-1"}));
+    for id in [of_ad, of_mail] {
+        for more in ["", "&user_id=stranger", "&consent=analytics:denied"] {
+            let answer = shop.get(&format!("value=5&click_id={id}{more}"));
+            assert_eq!((answer.status, answer.outcome()), (200, "dropped:opted_out"), "{more}");
+        }
+    }
+    assert_eq!(shop.get("value=5&user_id=stranger").outcome(), "accepted");
+    shop.running.assert_conserved();
+}
+
+#[test]
+fn a_recipients_conversion_is_in_the_visit_of_his_browser() {
+    let shop = Shop::new();
+    let url = shop.mail_click("anna-1");
+    shop.land(&url, "granted", "");
+    let view = shop.last_page_view();
+    assert_eq!(view.user_id, "anna-1");
+    let id = id_in(&url, "cairn_click");
+    for more in ["", "&user_id=anna-1"] {
+        shop.get(&format!("value=5&click_id={id}{more}"));
+        let event = shop.running.last_event();
+        assert_eq!((event.visitor_id, event.user_key), (view.visitor_id, view.user_key));
+    }
+    let figures = shop.figures(&["visitors", "visits", "events"], &["visit:utm_campaign"]);
+    assert_eq!(figures, json!([[["letter"], [1, 1, 3]]]));
+}
+
+#[test]
+fn a_conversion_of_a_mail_that_was_passed_on_is_not_the_recipients() {
+    let shop = Shop::new();
+    let target = format!(
+        "/p.gif?key={}&event=identify&user_id=ben-2&consent=analytics:granted&url=https://shop.example/",
+        shop.web
+    );
+    let answer = shop.client().get(&target, &READER);
+    let cookies = answer.all("set-cookie");
+    let cookie = cookies.iter().find(|cookie| cookie.starts_with("cairn_id=")).unwrap();
+    let ben = shop.running.last_event().visitor_id;
+    let url = shop.mail_click("anna-1");
+    shop.land(&url, "granted", cookie.split(';').next().unwrap());
+    assert_eq!(shop.last_page_view().visitor_id, ben);
+    let id = id_in(&url, "cairn_click");
+    shop.get(&format!("value=5&click_id={id}"));
+    let event = shop.running.last_event();
+    assert_eq!((event.visitor_id, event.user_key), (ben, 0));
+    // Where the shop says that it is hers, it is; and not in his browser.
+    shop.get(&format!("value=6&click_id={id}&user_id=anna-1"));
+    let event = shop.running.last_event();
+    assert_ne!(event.visitor_id, ben);
+    assert_eq!(event.user_id, "anna-1");
+}
+
+#[test]
+fn no_other_visit_takes_a_conversion_away_from_its_click() {
+    let shop = Shop::new();
+    let body = json!({"key": shop.secret, "consent": "analytics:granted",
+        "events": [{"event": "login", "user_id": "bert-1"}]});
+    let server = |body: &Value| {
+        let answer = shop.client().post(&[JSON], body.to_string().as_bytes());
+        assert_eq!(answer.json()["accepted"], 1, "{}", answer.message());
+    };
+    server(&body);
+    let of_mail = id_in(&shop.mail_click("bert-1"), "cairn_click");
+    let of_ad = id_in(&shop.click(&json!({})), "cairn_click");
+    shop.get(&format!("value=5&click_id={of_mail}"));
+    shop.get(&format!("value=6&click_id={of_ad}&user_id=bert-1&consent=analytics:granted"));
+    server(&body);
+    let events = shop.running.events();
+    let own = ["login", "purchase"];
+    let of_bert: Vec<_> = events.iter().filter(|event| own.contains(&&*event.name)).collect();
+    assert_eq!(of_bert.len(), 4);
+    assert!(of_bert.iter().all(|event| event.visitor_id == of_bert[0].visitor_id));
+    let figures = shop.figures(&["visitors", "visits", "events"], &["visit:utm_campaign"]);
+    let wanted =
+        json!([[["(not set)"], [1, 1, 2]], [["letter"], [1, 1, 1]], [["spring"], [1, 1, 1]]]);
+    assert_eq!(figures, wanted);
+    assert_eq!(shop.figures(&["visitors", "visits"], &[]), json!([[[], [1, 3]]]));
+}
+
+#[test]
+fn conversions_of_nobody_known_are_a_visitor_and_a_visit_each() {
+    let shop = Shop::new();
+    let id = id_in(&shop.click(&json!({})), "cairn_click");
+    for order in ["o-1", "o-2"] {
+        shop.get(&format!("order_id={order}&value=5&click_id={id}"));
+    }
+    shop.get("order_id=o-3&value=5");
+    let metrics = ["visitors", "visits", "events", "pageviews"];
+    let figures = shop.figures(&metrics, &["visit:utm_campaign"]);
+    assert_eq!(figures, json!([[["(not set)"], [1, 1, 1, 0]], [["spring"], [2, 2, 2, 0]]]));
+    // Reports of those who saw a page leave them out.
+    shop.land("https://shop.example/", "granted", "");
+    assert_eq!(shop.figures(&metrics, &[]), json!([[[], [4, 4, 4, 1]]]));
+    let filters = json!([["has_done", ["is", "event:name", ["page_view"]]]]);
+    assert_eq!(shop.figures_of(&metrics, &[], &filters), json!([[[], [1, 1, 1, 1]]]));
 }

@@ -46,21 +46,26 @@ pub struct LandingHit<'a> {
     pub decision: &'a Decision,
 }
 
-/// A conversion that names a click has its campaign, and its person where that was permitted. What the conversion says
-/// of the person itself wins.
+/// A conversion that names a click has its campaign, and its person where that was permitted: the recipient `user_id`, and
+/// the browser. Whom the conversion names itself wins, and is given the click's browser only if he is that recipient.
+/// Where the browser is not known, it is a visit of its own: what else is known of the person may have begun a visit from
+/// elsewhere, whose campaign would hide the click's.
 pub fn conversion<'a>(
     mut event: ParsedEvent<'a>,
     claims: &ClickClaims,
     user_id: &str,
 ) -> ParsedEvent<'a> {
-    event.stated = Some(Box::new(Stated {
-        utm: Some(claims.utm.clone().map(Cow::Owned)),
-        ..Stated::default()
-    }));
     if event.user_id.is_empty() {
         event.user_id = Cow::Owned(user_id.to_owned());
+    }
+    if event.user_id == user_id {
         event.known_visitor = claims.visitor_id();
     }
+    event.stated = Some(Box::new(Stated {
+        utm: Some(claims.utm.clone().map(Cow::Owned)),
+        own_visit: event.known_visitor == VisitorId(0),
+        ..Stated::default()
+    }));
     event
 }
 

@@ -125,7 +125,7 @@ impl<'a> Context<'a> {
             false => self.campaign(event)?,
         };
         if device.is_some() || utm.is_some() {
-            event.stated = Some(Box::new(Stated { utm, device, otherwise: None }));
+            event.stated = Some(Box::new(Stated { utm, device, ..Stated::default() }));
         }
         let library = name_and_version("context.library", self.library)?;
         let app = name_and_version("context.app", self.app)?;
