@@ -979,7 +979,7 @@ export interface components {
              */
             campaign: string;
             /**
-             * @description Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
+             * @description Name of a parameter by which the target is told an id of the click, for a postback to name (the site's own pages: `cairn_click`); default:
              *     none.
              * @example subid
              */
@@ -1066,7 +1066,7 @@ export interface components {
              */
             campaign: string;
             /**
-             * @description Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
+             * @description Name of a parameter by which the target is told an id of the click, for a postback to name (the site's own pages: `cairn_click`); default:
              *     none.
              * @example subid
              */
