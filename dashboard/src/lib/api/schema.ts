@@ -929,7 +929,7 @@ export interface components {
             passed: boolean;
             /** @description In words, what decided. */
             reason?: string | null;
-            /** @description `received`: how it came: `script`, `image`, `direct` (without a browser) or `mail`. */
+            /** @description `received`: how it came: `script`, `image`, `direct` (without a browser) or `signed` (mails, links, ads). */
             road?: string | null;
             /** @description `received`, `permission`, `recognised` or `stored`. */
             stage: string;
@@ -979,8 +979,8 @@ export interface components {
              */
             campaign: string;
             /**
-             * @description Name of a parameter by which the target is told an id of the click, for a postback to name (the site's own pages: `cairn_click`); default:
-             *     none.
+             * @description Name of a parameter by which the target is told an id of the click, for a postback to name; on the site's own pages it
+             *     is `cairn_click`. Default: none.
              * @example subid
              */
             click_id?: string | null;
@@ -1066,8 +1066,8 @@ export interface components {
              */
             campaign: string;
             /**
-             * @description Name of a parameter by which the target is told an id of the click, for a postback to name (the site's own pages: `cairn_click`); default:
-             *     none.
+             * @description Name of a parameter by which the target is told an id of the click, for a postback to name; on the site's own pages it
+             *     is `cairn_click`. Default: none.
              * @example subid
              */
             click_id?: string | null;
