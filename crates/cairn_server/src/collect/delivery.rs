@@ -9,6 +9,7 @@ use cairn_catalog::PixelEntry;
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::envelope::status_of;
 use cairn_engine::ingest::formats::{Events, Terms};
+use cairn_engine::ingest::landing::recent::NamedUser;
 use cairn_engine::ingest::page::origin_host;
 use cairn_engine::ingest::{Admission, Common, Rejection, is_listed};
 use cairn_engine::outcomes::Received;
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, Cors, json, outcome_value, refusal};
 use super::handover::Handover;
-use super::landing::{Landing, landing_token};
+use super::landing::{Beside, Landing, landing_token};
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key, used_in_browser};
 use crate::live_test::{Road, Sighting, Watched};
@@ -159,13 +160,16 @@ impl Collector {
             Delivered { accepted: 0, refused: Vec::new(), cookies: Vec::new(), cors, of_choice };
         let mut records = Records::default();
         let mut landings = Vec::new();
+        let mut beside = None;
         for index in 0..count {
             let mut taken = match misuse {
                 Some(misuse) => Err(misuse()),
                 None => take_one(&mut admission, index, parcel, &terms, &mut records, None),
             };
             if let Ok(Taken::Landing(token)) = taken {
-                let mut landing = Box::pin(self.landing(&admission, &token, now_ms)).await;
+                let beside = *beside.get_or_insert_with(|| beside_in(&admission, parcel, &terms));
+                let landing = self.landing(&admission, &token, beside, now_ms);
+                let mut landing = Box::pin(landing).await;
                 let told = Some(landing.as_deref_mut());
                 taken = take_one(&mut admission, index, parcel, &terms, &mut records, told);
                 landings.extend(landing.filter(|_| taken.is_ok()));
@@ -251,6 +255,16 @@ fn cors_of<'a>(head: &Head<'a>, entry: &PixelEntry) -> Cors<'a> {
         true => Cors::Listed(head.origin()),
         false => Cors::Any,
     }
+}
+
+/// Whom the events of a body name, those behind a landing included.
+fn beside_in<'e, E: Events<'e> + ?Sized>(
+    admission: &Admission<'_>,
+    parcel: &Parcel<'_, E>,
+    terms: &Terms<'_>,
+) -> Beside {
+    let events = (0..parcel.events.count()).filter_map(|at| parcel.events.event(at, terms).ok());
+    Beside::new(events.fold(NamedUser::Nobody, |named, event| admission.names(&event, named)))
 }
 
 /// What became of one event of a body.

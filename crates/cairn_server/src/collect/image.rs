@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, header};
 
 use super::answer::{Answer, Cors, REASON, accepted_image, add_cookies, image, image_head};
+use super::delivery::Waiting;
 use super::handover::Handover;
 use super::landing::may_land;
 use super::request::Head;
@@ -77,13 +78,17 @@ impl Collector {
             Ok(asked) => asked,
             Err(answer) => return *answer,
         };
+        // What follows may be given up, as long as it waits.
+        let (site, now_ms) = (asked.entry.site.site.id, asked.now_ms);
+        let mut waiting = Waiting { received, site, now_ms };
         let hit = asked.hit(self, peer);
         let (event, mut admission, consent) =
-            match self.admit(request, &asked, &hit, (&mut received, &watched)) {
+            match self.admit(request, &asked, &hit, (&mut waiting.received, &watched)) {
                 Ok(admitted) => admitted,
                 Err(answer) => return *answer,
             };
-        let (event, landing) = self.with_landing(event, &admission, asked.now_ms).await;
+        let (event, landing) = self.with_landing(event, &admission, now_ms).await;
+        let received = waiting.received.part(1);
         let taken =
             match self.hand_over(&asked, &mut admission, event, consent, (received, watched)) {
                 Ok(taken) => taken,

@@ -23,7 +23,7 @@ mod script;
 use std::sync::Arc;
 
 use cairn_engine::ingest::Rejection;
-use cairn_engine::ingest::landing::recent::RecentClicks;
+use cairn_engine::ingest::landing::recent::{RecentClicks, RecentUsers};
 use cairn_engine::ingest::mail::recent::RecentMail;
 use cairn_engine::token::TokenKeys;
 use cairn_engine::token::click::ClickClaims;
@@ -55,6 +55,8 @@ pub(crate) struct Edge {
     recipients_clicks: RecentClicks,
     /// All others: they cannot push those out.
     other_clicks: RecentClicks,
+    /// Whose browsers became lately.
+    recent_users: RecentUsers,
 }
 
 impl Edge {
@@ -73,6 +75,7 @@ impl Edge {
             recent_ads: RecentMail::default(),
             recipients_clicks: RecentClicks::default(),
             other_clicks: RecentClicks::default(),
+            recent_users: RecentUsers::default(),
             app,
         }
     }

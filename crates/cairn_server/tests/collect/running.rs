@@ -174,6 +174,12 @@ impl Running {
         totals
     }
 
+    /// What the log takes from now on is not applied.
+    pub fn stop_applying(&mut self) {
+        self.app.apply.stop();
+        self.apply.take().unwrap().join().unwrap().unwrap();
+    }
+
     /// Stops the listener, as a signal does.
     pub fn stop_listening(&mut self) {
         self.server.take().unwrap().stop();
@@ -185,7 +191,8 @@ impl Drop for Running {
         drop(self.server.take());
         self.app.log.close();
         self.app.apply.stop();
-        let ended = self.apply.take().unwrap().join();
+        let Some(apply) = self.apply.take() else { return };
+        let ended = apply.join();
         if !std::thread::panicking() {
             ended.unwrap().unwrap();
         }

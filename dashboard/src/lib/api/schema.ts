@@ -979,8 +979,8 @@ export interface components {
              */
             campaign: string;
             /**
-             * @description Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
-             *     none.
+             * @description Name of a parameter by which the target is told an id of the click, for a postback to name; on the site's own pages it
+             *     is `cairn_click`. Default: none.
              * @example subid
              */
             click_id?: string | null;
@@ -1066,8 +1066,8 @@ export interface components {
              */
             campaign: string;
             /**
-             * @description Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
-             *     none.
+             * @description Name of a parameter by which the target is told an id of the click, for a postback to name; on the site's own pages it
+             *     is `cairn_click`. Default: none.
              * @example subid
              */
             click_id?: string | null;

@@ -18,10 +18,12 @@ use super::enrich::{Arrival, apply_overrides, assemble, enrich};
 use super::fields::props_json;
 use super::gate::{Decision, Visitor, consented};
 use super::mail::{EMAIL_CLICK, LINK_CLICK};
+use super::page::Page;
 use super::parsed::{Overrides, ParsedEvent, Stated};
-use super::{Hit, Ingest, Rejection, identified, opted_out, repeated, server_agent};
+use super::{Admission, Hit, Ingest, Rejection, identified, opted_out, repeated, server_agent};
 use crate::record;
 use crate::token::click::{ClickClaims, ClickKind};
+use recent::NamedUser;
 
 impl ClickKind {
     /// Name of the click's event.
@@ -40,8 +42,10 @@ pub struct LandingHit<'a> {
     pub claims: &'a ClickClaims,
     /// Its recipient, if he agrees to be known; empty = nobody in particular.
     pub user_id: &'a str,
-    /// The landing page, without its query.
+    /// The landing page: scheme, host and path alone ([`place`]).
     pub page: &'a str,
+    /// The visitor of the browser that landed, by its permission; `None` = not known.
+    pub visitor: Option<VisitorId>,
     /// What was decided about the landing page's own event.
     pub decision: &'a Decision,
 }
@@ -74,7 +78,35 @@ pub fn landed(event: &mut ParsedEvent<'_>, claims: &ClickClaims) {
     event.stated.get_or_insert_default().otherwise = Some(claims.utm.clone().map(Cow::Owned));
 }
 
+/// Where a page is: without log-in, port, query and fragment.
+pub fn place(page: &Page<'_>) -> String {
+    let scheme = page.as_sent().split_once("://").map_or("", |(scheme, _)| scheme);
+    let path = page.path().split(['?', '#']).next().unwrap_or("");
+    format!("{}://{}{path}", scheme.to_ascii_lowercase(), page.hostname())
+}
+
+impl Admission<'_> {
+    /// A program, by what it says of itself: it lands for nobody.
+    pub fn is_program(&self) -> bool {
+        self.ingest.is_program(self.hit)
+    }
+
+    /// Whom an event names.
+    pub fn names(&self, event: &ParsedEvent<'_>, so_far: NamedUser) -> NamedUser {
+        let site = self.entry.site.site.id;
+        match event.user_id.as_ref() {
+            "" => so_far,
+            user_id => so_far.and(self.ingest.keys.of_user(site, user_id)),
+        }
+    }
+}
+
 impl Ingest {
+    fn is_program(&self, hit: &Hit<'_>) -> bool {
+        let agent = &hit.agent;
+        self.enricher.bot(agent.user_agent, &agent.hints, &agent.headers).is_bot()
+    }
+
     /// Appends the record of a landing to `buffer`.
     pub fn take_landing(
         &self,
@@ -84,8 +116,7 @@ impl Ingest {
         buffer: Vec<u8>,
     ) -> Result<Vec<u8>, Rejection> {
         let (claims, site) = (landing.claims, &entry.site.site);
-        let agent = &hit.agent;
-        if self.enricher.bot(agent.user_agent, &agent.hints, &agent.headers).is_bot() {
+        if self.is_program(hit) {
             return Err(Rejection::malformed("", "a program's landing proves nothing"));
         }
         let visitor = self.visitor_of_click(entry, landing);
@@ -132,8 +163,12 @@ impl Ingest {
         if !landing.user_id.is_empty() {
             return identified(self.keys.of_named_visitor(site, landing.user_id));
         }
-        if claims.visitor_id() != VisitorId(0) {
-            return identified(claims.visitor_id());
+        // Known at the click is not enough: the landing must permit it as well, in the same browser.
+        let permits = landing.decision.verdict == Verdict::Full;
+        if let Some(visitor) = landing.visitor.filter(|known| *known == claims.visitor_id())
+            && permits
+        {
+            return identified(visitor);
         }
         let kind = if claims.kind == ClickKind::Ad { "ad" } else { "mail" };
         let name = format!("\0{kind} {} {}", verdict_of(claims), claims.utm[2]);

@@ -67,8 +67,8 @@ pub struct NewAdBody {
     pub expires_days: Option<u32>,
     /// Whether a click that lands on the site's own pages may be recognised there, by `cairn_click`; default: true.
     pub landing: Option<bool>,
-    /// Name of a parameter by which the target, wherever it is, is told an id of the click, for a postback to name; default:
-    /// none.
+    /// Name of a parameter by which the target is told an id of the click, for a postback to name; on the site's own pages it
+    /// is `cairn_click`. Default: none.
     #[schema(max_length = 64, example = "subid")]
     pub click_id: Option<String>,
 }
