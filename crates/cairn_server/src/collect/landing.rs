@@ -29,7 +29,7 @@ use super::{Collector, Edge};
 use crate::auth::blocking;
 
 /// Longest wait of a request for the answer whose browser it is; after it nobody is tied.
-const ANSWER_WAIT: Duration = Duration::from_secs(3);
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(3);
 /// Longest part of it until the store has everything that is known of the browser.
 const APPLIED_WAIT: Duration = Duration::from_secs(2);
 /// Longest part of it until the store can be asked.
@@ -202,7 +202,8 @@ impl Collector {
             && !named.is_somebody_else(user_key)
             && !edge.recent_users.is_somebody_else(visitor, user_key);
         if may_tie
-            && (admission.is_new() || self.is_free(&landing.claims, admission, until, now_ms).await)
+            && (admission.is_new()
+                || self.is_free(&landing.claims, (site.site.id, visitor), until, now_ms).await)
             && edge.recent_users.claims(visitor, user_key, now_ms)
         {
             landing.user_id = user_id;
@@ -227,14 +228,13 @@ impl Collector {
     }
 
     /// Whether the browser is known as nobody else; false if that cannot be told in time.
-    async fn is_free(
+    pub(super) async fn is_free(
         &self,
         claims: &ClickClaims,
-        admission: &Admission<'_>,
+        (site_id, visitor): (SiteId, VisitorId),
         until: Instant,
         now_ms: i64,
     ) -> bool {
-        let Some(visitor) = admission.known_visitor() else { return false };
         match self.edge.recipients_clicks.asks(&claims.click, now_ms) {
             Asked::Free => return true,
             Asked::Taken => return false,
@@ -243,7 +243,7 @@ impl Collector {
         let question = Question {
             edge: Arc::clone(&self.edge),
             click: claims.click,
-            site_id: admission.entry().site.site.id,
+            site_id,
             visitor,
             user_key: claims.user_key(),
             now_ms,

@@ -6,8 +6,6 @@
 //! this server can know. A click's permission is its own person's: it serves nobody else whom a postback names.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_engine::ingest::ParsedEvent;
@@ -23,22 +21,17 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use hyper::body::Body;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::answer::{Answer, Cors, json, outcome_value, refusal};
 use super::delivery::{Delivered, Parcel};
 use super::events::readable;
 use super::formats::user_name;
+use super::landing::ANSWER_WAIT;
 use super::request::Head;
 use super::{Collector, unknown_key, used_in_browser};
 use crate::auth::blocking;
 use crate::live_test::{Road, Sighting};
-
-/// Longest wait until what is known of a browser can be asked; after it no recipient is given to it.
-const KNOWN_WAIT: Duration = Duration::from_secs(2);
-
-/// Browsers that are asked for in the store at once; to others no recipient is given.
-static ASKED: Semaphore = Semaphore::const_new(2);
 
 /// What is known of the click that a conversion names.
 enum Click {
@@ -133,7 +126,7 @@ impl Collector {
             }
         };
         let mut conversion = self.with_click(postback, now_ms).await;
-        let consent = self.with_permission(consent, &mut conversion).await;
+        let consent = self.with_permission(consent, &mut conversion, now_ms).await;
         let key = conversion.postback.key.to_string();
         let parcel = Parcel {
             key: &key,
@@ -195,6 +188,7 @@ impl Collector {
         &self,
         sent: SentConsent,
         conversion: &mut Conversion<'_>,
+        now_ms: i64,
     ) -> SentConsent {
         let Click::Known(claims) = &mut conversion.click else { return sent };
         let entry = self.edge.app.directory.current().by_key(&conversion.postback.key);
@@ -213,10 +207,11 @@ impl Collector {
         if names_another || has_withdrawn {
             claims.visitor = [0; 8];
         }
-        let visitor = claims.visitor_id();
+        let browser = (site.site.id, claims.visitor_id());
+        let until = Instant::now() + ANSWER_WAIT;
         if user_key != 0
-            && visitor != VisitorId(0)
-            && self.may_be_anothers(site.site.id, visitor, user_key).await
+            && browser.1 != VisitorId(0)
+            && !self.is_free(claims, browser, until, now_ms).await
         {
             // A mail that was passed on: the conversion is the browser's, as its landing page is, unless the postback
             // says that it is the recipient's.
@@ -246,22 +241,6 @@ impl Collector {
         let recipient = found.await.ok();
         let agreed = recipient.filter(|recipient| recipient.choices.clicks == Some(true));
         agreed.map_or_else(String::new, |recipient| recipient.user_id)
-    }
-
-    /// Whether the browser is known as another user, or that cannot be told.
-    async fn may_be_anothers(&self, site: SiteId, visitor: VisitorId, user_key: u64) -> bool {
-        let app = &self.edge.app;
-        let Ok(place) = ASKED.try_acquire() else { return true };
-        if !app.wait_applied(KNOWN_WAIT).await {
-            return true;
-        }
-        let store = Arc::clone(&app.store);
-        let asked = move || {
-            // Kept to the end of the work, which goes on also when nobody waits for it any more.
-            let _place = place;
-            store.other_user_of(site, visitor, user_key)
-        };
-        !matches!(tokio::task::spawn_blocking(asked).await, Ok(Ok(None)))
     }
 }
 
