@@ -384,8 +384,8 @@ const KNOWN: (&str, &str) = (
 /// A shop whose advertisements may know browsers, with the click of one that they know.
 fn with_a_known_browsers_click() -> (Shop, String) {
     let shop = Shop::at(&Site { cross_site_cookies: true, ..SHOP });
-    let url = shop.click_from(&json!({"click_id": "subid"}), &[KNOWN]);
-    (shop, id_in(&url, "subid"))
+    let url = shop.click_from(&json!({}), &[KNOWN]);
+    (shop, id_in(&url, "cairn_click"))
 }
 
 #[test]
