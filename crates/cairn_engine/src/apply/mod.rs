@@ -53,7 +53,7 @@ impl Default for ApplyOptions {
             commit_interval: Duration::from_millis(750),
             batch_size_bytes_max: 8 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
-            checkpoint_size_bytes: 32 * 1024 * 1024,
+            checkpoint_size_bytes: 64 * 1024 * 1024,
         }
     }
 }
