@@ -21,23 +21,54 @@ import {
   watchStorage,
 } from "./rig.mjs";
 
-test("503: the same event comes again, not before Retry-After", async () => {
-  collector.page("/");
+for (const status of [429, 503]) {
+  test(`${status}: the same event comes again, not before Retry-After`, async () => {
+    collector.page("/");
+    collector.answer = () =>
+      collector.requests.length === 0 ? { status, headers: { "Retry-After": "1" } } : undefined;
+    await open("/");
+    await collector.until(({ requests }) => requests.length === 1);
+    await cairn("event", "meanwhile");
+    await page.evaluate(() => dispatchEvent(new Event("online")));
+    await came("meanwhile");
+    const [refused, taken] = collector.requests;
+    assert.equal(collector.requests.length, 2, "what happened meanwhile waits for its turn");
+    assert.deepEqual([refused.status, taken.status], [status, 202]);
+    assert.ok(taken.at - refused.at >= 1000, `${taken.at - refused.at} ms`);
+    assert.deepEqual(taken.events[0], refused.events[0], "same event_id, same time");
+    assert.deepEqual(
+      taken.events.map(({ event }) => event),
+      ["page_view", "meanwhile"],
+    );
+  });
+}
+
+test("page views that wait keep the titles of their own pages", async () => {
+  collector.page("/", { title: "Home" });
   collector.answer = () =>
-    collector.requests.length === 0 ? { status: 503, headers: { "Retry-After": "1" } } : undefined;
+    collector.requests.length === 0 ? { status: 503, headers: { "Retry-After": "2" } } : undefined;
+  await page.addInitScript(countAnswers);
   await open("/");
-  await collector.until(({ requests }) => requests.length === 1);
-  await cairn("event", "meanwhile");
-  await page.evaluate(() => dispatchEvent(new Event("online")));
-  await came("meanwhile");
-  const [refused, taken] = collector.requests;
-  assert.equal(collector.requests.length, 2, "what happened meanwhile waits for its turn");
-  assert.deepEqual([refused.status, taken.status], [503, 202]);
-  assert.ok(taken.at - refused.at >= 1000, `${taken.at - refused.at} ms`);
-  assert.deepEqual(taken.events[0], refused.events[0], "same event_id, same time");
+  await page.waitForFunction(() => window.answers === 1);
+  for (const title of ["Tents", "Stoves"]) {
+    await page.evaluate((title) => {
+      history.pushState({}, "", "/" + title);
+      document.title = title;
+    }, title);
+    // Longer than a new page is given to take its title.
+    await lookFor(200);
+  }
+  assert.equal(collector.requests.length, 1, "all of it waits");
+  await came("page_view", 4);
   assert.deepEqual(
-    taken.events.map(({ event }) => event),
-    ["page_view", "meanwhile"],
+    collector.requests[1].events
+      .filter(({ event }) => event === "page_view")
+      .map(({ url, title }) => [new URL(url).pathname, title]),
+    [
+      ["/", "Home"],
+      ["/Tents", "Tents"],
+      ["/Stoves", "Stoves"],
+    ],
   );
 });
 
@@ -240,6 +271,50 @@ for (const granted of [true, false]) {
   });
 }
 
+for (const failed of [false, true]) {
+  test(`what is under way ${failed ? "again " : ""}as the page is left waits for the next page`, async () => {
+    collector.page("/");
+    await page.addInitScript(countAnswers);
+    await open("/");
+    await came("page_view");
+    await cairn("consent", { analytics: "granted" });
+    await page.waitForFunction(() => window.answers === 2);
+    const refuse = { status: 503, headers: { "Retry-After": failed ? "0" : "60" } };
+    const kept = (name) => page.evaluate(() => localStorage["cairn:k1"]).then((text) => text?.includes(name));
+    let release;
+    let begun;
+    const held = new Promise((resolve) => {
+      begun = resolve;
+    });
+    collector.answer = () => {
+      if (failed && collector.requests.length === 2) return refuse;
+      return new Promise((resolve) => {
+        release ??= () => resolve(refuse);
+        begun();
+      });
+    };
+    await cairn("event", "purchase", { order_id: "o1" });
+    await held;
+    await setVisibility("hidden");
+    if (failed) assert.equal(await kept('"o1"'), true, "before it is answered");
+    else {
+      assert.equal(await kept('"o1"'), undefined, "a first attempt usually arrives");
+      release();
+      await page.waitForFunction(() => localStorage["cairn:k1"]?.includes('"o1"'));
+    }
+    collector.answer = () => undefined;
+    await open("/");
+    await came("page_view", 2);
+    await cairn("consent", { analytics: "granted" });
+    await cairn("event", "marker");
+    await came("marker");
+    const taken = collector.requests.filter(({ status }) => status === 202).flatMap(({ events }) => events);
+    const purchases = taken.filter(({ event }) => event === "purchase");
+    // A browser may fail the request of a page that is gone, which is then made once more.
+    assert.equal(new Set(purchases.map(({ event_id: id }) => id)).size, 1, "one event, however often it is sent");
+  });
+}
+
 test("a withdrawn permission erases what waited in the browser", async () => {
   collector.page("/");
   await page.addInitScript(countAnswers);
@@ -283,7 +358,7 @@ test("identify names the events that follow", async () => {
   collector.page("/");
   await open("/");
   await cairnReady();
-  await cairn("identify", "user-7", { email: "a@shop.test" }, { token: "t0" });
+  await cairn("identify", "user-7", { email: "a@shop.test" });
   await cairn("event", "sign_up");
   await came("sign_up");
   const [, identify, signUp] = collector.events;

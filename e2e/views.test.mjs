@@ -105,6 +105,25 @@ for (const [attribute, expected] of [
   });
 }
 
+test("the query of a hash route is no other page, with or without a query of the page", async () => {
+  for (const [path, query] of [["/plain", ""], ["/campaign", "?utm_source=x"]]) {
+    collector.page(path, { head: collector.script("data-hash") });
+    await open(`${path}${query}#/tents?page=1`);
+    await collector.until(({ events }) => events.some(({ url }) => url.includes(path)), path);
+    const before = collector.names();
+    await page.evaluate(() => {
+      const changed = new Promise((resolve) => addEventListener("hashchange", resolve));
+      location.hash = "#/tents?page=2";
+      return changed;
+    });
+    await cairn("event", "marker_of_" + path.slice(1));
+    await came("marker_of_" + path.slice(1));
+    const views = (names) => names.filter((name) => name === "page_view").length;
+    assert.equal(views(collector.names()), views(before), path);
+    assert.match(collector.events.at(-1).url, /#\/tents\?page=2$/);
+  }
+});
+
 test("a page that comes back from the back/forward cache is viewed again", async () => {
   collector.page("/one");
   collector.page("/two", { head: "" });
@@ -151,6 +170,22 @@ test("visible time: hidden time does not count, and nothing new is not sent", as
   const second = collector.events.at(-1);
   assert.ok(second.engagement_ms >= 1100, "the time since the report before");
   assert.ok(second.engagement_ms <= Date.now() - shownAt, "hidden time is left out");
+});
+
+test("pagehide alone tells the time, in one request; being hidden after it adds nothing", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  await lookFor(50);
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide")));
+  await came("engagement");
+  assert.deepEqual(
+    collector.requests.map(({ events }) => events.map(({ event }) => event)),
+    [["page_view"], ["engagement"]],
+  );
+  await setVisibility("hidden");
+  assert.deepEqual(await namesUntilMarker(), ["page_view", "engagement"]);
+  assert.equal(collector.requests.length, 3, "the marker's own");
 });
 
 test("time in a window without focus does not count", async () => {

@@ -60,7 +60,6 @@ export function cairn(
   command: "identify",
   userId: string,
   traits?: Record<string, unknown>,
-  proof?: { token: string },
 ): void;
 /** Says what the visitor allows. */
 export function cairn(command: "consent", choice: Consent): void;

@@ -81,8 +81,8 @@ export function watchPage(url: string, settings: Settings): void {
 /** A fragment may hold secrets (log-in answers do), so it stays in the browser unless asked for. */
 const address = () => (hashRoutes ? location.href : location.href.split("#")[0]!);
 
-/** What makes an address another page: not its query. */
-const place = (url: string) => url.replace(/\?[^#]*/, "");
+/** What makes an address another page: not its query, nor that of a hash route. */
+const place = (url: string) => url.replace(/\?[^#]*/g, "");
 
 function startView(referrer: string): void {
   viewUrl = address();
