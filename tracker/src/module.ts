@@ -55,11 +55,15 @@ export interface EventFields {
 
 /** Reports what happened. */
 export function cairn(command: "event", name: string, fields?: EventFields): void;
-/** Says who the visitor is. */
+/**
+ * Says who the visitor is. A page may give the proof of it (a signature by its server) already: it is not
+ * sent yet, since nothing asks for it, and every identification serves analysis only.
+ */
 export function cairn(
   command: "identify",
   userId: string,
   traits?: Record<string, unknown>,
+  proof?: { token: string },
 ): void;
 /** Says what the visitor allows. */
 export function cairn(command: "consent", choice: Consent): void;

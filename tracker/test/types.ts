@@ -4,7 +4,7 @@ import { cairn, start } from "../src/module";
 start({ key: "px_k", host: "https://stats.shop.example", hashRoutes: true });
 cairn("event", "add_to_cart", { items: [{ item_id: "7" }], value: 59.9, currency: "EUR" });
 cairn("event", "sign_up", { props: { plan: "pro", seats: 3, trial: true } });
-cairn("identify", "user-7", { email: "ada@shop.example" });
+cairn("identify", "user-7", { email: "ada@shop.example" }, { token: "t" });
 cairn("consent", { analytics: "granted", ads: "denied" });
 
 // @ts-expect-error a collector is needed
