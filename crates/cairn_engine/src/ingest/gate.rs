@@ -345,7 +345,7 @@ fn kept_address<'t>(text: &'t str, keeps: &impl Fn(&str) -> bool) -> Cow<'t, str
     }
 }
 
-/// Parameters by which advertisers recognise a click (PROTOCOLS.md 4.10), in any case.
+/// Parameters by which advertisers recognise a click, as their documentation names them, in any case.
 const CLICK_ID_PARAMETERS: [&str; 23] = [
     "gclid",
     "gbraid",
