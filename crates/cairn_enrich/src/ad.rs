@@ -14,7 +14,7 @@ use crate::network::Marks;
 /// Networks out of which relays of people's browsers come (iCloud Private Relay), besides data centres.
 const RELAYS: [u32; 4] = [13335, 20940, 36183, 54113];
 
-/// A click this soon after the advertisement was shown is no reader's (PROTOCOLS.md 11.3: under 300 ms).
+/// A click this soon after the advertisement was shown is no reader's (docs/ads.md, `too_soon`).
 pub const CLICK_AFTER_SHOWN_MS_MIN: i64 = 300;
 /// Clicks of one sender on one advertisement within two seconds that are a machine's.
 pub const BURST_CLICKS_MIN: usize = 3;

@@ -1,7 +1,7 @@
 //! The verdict on opens and clicks of mails, scored on a labelled set.
 //!
 //! The set is our own, written from documented behaviour of mail providers, security products and browsers
-//! (PROTOCOLS.md 9.2 and 9.3), and holds rows that one request cannot tell. The verdict's thresholds and the floors below
+//! (docs/email.md, "Person or machine"), and holds rows that one request cannot tell. The verdict's thresholds and the floors below
 //! were fixed before any row was scored; the rows with even numbers were scored once, and are held to the same floors.
 
 #![allow(clippy::unwrap_used)]

@@ -32,7 +32,7 @@ pub const API_BODY_SIZE_BYTES_MAX: usize = 1024 * 1024;
 pub const UPLOAD_PATIENCE_S: u64 = 15;
 /// Slowest rate of a body of an API call, once that waiting is used up.
 pub const UPLOAD_RATE_BYTES_PER_S_MIN: u64 = 64 * 1024;
-/// Inactivity that ends a visit, unless configured: 30 whole minutes still join (QUERY.md 2.3).
+/// Inactivity that ends a visit, unless configured: 30 whole minutes still join.
 pub const SESSION_TIMEOUT_MINUTES: i64 = 30;
 /// Life of `cairn_id` and `cairn_consent`: browsers cap at 400 days (RFC 6265bis), the contract says 395.
 pub const COOKIE_AGE_DAYS_MAX: u32 = 395;

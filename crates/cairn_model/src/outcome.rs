@@ -1,6 +1,6 @@
 //! What became of a hit: exactly one of these, counted, named, and shown.
 
-/// The final verdict of one event of one hit. The one documented list (CONTRACT.md, "Collecting").
+/// The final verdict of one event of one hit. The one documented list (docs/outcomes.md).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Outcome {

@@ -1,6 +1,6 @@
 //! A visit: what a visitor did without a pause longer than the session timeout.
 //!
-//! Its attributes (source, place, device) are those of its first event and never change (QUERY.md 2.3).
+//! Its attributes (source, place, device) are those of its first event and never change.
 
 use crate::event::Identification;
 use crate::ids::{SiteId, VisitorId};

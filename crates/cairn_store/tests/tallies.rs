@@ -366,6 +366,35 @@ fn ads_count_without_machines() {
 }
 
 #[test]
+fn without_a_verdict_what_is_marked_as_a_bots_is_a_machines() {
+    let mut history = History::default();
+    for name in ["ad_impression", "ad_click", "email_open", "email_click", "link_click"] {
+        history.add(1, name, "");
+        history.with_props(2, name, "", json!({"verdict": "", "creative": "film"}));
+        history.add(3, name, "declared:Googlebot");
+        history.with_props(4, name, "declared:Googlebot", json!({"verdict": ""}));
+        history.with_props(5, name, "declared:Googlebot", json!({"creative": "film"}));
+        // A verdict is worth more than the mark.
+        history.with_props(6, name, "declared:Googlebot", json!({"verdict": "human"}));
+        history.with_props(7, name, "", json!({"verdict": "machine"}));
+    }
+    for row in &mut history.rows {
+        row.event.identification = Identification::Identified;
+    }
+    for (metrics, figures) in [
+        (["ad_impressions", "ad_machine_impressions"], [3.0, 4.0]),
+        (["ad_clicks", "ad_machine_clicks"], [3.0, 4.0]),
+        (["email_opens", "email_machine_opens"], [7.0, 4.0]),
+        (["email_openers", "email_human_opens"], [3.0, 1.0]),
+        (["email_clicks", "email_machine_clicks"], [7.0, 4.0]),
+        (["email_clickers", "email_human_clicks"], [3.0, 1.0]),
+        (["link_clicks", "link_machine_clicks"], [7.0, 4.0]),
+    ] {
+        assert_eq!(history.total(&metrics, json!([])), json!(figures), "{metrics:?}");
+    }
+}
+
+#[test]
 fn what_happened_away_from_the_site_counts_where_it_is_named() {
     let mut history = History::default();
     history.add(1, "page_view", "");

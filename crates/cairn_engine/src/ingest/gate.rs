@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use cairn_enrich::Region;
 use cairn_model::site::GpcReach;
 use cairn_model::{Basis, Choice, Identification, Policy, PrivacySettings, Purpose, Verdict};
-use cairn_model::{SiteId, VisitorId};
+use cairn_model::{PixelKind, SiteId, VisitorId};
 
 use super::consent::{RecordedConsent, SentConsent};
 use super::json::{Raw, push_text};
@@ -23,10 +23,23 @@ use super::visitor::IdentityKeys;
 pub enum Standing {
     /// A listed origin, or none was named.
     Own,
-    /// A listed origin on another site than the pixel's, and the owner chose no cookies there.
+    /// A listed origin on another site than the pixel's, and the owner chose no cookies there; or a fixed
+    /// image of mails and advertisements.
     CrossSite,
     /// Any other origin.
     Foreign,
+}
+
+impl Standing {
+    /// The same for what a pixel of this kind reports. A fixed image in a mail or an advertisement is on no page of the
+    /// site, whatever its request fails to say: it counts, and knows nobody. Who is known is in signed tokens, with the
+    /// permission for it.
+    pub fn of_pixel(self, kind: PixelKind) -> Standing {
+        match (self, kind) {
+            (Standing::Own, PixelKind::Email | PixelKind::Ad) => Standing::CrossSite,
+            (standing, _) => standing,
+        }
+    }
 }
 
 /// Who says what the visitor said.
@@ -332,7 +345,7 @@ fn kept_address<'t>(text: &'t str, keeps: &impl Fn(&str) -> bool) -> Cow<'t, str
     }
 }
 
-/// Parameters by which advertisers recognise a click (PROTOCOLS.md 4.10), in any case.
+/// Parameters by which advertisers recognise a click, as their documentation names them, in any case.
 const CLICK_ID_PARAMETERS: [&str; 23] = [
     "gclid",
     "gbraid",

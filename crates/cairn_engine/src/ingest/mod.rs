@@ -124,6 +124,7 @@ impl Ingest {
             _ => Voice::Browser,
         };
         let (standing, listed_origin) = standing(hit, site);
+        let standing = standing.of_pixel(entry.pixel.kind);
         let uses_cookies = voice == Voice::Browser && standing == Standing::Own;
         let sent_cookies = match voice {
             Voice::Browser => Cookies::parse(hit.cookies),

@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::rejection::Rejection;
 use crate::token::click::CLICK_PARAMETER;
 
-/// Parameters that identify the recipient of a mail (PROTOCOLS.md 4.10): kept by nobody.
+/// Parameters that identify the recipient of a mail, as mail services document them: kept by nobody.
 const RECIPIENT_PARAMETERS: [&str; 9] = [
     "mc_eid",
     "mkt_tok",

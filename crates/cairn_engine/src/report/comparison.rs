@@ -1,4 +1,4 @@
-//! Answers with the earlier range beside them (QUERY.md 10).
+//! Answers with the earlier range beside them.
 
 use std::collections::HashMap;
 

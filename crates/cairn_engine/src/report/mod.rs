@@ -71,7 +71,7 @@ fn invalid(message: &str, field: &str) -> QueryError {
     QueryError { status: 400, code, message, field: Some(field.to_owned()) }
 }
 
-/// Answers a query: `results`, `meta` and `query` (QUERY.md 1.4).
+/// Answers a query: `results`, `meta` and `query`.
 pub fn ask(
     store: &dyn EventStore,
     site: ReportSite<'_>,

@@ -1,4 +1,4 @@
-//! Amounts as reports show them (QUERY.md 3.8.2).
+//! Amounts as reports show them.
 
 use serde_json::{Value, json};
 

@@ -101,7 +101,7 @@ fn comparison(question: &Question, pair: &Pair, earlier: &[Figure]) -> Value {
     json!({"dimensions": labels, "metrics": metrics, "change": change})
 }
 
-/// Growth in whole percent; for rates that are shares already, the difference in points (QUERY.md 10.7).
+/// Growth in whole percent; for rates that are shares already, the difference in points.
 fn change(metric: Metric, now: Figure, earlier: Figure) -> Value {
     let (Some(new), Some(old)) = (now.raw(), earlier.raw()) else { return Value::Null };
     match metric {

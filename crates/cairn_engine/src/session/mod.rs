@@ -2,7 +2,7 @@
 //!
 //! Guarantees: the answer depends only on the events before it in the log, not on what happens to be in memory: visits
 //! that left the memory are asked of the store (`probes_for`) whenever an event could belong to one. An event joins a visit
-//! when it lies at most the timeout (whole minutes, QUERY.md 2.3) outside the visit's span; of several, the nearest.
+//! when it lies at most the timeout (whole minutes) outside the visit's span; of several, the nearest.
 //! What happens in mails and with ads, away from the site, belongs to no visit.
 //! A new campaign or the site's midnight does not split a visit. A visit's attributes are those of its first event.
 //! It does not know the log, the clock or SQL.

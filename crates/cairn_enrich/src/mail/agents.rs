@@ -1,4 +1,4 @@
-//! Who fetches what is in a mail, by `User-Agent` (PROTOCOLS.md 9.2 and 9.3).
+//! Who fetches what is in a mail, by `User-Agent`, as providers of mail and makers of scanners document it.
 
 /// Networks that Google's image proxy fetches from.
 pub(super) const GOOGLE: [u32; 2] = [15169, 396982];

@@ -14,7 +14,7 @@ mod agents;
 
 use agents::Fetcher;
 
-/// A click this soon after the mail was prepared is no reader's (PROTOCOLS.md 9.3: under 5 to 10 s).
+/// A click this soon after the mail was prepared is no reader's (docs/email.md, `too_soon`).
 pub const CLICK_AGE_MS_MIN: i64 = 10_000;
 /// An open this soon is none either (under 2 s).
 pub const OPEN_AGE_MS_MIN: i64 = 2_000;

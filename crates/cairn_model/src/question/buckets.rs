@@ -2,7 +2,7 @@
 //!
 //! Guarantees: every instant has one bucket, found by adding a constant per stretch of unchanged clock, so a store can
 //! do the same with plain arithmetic and needs no time zones of its own. Buckets are numbered from 0 in order of time;
-//! a repeated hour has two of them with one label (QUERY.md 6.3).
+//! a repeated hour has two of them with one label.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -39,7 +39,7 @@ impl TimeUnit {
         }
     }
 
-    /// What `time` means for a range of this length (QUERY.md 6.3.2).
+    /// What `time` means for a range of this length.
     pub fn fitting(range: Range) -> TimeUnit {
         let hours = (range.to_s - range.from_s) / 3600;
         match hours {

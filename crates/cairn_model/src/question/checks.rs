@@ -1,4 +1,4 @@
-//! What goes together: the rules over a whole question (QUERY.md 11.3 and 11.4), in the order of 11.5.
+//! What goes together: the rules over a whole question, in one order that never changes.
 
 use crate::question::{
     Asked, Dimension, Field, Filter, Metric, Operator, QuestionError, Tally, Test,

@@ -126,7 +126,7 @@ impl Test {
         hit != self.negated
     }
 
-    /// Whether the property passes; `None` = the event does not have it (QUERY.md 5.3).
+    /// Whether the property passes; `None` = the event does not have it.
     pub fn accepts_prop(&self, value: Option<&str>) -> bool {
         let names_absent = self.clauses.iter().any(|clause| clause == PROP_ABSENT);
         match (&self.operator, value) {

@@ -101,7 +101,7 @@ impl Metric {
         }
     }
 
-    /// It can be counted from events only (QUERY.md 2.5.1).
+    /// It can be counted from events only.
     pub fn is_event_only(self) -> bool {
         matches!(
             self,
@@ -115,7 +115,7 @@ impl Metric {
         )
     }
 
-    /// It can be counted from visits only (QUERY.md 2.5.2).
+    /// It can be counted from visits only.
     pub fn is_visit_only(self) -> bool {
         matches!(
             self,
@@ -220,7 +220,7 @@ const FIELDS: [(&str, Field); 26] = [
 ];
 
 impl Field {
-    /// Only the visit knows it (QUERY.md 2.5.4).
+    /// Only the visit knows it.
     pub fn is_visit_only(self) -> bool {
         matches!(
             self,
@@ -247,7 +247,7 @@ impl Field {
         }
     }
 
-    /// Whether `is` and `is_not` take this clause for the missing value (QUERY.md 5.2.4).
+    /// Whether `is` and `is_not` take this clause for the missing value.
     pub fn clause_means_missing(self, clause: &str) -> bool {
         let utm = matches!(
             self,

@@ -1,4 +1,4 @@
-//! From a JSON body to a question: structure first, then what goes together (QUERY.md 11).
+//! From a JSON body to a question: structure first, then what goes together.
 
 use jiff::ToSpan;
 use jiff::civil::Date;

@@ -1,7 +1,7 @@
 //! Ranges of time: what `date_range` covers, as two instants.
 //!
 //! Guarantees: both ends are whole seconds and belong to the range. A day starts at the first instant that exists
-//! after its midnight, at the later midnight where there are two, and ends at the earlier 23:59:59 (QUERY.md 6.2).
+//! after its midnight, at the later midnight where there are two, and ends at the earlier 23:59:59.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};

@@ -1,4 +1,4 @@
-//! Revenue: which currency a row's amounts are in, and why there may be none (QUERY.md 3.8).
+//! Revenue: which currency a row's amounts are in, and why there may be none.
 
 use crate::answer::Key;
 pub use crate::currency::minor_unit_decimals;

@@ -77,7 +77,7 @@ impl Scope {
     }
 }
 
-/// Whose events are counted, by the property [`VERDICT`].
+/// Whose events are counted, by the property [`VERDICT`]; without one, as of fixed images, by the mark of bots.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Whose {
     /// Everybody's.
@@ -92,12 +92,13 @@ pub enum Whose {
 
 impl Whose {
     /// Whether an event with this verdict (empty: none) is counted.
-    pub fn includes(self, verdict: &str) -> bool {
+    pub fn includes(self, verdict: &str, is_bot: bool) -> bool {
+        let is_machine = if verdict.is_empty() { is_bot } else { verdict == MACHINE };
         match self {
             Whose::All => true,
             Whose::Humans => verdict == HUMAN,
-            Whose::Machines => verdict == MACHINE,
-            Whose::NoMachines => verdict != MACHINE,
+            Whose::Machines => is_machine,
+            Whose::NoMachines => !is_machine,
         }
     }
 }

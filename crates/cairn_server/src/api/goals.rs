@@ -1,4 +1,4 @@
-//! Goals: what counts as a conversion (QUERY.md 4.4).
+//! Goals: what counts as a conversion.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

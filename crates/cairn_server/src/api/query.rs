@@ -1,4 +1,4 @@
-//! Reports: `POST /api/v2/query` (QUERY.md).
+//! Reports: `POST /api/v2/query` (docs/queries.md).
 
 use std::sync::Arc;
 

@@ -74,10 +74,13 @@ fn prop(event: &Event<'_>, name: &str) -> String {
     props_of(event).get(name).cloned().unwrap_or_default()
 }
 
+fn is_bot(row: &Row<'_>) -> bool {
+    !row.attributes.get(Attribute::Bot).is_empty()
+}
+
 fn is_in_scope(scope: Scope, row: &Row<'_>, shows_bots: bool) -> bool {
     let event = &row.event;
-    let is_bot = !row.attributes.get(Attribute::Bot).is_empty();
-    if is_bot && !shows_bots && !scope.judges_machines() {
+    if is_bot(row) && !shows_bots && !scope.judges_machines() {
         return false;
     }
     match scope {
@@ -108,7 +111,8 @@ fn has_name(row: &Row<'_>, names: &[&str]) -> bool {
 }
 
 fn number(count: Count, rows: &[Row<'_>], shows_bots: bool) -> i64 {
-    let judged = |row: &&Row<'_>, whose: Whose| whose.includes(&prop(&row.event, VERDICT));
+    let judged =
+        |row: &&Row<'_>, whose: Whose| whose.includes(&prop(&row.event, VERDICT), is_bot(row));
     let named = |row: &&Row<'_>, names: &[&str]| has_name(row, names);
     let sections = || rows.iter().filter(|row| is_in_scope(Scope::Sections, row, shows_bots));
     let counted = match count {

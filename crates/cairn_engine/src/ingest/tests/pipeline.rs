@@ -181,6 +181,62 @@ fn cross_site_cookies_only_where_the_owner_chose_them() {
 }
 
 #[test]
+fn a_fixed_image_of_a_mail_or_an_advertisement_knows_nobody() {
+    let cookie = format!("cairn_id={COOKIE}; cairn_consent=v1.analytics=1.ads=1.t=1795341000");
+    // As mail programs fetch: no page is named, and nothing says that it is another site's.
+    let silent = Hit { origin: "", ..hit() };
+    let known = Hit { cookies: &cookie, ..silent.clone() };
+    let on_own_page = Hit { referer: "https://shop.example/p", ..known.clone() };
+    for (kind, name) in [(PixelKind::Email, "email_open"), (PixelKind::Ad, "ad_impression")] {
+        for cross_site_cookies in [false, true] {
+            let mut privacy = policy(Policy::OptOut);
+            privacy.cross_site_cookies = cross_site_cookies;
+            let mut shop = Shop::new(privacy, kind);
+            let asked = format!("event={name}&user_id=anna&consent=analytics:granted,ads:granted");
+            let image = |shop: &Shop, hit: &Hit<'_>, asked: &str| {
+                let query::ImageQuery { event, consent } =
+                    query::image(asked, hit.referer).unwrap();
+                let mut admission = shop.ingest.admit(hit, &shop.entry, consent, false);
+                let (record, result) = admission.take(event, Common::default(), Vec::new());
+                Taken { record, result, cookies: admission.set_cookies(), listed: false }
+            };
+            for hit in [&silent, &known, &on_own_page] {
+                for asked in [&format!("event={name}"), &asked] {
+                    let taken = image(&shop, hit, asked);
+                    let event = taken.event();
+                    assert_eq!(event.identification, Identification::Anonymous, "{asked}");
+                    assert_eq!((event.user_id.as_ref(), event.user_key), ("", 0), "{asked}");
+                    assert!(!everything(&event).contains("anna"), "{asked}");
+                    assert_eq!((event.name.as_ref(), event.origin), (name, Origin::OffSite));
+                    assert!(taken.cookies.is_empty(), "{asked}: {:?}", taken.cookies);
+                }
+            }
+            // A consent of the event's own says no more than that of the request.
+            let mut own_word =
+                event(Raw(r#"{"event":"a","user_id":"anna"}"#), Sender::Public).unwrap();
+            own_word.consent = consent::parse(CONSENTED).unwrap();
+            let nothing = consent::parse("").unwrap();
+            let mut admission = shop.ingest.admit(&known, &shop.entry, nothing, false);
+            let (record, result) = admission.take(own_word, Common::default(), Vec::new());
+            result.unwrap();
+            let kept = record::decode(&record).unwrap();
+            assert_eq!((kept.identification, kept.user_key), (Identification::Anonymous, 0));
+            let site = shop.entry.site.site.id;
+            let anna = shop.ingest.keys().of_user(site, "anna");
+            let browser = shop.ingest.keys().of_cookie(site, &parse_cookie_id(COOKIE).unwrap()).0;
+            for number in [anna, browser] {
+                shop.catalog.add_opt_out(site, number, NOW_MS).unwrap();
+            }
+            shop.refresh();
+            for (hit, asked) in [(&silent, &asked), (&known, &format!("event={name}"))] {
+                let refused = image(&shop, hit, asked).result.unwrap_err();
+                assert_eq!(refused.outcome, Outcome::DroppedOptedOut, "{asked}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_override_of_the_signal_is_a_click_of_its_own() {
     let shop = Shop::new(policy(Policy::OptIn), PixelKind::Web);
     let under_gpc = Hit { gpc: true, ..hit() };

@@ -78,12 +78,13 @@ fn column(count: Count, predicates: &mut Predicates<'_>) -> String {
 }
 
 fn judged(whose: Whose) -> Option<String> {
-    let verdict = || known_prop(VERDICT);
+    // NULL where there is none: then it depends on whether the event is marked as a bot's.
+    let verdict = format!("nullif({}, '')", known_prop(VERDICT));
     Some(match whose {
         Whose::All => return None,
-        Whose::Humans => format!("coalesce({} = '{HUMAN}', FALSE)", verdict()),
-        Whose::Machines => format!("coalesce({} = '{MACHINE}', FALSE)", verdict()),
-        Whose::NoMachines => format!("coalesce({} <> '{MACHINE}', TRUE)", verdict()),
+        Whose::Humans => format!("coalesce({verdict} = '{HUMAN}', FALSE)"),
+        Whose::Machines => format!("coalesce({verdict} = '{MACHINE}', bot <> 0)"),
+        Whose::NoMachines => format!("coalesce({verdict} <> '{MACHINE}', bot = 0)"),
     })
 }
 

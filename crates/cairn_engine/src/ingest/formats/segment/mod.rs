@@ -1,4 +1,4 @@
-//! Segment's HTTP tracking API, which RudderStack's SDKs speak too (PROTOCOLS.md 1).
+//! Segment's HTTP tracking API, which RudderStack's SDKs speak too (docs/segment.md).
 //!
 //! Guarantees: the calls `track page screen identify group alias` and bodies of many; the write key
 //! from basic authentication, the body or the address; fields of a batch hold for its messages
