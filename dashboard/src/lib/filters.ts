@@ -38,8 +38,22 @@ export const DIMENSIONS = [
   "event:props:creative",
   "event:props:placement",
   "event:props:cost_currency",
+  "event:props:reasons",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
+
+/** Values of mails, links and ads, which no visit has: under such a filter there are no visits. */
+export const BESIDE_VISITS: readonly Dimension[] = [
+  "event:props:template",
+  "event:props:link",
+  "event:props:creative",
+  "event:props:placement",
+  "event:props:cost_currency",
+  "event:props:reasons",
+];
+
+/** What a search on the site is called: by the tracker, and by servers and apps. */
+export const SEARCHES: readonly string[] = ["view_search_results", "search"];
 
 /** What somebody did on the site, by the events that tell it: such a filter keeps whole visits in which it was done. What
  * happened in mails and with ads belongs to no visit; its campaign is that of the visits that it brought. */
@@ -50,7 +64,7 @@ export const DEEDS: Partial<Record<Dimension, readonly string[]>> = {
   "event:props:file_name": ["file_download"],
   "event:form": ["form_start", "form_leave", "form_submit"],
   "event:props:field": ["form_leave"],
-  "event:props:search_term": ["view_search_results"],
+  "event:props:search_term": SEARCHES,
 };
 
 export interface Filter {

@@ -51,7 +51,7 @@ export function outcomeLines(outcomes: Outcomes): Line[] {
     );
 }
 
-/** Bot reasons; `declared:googlebot` keeps the name that the agent gave itself. */
+/** Bot reasons; `declared:googlebot` keeps the name that the agent gave itself, `mail:honeypot` what gave it away. */
 export function botLines(outcomes: Outcomes): Line[] {
   return Object.entries(outcomes.bots)
     .filter(([, count]) => count > 0)
@@ -61,9 +61,15 @@ export function botLines(outcomes: Outcomes): Line[] {
       return {
         key,
         name: detail.length > 0 ? `${name}: ${detail.join(":")}` : name,
-        meaning,
+        meaning: ofMachine(reason, detail[0]) ?? meaning,
         count,
       };
     })
     .sort((a, b) => b.count - a.count);
+}
+
+/** What a verdict on a mail or an ad saw: a sign of its own, or one of all web traffic. */
+function ofMachine(road: string, sign = ""): string | undefined {
+  if (road !== "mail" && road !== "ad") return undefined;
+  return t.machineReasons[sign] ?? t.botReasons[sign]?.[1];
 }

@@ -1,6 +1,6 @@
 // What each tab of a panel asks for and shows: the group of its rows, its figures, and what switches it on.
 import type { QueryFilter, Value } from "./api/client.ts";
-import type { Dimension } from "./filters.ts";
+import { type Dimension, SEARCHES } from "./filters.ts";
 import { duration, exact, fixed, percent, share } from "./format.ts";
 import { t } from "./texts.ts";
 import type { Panel, Tabs } from "./view.ts";
@@ -15,6 +15,8 @@ export const FIGURES = [
   "pageviews",
   "bounce_rate",
   "visit_duration",
+  "time_on_page",
+  "scroll_depth",
   "events",
   "section_views",
   "section_read_rate",
@@ -47,6 +49,9 @@ export const FIGURES = [
   "email_human_clicks",
   "email_clickers",
   "email_click_to_open_rate",
+  "link_clicks",
+  "link_machine_clicks",
+  "link_human_clicks",
   "ad_impressions",
   "ad_machine_impressions",
   "ad_viewable_impressions",
@@ -60,7 +65,7 @@ export type Figure = (typeof FIGURES)[number];
 
 /** Parts of a pixel's script, and kinds of pixels, that report what a tab shows. */
 export type Reporter =
-  "sections" | "search" | "not_found" | "clicks" | "forms" | "vitals" | "emails" | "ads";
+  "sections" | "search" | "not_found" | "clicks" | "forms" | "vitals" | "emails" | "links" | "ads";
 
 export interface Tab {
   dimension: Dimension;
@@ -87,14 +92,14 @@ const named = (...names: string[]): QueryFilter[] => [["is", "event:name", names
 
 const deeds = (
   dimension: Dimension,
-  event: string,
+  events: readonly string[],
   reporter: Reporter,
   filters: QueryFilter[] = [],
 ): Tab => ({
   dimension,
   figures: ["events", "visitors"],
   all: ["events", "visitors", "visits"],
-  filters: [...named(event), ...filters],
+  filters: [...named(...events), ...filters],
   reporter,
 });
 
@@ -109,6 +114,7 @@ const vital = (p50: Figure, p75: Figure, p95: Figure): Tab => ({
 
 const OPENS: Figure[] = ["email_opens", "email_machine_opens", "email_human_opens"];
 const CLICKS: Figure[] = ["email_clicks", "email_machine_clicks", "email_human_clicks"];
+const LINKS: Figure[] = ["link_clicks", "link_machine_clicks", "link_human_clicks"];
 const mail = (dimension: Dimension, figures: Figure[], filters: QueryFilter[] = []): Tab => ({
   dimension,
   figures,
@@ -143,7 +149,10 @@ export const TAB: Record<TabName, Tab> = {
   source: ordinary("visit:source"),
   referrer: ordinary("visit:referrer"),
   utm_campaign: ordinary("visit:utm_campaign"),
-  page: ordinary("event:page"),
+  page: {
+    ...ordinary("event:page"),
+    all: [...ordinary("event:page").all, "time_on_page", "scroll_depth"],
+  },
   // Page views cannot be asked of entry and exit pages.
   entry_page: {
     dimension: "visit:entry_page",
@@ -169,13 +178,13 @@ export const TAB: Record<TabName, Tab> = {
     ],
     reporter: "sections",
   },
-  search: deeds("event:props:search_term", "view_search_results", "search"),
-  not_found: deeds("event:page", "page_not_found", "not_found"),
-  element: deeds("event:element", "click", "clicks"),
-  outbound: deeds("event:props:link_url", "click", "clicks", [
+  search: deeds("event:props:search_term", SEARCHES, "search"),
+  not_found: deeds("event:page", ["page_not_found"], "not_found"),
+  element: deeds("event:element", ["click"], "clicks"),
+  outbound: deeds("event:props:link_url", ["click"], "clicks", [
     ["is", "event:props:link_type", ["outbound"]],
   ]),
-  download: deeds("event:props:file_name", "file_download", "clicks"),
+  download: deeds("event:props:file_name", ["file_download"], "clicks"),
   form: {
     dimension: "event:form",
     figures: ["form_starts", "form_completion_rate"],
@@ -189,7 +198,7 @@ export const TAB: Record<TabName, Tab> = {
     ],
     reporter: "forms",
   },
-  field: deeds("event:props:field", "form_leave", "forms"),
+  field: deeds("event:props:field", ["form_leave"], "forms"),
   lcp: vital("lcp_p50_ms", "lcp_p75_ms", "lcp_p95_ms"),
   inp: vital("inp_p50_ms", "inp_p75_ms", "inp_p95_ms"),
   cls: vital("cls_p50", "cls_p75", "cls_p95"),
@@ -201,9 +210,24 @@ export const TAB: Record<TabName, Tab> = {
     ...mail("event:props:link", CLICKS, named("email_click", "click_landed")),
     all: CLICKS,
   },
+  // The figures of a row are about one kind of event: a sign of clicks is none of opens.
+  mail_open_reasons: { ...mail("event:props:reasons", OPENS), all: OPENS },
+  mail_click_reasons: { ...mail("event:props:reasons", CLICKS), all: CLICKS },
+  tracked_link: {
+    dimension: "visit:utm_campaign",
+    figures: LINKS,
+    all: LINKS,
+    reporter: "links",
+  },
   ad_campaign: ad("visit:utm_campaign"),
   creative: ad("event:props:creative"),
   placement: ad("event:props:placement"),
+  ad_reasons: {
+    dimension: "event:props:reasons",
+    figures: ["ad_impressions", "ad_machine_impressions", "ad_machine_clicks"],
+    all: ["ad_impressions", "ad_machine_impressions", "ad_clicks", "ad_machine_clicks"],
+    reporter: "ads",
+  },
   // Costs are added up in one currency only.
   cost: {
     dimension: "event:props:cost_currency",
@@ -233,6 +257,8 @@ export function gradeOf(figure: Figure, value: Value | undefined): Grade | undef
   return value <= bounds[1] ? "fair" : "poor";
 }
 
+const DURATIONS: readonly Figure[] = ["visit_duration", "time_on_page", "section_time_total_s"];
+
 /** A figure in words; `whole` says how counts are written. */
 export function shown(
   figure: Figure,
@@ -241,8 +267,8 @@ export function shown(
 ): string {
   if (value === null || value === undefined) return t.unit.none;
   if (typeof value === "object") return value.long;
-  if (figure === "bounce_rate") return percent(value);
-  if (figure === "visit_duration" || figure === "section_time_total_s") return duration(value);
+  if (figure === "bounce_rate" || figure === "scroll_depth") return percent(value);
+  if (DURATIONS.includes(figure)) return duration(value);
   if (figure === "section_time_mean_s")
     return value < 10 ? t.unit.seconds(exact(value)) : duration(value);
   if (figure === "ad_click_through_rate") return percent(value, 2);

@@ -93,6 +93,7 @@ function adCall(pixel: Pixel, siteId: string): string {
     placement: "news-top",
     target: pixel.url || "https://shop.example/sale",
     cost: { amount: "2.50", currency: "EUR", per: "thousand_impressions" },
+    ad_server: "none",
     pixel: pixel.key,
   });
 }

@@ -7,6 +7,16 @@ export const FIGURE_TEXTS = {
   pageviews: ["Views", "Page views", "Page views."],
   bounce_rate: ["Bounce", "Bounce rate", "Share of visits with one event."],
   visit_duration: ["Duration", "Visit duration", "Mean time from the first to the last event."],
+  time_on_page: [
+    "Time",
+    "Time on page",
+    "Mean time in view, of the visits that stayed to look at the page.",
+  ],
+  scroll_depth: [
+    "Scrolled",
+    "Scroll depth",
+    "How far down the page was seen, at the most: mean of the visits.",
+  ],
   events: ["Times", "Times", "How often it happened."],
   section_views: [
     "Seen",
@@ -72,12 +82,23 @@ export const FIGURE_TEXTS = {
   email_openers: ["Readers", "Recipients who opened", "Only those who may be told apart."],
   email_clicks: ["All", "Clicks, all", "Every followed link, machines included."],
   email_machine_clicks: ["Machines", "Clicks by machines", "Shown to be scanners."],
-  email_human_clicks: ["Confirmed", "Clicks, confirmed", "Everything speaks for a person."],
+  email_human_clicks: [
+    "Confirmed",
+    "Clicks, confirmed",
+    "By the click itself, where everything speaks for a person, or by its landing page, where the script ran.",
+  ],
   email_clickers: ["Clickers", "Recipients who clicked", "Only those who may be told apart."],
   email_click_to_open_rate: [
     "CTOR",
     "Click-to-open rate",
     "Clicks by opens, machines left out of both. Above 100% where images are not loaded.",
+  ],
+  link_clicks: ["All", "Clicks, all", "Every followed link, machines included."],
+  link_machine_clicks: ["Machines", "Clicks by machines", "Shown to be programs or previews."],
+  link_human_clicks: [
+    "Confirmed",
+    "Clicks, confirmed",
+    "By the click itself, where everything speaks for a person, or by its landing page, where the script ran.",
   ],
   ad_impressions: ["Shown", "Impressions", "Ads loaded, machines left out."],
   ad_machine_impressions: ["Machines", "Impressions by machines", "Loaded by machines."],
@@ -88,7 +109,7 @@ export const FIGURE_TEXTS = {
     "Share of the impressions of which half was in view for one second.",
   ],
   ad_clicks: ["Clicks", "Clicks", "Clicks on the ad, machines left out."],
-  ad_machine_clicks: ["Machines", "Clicks by machines", "Clicks by machines."],
+  ad_machine_clicks: ["M. clicks", "Clicks by machines", "Clicks by machines."],
   ad_click_through_rate: ["CTR", "Click-through rate", "Clicks by impressions."],
   ad_cost: [
     "Cost",

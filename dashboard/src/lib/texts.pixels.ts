@@ -320,7 +320,8 @@ export const pixels = {
     macroHint: "Empty: what the ad server’s macro says.",
     adServer: "Ad server",
     adServers: {
-      generic: "Any, or none",
+      none: "None: a page of your own",
+      generic: "Another one (generic macros)",
       google_ad_manager: "Google Ad Manager",
       campaign_manager: "Campaign Manager 360",
       display_video: "Display & Video 360",
@@ -328,6 +329,8 @@ export const pixels = {
       the_trade_desk: "The Trade Desk",
       amazon: "Amazon Ads",
     } as Record<string, string>,
+    genericNote:
+      "Before you use it: replace {CLICKURL} by your server’s click macro, or delete it. While it stands there, the link leads nowhere. The other words in braces are for your server’s macros too.",
     cost: "Cost",
     amount: "Amount",
     amountHint: "For example 2.50. May stay empty.",

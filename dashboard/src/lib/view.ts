@@ -36,8 +36,16 @@ export const TABS = {
   clicks: ["element", "outbound", "download"],
   forms: ["form", "field"],
   vitals: ["lcp", "inp", "cls", "ttfb"],
-  emails: ["mail_opens", "mail_clicks", "mail_template", "mail_link"],
-  ads: ["ad_campaign", "creative", "placement", "cost"],
+  emails: [
+    "mail_opens",
+    "mail_clicks",
+    "mail_template",
+    "mail_link",
+    "tracked_link",
+    "mail_open_reasons",
+    "mail_click_reasons",
+  ],
+  ads: ["ad_campaign", "creative", "placement", "cost", "ad_reasons"],
 } as const;
 export type Panel = keyof typeof TABS;
 export const PANELS = Object.keys(TABS) as Panel[];

@@ -168,6 +168,74 @@ test("a section filters by the visits that saw it, and every panel goes with it"
   );
 });
 
+test("a mail's campaign filters its visits; a creative says that visits have no such value", async () => {
+  await overview(
+    async (page) => {
+      const note = page.getByText("visits have no such value");
+      const all = await visitors(page);
+      const mail = panel(page, "E-mails").getByRole("button", { name: /^oak-week All: \d/ });
+      const opens = await mail.locator(".number").first().textContent();
+      await mail.click();
+      await page.waitForURL("**?show=campaigns&f=is,visit:utm_campaign,oak-week");
+      const some = await visitors(page);
+      assert.notEqual(some, all);
+      assert.notEqual(some, "0");
+      assert.equal(await mail.getAttribute("aria-pressed"), "true");
+      assert.equal(await mail.locator(".number").first().textContent(), opens);
+      assert.equal(await panel(page, "E-mails").locator(".row").count(), 1);
+      assert.equal(await note.count(), 0);
+      // The visits that the campaign brought: the card and its row among the sources are one number.
+      await page.keyboard.press("g");
+      await panel(page, "Sources").getByRole("tab", { name: "Campaign" }).click();
+      await settled(page);
+      const source = panel(page, "Sources").getByRole("button", { name: /^oak-week/ });
+      const ofSource = await source.locator(".value").textContent();
+      assert.equal(ofSource?.replace(/\s*visitors,\s*$/, "").trim(), some);
+      await page.getByRole("button", { name: "Remove the filter Campaign is oak-week" }).click();
+
+      const groups = page.getByRole("group", { name: "Panels" });
+      await groups.getByRole("button", { name: "E-mails and ads" }).click();
+      await panel(page, "Ads").getByRole("tab", { name: "Creatives" }).click();
+      await settled(page);
+      const creative = panel(page, "Ads").getByRole("button", { name: /^film-1 Shown: \d/ });
+      const shown = await creative.textContent();
+      await creative.click();
+      await page.waitForURL("**&f=is,event:props:creative,film-1");
+      await note.waitFor();
+      assert.equal(await visitors(page), "0");
+      assert.equal(await panel(page, "Ads").locator(".row").count(), 1);
+      assert.equal(await creative.textContent(), shown);
+    },
+    { path: "?show=campaigns" },
+  );
+});
+
+test("the reasons of verdicts and the clicks of tracked links have tabs of their own", async () => {
+  await overview(
+    async (page) => {
+      const mails = panel(page, "E-mails");
+      for (const [tab, row] of [
+        [
+          "Open reasons",
+          /^security_scanner, too_soon All: (\S+)\s*, Machines: \1\s*, Confirmed: 0/,
+        ],
+        ["Click reasons", /^browser All: (\S+)\s*, Machines: 0\s*, Confirmed: \1/],
+        ["Tracked links", /^oak-week All: [1-9]/],
+      ] as const) {
+        await mails.getByRole("tab", { name: tab }).click();
+        await settled(page);
+        await mails.getByRole("button", { name: row }).waitFor();
+      }
+      await panel(page, "Ads").getByRole("tab", { name: "Reasons" }).click();
+      await settled(page);
+      const reason = panel(page, "Ads").getByRole("button", { name: /^browser Shown: \d/ });
+      await reason.click();
+      await page.waitForURL("**&f=is,event:props:reasons,browser");
+    },
+    { path: "?show=campaigns" },
+  );
+});
+
 test("the speed of pages is graded by shape and word, and all rows have the percentiles", async () => {
   await overview(
     async (page) => {

@@ -190,6 +190,7 @@ test("a link and an ad tag are made", async () => {
     const ad = page.getByRole("region", { name: "Make an ad tag" });
     await ad.getByLabel("Leads to").fill("https://shop.example/sale");
     await ad.getByLabel("Campaign").fill("spring-sale");
+    assert.equal(await ad.getByLabel("Ad server").inputValue(), "none");
     await ad.getByLabel("Ad server").selectOption("google_ad_manager");
     await ad.getByLabel("Creative").fill("banner");
     await ad.getByLabel("Amount").fill("2,50");
@@ -208,5 +209,10 @@ test("a link and an ad tag are made", async () => {
       cost: { amount: "2.50", currency: "EUR", per: "thousand_impressions" },
     });
     await ad.getByText("%%CLICK_URL_UNESC%%").waitFor();
+    const note = ad.getByText("replace {CLICKURL} by your server’s click macro, or delete it");
+    assert.equal(await note.count(), 0);
+    await ad.getByLabel("Ad server", { exact: true }).selectOption("Another one (generic macros)");
+    await ad.getByRole("button", { name: "Make the tag" }).click();
+    await note.waitFor();
   });
 });

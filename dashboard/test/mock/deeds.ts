@@ -21,7 +21,13 @@ function scopeOf(metric: string): RegExp | undefined {
   if (metric.startsWith("form_")) return /^form_/;
   if (/^(vitals|lcp|inp|cls|ttfb)_/.test(metric)) return /^vitals$/;
   if (metric.startsWith("email_")) return /^email_/;
+  if (metric.startsWith("link_")) return /^link_/;
   return metric.startsWith("ad_") ? /^ad_/ : undefined;
+}
+
+/** Mails, links and ads name a campaign themselves, whatever the visit's is. */
+export function haveOwnCampaign(metrics: string[]): boolean {
+  return metrics.some((metric) => /^(email|link|ad)_/.test(metric));
 }
 
 export function isAboutDeeds(
@@ -122,6 +128,8 @@ export function figureOf(done: Done[], metric: string): number | null {
       return named("email_open", verdict);
     case "email_clicks":
       return named("email_click", verdict);
+    case "link_clicks":
+      return named("link_click", verdict);
     case "email_openers":
     case "email_clickers":
       return 0;

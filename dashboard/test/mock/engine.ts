@@ -9,7 +9,7 @@ import {
   todayIn,
   weekdayOf,
 } from "../../src/lib/dates.ts";
-import { figureOf, groupsOf, isAboutDeeds, isOfDeeds, passes } from "./deeds.ts";
+import { figureOf, groupsOf, haveOwnCampaign, isAboutDeeds, isOfDeeds, passes } from "./deeds.ts";
 import type { Visit } from "./visits.ts";
 
 const DAY = 86_400_000;
@@ -97,6 +97,10 @@ function measure(parts: Part[], metrics: string[], everyone: number): Values {
         return Math.round(
           mean((visit) => ((visit.hits.at(-1)?.at ?? 0) - (visit.hits[0]?.at ?? 0)) / 1000),
         );
+      case "time_on_page":
+      case "scroll_depth":
+        // Made-up visits do not tell how far and how long a page was looked at.
+        return null;
       case "percentage":
         return everyone === 0 ? null : Math.round((visitors / everyone) * 1000) / 10;
       default:
@@ -199,7 +203,9 @@ export function answer(question: Query, visits: Visit[], now: number): Answer {
   const rowsOf = (within: Range): Map<string, Values> => {
     if (isAboutDeeds(metrics, filters, dimension)) {
       const ofDeeds = (filter: QueryFilter) =>
-        !filter[0].startsWith("has_") && isOfDeeds(filter[1] as string);
+        !filter[0].startsWith("has_") &&
+        (isOfDeeds(filter[1] as string) ||
+          (haveOwnCampaign(metrics) && filter[1] === "visit:utm_campaign"));
       const among = select(
         visits,
         within,

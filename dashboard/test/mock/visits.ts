@@ -163,6 +163,11 @@ const TERMS = ["stool", "linen", "كرسي"];
 const FORMS = ["checkout", "newsletter"];
 const FIELDS = ["email", "name", "delivery"];
 const MAILINGS = ["autumn-sale", "oak-week"];
+const REASONS: Record<string, string> = {
+  machine: "security_scanner,too_soon",
+  unknown: "apple_relay",
+  human: "browser",
+};
 const CREATIVES = ["film-1", "banner-wide"];
 
 /** What was done in a visit: read, clicked, filled in, opened. */
@@ -201,12 +206,22 @@ function makeDeeds(random: () => number, page: string): Deed[] {
   }
   if (random() < 0.1) {
     const verdict = random() < 0.2 ? "machine" : random() < 0.5 ? "unknown" : "human";
-    const mail = { "visit:utm_campaign": pick(random, MAILINGS), verdict };
+    const reasons = REASONS[verdict] ?? "";
+    const mail = {
+      "visit:utm_campaign": pick(random, MAILINGS),
+      "event:props:reasons": reasons,
+      verdict,
+    };
     add(1, "email_open", () => ({ ...mail, "event:props:template": "letter" }));
     add(0.3, "email_click", () => ({ ...mail, "event:props:link": "https://shop.example/" }));
+    add(0.3, "link_click", () => mail);
   }
   if (random() < 0.1) {
-    const ad = { "visit:utm_campaign": "oak-week", verdict: "human" };
+    const ad = {
+      "visit:utm_campaign": "oak-week",
+      "event:props:reasons": "browser",
+      verdict: "human",
+    };
     const shown = { ...ad, "event:props:creative": pick(random, CREATIVES) };
     add(1, "ad_impression", () => ({ ...shown, "event:props:placement": "news.example/top" }));
     add(0.6, "ad_viewable", () => shown);

@@ -81,7 +81,9 @@ test("calls of the API are words of a shell, and their bodies are JSON", () => {
     assert.ok(words.includes("Authorization: Bearer secret\n"), words);
     const body = JSON.parse(words.slice(words.indexOf("\n-d\n") + 4)) as Record<string, unknown>;
     assert.equal(body["pixel"], "px_1");
-    if (kind === "ad") assert.equal(body["target"], "https://shop.example/it's?a=1&b=$(2)");
+    if (kind !== "ad") continue;
+    assert.equal(body["target"], "https://shop.example/it's?a=1&b=$(2)");
+    assert.equal(body["ad_server"], "none", "a click macro that nobody fills breaks the link");
   }
 });
 

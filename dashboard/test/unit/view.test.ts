@@ -198,7 +198,7 @@ test("what was done is asked of the whole visit, by the events that tell it", ()
       [
         "and",
         [
-          ["is", "event:name", ["view_search_results"]],
+          ["is", "event:name", ["view_search_results", "search"]],
           ["contains", "event:props:search_term", ["tent"]],
         ],
       ],
@@ -216,6 +216,8 @@ test("panels of deeds ask for their own figures, in an order of their own", () =
     ["is", "event:name", ["click"]],
     ["is", "event:props:link_type", ["outbound"]],
   ]);
+  const searches = panelQuestion("1", readView("?content=search"), "content", TODAY);
+  assert.deepEqual(searches.filters, [["is", "event:name", ["view_search_results", "search"]]]);
 });
 
 test("grades of vitals change at the bounds that web.dev names", () => {
@@ -245,5 +247,7 @@ test("figures are written by their unit", () => {
   assert.equal(shown("section_time_mean_s", 4.2), "4.2s");
   assert.equal(shown("section_time_total_s", 3_700), "1h 01m");
   assert.equal(shown("ad_click_through_rate", 0.59), "0.59%");
+  assert.equal(shown("scroll_depth", 64), "64%");
+  assert.equal(shown("time_on_page", 75), "1m 15s");
   assert.equal(shown("form_completion_rate", null), "–");
 });

@@ -147,6 +147,24 @@ fn every_ad_server_gets_its_tag_with_macros_that_say_nothing_unfilled() {
 }
 
 #[test]
+fn without_an_ad_server_the_tag_works_as_it_is() {
+    let ads = Ads::new();
+    let ad = ads.create(&json!({"ad_server": "none"})).json();
+    let text = |name: &str| ad[name].as_str().unwrap().to_owned();
+    let tag = text("tag");
+    assert!(tag.contains(&format!("href=\"{}\"", text("click_url"))), "{tag}");
+    for macro_sign in ["{", "}", "%", "$", "?"] {
+        assert!(!tag.contains(macro_sign), "{macro_sign} in {tag}");
+    }
+    let image = text("impression_url").replace("http://collect.test", "");
+    assert!(image.ends_with(".gif"), "{image}");
+    assert_eq!(ads.client().get(&image, &READER).outcome(), "accepted");
+    let seen = format!("{image}?v=1");
+    assert_eq!(ads.client().get(&seen, &READER).outcome(), "accepted");
+    assert_eq!(ads.running.last_event().name.as_ref(), "ad_viewable");
+}
+
+#[test]
 fn what_cannot_be_an_advertisement_is_refused_by_field() {
     let ads = Ads::new();
     let cost = |amount: Value, currency: &str, per: &str| json!({"cost": {"amount": amount, "currency": currency, "per": per}});

@@ -970,7 +970,7 @@ export interface components {
         NewAdBody: {
             /**
              * @description Whose macros the tag has: `generic` (default), `google_ad_manager`, `campaign_manager`, `display_video`, `xandr`,
-             *     `the_trade_desk` or `amazon`.
+             *     `the_trade_desk`, `amazon`, or `none`: no macros, for a page of your own.
              */
             ad_server?: string | null;
             /**
@@ -1003,7 +1003,7 @@ export interface components {
             /** @description The placement; left out: what the ad server's macro says at the time. */
             placement?: string | null;
             /**
-             * @description Where it runs (`utm_source`); default: the ad server's name, `ad` for `generic`.
+             * @description Where it runs (`utm_source`); default: the ad server's name, `ad` for `generic` and `none`.
              * @example news-site
              */
             source?: string | null;

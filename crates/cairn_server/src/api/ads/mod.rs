@@ -36,7 +36,7 @@ pub struct NewAdBody {
     /// Campaign that its impressions and clicks are counted under (`utm_campaign`).
     #[schema(max_length = 256, example = "spring-sale")]
     pub campaign: String,
-    /// Where it runs (`utm_source`); default: the ad server's name, `ad` for `generic`.
+    /// Where it runs (`utm_source`); default: the ad server's name, `ad` for `generic` and `none`.
     #[schema(max_length = 256, example = "news-site")]
     pub source: Option<String>,
     /// Kind of advertising (`utm_medium`); default: `display`.
@@ -59,7 +59,7 @@ pub struct NewAdBody {
     /// What it costs.
     pub cost: Option<AdCostBody>,
     /// Whose macros the tag has: `generic` (default), `google_ad_manager`, `campaign_manager`, `display_video`, `xandr`,
-    /// `the_trade_desk` or `amazon`.
+    /// `the_trade_desk`, `amazon`, or `none`: no macros, for a page of your own.
     pub ad_server: Option<String>,
     /// Key of the pixel of kind `ad` that its events belong to; default: the site's first of that kind.
     pub pixel: Option<String>,
@@ -207,8 +207,8 @@ impl NewAd {
         claims.link = Some(Link { target: self.target.clone(), number: 1 });
         let click = seal(TokenKind::Click, &claims)?;
         let query = self.server.query(wants_creative, wants_placement);
-        let impression_url = format!("{origin}/i/{impression}.gif?{query}");
-        let viewable_script = format!("{origin}/i/{impression}.js?{query}");
+        let impression_url = format!("{origin}/i/{impression}.gif{query}");
+        let viewable_script = format!("{origin}/i/{impression}.js{query}");
         let click_url = format!("{origin}/l/{click}");
         let tag = Tag {
             server: self.server,

@@ -23,7 +23,7 @@ const GPP_SID: (&str, &str) = ("gpp_sid", "${GPP_SID}");
 const US_PRIVACY: (&str, &str) = ("us_privacy", "${US_PRIVACY}");
 
 /// Every ad server; the first is the default.
-pub(super) static SERVERS: [AdServer; 7] = [
+pub(super) static SERVERS: [AdServer; 8] = [
     AdServer {
         name: "generic",
         source: "ad",
@@ -123,10 +123,13 @@ pub(super) static SERVERS: [AdServer; 7] = [
         click_prefix: "{CLICKURL}",
         parameters: &[("cb", "{CACHEBUSTER}"), GDPR, GDPR_CONSENT, GPP, GPP_SID, US_PRIVACY],
     },
+    // A page's own: the tag works as it is.
+    AdServer { name: "none", source: "ad", click_prefix: "", parameters: &[] },
 ];
 
 impl AdServer {
-    /// The query of image and script. What the token says already is not asked for.
+    /// The query of image and script, with its question mark where there is one. What the token says already is not asked
+    /// for.
     pub(super) fn query(&self, wants_creative: bool, wants_placement: bool) -> String {
         let wanted = self.parameters.iter().filter(|(name, _)| match *name {
             "creative" => wants_creative,
@@ -134,7 +137,7 @@ impl AdServer {
             _ => true,
         });
         let pairs: Vec<_> = wanted.map(|(name, filled)| format!("{name}={filled}")).collect();
-        pairs.join("&")
+        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
     }
 }
 
