@@ -199,3 +199,41 @@ pub(super) fn user_name(headers: &HeaderMap) -> String {
     pair.truncate(pair.find(':').unwrap_or(pair.len()));
     pair
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(authorization: &[u8]) -> String {
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_bytes(authorization) {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        user_name(&headers)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_authorization_names_a_user_or_none(
+            scheme in "([Bb]asic|BASIC|[Bb]earer)? {0,2}",
+            credentials in "([A-Za-z0-9+/]{4}){0,8}[A-Za-z0-9+/=_-]{0,4}",
+            noise in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+        ) {
+            let name = named(format!("{scheme}{credentials}").as_bytes());
+            proptest::prop_assert!(!name.contains(':'));
+            proptest::prop_assert!(scheme.to_lowercase().starts_with("basic ") || name.is_empty());
+            proptest::prop_assert!(!named(&noise).contains(':'));
+            let encoded = format!("Basic {}", STANDARD.encode(&noise));
+            let known = std::str::from_utf8(&noise).map_or("", |pair| pair.split(':').next().unwrap());
+            proptest::prop_assert_eq!(named(encoded.as_bytes()), known);
+        }
+
+        #[test]
+        fn the_name_ends_at_the_first_colon(user in "[^:]{0,40}", password in "\\PC{0,20}") {
+            let pair = STANDARD.encode(format!("{user}:{password}"));
+            proptest::prop_assert_eq!(named(format!("basic  {pair} ").as_bytes()), user);
+        }
+    }
+}

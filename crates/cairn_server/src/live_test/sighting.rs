@@ -275,3 +275,37 @@ impl Watching {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code_in<'t>(first: &'t [u8], second: &'t [u8]) -> Option<Vec<u8>> {
+        let texts = [first, second];
+        let sighting = Sighting { road: Road::Image, key: "".into(), origin: "", texts };
+        sighting.code().map(<[u8]>::to_vec)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_text_holds_a_code_or_none(
+            before in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+            sign in "(=|%3[Dd])?",
+            after in proptest::collection::vec(proptest::num::u8::ANY, 0..32),
+        ) {
+            proptest::prop_assert_eq!(code_in(&before, &after), None);
+            let text = [&before, PARAMETER.as_bytes(), sign.as_bytes(), &after].concat();
+            let expected = match (sign.as_str(), after.get(..CODE_LENGTH)) {
+                ("", _) | (_, None) => None,
+                (_, Some(code)) => Some(code.to_vec()),
+            };
+            // Without a sign of ours, what follows may begin with one by chance.
+            if !sign.is_empty() || !matches!(after.first(), Some(b'=' | b'%')) {
+                proptest::prop_assert_eq!(&code_in(&text, b""), &expected);
+                proptest::prop_assert_eq!(&code_in(b"", &text), &expected);
+            }
+        }
+    }
+}
