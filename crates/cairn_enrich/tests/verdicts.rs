@@ -191,6 +191,13 @@ fn nothing_distinctive_of_an_agent_is_kept() {
     }
 }
 
+#[test]
+fn a_host_right_behind_a_letter_of_several_bytes_is_found_in_its_place() {
+    let agent = "Mozilla/5.0 (4; Foo \u{45f}host.com";
+    let info = AgentParser::new().parse_uncached(agent, &ClientHints::default());
+    assert_eq!(info.bot.reason(), "declared:Foo");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
     #[test]

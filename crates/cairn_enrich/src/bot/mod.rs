@@ -230,7 +230,10 @@ fn host_name(lower: &str) -> Option<usize> {
         return None;
     }
     let mut start = 0;
-    for word in lower.split(|c: char| !(is_host_character(c) || c == '_' || c == '@')) {
+    let parts = |c: char| !(is_host_character(c) || c == '_' || c == '@');
+    // What parts two words may be a letter of several bytes.
+    for piece in lower.split_inclusive(parts) {
+        let word = piece.trim_end_matches(parts);
         let is_host = word.rsplit_once('.').is_some_and(|(name, ending)| {
             ENDINGS.contains(&ending)
                 && name.len() >= 2
@@ -243,7 +246,7 @@ fn host_name(lower: &str) -> Option<usize> {
         if is_host {
             return Some(start);
         }
-        start += word.len() + 1;
+        start += piece.len();
     }
     None
 }
