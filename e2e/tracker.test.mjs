@@ -271,50 +271,6 @@ for (const granted of [true, false]) {
   });
 }
 
-for (const failed of [false, true]) {
-  test(`what is under way ${failed ? "again " : ""}as the page is left waits for the next page`, async () => {
-    collector.page("/");
-    await page.addInitScript(countAnswers);
-    await open("/");
-    await came("page_view");
-    await cairn("consent", { analytics: "granted" });
-    await page.waitForFunction(() => window.answers === 2);
-    const refuse = { status: 503, headers: { "Retry-After": failed ? "0" : "60" } };
-    const kept = (name) => page.evaluate(() => localStorage["cairn:k1"]).then((text) => text?.includes(name));
-    let release;
-    let begun;
-    const held = new Promise((resolve) => {
-      begun = resolve;
-    });
-    collector.answer = () => {
-      if (failed && collector.requests.length === 2) return refuse;
-      return new Promise((resolve) => {
-        release ??= () => resolve(refuse);
-        begun();
-      });
-    };
-    await cairn("event", "purchase", { order_id: "o1" });
-    await held;
-    await setVisibility("hidden");
-    if (failed) assert.equal(await kept('"o1"'), true, "before it is answered");
-    else {
-      assert.equal(await kept('"o1"'), undefined, "a first attempt usually arrives");
-      release();
-      await page.waitForFunction(() => localStorage["cairn:k1"]?.includes('"o1"'));
-    }
-    collector.answer = () => undefined;
-    await open("/");
-    await came("page_view", 2);
-    await cairn("consent", { analytics: "granted" });
-    await cairn("event", "marker");
-    await came("marker");
-    const taken = collector.requests.filter(({ status }) => status === 202).flatMap(({ events }) => events);
-    const purchases = taken.filter(({ event }) => event === "purchase");
-    // A browser may fail the request of a page that is gone, which is then made once more.
-    assert.equal(new Set(purchases.map(({ event_id: id }) => id)).size, 1, "one event, however often it is sent");
-  });
-}
-
 test("a withdrawn permission erases what waited in the browser", async () => {
   collector.page("/");
   await page.addInitScript(countAnswers);

@@ -27,8 +27,6 @@ let key: string;
 let endpoint: string;
 /** Not yet in flight. */
 let queue: TrackedEvent[] = [];
-/** What was sent last, until it is answered. */
-let flying: TrackedEvent[] = [];
 /** The visitor's choice as this page knows it. The durable record is the collector's own cookie. */
 const choice: Record<string, "granted" | "denied"> = {};
 /** The choice that the collector has answered for, or is being told. */
@@ -95,27 +93,19 @@ function soon(): void {
   }, Bound.BATCH_MS);
 }
 
-/**
- * Keeps for the next page what failed already, also if it is on its way again. A first attempt
- * usually arrives.
- */
-function keep(): void {
-  const waiting = newest(flying, queue);
-  if (granted() && waiting[0] && (failures || !navigator.onLine)) {
-    storage((kept) =>
-      newest(
-        kept.filter((old) => !waiting.some((event) => event.event_id === old.event_id)),
-        waiting,
-      ),
-    );
-  }
-}
-
 /** Sends what waits; somebody who is leaving cannot wait, then everything goes out together. */
 export function deliver(leaving?: unknown): void {
   // What has to wait keeps the title of its own page.
   for (const event of queue) if (event.event === "page_view") event.title ??= document.title;
-  if (leaving) keep();
+  // Over a page change only what has failed already: a first attempt usually arrives.
+  if (leaving && granted() && queue[0] && (failures || !navigator.onLine)) {
+    storage((kept) =>
+      newest(
+        kept.filter((old) => !queue.some((event) => event.event_id === old.event_id)),
+        queue,
+      ),
+    );
+  }
   while (
     (queue[0] || consentText() !== told) &&
     (performance.now() > pausedUntil || (leaving && !asked))
@@ -137,7 +127,6 @@ async function send(): Promise<void> {
   ) {
     batch.push(queue.shift()!);
   }
-  flying = batch;
   const body = JSON.stringify(
     {
       key,
@@ -168,7 +157,6 @@ async function send(): Promise<void> {
       return post();
     })
     .catch(() => 0 as const);
-  flying = [];
   if (!answer || /^5|429/.test(answer.status as unknown as string)) {
     queue = newest(batch, queue);
     told = before;
@@ -180,8 +168,6 @@ async function send(): Promise<void> {
       (1 + Math.random() / 2);
     pausedUntil = performance.now() + wait;
     setTimeout(deliver, wait + Bound.BATCH_MS);
-    // The page was left meanwhile, and may not live until then.
-    if (document.hidden) keep();
   } else {
     failures = pausedUntil = 0;
     if (stored) storage();

@@ -208,10 +208,6 @@ impl Collector {
         {
             landing.user_id = user_id;
         }
-        if is_first {
-            // A recipient's conversions are not another person's.
-            clicks.converts(&landing.claims.click, user_key == 0 || !landing.user_id.is_empty());
-        }
         Some(landing)
     }
 

@@ -29,8 +29,6 @@ struct Landed {
     visitor: u64,
     /// What is known of that visitor.
     answer: Answer,
-    /// The click's conversions may be that visitor's: it is nobody else's browser than the recipient's, if there is one.
-    converts: bool,
 }
 
 /// Whether the browser that landed is known as somebody else's.
@@ -146,18 +144,9 @@ impl RecentClicks {
         }
     }
 
-    /// Says whether the click's conversions may be the visitor's who landed with it.
-    pub fn converts(&self, click: &[u8; 16], converts: bool) {
-        if let Some(landed) = lock(&self.clicks).get_mut(click) {
-            landed.converts = converts;
-        }
-    }
-
-    /// The visitor who landed with the click and gave permission; 0 = none that is remembered, or somebody else than the
-    /// recipient.
+    /// The visitor who landed with the click and gave permission; 0 = none that is remembered.
     pub fn visitor(&self, click: &[u8; 16]) -> u64 {
-        let clicks = lock(&self.clicks);
-        clicks.get(click).filter(|landed| landed.converts).map_or(0, |landed| landed.visitor)
+        lock(&self.clicks).get(click).map_or(0, |landed| landed.visitor)
     }
 }
 
@@ -244,11 +233,7 @@ mod tests {
         assert!(clicks.lands(&CLICK, 1, 11), "the same browser loads the page again");
         assert!(!clicks.lands(&CLICK, 2, 12), "a link that was passed on");
         assert!(!clicks.lands(&CLICK, 1, 12), "another browser behind one address");
-        assert_eq!(clicks.visitor(&CLICK), 0, "it may be somebody else's browser");
-        clicks.converts(&CLICK, true);
         assert_eq!((clicks.visitor(&CLICK), clicks.visitor(&[2; 16])), (11, 0));
-        clicks.converts(&CLICK, false);
-        assert_eq!(clicks.visitor(&CLICK), 0);
     }
 
     #[test]
