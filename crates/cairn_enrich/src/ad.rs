@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::bot::{BotVerdict, HeaderFacts};
-use crate::mail::{MailClass, is_proxy_agent};
+use crate::mail::{SenderClass, is_proxy_agent};
 use crate::network::Marks;
 
 /// Networks out of which relays of people's browsers come (iCloud Private Relay), besides data centres.
@@ -53,7 +53,7 @@ pub struct AdFacts<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdVerdict {
     /// Whose it is.
-    pub class: MailClass,
+    pub class: SenderClass,
     /// Stable names, as stored.
     pub reasons: Vec<Cow<'static, str>>,
 }
@@ -93,9 +93,9 @@ pub fn judge(facts: &AdFacts<'_>) -> AdVerdict {
     ];
     reasons.extend(doubts.into_iter().flatten());
     let class = match (is_machine, reasons.is_empty()) {
-        (true, _) => MailClass::Machine,
-        (false, false) => MailClass::Unknown,
-        (false, true) => MailClass::Human,
+        (true, _) => SenderClass::Machine,
+        (false, false) => SenderClass::Unknown,
+        (false, true) => SenderClass::Human,
     };
     if reasons.is_empty() {
         reasons.push(Cow::Borrowed("browser"));
@@ -117,7 +117,7 @@ mod tests {
         AdFacts { is_click: true, headers, ..AdFacts::default() }
     }
 
-    fn told(facts: &AdFacts<'_>) -> (MailClass, String) {
+    fn told(facts: &AdFacts<'_>) -> (SenderClass, String) {
         let verdict = judge(facts);
         (verdict.class, verdict.reasons.join(","))
     }
@@ -132,7 +132,7 @@ mod tests {
         let head = AdTraces { head_before: true, ..AdTraces::default() };
         let after = |ms| AdTraces { since_shown_ms: Some(ms), ..AdTraces::default() };
         let clicks = |clicks| AdTraces { clicks, ..AdTraces::default() };
-        use MailClass::{Human, Machine, Unknown};
+        use SenderClass::{Human, Machine, Unknown};
         for (facts, class, reasons) in [
             (person(), Human, "browser"),
             (AdFacts { marks: hosting, ..person() }, Machine, "data_centre"),

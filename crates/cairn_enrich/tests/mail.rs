@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cairn_enrich::mail::{MailAct, MailClass, MailFacts, MailTraces, MailVerdict, judge};
+use cairn_enrich::mail::{MailAct, MailFacts, MailTraces, MailVerdict, SenderClass, judge};
 use cairn_enrich::{HeaderFacts, Marks};
 use serde::Deserialize;
 
@@ -66,7 +66,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// Precision and recall of one class.
-fn score(rows: &[&Row], class: MailClass) -> (f64, f64) {
+fn score(rows: &[&Row], class: SenderClass) -> (f64, f64) {
     let said = |row: &&&Row| row.judge().class == class;
     let is = |row: &&&Row| row.label == class.name();
     let right = rows.iter().filter(|row| said(row) && is(row)).count() as f64;
@@ -75,8 +75,8 @@ fn score(rows: &[&Row], class: MailClass) -> (f64, f64) {
 }
 
 fn assert_half(name: &str, rows: &[&Row]) {
-    let (machine_precision, machine_recall) = score(rows, MailClass::Machine);
-    let (human_precision, human_recall) = score(rows, MailClass::Human);
+    let (machine_precision, machine_recall) = score(rows, SenderClass::Machine);
+    let (human_precision, human_recall) = score(rows, SenderClass::Human);
     eprintln!(
         "{name}: {} rows; machine: precision {machine_precision:.3}, recall {machine_recall:.3}; \
          human: precision {human_precision:.3}, recall {human_recall:.3}",
@@ -114,9 +114,9 @@ fn a_readers_proxy_is_never_a_machine_and_apples_relay_never_a_person() {
         let verdict = row.judge();
         let is_proxy = row.user_agent.contains("GoogleImageProxy")
             || row.user_agent.contains("YahooMailProxy");
-        assert!(!is_proxy || verdict.class != MailClass::Machine, "{}", row.what);
+        assert!(!is_proxy || verdict.class != SenderClass::Machine, "{}", row.what);
         assert!(
-            row.user_agent != "Mozilla/5.0" || verdict.class != MailClass::Human,
+            row.user_agent != "Mozilla/5.0" || verdict.class != SenderClass::Human,
             "{}",
             row.what
         );

@@ -84,6 +84,11 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The same for an event that is to be nobody's, whatever was permitted.
+    pub fn anonymous(self) -> Self {
+        Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..self }
+    }
+
     /// Whether identifiers may be kept for this purpose.
     pub fn grants(&self, purpose: Purpose) -> bool {
         Purpose::ALL.iter().zip(self.granted).any(|(known, granted)| *known == purpose && granted)

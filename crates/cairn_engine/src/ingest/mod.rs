@@ -12,11 +12,13 @@ pub mod envelope;
 pub mod fields;
 pub mod formats;
 pub mod gate;
+mod halves;
 pub mod import;
 pub mod json;
 pub mod landing;
 pub mod mail;
 pub mod money;
+mod off_site;
 pub mod page;
 pub mod parsed;
 pub mod postback;
@@ -24,6 +26,7 @@ pub mod query;
 pub mod rejection;
 pub mod text;
 pub mod timestamp;
+pub mod traces;
 pub mod visitor;
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub struct MailFacts<'a> {
 
 /// Whose open or click it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MailClass {
+pub enum SenderClass {
     /// Everything speaks for a person.
     Human,
     /// Something shows a machine.
@@ -74,13 +74,13 @@ pub enum MailClass {
     Unknown,
 }
 
-impl MailClass {
+impl SenderClass {
     /// The stable name, as stored.
     pub fn name(self) -> &'static str {
         match self {
-            MailClass::Human => "human",
-            MailClass::Machine => "machine",
-            MailClass::Unknown => "unknown",
+            SenderClass::Human => "human",
+            SenderClass::Machine => "machine",
+            SenderClass::Unknown => "unknown",
         }
     }
 }
@@ -190,13 +190,13 @@ impl MailSign {
     }
 
     /// What the sign alone says.
-    pub fn class(self) -> MailClass {
+    pub fn class(self) -> SenderClass {
         if self <= MailSign::NoAgentClick {
-            MailClass::Machine
+            SenderClass::Machine
         } else if self <= MailSign::OddAgent {
-            MailClass::Unknown
+            SenderClass::Unknown
         } else {
-            MailClass::Human
+            SenderClass::Human
         }
     }
 }
@@ -205,7 +205,7 @@ impl MailSign {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailVerdict {
     /// Whose it is.
-    pub class: MailClass,
+    pub class: SenderClass,
     /// Every sign found, the decisive ones first; never empty.
     pub signs: Vec<MailSign>,
 }
@@ -248,7 +248,7 @@ pub fn judge(facts: &MailFacts<'_>) -> MailVerdict {
     let is_proxy = matches!(fetcher, Fetcher::GmailProxy | Fetcher::YahooProxy);
     add(facts.marks.hosting && !is_proxy, MailSign::HostingNetwork);
     signs.sort_unstable();
-    let class = signs.first().map_or(MailClass::Unknown, |sign| sign.class());
+    let class = signs.first().map_or(SenderClass::Unknown, |sign| sign.class());
     MailVerdict { class, signs }
 }
 
@@ -305,7 +305,7 @@ mod tests {
             ..MailFacts::default()
         };
         let verdict = judge(&facts);
-        assert_eq!(verdict.class, MailClass::Machine);
+        assert_eq!(verdict.class, SenderClass::Machine);
         assert_eq!(verdict.reasons(), "burst,no_browser_headers,browser");
     }
 
@@ -323,11 +323,11 @@ mod tests {
             judge(&MailFacts { act, user_agent, headers, age_ms, traces, ..MailFacts::default() })
                 .class
         };
-        assert_eq!(class(MailAct::Click, CLICK_AGE_MS_MIN - 1, 1), MailClass::Machine);
-        assert_eq!(class(MailAct::Click, CLICK_AGE_MS_MIN, 1), MailClass::Human);
-        assert_eq!(class(MailAct::Open, OPEN_AGE_MS_MIN - 1, 0), MailClass::Machine);
-        assert_eq!(class(MailAct::Open, OPEN_AGE_MS_MIN, 0), MailClass::Human);
-        assert_eq!(class(MailAct::Click, 60_000, BURST_LINKS_MIN - 1), MailClass::Human);
-        assert_eq!(class(MailAct::Click, 60_000, BURST_LINKS_MIN), MailClass::Machine);
+        assert_eq!(class(MailAct::Click, CLICK_AGE_MS_MIN - 1, 1), SenderClass::Machine);
+        assert_eq!(class(MailAct::Click, CLICK_AGE_MS_MIN, 1), SenderClass::Human);
+        assert_eq!(class(MailAct::Open, OPEN_AGE_MS_MIN - 1, 0), SenderClass::Machine);
+        assert_eq!(class(MailAct::Open, OPEN_AGE_MS_MIN, 0), SenderClass::Human);
+        assert_eq!(class(MailAct::Click, 60_000, BURST_LINKS_MIN - 1), SenderClass::Human);
+        assert_eq!(class(MailAct::Click, 60_000, BURST_LINKS_MIN), SenderClass::Machine);
     }
 }

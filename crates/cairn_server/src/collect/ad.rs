@@ -14,7 +14,7 @@ use cairn_engine::ingest::{Hit, Rejection};
 use cairn_engine::token::{Token, TokenFault, TokenKind};
 use cairn_enrich::RequestKind;
 use cairn_enrich::ad::AdTraces;
-use cairn_enrich::mail::MailClass;
+use cairn_enrich::mail::SenderClass;
 use cairn_model::{Outcome, SiteId};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -113,10 +113,10 @@ impl Collector {
             }
             Err(_) => None,
         };
-        let is_machine = |judged: &JudgedAd| judged.verdict.class == MailClass::Machine;
+        let is_machine = |judged: &JudgedAd| judged.verdict.class == SenderClass::Machine;
         let click = judged.filter(|judged| fetch.act == AdAct::Click && !is_machine(judged));
         let click = click.and_then(|judged| {
-            let was_human = judged.verdict.class == MailClass::Human;
+            let was_human = judged.verdict.class == SenderClass::Human;
             let mut click = super::landing::click_of(fetch.token, was_human, fetch.now_ms)?;
             click.counted = outcome == Outcome::Accepted;
             click.visitor = judged.visitor.unwrap_or_default().0.to_le_bytes();

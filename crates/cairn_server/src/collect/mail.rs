@@ -9,14 +9,14 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use cairn_catalog::SiteEntry;
 use cairn_engine::ingest::ad::AdAct;
-use cairn_engine::ingest::mail::recent::Sender;
 use cairn_engine::ingest::mail::{JudgedMail, MailHit, MailPermission};
+use cairn_engine::ingest::traces::Sender;
 use cairn_engine::ingest::{Hit, Rejection};
 use cairn_engine::token::click::ClickClaims;
 use cairn_engine::token::{Token, TokenFault, TokenKind};
 use cairn_enrich::RequestKind;
 use cairn_enrich::ad::AdTraces;
-use cairn_enrich::mail::{MailAct, MailClass, MailTraces};
+use cairn_enrich::mail::{MailAct, MailTraces, SenderClass};
 use cairn_model::{Outcome, SiteId};
 use http::header::{self, HeaderName};
 use http::request::Parts;
@@ -184,10 +184,10 @@ impl Collector {
         let outcome = stored.map_or_else(|rejection| rejection.outcome, |()| Outcome::Accepted);
         let is_kept = matches!(outcome, Outcome::Accepted | Outcome::Duplicate);
         let click = judged.filter(|judged| {
-            is_kept && act == MailAct::Click && judged.verdict.class != MailClass::Machine
+            is_kept && act == MailAct::Click && judged.verdict.class != SenderClass::Machine
         });
         let click = click.and_then(|judged| {
-            let was_human = judged.verdict.class == MailClass::Human;
+            let was_human = judged.verdict.class == SenderClass::Human;
             let mut click = click_of(token, was_human, now_ms)?;
             click.counted = outcome == Outcome::Accepted;
             if judged.is_recipients {

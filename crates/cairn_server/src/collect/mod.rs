@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use cairn_engine::ingest::Rejection;
 use cairn_engine::ingest::landing::recent::{RecentClicks, RecentUsers};
-use cairn_engine::ingest::mail::recent::RecentMail;
+use cairn_engine::ingest::traces::RecentTraces;
 use cairn_engine::token::TokenKeys;
 use cairn_engine::token::click::ClickClaims;
 use cairn_enrich::network::Prefix;
@@ -48,9 +48,9 @@ pub(crate) struct Edge {
     limiter: RateLimiter,
     tracker: Option<Tracker>,
     tokens: TokenKeys,
-    recent_mail: RecentMail,
+    recent_mail: RecentTraces,
     /// Advertisements apart: they are so many that they would push mails out.
-    recent_ads: RecentMail,
+    recent_ads: RecentTraces,
     /// Clicks of recipients who agreed to be known.
     recipients_clicks: RecentClicks,
     /// All others: they cannot push those out.
@@ -71,8 +71,8 @@ impl Edge {
             limiter: RateLimiter::new(rate_limit),
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),
-            recent_mail: RecentMail::default(),
-            recent_ads: RecentMail::default(),
+            recent_mail: RecentTraces::default(),
+            recent_ads: RecentTraces::default(),
             recipients_clicks: RecentClicks::default(),
             other_clicks: RecentClicks::default(),
             recent_users: RecentUsers::default(),

@@ -14,17 +14,17 @@ use std::borrow::Cow;
 use cairn_catalog::SiteEntry;
 use cairn_enrich::Location;
 use cairn_enrich::ad::{AdFacts, AdTraces, AdVerdict, judge};
-use cairn_enrich::mail::MailClass;
-use cairn_model::{Identification, Origin, Purpose, Verdict, VisitorId};
+use cairn_enrich::mail::SenderClass;
+use cairn_model::{Origin, Purpose, Verdict, VisitorId};
 
 use super::cookies::Cookies;
-use super::enrich::{Arrival, apply_overrides, assemble, enrich};
+use super::enrich::Arrival;
 use super::fields::props_json;
-use super::gate::{Decision, Signals, Standing, Visitor, Voice, consented, decide};
+use super::gate::{Decision, Signals, Standing, Voice, decide};
+use super::off_site::OffSite;
 use super::page::without_query;
 use super::parsed::{Overrides, ParsedEvent};
-use super::{Hit, Ingest, Rejection, dropped, identified, opted_out, repeated, standing, text};
-use crate::record;
+use super::{Hit, Ingest, Rejection, dropped, identified, standing, text};
 use crate::token::{AdClaims, Claims};
 use request::AdRequest;
 
@@ -145,11 +145,11 @@ impl Ingest {
         }
         let may_know = decision.verdict == Verdict::Full
             && decision.grants(Purpose::Ads)
-            && verdict.class != MailClass::Machine;
+            && verdict.class != SenderClass::Machine;
         let visitor = of_cookie.filter(|_| may_know);
         let decision = match visitor {
             Some(_) => decision,
-            None => Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..decision },
+            None => decision.anonymous(),
         };
         Ok(JudgedAd { verdict, visitor, decision })
     }
@@ -164,46 +164,31 @@ impl Ingest {
     ) -> Result<Vec<u8>, Rejection> {
         let id = site.site.id;
         let class = judged.verdict.class;
-        let visitor = judged.visitor.map_or_else(
-            || {
-                let name = format!("\0ad {} {}", class.name(), ad.claims.campaign);
-                Visitor {
-                    id: self.keys.of_named_visitor(id, &name),
-                    identification: Identification::Anonymous,
-                    previous: VisitorId(0),
-                }
-            },
-            identified,
-        );
-        let (ip, agent) = (hit.address.ip(), hit.agent.user_agent);
-        let anonymous = || self.anonymous.number(site, hit.received_at_ms, ip, agent).current;
-        let sender = judged.visitor.unwrap_or_else(anonymous).0;
+        let of_campaign = || self.visitor_of_campaign(id, "ad", class.name(), &ad.claims.campaign);
+        let visitor = judged.visitor.map_or_else(of_campaign, identified);
+        let sender = judged.visitor.unwrap_or_else(|| self.sender_of_day(hit, site)).0;
         let parsed = parsed(hit, ad, &judged.verdict, sender);
-        let event =
-            consented(parsed, &judged.decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
-        let stored = self.stored.as_ref();
-        let (key, received_at_ms) = (event.event_key(), hit.received_at_ms);
-        if stored.is_some_and(|stored| stored.contains(key, received_at_ms)) {
-            return Err(repeated("this impression or click was counted already"));
-        }
-        let is_person = class != MailClass::Machine;
+        let is_person = class != SenderClass::Machine;
         let location = self.enricher.locate(&hit.address);
         let location = if is_person { location } else { Location::default() };
         let arrival = Arrival {
             site: &site.site,
             pixel_id: ad.claims.pixel_id,
             origin: Origin::OffSite,
-            received_at_ms,
+            received_at_ms: hit.received_at_ms,
             agent: hit.agent,
             language: text::first_language(hit.accept_language),
             screen: "",
         };
-        let found = enrich(&self.enricher, &event, &arrival, &location);
-        let mut assembled = assemble(&event, &found, &arrival);
-        let overrides = overrides(ad, &judged.verdict);
-        apply_overrides(&mut assembled, &overrides, &self.keys, &self.enricher);
-        record::encode(&assembled, buffer)
-            .map_err(|_| Rejection::malformed("", "it cannot be stored"))
+        let off_site = OffSite {
+            visitor,
+            decision: &judged.decision,
+            arrival,
+            location: &location,
+            overrides: overrides(ad, &judged.verdict),
+            repetition: "this impression or click was counted already",
+        };
+        self.write_off_site(parsed, &off_site, buffer)
     }
 }
 
@@ -212,7 +197,7 @@ impl Ingest {
 fn impression_of(hit: &Hit<'_>, ad: &AdHit<'_>, verdict: &AdVerdict, sender: u64) -> String {
     let name = ad.act.event();
     let message = u128::from_be_bytes(ad.claims.message);
-    let kind = if verdict.class == MailClass::Machine { "machine" } else { "person" };
+    let kind = if verdict.class == SenderClass::Machine { "machine" } else { "person" };
     match ad.request.impression() {
         "" => {
             let second = hit.received_at_ms.div_euclid(1000);
@@ -264,7 +249,7 @@ fn overrides<'m>(ad: &AdHit<'m>, verdict: &AdVerdict) -> Overrides<'m> {
     let claims = ad.ad;
     let text = |text: &'m str| Cow::Borrowed(text);
     let bot = match (verdict.class, verdict.reasons.first()) {
-        (MailClass::Machine, Some(reason)) => Cow::Owned(format!("ad:{reason}")),
+        (SenderClass::Machine, Some(reason)) => Cow::Owned(format!("ad:{reason}")),
         _ => Cow::Borrowed(""),
     };
     Overrides {

@@ -174,7 +174,7 @@ fn one_impression_of_one_sender_has_one_key() {
 fn a_click_costs_and_leads_without_saying_whom() {
     let shop = shop(Policy::OptOut, false);
     let (record, taken) = take(&shop, &browser(), AdAct::Click, "");
-    assert_eq!(taken.unwrap().verdict.class, MailClass::Human);
+    assert_eq!(taken.unwrap().verdict.class, SenderClass::Human);
     let clicked = event(&record);
     assert_eq!(clicked.name, "ad_click");
     assert!(clicked.props.contains("\"link\":\"https://shop.example/p\""), "{}", clicked.props);

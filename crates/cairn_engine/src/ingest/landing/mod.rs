@@ -14,14 +14,14 @@ use cairn_model::event::CLICK_LANDED;
 use cairn_model::{Identification, Origin, Verdict, VisitorId};
 
 use super::ad::AD_CLICK;
-use super::enrich::{Arrival, apply_overrides, assemble, enrich};
+use super::enrich::Arrival;
 use super::fields::props_json;
-use super::gate::{Decision, Visitor, consented};
+use super::gate::{Decision, Visitor};
 use super::mail::{EMAIL_CLICK, LINK_CLICK};
+use super::off_site::OffSite;
 use super::page::Page;
 use super::parsed::{Overrides, ParsedEvent, Stated};
-use super::{Admission, Hit, Ingest, Rejection, identified, opted_out, repeated, server_agent};
-use crate::record;
+use super::{Admission, Hit, Ingest, Rejection, identified, server_agent};
 use crate::token::click::{ClickClaims, ClickKind};
 use recent::NamedUser;
 
@@ -122,29 +122,18 @@ impl Ingest {
         let visitor = self.visitor_of_click(entry, landing);
         let decision = match visitor.identification {
             Identification::Identified => Decision { verdict: Verdict::Full, ..*landing.decision },
-            Identification::Anonymous => {
-                Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..*landing.decision }
-            }
+            Identification::Anonymous => landing.decision.anonymous(),
         };
-        let event = consented(parsed(landing), &decision, site.id, visitor, &self.keys)
-            .ok_or_else(opted_out)?;
-        let stored = self.stored.as_ref();
-        let (key, received_at_ms) = (event.event_key(), hit.received_at_ms);
-        if stored.is_some_and(|stored| stored.contains(key, received_at_ms)) {
-            return Err(repeated("this click has landed already"));
-        }
         let arrival = Arrival {
             site,
             pixel_id: claims.pixel_id,
             origin: Origin::OffSite,
-            received_at_ms,
+            received_at_ms: hit.received_at_ms,
             // Nothing of the browser that landed: it is on its own events.
             agent: server_agent(""),
             language: "",
             screen: "",
         };
-        let found = enrich(&self.enricher, &event, &arrival, &Location::default());
-        let mut assembled = assemble(&event, &found, &arrival);
         let [source, medium, campaign, content, term] = &claims.utm;
         let overrides = Overrides {
             source: Some(text(source)),
@@ -152,9 +141,15 @@ impl Ingest {
             bot: Some(text("")),
             ..Overrides::default()
         };
-        apply_overrides(&mut assembled, &overrides, &self.keys, &self.enricher);
-        record::encode(&assembled, buffer)
-            .map_err(|_| Rejection::malformed("", "it cannot be stored"))
+        let off_site = OffSite {
+            visitor,
+            decision: &decision,
+            arrival,
+            location: &Location::default(),
+            overrides,
+            repetition: "this click has landed already",
+        };
+        self.write_off_site(parsed(landing), &off_site, buffer)
     }
 
     /// The visitor that the click's event has.
@@ -171,12 +166,7 @@ impl Ingest {
             return identified(visitor);
         }
         let kind = if claims.kind == ClickKind::Ad { "ad" } else { "mail" };
-        let name = format!("\0{kind} {} {}", verdict_of(claims), claims.utm[2]);
-        Visitor {
-            id: self.keys.of_named_visitor(site, &name),
-            identification: Identification::Anonymous,
-            previous: VisitorId(0),
-        }
+        self.visitor_of_campaign(site, kind, verdict_of(claims), &claims.utm[2])
     }
 }
 

@@ -5,12 +5,11 @@
 //! nobody. A browser is tied to one user only, however many land in it at once. In memory only, so after a restart earlier
 //! clicks tie nobody either. Bounded: past [`ENTRIES_MAX`] the older half is forgotten early.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cairn_model::VisitorId;
 
+use crate::ingest::halves::Halves;
 use crate::token::click::TIE_MS_MAX;
 
 /// Clicks in one half (about 60 bytes each), and browsers.
@@ -53,45 +52,15 @@ pub enum Asked {
     Taken,
 }
 
-/// Entries of the last half hour to hour.
-struct Halves<K, V> {
-    since_ms: i64,
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
-}
-
-impl<K, V> Default for Halves<K, V> {
-    fn default() -> Self {
-        Halves { since_ms: 0, young: HashMap::new(), old: HashMap::new() }
-    }
-}
-
-impl<K: Hash + Eq, V> Halves<K, V> {
-    fn insert(&mut self, key: K, value: V, now_ms: i64) {
-        let age_ms = now_ms.saturating_sub(self.since_ms);
-        if age_ms >= TIE_MS_MAX || self.young.len() >= ENTRIES_MAX {
-            self.old = std::mem::take(&mut self.young);
-            if age_ms >= 2 * TIE_MS_MAX {
-                self.old.clear();
-            }
-            self.since_ms = now_ms;
-        }
-        self.young.insert(key, value);
-    }
-
-    fn get(&self, key: &K) -> Option<&V> {
-        self.young.get(key).or_else(|| self.old.get(key))
-    }
-
-    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.young.get_mut(key).or_else(|| self.old.get_mut(key))
-    }
-}
-
 /// The memory of clicks; shared by all threads.
-#[derive(Default)]
 pub struct RecentClicks {
     clicks: Mutex<Halves<[u8; 16], Landed>>,
+}
+
+impl Default for RecentClicks {
+    fn default() -> Self {
+        RecentClicks { clicks: Mutex::new(Halves::new(TIE_MS_MAX, ENTRIES_MAX)) }
+    }
 }
 
 impl RecentClicks {
@@ -151,9 +120,14 @@ impl RecentClicks {
 }
 
 /// Whose browsers are by what is not in the store yet: ties just made, and users that events beside a landing named.
-#[derive(Default)]
 pub struct RecentUsers {
     users: Mutex<Halves<u64, u64>>,
+}
+
+impl Default for RecentUsers {
+    fn default() -> Self {
+        RecentUsers { users: Mutex::new(Halves::new(TIE_MS_MAX, ENTRIES_MAX)) }
+    }
 }
 
 impl RecentUsers {

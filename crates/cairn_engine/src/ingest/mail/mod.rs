@@ -6,25 +6,26 @@
 //! holds campaign, template and link, and its visitor is the campaign. A recipient's token counts once as a person's and
 //! once as a machine's within seven days: repeating it is a `duplicate`. A shared one counts so for each sender and day.
 
-pub mod recent;
 pub mod rewrite;
 
 use std::borrow::Cow;
 
 use cairn_catalog::SiteEntry;
-use cairn_enrich::mail::{MailAct, MailClass, MailFacts, MailSign, MailTraces, MailVerdict, judge};
+use cairn_enrich::mail::{
+    MailAct, MailFacts, MailSign, MailTraces, MailVerdict, SenderClass, judge,
+};
 use cairn_enrich::{Location, RequestKind};
-use cairn_model::{Choice, Identification, Origin, Verdict, VisitorId};
+use cairn_model::{Choice, Origin, Verdict};
 
 use super::consent::SentConsent;
 use super::cookies::Cookies;
-use super::enrich::{Arrival, apply_overrides, assemble, enrich};
+use super::enrich::Arrival;
 use super::fields::props_json;
-use super::gate::{Decision, Signals, Standing, Visitor, Voice, consented, decide};
+use super::gate::{Decision, Signals, Standing, Voice, decide};
+use super::off_site::OffSite;
 use super::page::without_query;
 use super::parsed::{Overrides, ParsedEvent};
-use super::{Hit, Ingest, Rejection, dropped, identified, opted_out, repeated, text};
-use crate::record;
+use super::{Hit, Ingest, Rejection, dropped, identified, opted_out, text};
 use crate::token::Claims;
 
 #[cfg(test)]
@@ -103,9 +104,9 @@ impl Ingest {
         // A scanner is not the recipient.
         let is_recipients = matches!(mail.permission, MailPermission::Granted(_))
             && decision.verdict == Verdict::Full
-            && verdict.class != MailClass::Machine;
+            && verdict.class != SenderClass::Machine;
         let decision = match is_recipients {
-            false => Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..decision },
+            false => decision.anonymous(),
             true => decision,
         };
         Ok(JudgedMail { verdict, is_recipients, decision, location })
@@ -168,28 +169,17 @@ impl Ingest {
         let parsed = parsed(hit, mail, verdict, user_id, sender);
         let visitor = match user_id {
             "" => {
-                let name = format!("\0mail {} {}", verdict.class.name(), mail.claims.campaign);
-                Visitor {
-                    id: self.keys.of_named_visitor(id, &name),
-                    identification: Identification::Anonymous,
-                    previous: VisitorId(0),
-                }
+                let class = verdict.class.name();
+                self.visitor_of_campaign(id, "mail", class, &mail.claims.campaign)
             }
             user_id => identified(self.keys.of_named_visitor(id, user_id)),
         };
-        let event = consented(parsed, decision, id, visitor, &self.keys).ok_or_else(opted_out)?;
-        let received_at_ms = hit.received_at_ms;
-        let stored = self.stored.as_ref();
-        let key = event.event_key();
-        if key != 0 && stored.is_some_and(|stored| stored.contains(key, received_at_ms)) {
-            return Err(repeated("this open or click was counted already"));
-        }
         // What is known of the place is the proxy's or the scanner's, unless a person came himself.
         let is_direct = verdict
             .signs
             .iter()
             .all(|sign| matches!(sign, MailSign::Browser | MailSign::MailProgram));
-        let location = if is_direct { location.clone() } else { Location::default() };
+        let nowhere = Location::default();
         let mut agent = hit.agent;
         // No verdict of web traffic: see `cairn_enrich::mail`.
         agent.headers.kind = RequestKind::Server;
@@ -197,17 +187,20 @@ impl Ingest {
             site: &site.site,
             pixel_id: mail.claims.pixel_id,
             origin: Origin::OffSite,
-            received_at_ms,
+            received_at_ms: hit.received_at_ms,
             agent,
             language: if is_direct { text::first_language(hit.accept_language) } else { "" },
             screen: "",
         };
-        let found = enrich(&self.enricher, &event, &arrival, &location);
-        let mut assembled = assemble(&event, &found, &arrival);
-        let overrides = overrides(mail, verdict);
-        apply_overrides(&mut assembled, &overrides, &self.keys, &self.enricher);
-        record::encode(&assembled, buffer)
-            .map_err(|_| Rejection::malformed("", "it cannot be stored"))
+        let off_site = OffSite {
+            visitor,
+            decision,
+            arrival,
+            location: if is_direct { location } else { &nowhere },
+            overrides: overrides(mail, verdict),
+            repetition: "this open or click was counted already",
+        };
+        self.write_off_site(parsed, &off_site, buffer)
     }
 }
 
@@ -224,8 +217,7 @@ impl Ingest {
             use MailSign::{AppleRelay, GmailPrefetch, GmailProxy, YahooProxy};
             matches!(sign, AppleRelay | GmailPrefetch | GmailProxy | YahooProxy)
         });
-        let (ip, agent) = (hit.address.ip(), hit.agent.user_agent);
-        (!is_proxy).then(|| self.anonymous.number(site, hit.received_at_ms, ip, agent).current.0)
+        (!is_proxy).then(|| self.sender_of_day(hit, site).0)
     }
 }
 
@@ -258,7 +250,7 @@ fn parsed<'m>(
     let claims = mail.claims;
     let message = format!("{:032x}", u128::from_be_bytes(claims.message));
     let number = claims.link.as_ref().map_or(0, |link| link.number).to_string();
-    let kind = if verdict.class == MailClass::Machine { "machine" } else { "person" };
+    let kind = if verdict.class == SenderClass::Machine { "machine" } else { "person" };
     let name = match mail.act {
         MailAct::Open => EMAIL_OPEN,
         MailAct::Click if claims.mail => EMAIL_CLICK,
@@ -299,7 +291,7 @@ fn overrides<'m>(mail: &MailHit<'m>, verdict: &MailVerdict) -> Overrides<'m> {
     let none = || Cow::Borrowed("");
     let campaign = Cow::Borrowed(mail.claims.campaign.as_str());
     let bot = match (verdict.class, verdict.signs.first()) {
-        (MailClass::Machine, Some(sign)) => Cow::Owned(format!("mail:{}", sign.name())),
+        (SenderClass::Machine, Some(sign)) => Cow::Owned(format!("mail:{}", sign.name())),
         _ => none(),
     };
     let medium = if mail.claims.mail { Cow::Borrowed("email") } else { none() };

@@ -3,13 +3,14 @@
 //! Guarantees: in memory only, and forgotten after at most twice [`GENERATION_MS`]; a mail and a sender are known by a
 //! hash under a key of this process. Memory is bounded: past [`ENTRIES_MAX`] the older half is forgotten early.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use cairn_enrich::ad::{AdTraces, BURST_CLICKS_MIN};
 use cairn_enrich::mail::{BURST_WINDOW_MS, MailTraces};
+
+use super::halves::Halves;
 
 /// How long one half remembers.
 pub const GENERATION_MS: i64 = 10 * 60 * 1000;
@@ -39,18 +40,17 @@ struct Seen {
     followed_ms: Vec<i64>,
 }
 
-#[derive(Default)]
-struct Halves {
-    since_ms: i64,
-    young: HashMap<u64, Seen>,
-    old: HashMap<u64, Seen>,
+/// The memory; shared by all threads.
+pub struct RecentTraces {
+    hasher: RandomState,
+    halves: Mutex<Halves<u64, Seen>>,
 }
 
-/// The memory; shared by all threads.
-#[derive(Default)]
-pub struct RecentMail {
-    hasher: RandomState,
-    halves: Mutex<Halves>,
+impl Default for RecentTraces {
+    fn default() -> Self {
+        let halves = Halves::new(GENERATION_MS, ENTRIES_MAX);
+        RecentTraces { hasher: RandomState::default(), halves: Mutex::new(halves) }
+    }
 }
 
 /// Who did something with which mail.
@@ -66,7 +66,7 @@ pub struct Sender<'a> {
     pub user_agent: &'a str,
 }
 
-impl RecentMail {
+impl RecentTraces {
     /// Notes that a link was asked for with `HEAD`, which is no click.
     pub fn head(&self, sender: &Sender<'_>, link: u16, now_ms: i64) {
         let key = self.key_of_both(sender);
@@ -87,8 +87,8 @@ impl RecentMail {
                 halves.entry(person).honeypot_ms = Some(now_ms);
                 halves.entry(mail).honeypot_ms = Some(now_ms);
             }
-            let head_before = halves.get(both).is_some_and(|seen| seen.heads.contains(&link));
-            let honeypot = halves.honeypot(mail, person, now_ms);
+            let head_before = halves.get(&both).is_some_and(|seen| seen.heads.contains(&link));
+            let honeypot = honeypot(halves, mail, person, now_ms);
             let seen = halves.entry(mail);
             seen.clicks.retain(|(known, _)| *known != link);
             if seen.clicks.len() == LINKS_MAX {
@@ -105,7 +105,7 @@ impl RecentMail {
     pub fn open(&self, sender: &Sender<'_>, now_ms: i64) -> MailTraces {
         let (mail, person) = (self.key_of_mail(sender), self.key_of_person(sender));
         self.with(now_ms, |halves| MailTraces {
-            honeypot: halves.honeypot(mail, person, now_ms),
+            honeypot: honeypot(halves, mail, person, now_ms),
             ..MailTraces::default()
         })
     }
@@ -149,40 +149,18 @@ impl RecentMail {
         self.hasher.hash_one((sender.message, sender.ip, sender.user_agent))
     }
 
-    fn with<T>(&self, now_ms: i64, work: impl FnOnce(&mut Halves) -> T) -> T {
+    fn with<T>(&self, now_ms: i64, work: impl FnOnce(&mut Halves<u64, Seen>) -> T) -> T {
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         halves.age(now_ms);
         work(&mut halves)
     }
 }
 
-impl Halves {
-    fn age(&mut self, now_ms: i64) {
-        let age_ms = now_ms.saturating_sub(self.since_ms);
-        if age_ms < GENERATION_MS && self.young.len() < ENTRIES_MAX {
-            return;
-        }
-        self.old = std::mem::take(&mut self.young);
-        if age_ms >= 2 * GENERATION_MS {
-            self.old.clear();
-        }
-        self.since_ms = now_ms;
-    }
-
-    fn honeypot(&self, mail: u64, person: u64, now_ms: i64) -> bool {
-        let at_ms = |key| self.get(key).and_then(|seen| seen.honeypot_ms);
-        at_ms(person).is_some()
-            || at_ms(mail).is_some_and(|at_ms| now_ms.saturating_sub(at_ms) <= HONEYPOT_MAIL_MS)
-    }
-
-    fn get(&self, key: u64) -> Option<&Seen> {
-        self.young.get(&key).or_else(|| self.old.get(&key))
-    }
-
-    fn entry(&mut self, key: u64) -> &mut Seen {
-        let old = &mut self.old;
-        self.young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
-    }
+/// Whether the mail's honeypot was followed: by this sender, or lately by anybody.
+fn honeypot(halves: &Halves<u64, Seen>, mail: u64, person: u64, now_ms: i64) -> bool {
+    let at_ms = |key| halves.get(&key).and_then(|seen| seen.honeypot_ms);
+    at_ms(person).is_some()
+        || at_ms(mail).is_some_and(|at_ms| now_ms.saturating_sub(at_ms) <= HONEYPOT_MAIL_MS)
 }
 
 #[cfg(test)]
@@ -197,7 +175,7 @@ mod tests {
 
     #[test]
     fn different_links_within_two_seconds_are_counted() {
-        let recent = RecentMail::default();
+        let recent = RecentTraces::default();
         let links = |link, after_ms| recent.click(&sender(&[1; 16]), link, NOW_MS + after_ms).links;
         assert_eq!([links(1, 0), links(1, 10), links(2, 20), links(3, 2_000)], [1, 1, 2, 3]);
         assert_eq!(links(4, 4_001), 1, "the others are too long ago");
@@ -206,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_head_marks_its_link_and_sender_alone() {
-        let recent = RecentMail::default();
+        let recent = RecentTraces::default();
         recent.head(&sender(&[1; 16]), 1, NOW_MS);
         assert!(recent.click(&sender(&[1; 16]), 1, NOW_MS).head_before);
         assert!(!recent.click(&sender(&[1; 16]), 2, NOW_MS).head_before);
@@ -217,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_honeypot_marks_its_sender_and_for_a_minute_its_mail() {
-        let recent = RecentMail::default();
+        let recent = RecentTraces::default();
         assert!(recent.click(&sender(&[1; 16]), 0, NOW_MS).honeypot);
         assert!(recent.open(&sender(&[2; 16]), NOW_MS).honeypot, "same sender, another mail");
         let reader = Sender { user_agent: "another", ..sender(&[1; 16]) };
@@ -230,7 +208,7 @@ mod tests {
 
     #[test]
     fn readers_of_a_shared_mail_are_told_apart() {
-        let recent = RecentMail::default();
+        let recent = RecentTraces::default();
         for reader in 1..=5 {
             let ip = IpAddr::from([203, 0, 113, reader]);
             let sender = Sender { ip, shared: true, ..sender(&[1; 16]) };
@@ -241,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_advertisement_remembers_when_it_was_shown_and_followed() {
-        let recent = RecentMail::default();
+        let recent = RecentTraces::default();
         let click = |after_ms| recent.ad_click(&sender(&[1; 16]), 1, NOW_MS + after_ms);
         assert_eq!(click(0), AdTraces { clicks: 1, ..AdTraces::default() });
         recent.shown(&sender(&[1; 16]), NOW_MS + 3_000);
@@ -256,11 +234,11 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let recent = RecentMail::default();
+        let recent = RecentTraces::default();
         for mail in 0..3 * ENTRIES_MAX as u128 {
             recent.click(&sender(&mail.to_le_bytes()), 1, NOW_MS);
         }
         let halves = recent.halves.lock().unwrap();
-        assert!(halves.young.len() + halves.old.len() <= 2 * ENTRIES_MAX + 1);
+        assert!(halves.len() <= 2 * ENTRIES_MAX + 1);
     }
 }
