@@ -1,10 +1,13 @@
 //! Opens and clicks through gate and record: what is in it, and what is not.
 
-use cairn_model::{Basis, Event, Outcome, PixelId, PixelKind, Policy, PrivacySettings};
+use cairn_model::{
+    Basis, Event, Identification, Outcome, PixelId, PixelKind, Policy, PrivacySettings,
+};
 
 use super::*;
 use crate::ingest::cookies::CONSENT_COOKIE;
 use crate::ingest::tests::{AGENT, NOW_MS, Shop, everything, hit};
+use crate::record;
 use crate::token::Link;
 
 const COOKIE: &str = "00112233445566778899aabbccddeeff";
