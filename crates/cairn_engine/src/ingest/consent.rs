@@ -206,7 +206,8 @@ impl Speaker {
 pub struct RecordedConsent {
     /// Answers in the order of [`Purpose::ALL`].
     pub choices: [Option<RecordedChoice>; 4],
-    /// When the newest was made, Unix seconds.
+    /// When the newest of those in Cairn's words was made, or the newest of all where there is none, Unix
+    /// seconds.
     pub at_s: i64,
 }
 
@@ -382,7 +383,12 @@ impl RecordedConsent {
                 *recorded = Some(RecordedChoice { choice: newest, under_gpc, by });
             }
         }
-        updated.at_s = now_s;
+        // The time is that of the words: it must not grow younger with what strings add.
+        let words =
+            |record: &Self| record.choices.map(|it| it.filter(|it| it.by == Speaker::Words));
+        if words(&updated) == [None; 4] || words(&updated) != words(self) {
+            updated.at_s = now_s;
+        }
         (updated.choices != self.choices).then_some(updated)
     }
 }
@@ -519,6 +525,13 @@ mod tests {
         // What was said in Cairn's words stays, and a string is no answer to the signal.
         let own = RecordedConsent::default().updated(&parse("ads:denied").unwrap(), false, now_s);
         assert_eq!(own.unwrap().updated(&parse("1YNN").unwrap(), false, now_s), None);
+        // Strings do not make words younger: those of day 1 are older than a string of a later day.
+        let words =
+            RecordedConsent::default().updated(&parse("ads:granted").unwrap(), false, DAY_S);
+        let both = words.unwrap().updated(&parse("1YYN").unwrap(), false, now_s).unwrap();
+        let words = words.unwrap().updated(&parse(ALL).unwrap(), false, now_s + DAY_S).unwrap();
+        assert_eq!((words.at_s, both.at_s), (DAY_S, now_s));
+        assert_eq!(words.newest(&parse(NONE).unwrap(), 1), Some((Choice::Denied, true)));
         let under_gpc = RecordedConsent::default().updated(&parse(ALL).unwrap(), true, now_s);
         assert!(under_gpc.unwrap().choices.iter().all(|choice| !choice.unwrap().under_gpc));
     }

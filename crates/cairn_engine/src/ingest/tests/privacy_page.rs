@@ -110,9 +110,12 @@ fn policy_name(policy: Policy) -> &'static str {
     }
 }
 
+/// A policy in a region of this name.
+type Place = (Policy, &'static str, Region);
+
 /// Policies and regions that no combination of signals tells apart make one column.
 fn columns() -> Vec<(String, Policy, Region)> {
-    let mut grouped: Vec<(Vec<String>, Vec<(Policy, &str, Region)>)> = Vec::new();
+    let mut grouped: Vec<(Vec<String>, Vec<Place>)> = Vec::new();
     for policy in POLICIES {
         for (name, region) in regions() {
             let mut verdicts = Vec::new();
@@ -136,7 +139,7 @@ fn columns() -> Vec<(String, Policy, Region)> {
         .collect()
 }
 
-fn column_name(members: &[(Policy, &str, Region)]) -> String {
+fn column_name(members: &[Place]) -> String {
     let mut names = Vec::new();
     for policy in POLICIES {
         let of: Vec<&str> =
