@@ -210,7 +210,8 @@ export const pixels = {
         "The consent manager’s TC string lacks a yes to purposes that this needs.",
       "granted by a Canadian GPP section": "The consent manager’s GPP string has express consent.",
       "denied by a Canadian GPP section": "The consent manager’s GPP string has no consent.",
-      "objected to sale by a US Privacy string": "The US Privacy string objects to the sale of data.",
+      "objected to sale by a US Privacy string":
+        "The US Privacy string objects to the sale of data.",
       "objected to by a GPP section of the United States":
         "The consent manager’s GPP string has an objection.",
       "granted by Google consent mode": "Google consent mode was updated to a yes.",
