@@ -205,6 +205,32 @@ const LAYOUTS: [Layout; 21] = [
     mspa_first(27, "usri", 1, Second::Sensitive),
 ];
 
+/// What is known of a section without having one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SectionKind {
+    /// Its number in GPP.
+    pub id: u16,
+    /// Its name in GPP.
+    pub name: &'static str,
+    /// The objections that it can tell.
+    pub objections: &'static [Field],
+    /// It tells of known children.
+    pub knows_children: bool,
+    /// It tells whether the browser showed Global Privacy Control.
+    pub knows_gpc: bool,
+}
+
+/// All sections that are read.
+pub fn kinds() -> impl Iterator<Item = SectionKind> {
+    LAYOUTS.iter().map(|layout| SectionKind {
+        id: layout.id,
+        name: layout.name,
+        objections: layout.objections,
+        knows_children: layout.children > 0,
+        knows_gpc: layout.second == Second::Gpc,
+    })
+}
+
 /// Bits of the version, the first field.
 const VERSION_BITS: usize = 6;
 /// Bits of all other fields.
