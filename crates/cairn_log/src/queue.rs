@@ -13,11 +13,14 @@ use crate::format::{FRAME_HEADER_BYTES, start_frame};
 /// Below this many records in flight a group is never held back.
 const GATHER_RECORDS_MIN: u32 = 4;
 
-/// Each record of the group before buys the next group this much more time: a sync costs as much as some records, so
-/// that the busier the log is, the fewer syncs a record has to pay for.
-const GATHER_DELAY_PER_RECORD: Duration = Duration::from_micros(16);
+/// From so many records in flight on, a group is held back for longer: a sync costs as much processor time as some
+/// records do, so that the busier the log is, the fewer syncs a record has to pay for.
+const GATHER_RECORDS_BUSY: u32 = 64;
 
-/// The same for a busy log: so many times the time given, and no longer.
+/// How much longer for each record above that.
+const GATHER_DELAY_PER_RECORD: Duration = Duration::from_micros(32);
+
+/// So many times the time given, and no longer.
 const GATHER_DELAY_FACTOR_MAX: u32 = 4;
 
 /// Takes a lock whose holder may have panicked: every critical section leaves its data whole.
@@ -36,9 +39,10 @@ pub(crate) struct Group {
     pub appenders: Vec<Arc<AppenderCore>>,
 }
 
-/// How long a group may be held back.
-fn gather_delay(last_records: u32, delay: Duration) -> Duration {
-    let busy = GATHER_DELAY_PER_RECORD.saturating_mul(last_records);
+/// How long a group may be held back with so many records in flight.
+fn gather_delay(in_flight: u32, delay: Duration) -> Duration {
+    let above = in_flight.saturating_sub(GATHER_RECORDS_BUSY);
+    let busy = GATHER_DELAY_PER_RECORD.saturating_mul(above);
     delay.saturating_add(busy).min(delay.saturating_mul(GATHER_DELAY_FACTOR_MAX))
 }
 
@@ -186,7 +190,7 @@ impl Queue {
         let mut inner = lock(&self.inner);
         let target = last_records.saturating_add(inner.filling.records);
         if target >= GATHER_RECORDS_MIN && !delay_max.is_zero() {
-            inner = self.gather(inner, target, gather_delay(last_records, delay_max));
+            inner = self.gather(inner, target, gather_delay(target, delay_max));
         }
         let deadline = Instant::now() + idle_max;
         loop {
@@ -362,8 +366,8 @@ mod tests {
         let delay = Duration::from_millis(1);
         let micros = |records| gather_delay(records, delay).as_micros();
         assert_eq!(
-            [0, 10, 100, 187, 188, u32::MAX].map(micros),
-            [1000, 1160, 2600, 3992, 4000, 4000]
+            [0, 64, 65, 100, 157, 158, u32::MAX].map(micros),
+            [1000, 1000, 1032, 2152, 3976, 4000, 4000]
         );
         assert!(gather_delay(1000, Duration::ZERO).is_zero());
     }
