@@ -1,0 +1,120 @@
+// Hears what the consent managers of the page tell: IAB's `__tcfapi` and `__gpp`, the older `__uspapi`, and
+// Google's consent mode. Each change is followed. Strings are handed on as they are, to be read by the
+// collector; nothing is written by us.
+
+import type { Part } from "../settings";
+
+type Manager = (...words: unknown[]) => void;
+
+interface TcData {
+  eventStatus: string;
+  gdprApplies?: boolean;
+  tcString: string;
+  purpose: { consents: Record<number, boolean> };
+  publisher?: { consents?: Record<number, boolean> };
+}
+
+interface GppEvent {
+  pingData: { signalStatus: string; gppString: string; applicableSections: number[] };
+}
+
+/** Signals of consent mode that make a purpose: each must be granted. The collector knows the same rules. */
+const SIGNALS: Record<string, string[]> = {
+  analytics: ["analytics_storage"],
+  ads: ["ad_storage", "ad_user_data", "ad_personalization"],
+  personalization: ["personalization_storage"],
+  functional: ["functionality_storage"],
+};
+
+let runs: unknown;
+
+const managers: Part = (_record, _watch, _clock, { read }) => {
+  // Once for a page: its calls reach every key.
+  if (runs) return;
+  runs = 1;
+
+  const manager = (name: string) => (window as unknown as Record<string, Manager | undefined>)[name];
+  /** What was heard so far, of all managers together. */
+  const strings: Record<string, unknown> = {};
+  const choice: Record<string, string> = {};
+  let told = "{}{}";
+  /** What the visitor changed in consent mode. */
+  const mode: Record<string, string> = {};
+
+  const tell = (signal: string) => {
+    const now = JSON.stringify(choice) + JSON.stringify(strings);
+    if (now !== told) cairn("consent", choice, { ...strings, signal });
+    told = now;
+  };
+
+  /** Of all that the page tells Google; a default is what the site presumes, and no word of the visitor's. */
+  const hear = (words: ArrayLike<unknown>) => {
+    if (words?.[0] !== "consent" || words[1] !== "update") return;
+    Object.assign(mode, words[2]);
+    for (const purpose in SIGNALS) {
+      const states = SIGNALS[purpose]!.map((signal) => mode[signal]);
+      if (states.includes("denied")) choice[purpose] = "denied";
+      else if (states.every((state) => state === "granted")) choice[purpose] = "granted";
+    }
+    tell("consent_mode");
+  };
+
+  /** By each way: hears from now on, and answers whether it is there at all. */
+  const ways: Record<string, () => unknown> = {
+    tcf() {
+      const api = manager("__tcfapi");
+      api?.("addEventListener", 2, (data: TcData, success: boolean) => {
+        if (!success || !/^(tcloaded|useractioncomplete)$/.test(data.eventStatus)) return;
+        if (data.gdprApplies === false) return;
+        strings["tcf"] = data.tcString;
+        // The collector reads the string itself. The tracker has to know only whether it may store and name.
+        const publisher = data.publisher?.consents ?? {};
+        const consents = Object.values(publisher).includes(true) ? publisher : data.purpose.consents;
+        choice["analytics"] = [1, 8, 9].every((purpose) => consents[purpose]) ? "granted" : "denied";
+        tell("tcf");
+      });
+      return api;
+    },
+    gpp() {
+      const api = manager("__gpp");
+      api?.("addEventListener", ({ pingData }: GppEvent, success: boolean) => {
+        if (!success || pingData.signalStatus !== "ready") return;
+        strings["gpp"] = pingData.gppString;
+        strings["gpp_sid"] = pingData.applicableSections;
+        tell("gpp");
+      });
+      return api;
+    },
+    us_privacy() {
+      const api = manager("__uspapi");
+      api?.("getUSPData", 1, (data: { uspString: string }, success: boolean) => {
+        if (!success) return;
+        strings["us_privacy"] = data.uspString;
+        tell("us_privacy");
+      });
+      return api;
+    },
+    consent_mode() {
+      const layer = (window as { dataLayer?: ArrayLike<unknown>[] }).dataLayer;
+      if (layer) {
+        const push = layer.push;
+        layer.push = (...entries) => {
+          entries.forEach(hear);
+          return push.apply(layer, entries);
+        };
+        layer.forEach(hear);
+      }
+      return layer;
+    },
+  };
+  const look = () => {
+    for (const name in ways) {
+      if ((read && !read.includes(name)) || ways[name]!()) delete ways[name];
+    }
+  };
+  look();
+  // A manager may come later than we do; with the page's end of loading it is there.
+  if (document.readyState !== "complete") addEventListener("load", look);
+};
+
+export default managers;
