@@ -189,3 +189,49 @@ fn own_words(
     }
     Ok(own)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    /// The committed page about the table.
+    fn documentation() -> String {
+        let mut page = String::from(
+            "# Places and their laws\n\n\
+             What Cairn does where a visitor said nothing, under the policy `regional`, and what the law of his place asks for \
+             as we read it in November 2026. It is no legal advice: it knows neither whether a law reaches your site (many have \
+             thresholds) nor what your other contracts say. The first row that names a visitor's place counts; parts of \
+             countries come before countries, countries before groups. Place means the place of the network that the visitor \
+             uses; parts of countries need a database that knows them.\n\n\
+             Where *law asks* differs from *silence*, the default of Cairn does less than the law may want: set a rule \
+             (`privacy.places`, or **Other rules for single places** in the settings of a site). `docs/consent.md` says how.\n\n\
+             This page is generated from `crates/cairn_model/src/jurisdiction.rs`.\n\n\
+             | code | place | silence | law asks | GPC binds | since | law |\n|---|---|---|---|---|---|---|\n",
+        );
+        for row in rows() {
+            let law = match row.source {
+                "" => row.law.to_owned(),
+                source => format!("[{}]({source})", row.law),
+            };
+            let (silence, advised) = (named(&POLICIES, row.silence), named(&POLICIES, row.advised));
+            let gpc = if row.gpc { "yes" } else { "" };
+            let (code, name, since) = (row.code, row.name, row.since);
+            let _ = writeln!(
+                page,
+                "| `{code}` | {name} | `{silence}` | `{advised}` | {gpc} | {since} | {law} |"
+            );
+        }
+        for row in rows().filter(|row| !row.members.is_empty()) {
+            let _ = write!(page, "\n`{}` is {}.\n", row.code, row.members.join(", "));
+        }
+        page
+    }
+
+    #[test]
+    fn the_committed_page_has_every_place() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/regions.md");
+        crate::openapi::assert_committed(path, &documentation());
+    }
+}
