@@ -121,8 +121,10 @@ pub(super) fn change(privacy: &mut Fields, asking: &mut Asking) -> Result<(), Ap
     if privacy.has("places") {
         let path = privacy.path("places");
         let places = privacy.text_map("places", PLACE_RULES_MAX)?;
-        let mut rules: Vec<PlaceRule> =
-            places.iter().map(|(code, policy)| rule(&path, code, policy)).collect::<Result<_, _>>()?;
+        let mut rules: Vec<PlaceRule> = places
+            .iter()
+            .map(|(code, policy)| rule(&path, code, policy))
+            .collect::<Result<_, _>>()?;
         rules.sort_unstable_by(|one, other| one.code.cmp(&other.code));
         if let Some(twice) = rules.windows(2).find(|pair| pair[0].code == pair[1].code) {
             let path = format!("{path}.{}", twice[0].code);
@@ -152,7 +154,8 @@ fn rule(path: &str, code: &str, policy: &str) -> Result<PlaceRule, ApiError> {
     let shown: String = code.chars().take(64).collect();
     let path = format!("{path}.{shown}");
     let Some(code) = place_code(code) else {
-        let message = "A place is a country (DE), a part of one (US-CA), EEA, UK, other or unknown.";
+        let message =
+            "A place is a country (DE), a part of one (US-CA), EEA, UK, other or unknown.";
         return Err(ApiError::invalid(path, message));
     };
     let policy = POLICIES.iter().find(|(name, _)| *name == policy).map(|(_, policy)| *policy);
@@ -163,9 +166,7 @@ fn rule(path: &str, code: &str, policy: &str) -> Result<PlaceRule, ApiError> {
     Ok(PlaceRule { code, policy })
 }
 
-fn own_words(
-    texts: &mut Fields,
-) -> Result<BTreeMap<String, BTreeMap<String, String>>, ApiError> {
+fn own_words(texts: &mut Fields) -> Result<BTreeMap<String, BTreeMap<String, String>>, ApiError> {
     let mut own = BTreeMap::new();
     for language in &LANGUAGES {
         let path = texts.path(language.tag);

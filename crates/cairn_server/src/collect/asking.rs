@@ -92,8 +92,7 @@ pub(super) struct Query {
 
 impl Query {
     pub(super) fn read(request: &Parts) -> Self {
-        let mut read =
-            Query { key: String::new(), languages: String::new(), wants_texts: false };
+        let mut read = Query { key: String::new(), languages: String::new(), wants_texts: false };
         let query = request.uri.query().unwrap_or("").as_bytes();
         for (name, value) in url::form_urlencoded::parse(query) {
             match name.as_ref() {

@@ -66,7 +66,10 @@ async fn the_table_of_places_names_law_and_source() {
     let table = rig.get("/api/v1/places").owner().send().await.ok(200);
     let rows = table["items"].as_array().unwrap();
     let row = |code: &str| rows.iter().find(|row| row["code"] == code).unwrap();
-    assert_eq!((&row("EEA")["silence"], &row("US-CA")["silence"]), (&json!("opt_in"), &json!("opt_out")));
+    assert_eq!(
+        (&row("EEA")["silence"], &row("US-CA")["silence"]),
+        (&json!("opt_in"), &json!("opt_out"))
+    );
     assert_eq!(row("DE")["advised"], "opt_in_strict");
     assert_eq!(row("US-CA")["gpc"], true);
     assert!(row("CA-QC")["law"].as_str().unwrap().contains("8.1"));

@@ -50,8 +50,11 @@ fn the_answer_tells_what_to_show() {
     let running = Running::start();
     let key = running.site(&SHOP);
     let silent = asked(&running, &key, &[OWN, DENIED]);
-    assert_eq!(silent, json!({"ask": false, "gpc": false,
-        "choices": {"analytics": "denied", "ads": "denied"}}));
+    assert_eq!(
+        silent,
+        json!({"ask": false, "gpc": false,
+        "choices": {"analytics": "denied", "ads": "denied"}})
+    );
     let german = running.client().get(
         &format!("/consent.json?key={key}&language=nl,de-AT&texts"),
         &[OWN, DENIED, ("Accept-Language", "fr")],
@@ -219,14 +222,16 @@ fn an_owners_words_are_shown_as_text() {
     let running = Running::start();
     let key = running.site(&SHOP);
     change(&running, &key, |asking| {
-        let words = [("opt_out_title".to_owned(), "<script>alert(1)</script> & \"you\"".to_owned())];
+        let words =
+            [("opt_out_title".to_owned(), "<script>alert(1)</script> & \"you\"".to_owned())];
         asking.notice.texts.insert("en".to_owned(), words.into());
         asking.notice.policy_url = "https://shop.example/?a=\"&b".to_owned();
     });
     let html = page(&running, &key, &[]);
     assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;you&quot;"), "{html}");
     assert!(html.contains("href=\"https://shop.example/?a=&quot;&amp;b\""));
-    let spanish = running.client().get(&format!("/opt-out?key={key}"), &[("Accept-Language", "es")]);
+    let spanish =
+        running.client().get(&format!("/opt-out?key={key}"), &[("Accept-Language", "es")]);
     let spanish = String::from_utf8(spanish.body).unwrap();
     assert!(spanish.contains("<html lang=\"es\">") && spanish.contains("Oponerse"));
 }
