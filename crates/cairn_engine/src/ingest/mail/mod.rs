@@ -142,7 +142,7 @@ impl Ingest {
             standing: Standing::Own,
             voice: Voice::Server,
         };
-        let decision = decide(&signals, &privacy_at(&site.site, &location), location.region());
+        let decision = decide(&signals, &privacy_at(&site.site, location), location.region());
         match decision.verdict {
             Verdict::Drop => Err(dropped(&signals)),
             _ => Ok(decision),
