@@ -36,15 +36,36 @@ test("TCF: the string is handed on once the visitor answered, and each change af
     yes,
   );
   await toldCame(1);
-  assert.deepEqual(told()[0], { choice: "analytics:granted", tcf: "C-yes", signal: "tcf" });
+  assert.deepEqual(told()[0], { tcf: "C-yes", signal: "tcf" });
   await page.evaluate(() => window.change({ tcString: "C-no", purpose: { consents: { 1: true } } }));
   await toldCame(2);
-  assert.deepEqual(told()[1], { choice: "analytics:denied", tcf: "C-no", signal: "tcf" });
+  assert.deepEqual(told()[1], { tcf: "C-no", signal: "tcf" });
   await page.evaluate(() => window.change({}));
   await cairn("event", "marker");
   await came("marker", 2);
   const alone = collector.requests.filter(({ body }) => body.consent && !body.events.length);
   assert.equal(alone.length, 2, "what is no change is not told");
+});
+
+test("what a manager allows, the tracker may do: name, and keep what failed", async () => {
+  await openWith(TCF);
+  const consents = { 1: true, 8: true, 9: true };
+  const answer = (granted) =>
+    page.evaluate(
+      (consents) => window.change({ eventStatus: "useractioncomplete", tcString: "C" + Object.keys(consents).length, purpose: { consents } }),
+      granted,
+    );
+  await answer({ 1: true });
+  await toldCame(1);
+  await cairn("identify", "user-7");
+  await cairn("event", "after_no");
+  await came("after_no");
+  assert.doesNotMatch(JSON.stringify(collector.requests.map(({ body }) => body)), /user-7/);
+  await answer(consents);
+  await toldCame(2);
+  await cairn("event", "after_yes");
+  await came("after_yes");
+  assert.equal(collector.events.at(-1).user_id, "user-7");
 });
 
 test("TCF: where the regulation does not apply, its manager says nothing", async () => {
@@ -71,7 +92,7 @@ test("GPP: when its manager is ready, with the sections that apply", async () =>
     string,
   );
   await toldCame(1);
-  assert.deepEqual(told()[0], { choice: "", gpp: string, gpp_sid: [8], signal: "gpp" });
+  assert.deepEqual(told()[0], { gpp: string, gpp_sid: [8], signal: "gpp" });
 });
 
 test("US Privacy: the string", async () => {
@@ -79,7 +100,7 @@ test("US Privacy: the string", async () => {
     window.__uspapi = (command, version, answer) =>
       command === "getUSPData" && version === 1 && answer({ version: 1, uspString: "1YYN" }, true);`);
   await toldCame(1);
-  assert.deepEqual(told()[0], { choice: "", us_privacy: "1YYN", signal: "us_privacy" });
+  assert.deepEqual(told()[0], { us_privacy: "1YYN", signal: "us_privacy" });
 });
 
 test("consent mode: an update is the visitor's word, a default is not", async () => {
@@ -89,19 +110,21 @@ test("consent mode: an update is the visitor's word, a default is not", async ()
     gtag("consent", "default", { analytics_storage: "granted", ad_storage: "denied" });`);
   await namesUntilMarker();
   assert.deepEqual(told(), []);
-  await page.evaluate(() => gtag("consent", "update", { analytics_storage: "granted" }));
+  await page.evaluate(() => gtag("consent", "update", { analytics_storage: "granted", wait_for_update: 500 }));
   await toldCame(1);
-  assert.deepEqual(told()[0], { choice: "analytics:granted", signal: "consent_mode" });
+  const mode = { analytics_storage: "granted" };
+  assert.deepEqual(told()[0], { consent_mode: mode, signal: "consent_mode" });
   await page.evaluate(() => {
     gtag("event", "login");
     gtag("consent", "update", { ad_storage: "granted", ad_user_data: "granted" });
     gtag("consent", "update", { ad_personalization: "granted", analytics_storage: "denied" });
   });
   await toldCame(2);
-  assert.equal(told().at(-1).choice, "analytics:denied,ads:granted");
+  const ads = { ad_storage: "granted", ad_user_data: "granted", ad_personalization: "granted" };
+  assert.deepEqual(told().at(-1).consent_mode, { ...ads, analytics_storage: "denied" });
   await page.evaluate(() => gtag("consent", "update", { ad_user_data: "denied" }));
   await toldCame(3);
-  assert.equal(told().at(-1).choice, "analytics:denied,ads:denied");
+  assert.equal(told().at(-1).consent_mode.ad_user_data, "denied");
   assert.equal(await page.evaluate(() => window.dataLayer.length), 6, "Google gets what it got before");
 });
 
@@ -111,7 +134,7 @@ test("only the managers that the settings name are heard", async () => {
     { read: ["consent_mode"] },
   );
   await toldCame(1);
-  assert.deepEqual(told()[0], { choice: "analytics:granted", signal: "consent_mode" });
+  assert.deepEqual(told()[0], { consent_mode: { analytics_storage: "granted" }, signal: "consent_mode" });
   assert.deepEqual(await page.evaluate(() => window.asked), []);
 });
 

@@ -18,14 +18,6 @@ interface GppEvent {
   pingData: { signalStatus: string; gppString: string; applicableSections: number[] };
 }
 
-/** Signals of consent mode that make a purpose: each must be granted. The collector knows the same rules. */
-const SIGNALS: Record<string, string[]> = {
-  analytics: ["analytics_storage"],
-  ads: ["ad_storage", "ad_user_data", "ad_personalization"],
-  personalization: ["personalization_storage"],
-  functional: ["functionality_storage"],
-};
-
 let runs: unknown;
 
 const managers: Part = (_record, _watch, _clock, { read }) => {
@@ -34,28 +26,32 @@ const managers: Part = (_record, _watch, _clock, { read }) => {
   runs = 1;
 
   const manager = (name: string) => (window as unknown as Record<string, Manager | undefined>)[name];
-  /** What was heard so far, of all managers together. */
-  const strings: Record<string, unknown> = {};
-  const choice: Record<string, string> = {};
-  let told = "{}{}";
+  /** What was heard so far, of all managers together; the collector reads it. */
+  const heard: Record<string, unknown> = {};
   /** What the visitor changed in consent mode. */
   const mode: Record<string, string> = {};
+  /** Whether the tracker may store and name, by the ways that tell it: a no wins. */
+  const analytics: Record<string, boolean> = {};
+  let told = "{}";
 
   const tell = (signal: string) => {
-    const now = JSON.stringify(choice) + JSON.stringify(strings);
-    if (now !== told) cairn("consent", choice, { ...strings, signal });
+    const now = JSON.stringify(heard);
+    if (now === told) return;
     told = now;
+    const answers = Object.values(analytics);
+    const choice = answers[0] === undefined ? {} : { analytics: answers.includes(false) ? "denied" : "granted" };
+    // For the tracker alone: to the collector goes what the managers said, and no words beside it.
+    cairn("consent", choice, { ...heard, choice: undefined, signal });
   };
 
   /** Of all that the page tells Google; a default is what the site presumes, and no word of the visitor's. */
   const hear = (words: ArrayLike<unknown>) => {
     if (words?.[0] !== "consent" || words[1] !== "update") return;
-    Object.assign(mode, words[2]);
-    for (const purpose in SIGNALS) {
-      const states = SIGNALS[purpose]!.map((signal) => mode[signal]);
-      if (states.includes("denied")) choice[purpose] = "denied";
-      else if (states.every((state) => state === "granted")) choice[purpose] = "granted";
-    }
+    const changes = words[2] as Record<string, string>;
+    for (const name in changes) if (/^(granted|denied)$/.test(changes[name]!)) mode[name] = changes[name]!;
+    heard["consent_mode"] = mode;
+    const storage = mode["analytics_storage"];
+    if (storage) analytics["consent_mode"] = storage === "granted";
     tell("consent_mode");
   };
 
@@ -66,11 +62,11 @@ const managers: Part = (_record, _watch, _clock, { read }) => {
       api?.("addEventListener", 2, (data: TcData, success: boolean) => {
         if (!success || !/^(tcloaded|useractioncomplete)$/.test(data.eventStatus)) return;
         if (data.gdprApplies === false) return;
-        strings["tcf"] = data.tcString;
-        // The collector reads the string itself. The tracker has to know only whether it may store and name.
+        heard["tcf"] = data.tcString;
+        // The same rule as the collector's.
         const publisher = data.publisher?.consents ?? {};
         const consents = Object.values(publisher).includes(true) ? publisher : data.purpose.consents;
-        choice["analytics"] = [1, 8, 9].every((purpose) => consents[purpose]) ? "granted" : "denied";
+        analytics["tcf"] = [1, 8, 9].every((purpose) => consents[purpose]);
         tell("tcf");
       });
       return api;
@@ -79,8 +75,8 @@ const managers: Part = (_record, _watch, _clock, { read }) => {
       const api = manager("__gpp");
       api?.("addEventListener", ({ pingData }: GppEvent, success: boolean) => {
         if (!success || pingData.signalStatus !== "ready") return;
-        strings["gpp"] = pingData.gppString;
-        strings["gpp_sid"] = pingData.applicableSections;
+        heard["gpp"] = pingData.gppString;
+        heard["gpp_sid"] = pingData.applicableSections;
         tell("gpp");
       });
       return api;
@@ -89,7 +85,7 @@ const managers: Part = (_record, _watch, _clock, { read }) => {
       const api = manager("__uspapi");
       api?.("getUSPData", 1, (data: { uspString: string }, success: boolean) => {
         if (!success) return;
-        strings["us_privacy"] = data.uspString;
+        heard["us_privacy"] = data.uspString;
         tell("us_privacy");
       });
       return api;
