@@ -2,8 +2,10 @@
 // that nobody is asked twice. The page is http://shop.test, the collector http://stats.shop.test.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, afterEach, before, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { assertAccessible } from "./axe.mjs";
 import { launchBrowser } from "./browser.mjs";
 import { Server } from "./server.mjs";
@@ -18,7 +20,8 @@ let shop;
 /** Settings of the site → the key of its pixel. */
 const keys = {};
 /** Path → key of the pixel on that page. */
-const paths = { "/": "asked", "/fr": "asked", "/open": "open" };
+const paths = { "/": "asked", "/fr": "asked", "/open": "open", "/managed": "managed" };
+const data = process.env.CAIRN_SHARED_DATA ?? fileURLToPath(new URL("../../shared/data", import.meta.url));
 
 before(async () => {
   server = await Server.start();
@@ -27,24 +30,26 @@ before(async () => {
   pages = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://any.test");
     const key = keys[paths[pathname]];
+    const host = pathname === "/managed" ? collector.replace("shop", "managed") : collector;
     const lang = pathname === "/fr" ? "fr" : "en";
     const html = `<!doctype html><html lang="${lang}"><head><meta charset="utf-8"><title>Shop</title>
-      <link rel="icon" href="data:,"><script async src="${collector}/cairn.js?key=${key}"></script></head>
+      <link rel="icon" href="data:,"><script async src="${host}/cairn.js?key=${key}"></script></head>
       <body><main><h1>Shop</h1><p data-cairn-gpc></p><button data-cairn-preferences>Privacy</button></main></body></html>`;
     response.writeHead(key ? 200 : 404, { "Content-Type": "text/html" }).end(html);
   });
   pages.listen(0, "127.0.0.1");
   await once(pages, "listening");
   shop = `http://shop.test:${pages.address().port}`;
-  const make = async (domain, privacy) => {
+  const make = async (domain, privacy, settings = { banner: true }) => {
     const site = await server.api("POST", "/api/v1/sites", { name: "Shop", domain, privacy });
     const pixels = `/api/v1/sites/${site.id}/pixels`;
     const { key } = await server.api("POST", pixels, { name: "Shop", kind: "web" });
-    await server.api("PATCH", `${pixels}/${key}`, { settings: { banner: true } });
+    await server.api("PATCH", `${pixels}/${key}`, { settings });
     return key;
   };
   keys.asked = await make("shop.test", { notice: { policy_url: "https://shop.test/privacy" } });
   keys.open = await make("other.test", { policy: "opt_out" });
+  keys.managed = await make("managed.test", {}, { consent_managers: ["tcf"] });
   browser = await launchBrowser();
 });
 
@@ -214,6 +219,39 @@ test("a form on another site objects for nobody", async () => {
   );
   assert.equal((await refused).status(), 403);
   assert.deepEqual(await cookies(), {});
+});
+
+test("TCF: a yes recognises, its withdrawal by the manager forgets", async (run) => {
+  const file = `${data}/../vectors/tcf.json`;
+  if (!existsSync(file)) {
+    console.error(`NOT RUN: ${run.name}: ${file} is missing`);
+    return;
+  }
+  const { vectors } = JSON.parse(readFileSync(file, "utf8"));
+  const [yes, no] = ["accept_all_small", "reject_all"].map((wanted) => {
+    const { tc_string: tcString } = vectors.find(({ id }) => id === wanted);
+    const consents = { 1: true, 8: true, 9: true };
+    return { tcString, eventStatus: "useractioncomplete", purpose: { consents: wanted === "reject_all" ? {} : consents } };
+  });
+  await page.addInitScript(() => {
+    window.__tcfapi = (command, version, answer) => {
+      window.change = (data) => answer({ gdprApplies: true, ...data }, true);
+    };
+  });
+  const held = collector.replace("stats.shop.test", "stats.managed.test");
+  const change = async (data) => {
+    const taken = page.waitForResponse(
+      (response) => response.url() === `${held}/e` && /"signal":"tcf"/.test(response.request().postData()),
+    );
+    await page.evaluate((data) => window.change(data), data);
+    await (await taken).finished();
+    const kept = await context.cookies(held);
+    return kept.map(({ name }) => name).sort();
+  };
+  await page.goto(`${shop.replace("shop.test", "managed.test")}/managed`);
+  await page.waitForFunction(() => window.change);
+  assert.deepEqual(await change(yes), ["cairn_consent", "cairn_id"]);
+  assert.deepEqual(await change(no), ["cairn_consent"]);
 });
 
 test("the statement on Global Privacy Control", async () => {
