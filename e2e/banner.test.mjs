@@ -306,6 +306,29 @@ test("what has the focus on the page does not lie behind the banner", async () =
   assert.equal(await padding(), "");
 });
 
+test("a page that a script makes anew keeps the question", async () => {
+  await openAsked();
+  await banner().waitFor();
+  await page.evaluate(() => {
+    document.body.replaceChildren(document.createElement("main"));
+    history.pushState({}, "", "/next");
+  });
+  await banner().waitFor();
+  await button("no").click();
+  await choiceCame();
+  assert.equal(await page.locator("cairn-consent").count(), 0);
+});
+
+test("preferences that are open are not opened twice", async () => {
+  await openAsked({ asking: { ask: false } });
+  await cairn("preferences");
+  await centre().waitFor();
+  await cairn("preferences");
+  await collector.until(({ inquiries }) => inquiries.length === 3, "a second question");
+  await namesUntilMarker();
+  assert.equal(await page.locator("cairn-consent dialog").count(), 1);
+});
+
 for (const [reducedMotion, animation] of [
   ["reduce", "none"],
   ["no-preference", "i"],

@@ -51,7 +51,7 @@ section,dialog{animation:i .14s ease-out}
 
 let runs: unknown;
 
-const banner: Part = (_record, _watch, _clock, { key }) => {
+const banner: Part = (_record, watch, _clock, { key }) => {
   // Once for a page, however many keys ask for it.
   if (runs) return;
   runs = 1;
@@ -100,9 +100,11 @@ const banner: Part = (_record, _watch, _clock, { key }) => {
     } catch {
       root.append(element("style", { textContent: STYLE }));
     }
-    // First in the page, so that it is the first that the keyboard reaches.
-    document.body.prepend(host);
+    show();
   };
+
+  /** First in the page, so that it is the first that the keyboard reaches. */
+  const show = () => host && (document.body || document.documentElement).prepend(host);
 
   /** Yes and no: the same in size, look and number of steps. */
   const answers = (asking: Asking, signal: string, chosen?: () => string[]) => {
@@ -163,6 +165,7 @@ const banner: Part = (_record, _watch, _clock, { key }) => {
   /** Nothing is chosen in advance, but for what the visitor chose before. */
   const settings = (asking: Asking) => {
     if (!host) open(asking);
+    if (root.querySelector("dialog")) return;
     const boxes = PURPOSES.map((name) => {
       const checked = asking.choices[name] === "granted";
       return element("input", { type: "checkbox", name, checked }) as HTMLInputElement;
@@ -184,6 +187,10 @@ const banner: Part = (_record, _watch, _clock, { key }) => {
 
   const preferences = () => void inquire("&texts").then(settings).catch(console.warn);
 
+  // A new view may have replaced all of the page.
+  watch((report) => {
+    if (!report && host && !host.isConnected) show();
+  });
   addEventListener("click", (click) => {
     if ((click.target as Element).closest?.("[data-cairn-preferences]")) {
       click.preventDefault();
