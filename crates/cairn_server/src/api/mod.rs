@@ -22,6 +22,7 @@ mod pixel_activity;
 mod pixels;
 mod query;
 mod show;
+mod signed;
 mod sites;
 mod tokens;
 mod tracker;
