@@ -169,7 +169,7 @@ pub static JURISDICTIONS: &[Jurisdiction] = &[
         "Montana",
         true,
         "2024-10-01",
-        "Montana Consumer Data Privacy Act, Mont. Code § 30-14-2808, § 30-14-2812",
+        "Montana Consumer Data Privacy Act, Mont. Code § 30-14-2808, § 30-14-2809 (signals)",
         "https://archive.legmt.gov/bills/mca/title_0300/chapter_0140/part_0280/sections_index.html",
     ),
     state(
