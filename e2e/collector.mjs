@@ -31,6 +31,10 @@ export class Collector {
   settings = {};
   /** path → {html, headers}; what the sites serve. */
   pages = new Map();
+  /** query → what `GET /consent.json` answers; without it nobody asks for that. */
+  asking = undefined;
+  /** Queries of every `GET /consent.json`. */
+  inquiries = [];
   /** (body, request) → {status, headers, report}, also later; undefined means 202. */
   answer = () => undefined;
   #waiting = new Set();
@@ -139,6 +143,18 @@ export class Collector {
       response.writeHead(200, headers).end(settings);
       return;
     }
+    if (request.method === "GET" && pathname === "/consent.json" && this.asking) {
+      const query = Object.fromEntries(searchParams);
+      this.inquiries.push({ ...query, headers: request.headers });
+      const headers = {
+        "Content-Type": "application/json",
+        "Access-Control-Allow-Origin": request.headers.origin ?? "*",
+        "Access-Control-Allow-Credentials": "true",
+      };
+      const answer = JSON.stringify(this.asking(query));
+      response.writeHead(200, headers).end(answer, () => this.#arrived());
+      return;
+    }
     if (request.method === "GET" && Object.values(parts).includes(pathname.slice(1))) {
       this.loads.push(pathname.slice(1));
       const headers = { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" };
@@ -189,7 +205,7 @@ export class Collector {
       ...given.headers,
     };
     if (listed) headers["Access-Control-Allow-Credentials"] = "true";
-    if (listed && /analytics:granted/.test(body.consent)) {
+    if (listed && /analytics:granted/.test(JSON.stringify(body.consent))) {
       headers["Set-Cookie"] = "cairn_id=test; HttpOnly; SameSite=Lax; Path=/";
     }
     const report = given.report ?? { accepted: body.events.length, duplicate: 0, rejected: [] };

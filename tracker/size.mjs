@@ -7,6 +7,8 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 const CORE_SIZE_BYTES_MAX = 2050;
 /** What a part costs the pages whose settings ask for it. */
 const PART_SIZE_BYTES_MAX = 1228;
+/** The banner; with its words in one language, which the server sends, it may cost 4,096. */
+const BANNER_SIZE_BYTES_MAX = 2048;
 
 /** Bytes as they are, and packed by gzip and brotli at their best. */
 export function measure(bytes) {
@@ -43,7 +45,8 @@ export function checkSize() {
   check("core for a new pixel", Buffer.from(served), CORE_SIZE_BYTES_MAX);
   for (const name of parts) {
     const bytes = readFileSync(new URL(`cairn/${name}`, dist));
-    check(`part ${name.split("-")[0]}`, bytes, PART_SIZE_BYTES_MAX);
+    const part = name.split("-")[0];
+    check(`part ${part}`, bytes, part === "banner" ? BANNER_SIZE_BYTES_MAX : PART_SIZE_BYTES_MAX);
   }
 }
 

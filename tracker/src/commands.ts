@@ -32,8 +32,8 @@ const commands: Record<string, (...words: never[]) => void> = {
     identity.traits = traits;
     if (analytics() !== "denied") happened("identify", identity);
   },
-  consent(given: Record<string, unknown>) {
-    if (choose(given, running) === "denied" && analytics() !== "denied" && identity.user_id) {
+  consent(given: Record<string, unknown>, evidence?: object) {
+    if (choose(given, evidence, running) === "denied" && analytics() !== "denied" && identity.user_id) {
       happened("identify", identity);
     }
   },

@@ -29,8 +29,10 @@ let endpoint: string;
 let queue: TrackedEvent[] = [];
 /** The visitor's choice as this page knows it. The durable record is the collector's own cookie. */
 const choice: Record<string, "granted" | "denied"> = {};
-/** The choice that the collector has answered for, or is being told. */
-let told = "";
+/** What the visitor said on this page: `analytics:granted,ads:denied`, within an object if there is evidence of it. */
+let said: string | object | undefined;
+/** What of it the collector has answered for, or is being told. */
+let told = said;
 let credentials: RequestCredentials = "include";
 let failures = 0;
 /** `performance.now()` before which nothing is sent. */
@@ -46,9 +48,6 @@ let chosenHere: unknown;
 export const analytics = () => choice["analytics"];
 
 const granted = () => analytics() === "granted";
-
-/** `analytics:granted,ads:denied`, empty while nothing was chosen on this page. */
-const consentText = () => JSON.stringify(choice).replace(/[{}"]/g, "");
 
 export function deliverTo(calls: Shared, pixel: string, url: string): void {
   shared = calls;
@@ -66,15 +65,21 @@ export function enqueue(event: TrackedEvent): void {
 
 /**
  * Answers with what analytics was before. A choice made while the page runs goes by itself: it is the
- * visitor's own answer.
+ * visitor's own answer. `evidence` tells how it came about.
  */
-export function choose(given: Record<string, unknown>, running: unknown): unknown {
+export function choose(
+  given: Record<string, unknown>,
+  evidence: object | undefined,
+  running: unknown,
+): unknown {
   const before = analytics();
   for (const name in given) {
     if (/^(analytics|ads|personalization|functional)$/.test(name)) {
       choice[name] = given[name] === "granted" ? "granted" : "denied";
     } else warn("unknown purpose", name);
   }
+  const text = JSON.stringify(choice).replace(/[{}"]/g, "");
+  said = evidence ? { choice: text, ...evidence } : text;
   // What an earlier page could not deliver may be read after a yes; after a no it is erased.
   if (granted()) {
     storage((kept) => {
@@ -107,7 +112,7 @@ export function deliver(leaving?: unknown): void {
     );
   }
   while (
-    (queue[0] || consentText() !== told) &&
+    (queue[0] || said !== told) &&
     (performance.now() > pausedUntil || (leaving && !asked))
   ) {
     if (shared.b && !leaving) return soon();
@@ -119,7 +124,7 @@ export function deliver(leaving?: unknown): void {
 async function send(): Promise<void> {
   const before = told;
   const batch: TrackedEvent[] = [];
-  told = consentText();
+  told = said;
   while (
     (!chosenHere || before === told) &&
     queue[0] &&
@@ -131,7 +136,7 @@ async function send(): Promise<void> {
     {
       key,
       events: batch,
-      consent: told || undefined,
+      consent: told,
       screen: screen.width + "x" + screen.height,
       language: navigator.language,
       timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,

@@ -26,6 +26,19 @@ export interface Consent {
   functional?: Choice;
 }
 
+/** How a choice came about, for its proof. */
+export interface Evidence {
+  /** What the visitor was shown: its version, as you name it (at most 64 bytes), and its language. */
+  shown?: { version: string; language?: string };
+  /** By what the visitor said it. */
+  signal?: "banner" | "preference_centre" | "page";
+  /** Strings of a consent manager. */
+  tcf?: string;
+  gpp?: string;
+  gpp_sid?: number[];
+  us_privacy?: string;
+}
+
 export interface Item {
   item_id: string;
   item_name?: string;
@@ -65,8 +78,10 @@ export function cairn(
   traits?: Record<string, unknown>,
   proof?: { token: string },
 ): void;
-/** Says what the visitor allows. */
-export function cairn(command: "consent", choice: Consent): void;
+/** Says what the visitor allows, and how that is known. */
+export function cairn(command: "consent", choice: Consent, evidence?: Evidence): void;
+/** Shows the preference centre, where the pixel has the banner. */
+export function cairn(command: "preferences"): void;
 export function cairn(...words: unknown[]): void {
   if (typeof document === "undefined") return;
   sharedCalls();

@@ -10,12 +10,18 @@ export interface PartOptions {
   extensions?: string[];
   /** Query parameters that hold what was searched for. */
   parameters?: string[];
+  /** The key, for a part that asks the collector by itself. */
+  key?: string;
+  /** Consent managers that are heard; all where it is left out. */
+  read?: string[];
 }
 
 export interface Settings {
   [part: string]: PartOptions | boolean | undefined;
+  banner?: PartOptions;
   clicks?: PartOptions;
   forms?: PartOptions;
+  managers?: PartOptions;
   not_found?: PartOptions;
   scroll?: PartOptions;
   search?: PartOptions;

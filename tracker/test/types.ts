@@ -6,6 +6,8 @@ cairn("event", "add_to_cart", { items: [{ item_id: "7" }], value: 59.9, currency
 cairn("event", "sign_up", { props: { plan: "pro", seats: 3, trial: true } });
 cairn("identify", "user-7", { email: "ada@shop.example" }, { token: "t" });
 cairn("consent", { analytics: "granted", ads: "denied" });
+cairn("consent", { ads: "denied" }, { signal: "page", shown: { version: "7", language: "de" } });
+cairn("preferences");
 
 // @ts-expect-error a collector is needed
 start({ key: "px_k" });

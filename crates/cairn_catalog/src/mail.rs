@@ -161,6 +161,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
         let site = NewSite {
+            asking: Default::default(),
             name: "Shop".into(),
             domain: "shop.example".into(),
             hosts: Vec::new(),

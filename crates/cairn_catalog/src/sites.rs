@@ -2,8 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cairn_model::{Pixel, PixelId, PixelKind, PrivacySettings, Site, SiteId, TrackerSettings};
+use cairn_model::site::GpcReach;
+use cairn_model::{
+    Asking, Pixel, PixelId, PixelKind, Policy, PrivacySettings, Site, SiteId, TrackerSettings,
+};
 use rusqlite::{Connection, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Role, UserId, role_name};
 use crate::error::is_unique_violation;
@@ -27,6 +31,8 @@ pub struct NewSite {
     pub currency: String,
     /// Privacy settings.
     pub privacy: PrivacySettings,
+    /// How its visitors are asked.
+    pub asking: Asking,
 }
 
 /// A pixel to be made.
@@ -73,7 +79,7 @@ impl Catalog {
                  WHERE id = ?1",
                 params![
                     site.id.0, site.name, site.domain, hosts_text(&site.hosts), site.timezone,
-                    site.currency, privacy_text(&site.privacy)
+                    site.currency, privacy_text(site.privacy, &site.asking)
                 ],
             );
             match changed {
@@ -225,7 +231,7 @@ fn insert_site(
              WHERE NOT EXISTS (SELECT 1 FROM removed_sites WHERE site_id = ?1)",
             params![
                 id, new.name, new.domain, hosts_text(&new.hosts), new.timezone, new.currency,
-                privacy_text(&new.privacy), now_ms
+                privacy_text(new.privacy, &new.asking), now_ms
             ],
         ).map_err(doing())?;
         if inserted > 0 {
@@ -237,6 +243,7 @@ fn insert_site(
                 timezone: new.timezone.clone(),
                 currency: new.currency.clone(),
                 privacy: new.privacy,
+                asking: new.asking.clone(),
                 created_at_ms: now_ms,
             });
         }
@@ -267,8 +274,20 @@ fn hosts_text(hosts: &[String]) -> String {
     serde_json::Value::from(hosts).to_string()
 }
 
-fn privacy_text(privacy: &PrivacySettings) -> String {
-    serde_json::to_string(privacy).unwrap_or_default()
+/// What the column `privacy` holds.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct StoredPrivacy {
+    policy: Policy,
+    gpc: GpcReach,
+    cross_site_cookies: bool,
+    asking: Asking,
+}
+
+fn privacy_text(privacy: PrivacySettings, asking: &Asking) -> String {
+    let PrivacySettings { policy, gpc, cross_site_cookies } = privacy;
+    let stored = StoredPrivacy { policy, gpc, cross_site_cookies, asking: asking.clone() };
+    serde_json::to_string(&stored).unwrap_or_default()
 }
 
 fn tracker_text(settings: &TrackerSettings) -> String {
@@ -309,6 +328,7 @@ fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
 }
 
 fn read_site(row: &Row<'_>) -> rusqlite::Result<Site> {
+    let StoredPrivacy { policy, gpc, cross_site_cookies, asking } = read_json(row, 6)?;
     Ok(Site {
         id: SiteId(row.get(0)?),
         name: row.get(1)?,
@@ -316,7 +336,8 @@ fn read_site(row: &Row<'_>) -> rusqlite::Result<Site> {
         hosts: read_json(row, 3)?,
         timezone: row.get(4)?,
         currency: row.get(5)?,
-        privacy: read_json(row, 6)?,
+        privacy: PrivacySettings { policy, gpc, cross_site_cookies },
+        asking,
         created_at_ms: row.get(7)?,
     })
 }

@@ -19,6 +19,7 @@ fn open(directory: &tempfile::TempDir) -> Catalog {
 
 fn site(catalog: &Catalog, domain: &str) -> SiteId {
     let new = NewSite {
+        asking: Default::default(),
         name: domain.to_owned(),
         domain: domain.to_owned(),
         hosts: vec!["cdn.example".to_owned()],
@@ -317,6 +318,7 @@ fn two_sites_may_not_share_a_domain_and_writers_do_not_get_in_each_others_way() 
                 scope.spawn(move || {
                     let domain = format!("shop-{}.example", number % 4);
                     let new = NewSite {
+                        asking: Default::default(),
                         name: String::new(),
                         domain,
                         hosts: Vec::new(),

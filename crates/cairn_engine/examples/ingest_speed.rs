@@ -95,6 +95,7 @@ fn run(directory: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
 
 fn shop(catalog: &Catalog) -> Result<Arc<PixelEntry>, Box<dyn std::error::Error>> {
     let site = NewSite {
+        asking: Default::default(),
         name: "Shop".into(),
         domain: "shop.example".into(),
         hosts: Vec::new(),

@@ -1,9 +1,11 @@
-//! Which law on asking first applies to a country: the small table behind the consent policy.
+//! Which law on asking first applies to a country: the class of its row in the table of `cairn_model::jurisdiction`.
 //!
 //! It knows countries, not people: a visitor abroad has the region of the network he uses. Sub-national
 //! rules (California and the like) are opt-out rules and need no class of their own here.
 
 use std::fmt;
+
+use cairn_model::jurisdiction::{EEA, UK};
 
 /// An ISO 3166-1 alpha-2 country code; the default is "unknown" and reads as the empty text.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,15 +55,6 @@ pub enum Region {
     Unknown,
 }
 
-/// EU members, then the EEA's other three, then EU territory with country codes of its own
-/// (Åland, French Guiana, Guadeloupe, Martinique, Mayotte, Réunion, Saint Martin), then the code `EU`.
-const EEA: [&str; 38] = [
-    "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE", "IT", "LV",
-    "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE", "IS", "LI", "NO", "AX", "GF",
-    "GP", "MQ", "YT", "RE", "MF", "EU",
-];
-const UK: [&str; 6] = ["GB", "UK", "GI", "GG", "JE", "IM"];
-
 /// The consent region of a country. The second argument, the sub-national region, decides nothing
 /// today; it is part of the question because some countries will need it.
 pub fn region_of(country: Country, _region: &str) -> Region {
@@ -82,6 +75,17 @@ pub fn region_of(country: Country, _region: &str) -> Region {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_class_of_a_region_says_what_its_row_says() {
+        let rows = cairn_model::jurisdiction::rows();
+        let codes = rows.flat_map(|row| row.members.iter().chain([&row.code]));
+        for code in codes.filter(|code| code.len() == 2) {
+            let row = cairn_model::jurisdiction::jurisdiction(code, "");
+            let is_open = matches!(region_of(Country::new(code), ""), Region::Other(_));
+            assert_eq!(is_open, row.silence == cairn_model::Policy::OptOut, "{code}");
+        }
+    }
 
     #[test]
     fn regions_follow_the_table() {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{PixelId, SiteId};
+use crate::jurisdiction::{PlaceRule, ruled};
+use crate::notice::Notice;
 use crate::tracker::TrackerSettings;
 
 /// What decides where a visitor said nothing.
@@ -45,6 +47,16 @@ pub struct PrivacySettings {
     pub cross_site_cookies: bool,
 }
 
+/// How visitors of a site are asked, where that differs from the product's own way.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Asking {
+    /// Places with a policy of their own.
+    pub places: Vec<PlaceRule>,
+    /// The words.
+    pub notice: Notice,
+}
+
 /// A site.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Site {
@@ -62,8 +74,20 @@ pub struct Site {
     pub currency: String,
     /// Privacy settings.
     pub privacy: PrivacySettings,
+    /// How its visitors are asked.
+    pub asking: Asking,
     /// Creation, Unix milliseconds.
     pub created_at_ms: i64,
+}
+
+impl Site {
+    /// What holds for a visitor in this place (two letters, and its part as its database names it; empty = unknown).
+    pub fn privacy_at(&self, country: &str, part: &str) -> PrivacySettings {
+        match ruled(&self.asking.places, country, part) {
+            Some(policy) => PrivacySettings { policy, ..self.privacy },
+            None => self.privacy,
+        }
+    }
 }
 
 /// What a pixel is installed in.

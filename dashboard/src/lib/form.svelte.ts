@@ -51,9 +51,10 @@ export class Form {
   #blame(cause: unknown): void {
     if (!(cause instanceof ApiError)) throw cause;
     const text = cause.help ? `${cause.message} ${cause.help}` : cause.message;
-    // An entry of a list is named as `hosts[2]`: it stands in the field of the list.
-    const field = cause.field?.replace(/\[\d+\]$/, "");
-    if (field && this.#fields.includes(field)) this.errors = { [field]: text };
+    // An entry of a list is named as `hosts[2]`, one of a map as `places.DE`: it stands in the field of them all.
+    const name = cause.field?.replace(/\[\d+\]$/, "") ?? "";
+    const field = this.#fields.find((known) => name === known || name.startsWith(`${known}.`));
+    if (field) this.errors = { [field]: text };
     else if (cause.status === 429) this.problem = t.login.tooMany;
     else this.problem = text;
   }

@@ -40,11 +40,32 @@ export const pixels = {
     search: ["Site search", "What was searched for on your site."],
     not_found: ["Pages not found", "Addresses that led nowhere, with the page before."],
     vitals: ["Web vitals", "How fast pages were for this visitor: LCP, INP, CLS, TTFB."],
+    banner: [
+      "Ask for permission",
+      "A banner where the policy of the visitor’s place needs it, and a preference centre that any element with data-cairn-preferences opens.",
+    ],
     hash_routes: ["Routes after #", "For apps whose pages differ only after the # of the address."],
   } as Record<
-    "scroll" | "clicks" | "sections" | "forms" | "search" | "not_found" | "vitals" | "hash_routes",
+    | "scroll"
+    | "clicks"
+    | "sections"
+    | "forms"
+    | "search"
+    | "not_found"
+    | "vitals"
+    | "banner"
+    | "hash_routes",
     [name: string, about: string]
   >,
+  managers: "Consent managers of your pages",
+  managersHint:
+    "Where you ask with another product: what it tells is heard. One that is not there says nothing.",
+  managerNames: {
+    tcf: ["IAB TCF", "__tcfapi: most banners in Europe."],
+    gpp: ["IAB GPP", "__gpp: the states of the USA and others."],
+    us_privacy: ["US Privacy", "__uspapi: the older string of the USA."],
+    consent_mode: ["Google consent mode", 'Updates by gtag("consent", …).'],
+  } as Record<string, [name: string, about: string]>,
   extensions: "Endings of downloads",
   extensionsHint: "For example pdf, zip. Empty: common ones.",
   parameters: "Parameters of the search page",

@@ -109,6 +109,19 @@ export const t = {
         "For sites that never ask: visitors are counted without being recognised, with no cookie, no profile and nothing forwarded.",
       ],
     } as Record<string, [name: string, about: string]>,
+    places: "Other rules for single places",
+    placesHint:
+      "A country (DE), a part of one (US-CA), a group (EEA, UK), other or unknown. The narrowest rule counts, and comes before the setting above.",
+    place: (code: string) => (code === "" ? "New rule" : `Rule for ${code}`),
+    placeCode: "Place",
+    placePolicy: "Where a visitor from there said nothing",
+    placeAdd: "Add a place",
+    placeRemove: "Remove",
+    placeLaw: (name: string, law: string, advised: string) =>
+      `${name}: ${law}. As we read it: ${advised.toLowerCase()}. Not legal advice.`,
+    placeSource: "Read the law",
+    policyUrl: "Address of your privacy policy",
+    policyUrlHint: "Linked in the banner and on the opt-out page. May stay empty.",
     gpc: "Global Privacy Control",
     gpcHint: "Browsers send this signal for people who do not want their data sold or shared.",
     gpcs: {

@@ -131,6 +131,17 @@ const CASES: Case[] = [
     },
   },
   {
+    name: "settings with a rule for a place",
+    path: "/sites/1/settings",
+    ready: "form",
+    mock: "full",
+    act: async (page) => {
+      await page.getByRole("button", { name: "Add a place" }).click();
+      await page.getByRole("combobox", { name: "Place" }).fill("DE");
+      await page.waitForSelector(".law");
+    },
+  },
+  {
     name: "site to delete",
     path: "/sites/1/settings",
     ready: "form",

@@ -176,6 +176,18 @@ test("a site's settings: what is wrong is said at its field, what is right is ke
     assert.ok(await policy.isChecked());
     await policy.focus();
     await page.keyboard.press("ArrowDown");
+    await page.getByRole("button", { name: "Add a place" }).click();
+    await save.click();
+    await page.getByText("Please fill this in.").waitFor();
+    const place = page.getByRole("combobox", { name: "Place" });
+    await place.fill("Germany");
+    await save.click();
+    await page.getByText("A place is a country (DE)").waitFor();
+    await place.fill("DE");
+    await page.getByText("As we read it: nothing without permission.").waitFor();
+    const rule = page.getByRole("group", { name: "Rule for DE" });
+    await rule.getByRole("combobox").last().selectOption({ label: "Nothing without permission" });
+    await page.getByLabel("Address of your privacy policy").fill("https://shop.example/privacy");
     await page.getByRole("radio", { name: "Denies everything" }).check();
     await page.getByLabel("Recognise visitors on pages of other domains").check();
     await save.click();
@@ -183,7 +195,13 @@ test("a site's settings: what is wrong is said at its field, what is right is ke
     const { name, timezone, currency, hosts: kept, privacy } = mock.sites[0] ?? {};
     assert.deepEqual([name, timezone, currency], ["Stone", "Europe/Tallinn", "USD"]);
     assert.deepEqual(kept, ["cdn.example", "pay.example"]);
-    assert.deepEqual(privacy, { policy: "opt_in", gpc: "all", cross_site_cookies: true });
+    assert.deepEqual(privacy, {
+      policy: "opt_in",
+      gpc: "all",
+      cross_site_cookies: true,
+      places: { DE: "opt_in_strict" },
+      notice: { policy_url: "https://shop.example/privacy" },
+    });
     assert.equal(await hosts.inputValue(), "cdn.example\npay.example");
     await page.getByRole("button", { name: "Switch site: Stone" }).waitFor();
     await page.reload();
@@ -232,6 +250,8 @@ test("what a script reports is ticked where its pixel is edited", async () => {
     await edit.getByLabel("Endings of downloads").fill("pdf, tar.gz");
     await tick("Site search").check();
     await edit.getByLabel("Parameters of the search page").fill("q suche");
+    await tick("Ask for permission").check();
+    await tick("IAB TCF").check();
     await edit.getByRole("button", { name: "Save" }).click();
     await edit.getByText("Endings of files have 1 to 10 letters or digits").waitFor();
     await edit.getByLabel("Endings of downloads").fill("pdf, zip");
@@ -245,7 +265,9 @@ test("what a script reports is ticked where its pixel is edited", async () => {
       search: true,
       sections: false,
       vitals: false,
+      banner: true,
       hash_routes: false,
+      consent_managers: ["tcf"],
       download_extensions: ["pdf", "zip"],
       search_parameters: ["q", "suche"],
     });

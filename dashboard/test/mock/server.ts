@@ -6,7 +6,15 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Answer, EventItem, Outcomes, Pixel, Query, Site } from "../../src/lib/api/client.ts";
+import type {
+  Answer,
+  EventItem,
+  Outcomes,
+  Pixel,
+  Place,
+  Query,
+  Site,
+} from "../../src/lib/api/client.ts";
 import { BadQuestion, answer } from "./engine.ts";
 import { type Visit, makeVisits } from "./visits.ts";
 
@@ -81,6 +89,31 @@ const OUTCOMES: Omit<Outcomes, "since"> = {
     missing_user_agent: 44,
   },
 } as Omit<Outcomes, "since">;
+
+const PLACES: Place[] = [
+  {
+    code: "DE",
+    name: "Germany",
+    members: [],
+    silence: "opt_in",
+    advised: "opt_in_strict",
+    gpc: false,
+    since: "2021-12-01",
+    law: "Telekommunikation-Digitale-Dienste-Datenschutz-Gesetz, § 25",
+    source: "https://www.gesetze-im-internet.de/ttdsg/__25.html",
+  },
+  {
+    code: "EEA",
+    name: "European Economic Area",
+    members: ["AT", "DE"],
+    silence: "opt_in",
+    advised: "opt_in",
+    gpc: false,
+    since: "2018-05-25",
+    law: "Directive 2002/58/EC, art. 5(3)",
+    source: "https://eur-lex.europa.eu/eli/dir/2002/58/oj",
+  },
+];
 
 /** The mock, and what a test may do to it. */
 export class Mock {
@@ -164,7 +197,9 @@ export class Mock {
         search: false,
         sections: false,
         vitals: false,
+        banner: false,
         hash_routes: false,
+        consent_managers: [],
         download_extensions: [],
         search_parameters: [],
       },
@@ -312,6 +347,8 @@ export class Mock {
         return ok({ items: this.sites, next: null });
       case "POST /api/v1/sites":
         return ok(this.#addSite(body), 201);
+      case "GET /api/v1/places":
+        return ok({ items: PLACES });
       case "POST /api/v2/query": {
         const question = body as unknown as Query;
         this.asked.push(question);
@@ -350,10 +387,19 @@ export class Mock {
       this.sites.splice(this.sites.indexOf(site), 1);
       return undefined;
     }
-    const patch = body as Partial<Site>;
+    const { privacy, ...patch } = body as Partial<Site>;
     const wrong = patch.hosts?.findIndex((host) => !host.includes(".")) ?? -1;
     if (wrong >= 0)
       throw new Refusal(422, "invalid", "The entry must be a host name.", `hosts[${wrong}]`);
+    const unknown = Object.keys(privacy?.places ?? {}).find((code) => !/^[A-Z]{2,3}/.test(code));
+    if (unknown !== undefined)
+      throw new Refusal(
+        422,
+        "invalid_value",
+        "A place is a country (DE), a part of one (US-CA), EEA, UK, other or unknown.",
+        `privacy.places.${unknown}`,
+      );
+    Object.assign(site.privacy, privacy);
     return Object.assign(site, patch);
   }
 

@@ -47,6 +47,7 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
     }
     let owner = parts.catalog.add_user(OWNER, NO_PASSWORD, true, parts.now_ms)?;
     let site = NewSite {
+        asking: Default::default(),
         name: SITE_NAME.to_owned(),
         domain: parts.host.to_owned(),
         hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],

@@ -253,6 +253,7 @@ mod tests {
 
         fn site(&self, domain: &str) -> SiteId {
             let site = NewSite {
+                asking: Default::default(),
                 name: domain.to_owned(),
                 domain: domain.to_owned(),
                 hosts: Vec::new(),

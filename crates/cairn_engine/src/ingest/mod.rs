@@ -40,12 +40,13 @@ use std::sync::Arc;
 use cairn_catalog::{MasterSecret, PixelEntry, SiteEntry};
 use cairn_enrich::{Address, Enricher, Location, RequestKind};
 use cairn_model::{
-    Choice, Identification, Origin, Outcome, PixelKind, Purpose, Site, Verdict, VisitorId,
+    Basis, Choice, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings, Purpose,
+    Site, Verdict, VisitorId,
 };
 
 use crate::record;
 use cairn_store::event_ids::EventIds;
-use consent::SentConsent;
+use consent::{RecordedConsent, SentConsent};
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
 use gate::{Decision, Signals, Standing, Visitor, Voice, decide};
@@ -152,7 +153,7 @@ impl Ingest {
             Voice::Browser => self.enricher.locate(&hit.address),
             _ => Location::default(),
         };
-        let decision = decide(&signals, &site.privacy, location.region());
+        let decision = decide(&signals, &privacy_at(site, &location), location.region());
         let mut admission = Admission {
             ingest: self,
             hit,
@@ -258,6 +259,20 @@ impl<'r> Admission<'r> {
         self.listed_origin
     }
 
+    /// The visitor is to be asked: silence means no where he is, an answer would be remembered, and none is on record.
+    pub fn asks(&self) -> bool {
+        let privacy = privacy_at(&self.entry.site.site, &self.location);
+        self.uses_cookies
+            && self.decision.basis == Basis::Policy
+            && self.decision.verdict != Verdict::Full
+            && privacy.policy != Policy::Anonymous
+    }
+
+    /// The choice on record in this browser.
+    pub fn recorded(&self) -> RecordedConsent {
+        self.signals.recorded
+    }
+
     /// What becomes of a request that tells a choice and no event.
     pub fn outcome_of_choice(&self) -> Outcome {
         match self.signals.opted_out {
@@ -312,15 +327,15 @@ impl<'r> Admission<'r> {
             Some(context) if self.signals.voice == Voice::Server => {
                 let location = context.address.as_ref().map(|at| self.ingest.enricher.locate(at));
                 let location = location.unwrap_or_default();
-                let region = location.region();
-                (decide(&self.signals, &site.site.privacy, region), Cow::Owned(location))
+                let privacy = privacy_at(&site.site, &location);
+                (decide(&self.signals, &privacy, location.region()), Cow::Owned(location))
             }
             _ => (self.decision, Cow::Borrowed(&self.location)),
         };
         if parsed.consent != SentConsent::Nothing {
             let sent = parsed.consent.at(self.hit.received_at_ms);
             let signals = Signals { sent, ..self.signals };
-            decision = decide(&signals, &site.site.privacy, location.region());
+            decision = decide(&signals, &privacy_at(&site.site, &location), location.region());
         }
         self.latest = decision;
         if !parsed.user_id.is_empty() {
@@ -532,6 +547,11 @@ fn dropped(signals: &Signals) -> Rejection {
         return opted_out();
     }
     Rejection::new(Outcome::DroppedPolicy, "the site keeps nothing without a yes")
+}
+
+/// What holds for a visitor at this place.
+fn privacy_at(site: &Site, location: &Location) -> PrivacySettings {
+    site.privacy_at(location.place.country.as_str(), &location.place.region)
 }
 
 /// Where the request stands, and whether it names an origin to echo.

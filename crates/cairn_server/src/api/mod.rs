@@ -5,6 +5,7 @@
 
 mod account;
 mod ads;
+mod asking;
 mod body;
 mod emails;
 mod events;
@@ -56,6 +57,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::remove))
         // Sites
         .routes(routes!(sites::list, sites::create))
+        .routes(routes!(asking::places))
         .routes(routes!(sites::show, sites::change, sites::remove))
         // What belongs to a site
         .routes(routes!(pixels::list, pixels::create))

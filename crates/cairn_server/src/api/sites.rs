@@ -1,5 +1,6 @@
 //! Sites: make, list, show, change, remove.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,11 +9,12 @@ use axum::response::{IntoResponse, Response};
 use cairn_catalog::{NewSite, SiteEntry};
 use cairn_engine::ingest::page::normal_host;
 use cairn_model::site::GpcReach;
-use cairn_model::{Currency, Policy, PrivacySettings, Site, SiteId};
+use cairn_model::{Asking, Currency, Policy, PrivacySettings, Site, SiteId};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::asking::{self, AskingBody, NoticePatch};
 use super::body::{Fields, JsonBody, Parameters};
 use super::page::{Page, PageRequest};
 use super::show;
@@ -41,6 +43,9 @@ pub struct PrivacyBody {
     pub gpc: String,
     /// Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`).
     pub cross_site_cookies: bool,
+    /// How visitors are asked.
+    #[serde(flatten)]
+    pub asking: AskingBody,
 }
 
 /// A site.
@@ -116,6 +121,11 @@ pub struct PrivacyPatch {
     pub gpc: Option<String>,
     /// Cookies on cross-site pixels.
     pub cross_site_cookies: Option<bool>,
+    /// Place → policy that holds there instead; replaces all rules. See `GET /api/v1/places`.
+    #[schema(example = json!({"DE": "opt_in_strict", "CA-QC": "opt_in"}))]
+    pub places: Option<BTreeMap<String, String>>,
+    /// The words of banner, preference centre and opt-out page.
+    pub notice: Option<NoticePatch>,
 }
 
 /// Lists the sites that the caller may see, by time of creation.
@@ -161,14 +171,16 @@ pub async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<(StatusCode, Json<SiteBody>), ApiError> {
     caller.require_unlimited()?;
-    let new = NewSite {
+    let mut new = NewSite {
         name: name(&mut fields)?.ok_or_else(|| super::body::missing("name"))?,
         domain: domain(&mut fields)?.ok_or_else(|| super::body::missing("domain"))?,
         hosts: hosts(&mut fields)?.unwrap_or_default(),
         timezone: timezone(&mut fields)?.unwrap_or_else(|| TIMEZONE_DEFAULT.to_owned()),
         currency: currency(&mut fields)?.unwrap_or_else(|| CURRENCY_DEFAULT.to_owned()),
-        privacy: privacy(&mut fields, app.config.privacy_default)?,
+        privacy: app.config.privacy_default,
+        asking: Asking::default(),
     };
+    privacy(&mut fields, &mut new.privacy, &mut new.asking)?;
     fields.finish()?;
     let (owner, now_ms) = (caller.user_id(), app.now_ms(&headers));
     let site = blocking(&app, move |catalog| catalog.add_site(&new, owner, now_ms)).await?;
@@ -198,7 +210,7 @@ pub async fn change(
     site.hosts = hosts(&mut fields)?.unwrap_or(site.hosts);
     site.timezone = timezone(&mut fields)?.unwrap_or(site.timezone);
     site.currency = currency(&mut fields)?.unwrap_or(site.currency);
-    site.privacy = privacy(&mut fields, site.privacy)?;
+    privacy(&mut fields, &mut site.privacy, &mut site.asking)?;
     fields.finish()?;
     let changed = site.clone();
     if !blocking(&app, move |catalog| catalog.update_site(&changed)).await? {
@@ -252,12 +264,13 @@ pub(super) fn body(site: &Site) -> SiteBody {
             policy: named(&POLICIES, site.privacy.policy),
             gpc: named(&GPC_REACHES, site.privacy.gpc),
             cross_site_cookies: site.privacy.cross_site_cookies,
+            asking: AskingBody::from(&site.asking),
         },
         created_at: show::instant(site.created_at_ms),
     }
 }
 
-const POLICIES: [(&str, Policy); 5] = [
+pub(super) const POLICIES: [(&str, Policy); 5] = [
     ("regional", Policy::Regional),
     ("opt_in", Policy::OptIn),
     ("opt_in_strict", Policy::OptInStrict),
@@ -266,7 +279,7 @@ const POLICIES: [(&str, Policy); 5] = [
 ];
 const GPC_REACHES: [(&str, GpcReach); 2] = [("ads", GpcReach::Ads), ("all", GpcReach::All)];
 
-fn named<T: PartialEq + Copy>(names: &[(&str, T)], value: T) -> String {
+pub(super) fn named<T: PartialEq + Copy>(names: &[(&str, T)], value: T) -> String {
     let found = names.iter().find(|(_, known)| *known == value);
     found.map_or_else(String::new, |(name, _)| (*name).to_owned())
 }
@@ -351,17 +364,19 @@ pub(super) fn currency(fields: &mut Fields) -> Result<Option<String>, ApiError> 
     Ok(Some(currency.code.to_owned()))
 }
 
+/// Changes what the field `privacy` says of it.
 fn privacy(
     fields: &mut Fields,
-    mut settings: PrivacySettings,
-) -> Result<PrivacySettings, ApiError> {
-    let Some(mut inner) = fields.object("privacy")? else { return Ok(settings) };
+    settings: &mut PrivacySettings,
+    asking: &mut Asking,
+) -> Result<(), ApiError> {
+    let Some(mut inner) = fields.object("privacy")? else { return Ok(()) };
     settings.policy = choice(&mut inner, "policy", &POLICIES)?.unwrap_or(settings.policy);
     settings.gpc = choice(&mut inner, "gpc", &GPC_REACHES)?.unwrap_or(settings.gpc);
     let cookies = inner.boolean("cross_site_cookies")?;
     settings.cross_site_cookies = cookies.unwrap_or(settings.cross_site_cookies);
-    inner.finish()?;
-    Ok(settings)
+    asking::change(&mut inner, asking)?;
+    inner.finish()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a pixel's script does in the browser, as the API shows and takes it.
 
 use cairn_model::TrackerSettings;
+use cairn_model::tracker::ConsentManager;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,8 +31,13 @@ pub struct TrackerBody {
     pub sections: bool,
     /// Web vitals: LCP, INP, CLS, TTFB.
     pub vitals: bool,
+    /// The banner asks visitors where the policy of their place needs it; the preference centre lets them change.
+    pub banner: bool,
     /// The part of an address after # names a page.
     pub hash_routes: bool,
+    /// Consent managers of the page that are heard: `tcf`, `gpp`, `us_privacy`, `consent_mode`.
+    #[schema(example = json!(["tcf", "consent_mode"]))]
+    pub consent_managers: Vec<&'static str>,
     /// Endings of files that count as downloads; empty: a list of common ones.
     #[schema(example = json!(["pdf", "zip"]))]
     pub download_extensions: Vec<String>,
@@ -59,8 +65,13 @@ pub struct TrackerPatch {
     pub sections: Option<bool>,
     /// Web vitals.
     pub vitals: Option<bool>,
+    /// Banner and preference centre.
+    pub banner: Option<bool>,
     /// The part of an address after # names a page.
     pub hash_routes: Option<bool>,
+    /// Any of `tcf`, `gpp`, `us_privacy`, `consent_mode`; replaces the list.
+    #[schema(max_items = 4)]
+    pub consent_managers: Option<Vec<String>>,
     /// Endings of at most 10 letters or digits; replaces the list.
     #[schema(max_items = 40)]
     pub download_extensions: Option<Vec<String>>,
@@ -79,7 +90,9 @@ impl From<&TrackerSettings> for TrackerBody {
             search: settings.search,
             sections: settings.sections,
             vitals: settings.vitals,
+            banner: settings.banner,
             hash_routes: settings.hash_routes,
+            consent_managers: settings.consent_managers.iter().map(|known| known.name()).collect(),
             download_extensions: settings.download_extensions.clone(),
             search_parameters: settings.search_parameters.clone(),
         }
@@ -100,9 +113,16 @@ pub(super) fn settings(
         ("search", &mut settings.search),
         ("sections", &mut settings.sections),
         ("vitals", &mut settings.vitals),
+        ("banner", &mut settings.banner),
         ("hash_routes", &mut settings.hash_routes),
     ] {
         *value = inner.boolean(name)?.unwrap_or(*value);
+    }
+    if let Some(names) = inner.texts("consent_managers", ConsentManager::ALL.len())? {
+        settings.consent_managers = managers(&names).ok_or_else(|| {
+            let message = "Each entry must be one of tcf, gpp, us_privacy, consent_mode, once.";
+            ApiError::invalid(inner.path("consent_managers"), message)
+        })?;
     }
     if let Some(endings) = inner.texts("download_extensions", EXTENSIONS_MAX)? {
         settings.download_extensions =
@@ -122,6 +142,14 @@ pub(super) fn settings(
     }
     inner.finish()?;
     Ok(settings)
+}
+
+fn managers(names: &[String]) -> Option<Vec<ConsentManager>> {
+    let named = |name: &String| ConsentManager::ALL.into_iter().find(|known| known.name() == name);
+    let mut managers = names.iter().map(named).collect::<Option<Vec<_>>>()?;
+    managers.sort_unstable();
+    managers.dedup();
+    (managers.len() == names.len()).then_some(managers)
 }
 
 fn extension(text: &str) -> Option<String> {

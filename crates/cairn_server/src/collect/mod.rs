@@ -1,5 +1,6 @@
 //! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js` and its parts, mails' and advertisements'
-//! `GET /o/TOKEN.gif`, `GET /i/TOKEN.gif` and `GET /l/TOKEN`, postbacks, and other products' formats.
+//! `GET /o/TOKEN.gif`, `GET /i/TOKEN.gif` and `GET /l/TOKEN`, postbacks, and other products' formats; what asks
+//! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about
@@ -7,6 +8,7 @@
 
 mod ad;
 mod answer;
+mod asking;
 mod delivery;
 pub(crate) mod description;
 mod events;
@@ -16,6 +18,7 @@ mod image;
 mod landing;
 mod limiter;
 mod mail;
+mod opt_out;
 mod postback;
 pub(crate) mod request;
 mod script;

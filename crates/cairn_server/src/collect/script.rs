@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use cairn_model::TrackerSettings;
+use cairn_model::tracker::ConsentManager;
 use crc32fast::Hasher;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -126,14 +127,14 @@ impl Collector {
         self.edge.app.live_tests.note_script(&key);
         let entry = self.edge.app.directory.current().by_key(&key);
         match entry {
-            Some(entry) => written(&entry.pixel.settings),
-            None => written(&TrackerSettings::default()),
+            Some(entry) => written(&entry.pixel.settings, &key),
+            None => written(&TrackerSettings::default(), ""),
         }
     }
 }
 
 /// The settings as the tracker reads them: each part that is asked for, with the address of its module.
-fn written(settings: &TrackerSettings) -> Value {
+fn written(settings: &TrackerSettings, key: &str) -> Value {
     let mut object = Map::new();
     for (name, is_wanted) in settings.parts() {
         let Some(part) = tracker_part(name).filter(|_| is_wanted) else { continue };
@@ -141,6 +142,10 @@ fn written(settings: &TrackerSettings) -> Value {
         match name {
             "clicks" if !settings.download_extensions.is_empty() => {
                 options["extensions"] = json!(settings.download_extensions);
+            }
+            "banner" => options["key"] = json!(key),
+            "managers" if settings.consent_managers.len() < ConsentManager::ALL.len() => {
+                options["read"] = json!(settings.consent_managers);
             }
             "search" if !settings.search_parameters.is_empty() => {
                 options["parameters"] = json!(settings.search_parameters);

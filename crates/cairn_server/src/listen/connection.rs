@@ -126,6 +126,9 @@ async fn answer(
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
         "/postback" => collect(core, request, peer, state).await,
+        "/consent.json" | "/opt-out" | "/.well-known/gpc.json" => {
+            Box::pin(ask(core, request, peer, state)).await
+        }
         _ if path.starts_with("/cairn/") || is_signed(path) => {
             collect(core, request, peer, state).await
         }
@@ -186,6 +189,28 @@ async fn collect(
         _ if parts.method == Method::OPTIONS => core.collector.preflight(&parts),
         "/e" => wrong_method("POST, OPTIONS"),
         _ => wrong_method("GET, HEAD, OPTIONS"),
+    }
+}
+
+/// What asks visitors, and where they object.
+async fn ask(
+    core: &Core,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    state: &ConnectionState,
+) -> Answer {
+    let (parts, body) = request.into_parts();
+    let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+    match parts.uri.path() {
+        "/consent.json" if is_read => core.collector.asking(&parts, peer.ip()),
+        "/.well-known/gpc.json" if is_read => Collector::gpc_statement(),
+        "/opt-out" if is_read => core.collector.opt_out_page(&parts, peer.ip()),
+        "/opt-out" if parts.method == Method::POST => {
+            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
+            core.collector.opt_out(parts, watched, peer.ip()).await
+        }
+        "/opt-out" => wrong_method("GET, HEAD, POST"),
+        _ => wrong_method("GET, HEAD"),
     }
 }
 

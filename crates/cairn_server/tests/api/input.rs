@@ -62,6 +62,49 @@ async fn wrong_fields_of_a_site_are_named() {
             "malformed_request",
             "privacy.cross_site_cookies",
         ),
+        (json!({"privacy": {"places": ["DE"]}}), 400, "malformed_request", "privacy.places"),
+        (
+            json!({"privacy": {"places": {"Germany": "opt_in"}}}),
+            422,
+            "invalid_value",
+            "privacy.places.Germany",
+        ),
+        (
+            json!({"privacy": {"places": {"DE": "never"}}}),
+            422,
+            "invalid_value",
+            "privacy.places.DE",
+        ),
+        (
+            json!({"privacy": {"places": {"de": "opt_in", "DE": "opt_out"}}}),
+            422,
+            "invalid_value",
+            "privacy.places.DE",
+        ),
+        (
+            json!({"privacy": {"notice": {"policy_url": "javascript:alert(1)"}}}),
+            422,
+            "invalid_value",
+            "privacy.notice.policy_url",
+        ),
+        (
+            json!({"privacy": {"notice": {"texts": {"en": {"headline": "x"}}}}}),
+            422,
+            "invalid_value",
+            "privacy.notice.texts.en.headline",
+        ),
+        (
+            json!({"privacy": {"notice": {"texts": {"en": {"title": "x".repeat(601)}}}}}),
+            422,
+            "invalid_value",
+            "privacy.notice.texts.en.title",
+        ),
+        (
+            json!({"privacy": {"notice": {"texts": {"it": {"title": "x"}}}}}),
+            400,
+            "unknown_field",
+            "privacy.notice.texts.it",
+        ),
         (json!({"colour": "red"}), 400, "unknown_field", "colour"),
     ];
     for (changes, status, code, field) in cases {

@@ -39,6 +39,44 @@ async fn a_site_lives_from_its_making_to_its_removal() {
 }
 
 #[tokio::test]
+async fn rules_for_places_and_own_words_are_kept_until_they_are_replaced() {
+    let rig = Rig::new();
+    let body = json!({"name": "Shop", "domain": "shop.example", "privacy": {
+        "places": {"de": "opt_in_strict", "US-CA": "opt_in", "eea": "opt_in"},
+        "notice": {"policy_url": "https://shop.example/privacy"}}});
+    let made = rig.post("/api/v1/sites", &body).owner().send().await.ok(201);
+    let path = format!("/api/v1/sites/{}", made["id"].as_str().unwrap());
+    let places = json!({"DE": "opt_in_strict", "EEA": "opt_in", "US-CA": "opt_in"});
+    assert_eq!(made["privacy"]["places"], places);
+    let texts = json!({"de": {"title": "Ihre Wahl bei uns"}});
+    let words = json!({"privacy": {"notice": {"texts": texts}}});
+    let changed = rig.call("PATCH", &path).owner().json(&words).send().await.ok(200);
+    let notice = json!({"policy_url": "https://shop.example/privacy", "texts": texts});
+    assert_eq!(changed["privacy"]["notice"], notice);
+    assert_eq!(changed["privacy"]["places"], places, "what is left out stays");
+    let none = json!({"privacy": {"places": {}, "notice": {"policy_url": "", "texts": {}}}});
+    let bare = rig.call("PATCH", &path).owner().json(&none).send().await.ok(200);
+    let wanted = json!({"policy": "regional", "gpc": "ads", "cross_site_cookies": false});
+    assert_eq!(bare["privacy"], wanted);
+}
+
+#[tokio::test]
+async fn the_table_of_places_names_law_and_source() {
+    let rig = Rig::new();
+    let table = rig.get("/api/v1/places").owner().send().await.ok(200);
+    let rows = table["items"].as_array().unwrap();
+    let row = |code: &str| rows.iter().find(|row| row["code"] == code).unwrap();
+    assert_eq!(
+        (&row("EEA")["silence"], &row("US-CA")["silence"]),
+        (&json!("opt_in"), &json!("opt_out"))
+    );
+    assert_eq!(row("DE")["advised"], "opt_in_strict");
+    assert_eq!(row("US-CA")["gpc"], true);
+    assert!(row("CA-QC")["law"].as_str().unwrap().contains("8.1"));
+    rig.get("/api/v1/places").send().await.is(401, "unauthorized");
+}
+
+#[tokio::test]
 async fn a_removal_that_fails_once_is_answered_when_it_is_done() {
     let rig = Rig::new();
     let site = rig.site("shop.example").await;
@@ -123,8 +161,8 @@ async fn a_pixel_waits_receives_and_falls_silent() {
     let script = format!("<script async src=\"http://stats.example/cairn.js?key={key}\"></script>");
     assert!(snippet.ends_with(&script), "{snippet}");
     let settings = json!({"clicks": false, "forms": false, "not_found": false, "scroll": true, "search": false,
-        "sections": false, "vitals": false, "hash_routes": false, "download_extensions": [],
-        "search_parameters": []});
+        "sections": false, "vitals": false, "banner": false, "hash_routes": false, "consent_managers": [],
+        "download_extensions": [], "search_parameters": []});
     assert_eq!(pixel["settings"], settings);
     let found = rig.app.directory.current().by_key(&key).unwrap();
     assert_eq!(found.site.site.domain, "shop.example");
@@ -141,12 +179,15 @@ async fn a_pixel_waits_receives_and_falls_silent() {
     assert_eq!((&silent["status"], &silent["events_24h"]), (&json!("silent"), &json!(0)));
     let renamed = rig.call("PATCH", &path).owner().json(&json!({"name": "Store"})).send().await;
     assert_eq!(renamed.ok(200)["name"], "Store");
-    let change = json!({"settings": {"search": true, "scroll": false, "download_extensions": [".PDF", "zip"]}});
+    let change = json!({"settings": {"search": true, "scroll": false, "download_extensions": [".PDF", "zip"],
+        "banner": true, "consent_managers": ["consent_mode", "tcf"]}});
     let changed = rig.call("PATCH", &path).owner().json(&change).send().await.ok(200);
     let mut wanted = settings;
     wanted["search"] = json!(true);
     wanted["scroll"] = json!(false);
     wanted["download_extensions"] = json!(["pdf", "zip"]);
+    wanted["banner"] = json!(true);
+    wanted["consent_managers"] = json!(["tcf", "consent_mode"]);
     assert_eq!((&changed["settings"], &changed["name"]), (&wanted, &json!("Store")));
     assert_eq!(rig.get(&path).owner().send().await.ok(200)["settings"], wanted);
     for (settings, status, code) in [
@@ -154,6 +195,8 @@ async fn a_pixel_waits_receives_and_falls_silent() {
         (json!({"heatmap": true}), 400, "unknown_field"),
         (json!({"download_extensions": ["tar.gz"]}), 422, "invalid_value"),
         (json!({"search_parameters": [""]}), 422, "invalid_value"),
+        (json!({"consent_managers": ["onetrust"]}), 422, "invalid_value"),
+        (json!({"consent_managers": ["tcf", "tcf"]}), 422, "invalid_value"),
         (json!({"search_parameters": vec!["q"; 21]}), 422, "invalid_value"),
     ] {
         let body = json!({"settings": settings});

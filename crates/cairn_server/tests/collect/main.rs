@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod ads;
+mod asking;
 mod bounds;
 mod browsers;
 mod client;

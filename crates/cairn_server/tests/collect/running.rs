@@ -111,6 +111,7 @@ impl Running {
     /// A new site with one pixel: the pixel's key.
     pub fn site(&self, site: &Site) -> String {
         let new = NewSite {
+            asking: Default::default(),
             name: site.domain.to_owned(),
             domain: site.domain.to_owned(),
             hosts: Vec::new(),

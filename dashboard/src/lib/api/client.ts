@@ -8,6 +8,7 @@ type Schemas = components["schemas"];
 export type Session = Schemas["Session"];
 export type Site = Schemas["Site"];
 export type Pixel = Schemas["Pixel"];
+export type Place = Schemas["Place"];
 export type Outcomes = Schemas["Outcomes"];
 export type EventItem = Schemas["Event"];
 export type PixelActivity = Schemas["PixelActivityBody"];
@@ -175,6 +176,7 @@ export const api = {
   signIn: (body: Schemas["LogInBody"]) =>
     call("post", "/api/v1/session", { body, anonymous: true }),
   signOut: () => call("delete", "/api/v1/session"),
+  places: () => call("get", "/api/v1/places"),
   sites: () => call("get", "/api/v1/sites", { query: { limit: LIST_LIMIT } }),
   addSite: (body: Schemas["NewSiteBody"]) => call("post", "/api/v1/sites", { body }),
   changeSite: (site: string, body: Schemas["SitePatch"]) =>

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/places": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the places that have a law of their own on asking, with the law and what follows from it. */
+        get: operations["get_places"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -644,6 +661,19 @@ export interface components {
             /** @description `impression`, `thousand_impressions` or `click`. */
             per: string;
         };
+        /** @description How visitors are asked; what is as the product has it is left out. */
+        AskingBody: {
+            notice?: null | components["schemas"]["Notice"];
+            /**
+             * @description Place → policy that holds there instead of `policy`.
+             * @example {
+             *       "DE": "opt_in_strict"
+             *     }
+             */
+            places?: {
+                [key: string]: string;
+            };
+        };
         /** @description A new API token with its secret. */
         CreatedToken: components["schemas"]["Token"] & {
             /** @description The secret, shown this once: send it as `Authorization: Bearer SECRET`. */
@@ -1119,6 +1149,35 @@ export interface components {
             /** @description Limits it to these sites: it may then neither make nor remove sites and tokens. */
             site_ids?: string[] | null;
         };
+        /** @description The owner's words in banner, preference centre and opt-out page. */
+        Notice: {
+            /** @description Address of the site's privacy policy; empty: none is linked. */
+            policy_url: string;
+            /**
+             * @description Language → name of the text → text. What is left out is the product's own.
+             * @example {
+             *       "de": {
+             *         "title": "Ihre Wahl"
+             *       }
+             *     }
+             */
+            texts: {
+                [key: string]: {
+                    [key: string]: string;
+                };
+            };
+        };
+        /** @description Words to be set; what is left out stays. */
+        NoticePatch: {
+            /** @description An address with `http://` or `https://`; empty: none. */
+            policy_url?: string | null;
+            /** @description Replaces all own words. Languages: `en`, `de`, `fr`, `es`. */
+            texts?: {
+                [key: string]: {
+                    [key: string]: string;
+                };
+            } | null;
+        };
         /** @description Who opted out: exactly one of them. */
         OptOutBody: {
             /** @description Id that an SDK made for a browser or device: Segment's `anonymousId`. */
@@ -1424,6 +1483,41 @@ export interface components {
             /** @description Where it is installed. */
             url?: string | null;
         };
+        /** @description A place with a law of its own on asking, as this version of Cairn reads it. Not legal advice. */
+        Place: {
+            /**
+             * @description What its law asks for, as we read it.
+             * @example opt_in
+             */
+            advised: string;
+            /**
+             * @description The code that rules name it by.
+             * @example CA-QC
+             */
+            code: string;
+            /** @description The law gives Global Privacy Control force. */
+            gpc: boolean;
+            /** @description The law with its article. */
+            law: string;
+            /** @description Codes of its countries, for a group. */
+            members: string[];
+            /** @description Its name. */
+            name: string;
+            /**
+             * @description What `regional` does where nothing was said.
+             * @example opt_out
+             */
+            silence: string;
+            /** @description In force since; empty: no law of its own. */
+            since: string;
+            /** @description Where it is published. */
+            source: string;
+        };
+        /** @description The table of places. */
+        PlacesBody: {
+            /** @description The places; the first row that names a visitor's place counts. */
+            items: components["schemas"]["Place"][];
+        };
         /** @description A conversion. Names have synonyms, and case, `_` and `-` in them make no difference: docs/postbacks.md. */
         PostbackFields: {
             /** @description The id that a click was given. */
@@ -1460,7 +1554,7 @@ export interface components {
             outcome: string;
         };
         /** @description Privacy settings of a site. */
-        PrivacyBody: {
+        PrivacyBody: components["schemas"]["AskingBody"] & {
             /** @description Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`). */
             cross_site_cookies: boolean;
             /**
@@ -1480,6 +1574,17 @@ export interface components {
             cross_site_cookies?: boolean | null;
             /** @description `ads` or `all`. */
             gpc?: string | null;
+            notice?: null | components["schemas"]["NoticePatch"];
+            /**
+             * @description Place → policy that holds there instead; replaces all rules. See `GET /api/v1/places`.
+             * @example {
+             *       "CA-QC": "opt_in",
+             *       "DE": "opt_in_strict"
+             *     }
+             */
+            places?: {
+                [key: string]: string;
+            } | null;
             /** @description `regional`, `opt_in`, `opt_in_strict`, `opt_out` or `anonymous`. */
             policy?: string | null;
         };
@@ -1766,8 +1871,18 @@ export interface components {
         };
         /** @description What the script reports beyond page views, visible time and the page's own events. */
         TrackerSettings: {
+            /** @description The banner asks visitors where the policy of their place needs it; the preference centre lets them change. */
+            banner: boolean;
             /** @description Clicks on elements, links that lead away, downloads, mail and telephone links. */
             clicks: boolean;
+            /**
+             * @description Consent managers of the page that are heard: `tcf`, `gpp`, `us_privacy`, `consent_mode`.
+             * @example [
+             *       "tcf",
+             *       "consent_mode"
+             *     ]
+             */
+            consent_managers: string[];
             /**
              * @description Endings of files that count as downloads; empty: a list of common ones.
              * @example [
@@ -1800,8 +1915,12 @@ export interface components {
         };
         /** @description Settings of the script to be changed; what is left out stays. */
         TrackerSettingsPatch: {
+            /** @description Banner and preference centre. */
+            banner?: boolean | null;
             /** @description Clicks. */
             clicks?: boolean | null;
+            /** @description Any of `tcf`, `gpp`, `us_privacy`, `consent_mode`; replaces the list. */
+            consent_managers?: string[] | null;
             /** @description Endings of at most 10 letters or digits; replaces the list. */
             download_extensions?: string[] | null;
             /** @description Forms. */
@@ -1850,6 +1969,34 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_places: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacesBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_session: {
         parameters: {
             query?: never;

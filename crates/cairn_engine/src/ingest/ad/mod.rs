@@ -24,7 +24,7 @@ use super::gate::{Decision, Signals, Standing, Voice, decide};
 use super::off_site::OffSite;
 use super::page::without_query;
 use super::parsed::{Overrides, ParsedEvent};
-use super::{Hit, Ingest, Rejection, dropped, identified, standing, text};
+use super::{Hit, Ingest, Rejection, dropped, identified, privacy_at, standing, text};
 use crate::token::{AdClaims, Claims};
 use request::AdRequest;
 
@@ -139,7 +139,7 @@ impl Ingest {
             standing,
             voice: Voice::Browser,
         };
-        let decision = decide(&signals, &site.site.privacy, location.region());
+        let decision = decide(&signals, &privacy_at(&site.site, &location), location.region());
         if decision.verdict == Verdict::Drop {
             return Err(dropped(&signals));
         }

@@ -25,7 +25,7 @@ use super::gate::{Decision, Signals, Standing, Voice, decide};
 use super::off_site::OffSite;
 use super::page::without_query;
 use super::parsed::{Overrides, ParsedEvent};
-use super::{Hit, Ingest, Rejection, dropped, identified, opted_out, text};
+use super::{Hit, Ingest, Rejection, dropped, identified, opted_out, privacy_at, text};
 use crate::token::Claims;
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ impl Ingest {
             standing: Standing::Own,
             voice: Voice::Server,
         };
-        let decision = decide(&signals, &site.site.privacy, location.region());
+        let decision = decide(&signals, &privacy_at(&site.site, location), location.region());
         match decision.verdict {
             Verdict::Drop => Err(dropped(&signals)),
             _ => Ok(decision),

@@ -36,6 +36,7 @@ impl Shop {
         let directory = TempDir::new().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
         let site = NewSite {
+            asking: Default::default(),
             name: "Shop".into(),
             domain: "shop.example".into(),
             hosts: vec!["partner.example".into()],
