@@ -42,6 +42,16 @@ pub enum Choice {
     Denied,
 }
 
+impl Choice {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Choice::Granted => "granted",
+            Choice::Denied => "denied",
+        }
+    }
+}
+
 /// What may be done with a hit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Verdict {

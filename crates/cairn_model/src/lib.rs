@@ -12,6 +12,7 @@ pub mod ids;
 pub mod limits;
 pub mod outcome;
 pub mod question;
+pub mod receipt;
 pub mod session;
 pub mod site;
 pub mod tracker;
