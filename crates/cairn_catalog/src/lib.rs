@@ -36,8 +36,8 @@ pub use outcomes::EdgeOutcome;
 pub use people::PersonChange;
 pub use receipts::{
     ChainState, EntryKind, FINDINGS_MAX, Finding, GivenHead, HEADS_FILE, Hash, Head, KeptHead,
-    NewReceipt, Permission, PermissionCounts, Problem, RECEIPT_AGE_DAYS_MAX, Receipt, ReceiptFilter,
-    ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
+    NewReceipt, Permission, PermissionCounts, Problem, RECEIPT_AGE_DAYS_MAX, Receipt,
+    ReceiptFilter, ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
 };
 pub use secret::{MasterSecret, Token};
 pub use sites::{NewPixel, NewSite};

@@ -1,5 +1,7 @@
 //! Receipts: what is added stays, and whatever is done to it from outside is found.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use cairn_catalog::{

@@ -43,6 +43,27 @@ pub struct ChoiceMade<'a> {
     pub gpc: bool,
 }
 
+impl ChoiceMade<'_> {
+    /// The same choice, borrowing nothing.
+    pub fn into_owned(self) -> ChoiceMade<'static> {
+        fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(text.into_owned())
+        }
+        ChoiceMade {
+            site_id: self.site_id,
+            at_ms: self.at_ms,
+            subject: self.subject,
+            answers: self.answers,
+            version: own(self.version),
+            language: own(self.language),
+            signal: own(self.signal),
+            region: own(self.region),
+            policy: own(self.policy),
+            gpc: self.gpc,
+        }
+    }
+}
+
 /// `analytics:granted,ads:denied`: what was said, in the order of [`Purpose::ALL`].
 pub fn answers_text(answers: &Answers) -> String {
     let mut text = String::new();

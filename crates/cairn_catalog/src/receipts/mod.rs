@@ -324,35 +324,38 @@ impl Catalog {
     ) -> Result<usize, CatalogError> {
         let doing = || CatalogError::during("takes a person out of receipts");
         let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ends, count) = self.connections.write("takes a person out of receipts", |transaction| {
-            let mut named: Vec<u64> = Vec::new();
-            for subject in subjects {
-                let mut update = transaction
-                    .prepare_cached(
-                        "UPDATE receipts SET subject = NULL, salt = NULL
+        let (ends, count) =
+            self.connections.write("takes a person out of receipts", |transaction| {
+                let mut named: Vec<u64> = Vec::new();
+                for subject in subjects {
+                    let mut update = transaction
+                        .prepare_cached(
+                            "UPDATE receipts SET subject = NULL, salt = NULL
                          WHERE site_id = ?1 AND subject = ?2 RETURNING sequence",
-                    )
-                    .map_err(doing())?;
-                let rows = update
-                    .query_map(params![site_id.0, subject.0.cast_signed()], |row| {
-                        Ok(row.get::<_, i64>(0)?.cast_unsigned())
-                    })
-                    .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-                    .map_err(doing())?;
-                named.extend(rows);
-            }
-            named.sort_unstable();
-            let mut ends = Ends::default();
-            for part in named.chunks(ERASED_PER_ENTRY_MAX) {
-                let Some(previous) = ends.previous(transaction, site_id, &heads)? else { break };
-                let mut entry = empty(EntryKind::Erasure, now_ms);
-                entry.erased = part.to_vec();
-                let entry = entry.linked(site_id, &previous);
-                insert(transaction, site_id, &entry).map_err(doing())?;
-                ends.0.insert(site_id, Some((entry.head(), ends.continues(site_id))));
-            }
-            Ok((ends, named.len()))
-        })?;
+                        )
+                        .map_err(doing())?;
+                    let rows = update
+                        .query_map(params![site_id.0, subject.0.cast_signed()], |row| {
+                            Ok(row.get::<_, i64>(0)?.cast_unsigned())
+                        })
+                        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+                        .map_err(doing())?;
+                    named.extend(rows);
+                }
+                named.sort_unstable();
+                let mut ends = Ends::default();
+                for part in named.chunks(ERASED_PER_ENTRY_MAX) {
+                    let Some(previous) = ends.previous(transaction, site_id, &heads)? else {
+                        break;
+                    };
+                    let mut entry = empty(EntryKind::Erasure, now_ms);
+                    entry.erased = part.to_vec();
+                    let entry = entry.linked(site_id, &previous);
+                    insert(transaction, site_id, &entry).map_err(doing())?;
+                    ends.0.insert(site_id, Some((entry.head(), ends.continues(site_id))));
+                }
+                Ok((ends, named.len()))
+            })?;
         ends.keep(&mut heads);
         heads.save()?;
         Ok(count)

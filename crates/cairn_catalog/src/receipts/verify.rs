@@ -83,9 +83,13 @@ impl Problem {
             Problem::SubjectTaken => {
                 "the visitor was taken out of the entry, and no erasure in the chain says so"
             }
-            Problem::ExpiredEarly => "the entry lost its content before its time of keeping was over",
+            Problem::ExpiredEarly => {
+                "the entry lost its content before its time of keeping was over"
+            }
             Problem::CutOff => "the chain ends before an end that is known: its tail was cut off",
-            Problem::Rewritten => "the chain is not the one whose end is known: it was written anew",
+            Problem::Rewritten => {
+                "the chain is not the one whose end is known: it was written anew"
+            }
             Problem::EndNotKept => {
                 "no end of this chain is kept, so a cut-off tail could not be told"
             }

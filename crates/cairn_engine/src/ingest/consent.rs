@@ -176,6 +176,12 @@ impl RecordedConsent {
         value
     }
 
+    /// The record of somebody who takes permission back while the browser still shows the old one.
+    pub fn withdrawn(mut self) -> Self {
+        self.choices[0] = Some(RecordedChoice { choice: Choice::Denied, under_gpc: false });
+        self
+    }
+
     /// The record after these choices; `None` if they say nothing that it does not say already.
     /// `under_gpc`: they were sent by themselves, as on the click that makes them, while the browser
     /// showed the signal. What a site sends along with every hit is no answer to the signal.

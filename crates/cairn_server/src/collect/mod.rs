@@ -7,6 +7,7 @@
 
 mod ad;
 mod answer;
+mod choice;
 mod delivery;
 pub(crate) mod description;
 mod events;

@@ -6,6 +6,7 @@
 mod ads;
 mod bounds;
 mod browsers;
+mod choices;
 mod client;
 mod formats;
 mod images;
