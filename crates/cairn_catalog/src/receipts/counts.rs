@@ -41,7 +41,7 @@ pub struct Permission {
     pub by_time: Vec<(i64, PermissionCounts)>,
     /// By region.
     pub by_region: BTreeMap<String, PermissionCounts>,
-    /// By version and language of what was shown; the [`VERSIONS_SHOWN_MAX`] that most answered.
+    /// By version and language of what was shown; the [`VERSIONS_SHOWN_MAX`] that most answered, and one more if there is one.
     pub by_version: Vec<((String, String), PermissionCounts)>,
 }
 
@@ -88,7 +88,8 @@ impl Catalog {
                 .collect::<rusqlite::Result<_>>()?;
             let by_version = format!(
                 "SELECT version, language, {COUNTS} {CHOICES} GROUP BY version, language
-                 ORDER BY count(*) DESC, version, language LIMIT {VERSIONS_SHOWN_MAX}"
+                 ORDER BY count(*) DESC, version, language LIMIT {}",
+                VERSIONS_SHOWN_MAX + 1
             );
             let by_version = connection
                 .prepare_cached(&by_version)?
