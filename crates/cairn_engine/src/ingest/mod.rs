@@ -41,14 +41,13 @@ use std::sync::Arc;
 
 use cairn_catalog::{MasterSecret, PixelEntry, SiteEntry};
 use cairn_enrich::{Address, Enricher, Location, RequestKind};
-use cairn_model::receipt::Answers;
 use cairn_model::{
     Choice, Identification, Origin, Outcome, PixelKind, Purpose, Site, Verdict, VisitorId,
 };
 
 use crate::record;
 use cairn_store::event_ids::EventIds;
-use consent::{RecordedConsent, SentConsent};
+use consent::{RecordedConsent, SentConsent, Speaker};
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
 use gate::{Decision, Signals, Standing, Visitor, Voice, decide};
@@ -150,9 +149,10 @@ impl Ingest {
         let cookies = if uses_cookies { sent_cookies } else { Cookies::default() };
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
         let mut recorded = cookies.consent.unwrap_or_default();
-        if cookie_visitor.is_some_and(|visitor| self.withdrawals.holds(visitor)) {
-            recorded = recorded.withdrawn();
+        if let Some(by) = cookie_visitor.and_then(|visitor| self.withdrawals.of(visitor)) {
+            recorded = recorded.withdrawn(by, hit.received_at_ms.div_euclid(1000));
         }
+        let sent = sent.at(hit.received_at_ms);
         let signals = Signals { opted_out, recorded, sent, gpc: hit.gpc, standing, voice };
         let location = match voice {
             Voice::Browser => self.enricher.locate(&hit.address),
@@ -294,11 +294,12 @@ impl<'r> Admission<'r> {
 
     /// Remembers a visitor who takes permission back, until he gives it again.
     fn note_withdrawal(&self) {
-        if self.signals.sent == SentConsent::Nothing {
+        let sent = &self.signals.sent;
+        if matches!(sent, SentConsent::Nothing) {
             return;
         }
         if let Some(visitor) = self.withdrawn() {
-            self.ingest.withdrawals.note(visitor);
+            self.ingest.withdrawals.note(visitor, Speaker::of_sent(sent));
         } else if let Some(visitor) = self.cookie_visitor
             && self.decision.verdict == Verdict::Full
         {
@@ -306,11 +307,11 @@ impl<'r> Admission<'r> {
         }
     }
 
-    /// What the browser's record becomes by these answers; `None`: they say nothing new.
-    fn updated_record(&self, answers: &Answers) -> Option<RecordedConsent> {
+    /// What the browser's record becomes by what was sent; `None`: that says nothing new.
+    fn updated_record(&self) -> Option<RecordedConsent> {
         let under_gpc = self.signals.gpc && self.choice_alone;
         let now_s = self.hit.received_at_ms.div_euclid(1000);
-        self.signals.recorded.updated(answers, under_gpc, now_s)
+        self.signals.recorded.updated(&self.signals.sent, under_gpc, now_s)
     }
 
     /// Turns one event into a record at the end of `buffer`; without one, what comes back is `buffer` as it was.
@@ -346,7 +347,8 @@ impl<'r> Admission<'r> {
             _ => (self.decision, Cow::Borrowed(&self.location)),
         };
         if parsed.consent != SentConsent::Nothing {
-            let signals = Signals { sent: parsed.consent, ..self.signals };
+            let sent = parsed.consent.at(self.hit.received_at_ms);
+            let signals = Signals { sent, ..self.signals };
             decision = decide(&signals, &site.site.privacy, location.region());
         }
         self.latest = decision;
@@ -459,20 +461,14 @@ impl<'r> Admission<'r> {
         if let Some(id) = &self.new_id {
             headers.push(jar.id(id));
         }
-        let denied = match self.signals.sent {
-            SentConsent::Unsupported => true,
-            SentConsent::Choices([Some(choice), ..]) => choice == Choice::Denied,
-            _ => self.signals.recorded.choices[0]
-                .is_some_and(|recorded| recorded.choice == Choice::Denied),
-        };
+        let newest = self.signals.recorded.newest(&self.signals.sent, 0);
         debug_assert_eq!(Purpose::ALL[0], Purpose::Analytics);
+        let denied = newest.is_some_and(|(choice, _)| choice == Choice::Denied);
         if must_forget(&self.cookies, &self.decision, denied) {
             headers.push(jar.forget_id());
         }
-        if let SentConsent::Choices(choices) = &self.signals.sent {
-            if let Some(record) = self.updated_record(choices) {
-                headers.push(jar.consent(&record));
-            }
+        if let Some(record) = self.updated_record() {
+            headers.push(jar.consent(&record));
         }
         headers
     }

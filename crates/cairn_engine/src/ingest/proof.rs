@@ -8,6 +8,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
+use cairn_consent::purposes::Rule;
 use cairn_enrich::Region;
 use cairn_model::receipt::{Answers, ChoiceMade};
 use cairn_model::{Choice, Purpose, VisitorId};
@@ -64,20 +65,22 @@ impl Admission<'_> {
     #[inline]
     pub fn receipt(&self, told: Told<'_>) -> Option<Vec<u8>> {
         match self.signals.sent {
-            SentConsent::Choices(answers) => self.receipt_of(&answers, told),
-            _ => None,
+            SentConsent::Nothing => None,
+            _ => self.receipt_of(told),
         }
     }
 
-    fn receipt_of(&self, answers: &Answers, told: Told<'_>) -> Option<Vec<u8>> {
+    fn receipt_of(&self, told: Told<'_>) -> Option<Vec<u8>> {
         let is_visitors = self.signals.voice == Voice::Browser
             && self.signals.standing != Standing::Foreign
             && !self.signals.opted_out;
         let now_ms = self.hit.received_at_ms;
         let is_deliberate = self.choice_alone && (told.shown.is_some() || told.signal.is_some());
-        if !is_visitors || !(is_deliberate || self.updated_record(answers).is_some()) {
+        if !is_visitors || !(is_deliberate || self.updated_record().is_some()) {
             return None;
         }
+        let sent = &self.signals.sent;
+        let answers = &[0, 1, 2, 3].map(|place| Some(sent.answer(place)?.choice));
         let subject = self.subject_of(answers);
         if subject == VisitorId(0)
             && !self.choice_alone
@@ -94,7 +97,7 @@ impl Admission<'_> {
             answers: *answers,
             version: shown.version,
             language: shown.language,
-            signal: told.signal.unwrap_or(Signal::Page).name().into(),
+            signal: told.signal.unwrap_or(signal_of(sent)).name().into(),
             region: region_name(&region).into(),
             policy: site.privacy.policy.name().into(),
             gpc: self.signals.gpc,
@@ -116,10 +119,23 @@ impl Admission<'_> {
     /// The visitor who takes his permission back with this request.
     #[inline]
     pub fn withdrawn(&self) -> Option<VisitorId> {
-        match self.signals.sent {
-            SentConsent::Choices([Some(Choice::Denied), ..]) => self.cookie_visitor,
-            _ => None,
+        if matches!(self.signals.sent, SentConsent::Nothing) {
+            return None;
         }
+        let newest = self.signals.recorded.newest(&self.signals.sent, 0);
+        self.cookie_visitor.filter(|_| newest == Some((Choice::Denied, true)))
+    }
+}
+
+/// What speaks where nobody says what does.
+fn signal_of(sent: &SentConsent) -> Signal {
+    let SentConsent::Told(told) = sent else { return Signal::Page };
+    match told.answers.rule {
+        Rule::TcfPublisher | Rule::TcfPurposes => Signal::Tcf,
+        Rule::Canada | Rule::Us => Signal::Gpp,
+        Rule::UsPrivacy => Signal::UsPrivacy,
+        Rule::ConsentMode => Signal::ConsentMode,
+        Rule::None | Rule::Several => Signal::Page,
     }
 }
 

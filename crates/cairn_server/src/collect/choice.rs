@@ -7,7 +7,7 @@ use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::{Admission, Rejection};
 use cairn_log::Append;
-use cairn_model::Choice;
+use cairn_model::{Choice, Purpose};
 
 use super::Collector;
 use super::handover::unavailable;
@@ -46,10 +46,7 @@ impl Collector {
 }
 
 /// Whether it takes everything back: that is done in the browser also where nothing can be written here.
-pub(super) fn is_refusal(sent: SentConsent) -> bool {
-    match sent {
-        SentConsent::Nothing => false,
-        SentConsent::Choices(answers) => !answers.contains(&Some(Choice::Granted)),
-        _ => true,
-    }
+pub(super) fn is_refusal(sent: &SentConsent) -> bool {
+    let grants = |place| sent.answer(place).is_some_and(|answer| answer.choice == Choice::Granted);
+    !matches!(sent, SentConsent::Nothing) && !(0..Purpose::ALL.len()).any(grants)
 }

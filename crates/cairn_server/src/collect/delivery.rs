@@ -245,7 +245,7 @@ fn lost(
     };
     let status = StatusCode::from_u16(status_of(rejection.outcome));
     let mut answer = refusal(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), rejection, cors);
-    if is_refusal(consent) {
+    if is_refusal(&consent) {
         add_cookies(answer.headers_mut(), admission.set_cookies());
     }
     answer

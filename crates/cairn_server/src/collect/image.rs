@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_catalog::PixelEntry;
-use cairn_engine::ingest::consent::{SentConsent, UNSUPPORTED_MESSAGE};
+use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::query::{self, ImageQuery};
 use cairn_engine::ingest::{Admission, Common, Hit, ParsedEvent, Rejection};
@@ -145,7 +145,7 @@ impl Collector {
         }
         kept.map_err(|rejection| {
             let answer = image(rejection.outcome, Some(&rejection), cors);
-            let cookies = if is_refusal(consent) { cookies.clone() } else { Vec::new() };
+            let cookies = if is_refusal(&consent) { cookies.clone() } else { Vec::new() };
             Box::new(Unkept { answer: accepted(answer, consent, cookies), proof: None })
         })
         .map(|()| cookies)
@@ -259,9 +259,8 @@ fn refused(
 }
 
 fn accepted(mut answer: Answer, consent: SentConsent, cookies: Vec<String>) -> Answer {
-    if consent == SentConsent::Unsupported {
-        let message = HeaderValue::from_static(UNSUPPORTED_MESSAGE);
-        answer.headers_mut().insert(REASON, message);
+    if let Some(message) = consent.complaint() {
+        answer.headers_mut().insert(REASON, HeaderValue::from_static(message));
     }
     add_cookies(answer.headers_mut(), cookies);
     answer
