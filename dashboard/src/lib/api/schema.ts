@@ -286,6 +286,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/permission": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how often permission was given, by day, region and version of what was shown. */
+        get: operations["get_sites_by_site_id_permission"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/pixels": {
         parameters: {
             query?: never;
@@ -372,6 +389,60 @@ export interface paths {
          *     `{"after_s", "script", "check"}` when nothing came within ten seconds; `event: end` when the test is over.
          */
         get: operations["get_sites_by_site_id_pixels_by_key_live_test_by_code"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/receipts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists receipts of visitors' choices, newest first. */
+        get: operations["get_sites_by_site_id_receipts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/receipts/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gives receipts as lines, in the order of the chain, with all that a verification elsewhere needs (`docs/receipts.md`).
+         *     The header `Cairn-Next` says where the next part begins: hand it back as `after`.
+         */
+        get: operations["get_sites_by_site_id_receipts_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/receipts/verification": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Computes the chain of receipts again, and compares its end with the one that is kept beside it. Reads every entry. */
+        get: operations["get_sites_by_site_id_receipts_verification"];
         put?: never;
         post?: never;
         delete?: never;
@@ -644,10 +715,34 @@ export interface components {
             /** @description `impression`, `thousand_impressions` or `click`. */
             per: string;
         };
+        /** @description Choices. */
+        Counts: {
+            /** @description Choices that say anything about a purpose. */
+            asked: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Choices.
+             */
+            choices: number;
+            /** @description Those that grant it. */
+            granted: {
+                [key: string]: number;
+            };
+        };
         /** @description A new API token with its secret. */
         CreatedToken: components["schemas"]["Token"] & {
             /** @description The secret, shown this once: send it as `Authorization: Bearer SECRET`. */
             secret: string;
+        };
+        /** @description Choices of one day. */
+        DayCounts: components["schemas"]["Counts"] & {
+            /**
+             * @description The day.
+             * @example 2026-11-22
+             */
+            date: string;
         };
         /** @description Browser and device. */
         Device: {
@@ -792,6 +887,8 @@ export interface components {
             value: number | null;
             /** @description The visitor's number on this site. */
             visitor_id: string;
+            /** @description Why it was kept, and in what way. */
+            why: components["schemas"]["Why"];
         };
         /** @description Place of a visitor. */
         Geo: {
@@ -1232,6 +1329,8 @@ export interface components {
                 value: number | null;
                 /** @description The visitor's number on this site. */
                 visitor_id: string;
+                /** @description Why it was kept, and in what way. */
+                why: components["schemas"]["Why"];
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
@@ -1310,6 +1409,51 @@ export interface components {
             next: string | null;
         };
         /** @description One page of a list. */
+        Page_Receipt: {
+            /** @description The entries. */
+            items: {
+                /** @description When (RFC 3339). */
+                at: string;
+                /** @description `granted` or `denied` by purpose; purposes that nothing was said about are left out. */
+                choices: {
+                    [key: string]: string;
+                };
+                /** @description What stays of the visitor when he is erased: tells nothing without a salt that goes with him. Hexadecimal. */
+                commitment: string;
+                /** @description Hash of what the entry says, hexadecimal. */
+                content_hash: string;
+                /** @description Entries out of which an erasure took the person. */
+                erased: number[];
+                /** @description The browser sent Global Privacy Control. */
+                gpc: boolean;
+                /** @description Its own hash, hexadecimal. */
+                hash: string;
+                /** @description `choice`; `erasure`: persons were taken out of the entries in `erased`; `expired`: only time and hashes are left. */
+                kind: string;
+                /** @description Language in which it was shown. */
+                language: string;
+                /** @description The site's policy in force. */
+                policy: string;
+                /** @description Hash of the entry before, hexadecimal. */
+                previous_hash: string;
+                /**
+                 * Format: int64
+                 * @description Its number in the chain; the first has 1.
+                 */
+                receipt: number;
+                /** @description Where the visitor was, as the policy sees it: `eea`, `uk`, `switzerland`, a country's code, `unknown`. */
+                region: string;
+                /** @description By what it was said: `banner`, `preference_centre`, `page`, `tcf`, …. */
+                signal: string;
+                /** @description Version of the banner or page that was shown. */
+                version: string;
+                /** @description The visitor's number on this site; empty: the choice permits nobody to be known, or he was erased. */
+                visitor_id: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
         Page_Site: {
             /** @description The entries. */
             items: {
@@ -1360,6 +1504,21 @@ export interface components {
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
+        };
+        /** @description How often permission was given. */
+        Permission: {
+            /** @description By day in the site's time zone; days without a choice too. */
+            by_day: components["schemas"]["DayCounts"][];
+            /** @description By region, the most choices first: `eea`, `uk`, `switzerland`, a country's code, `unknown`. */
+            by_region: components["schemas"]["RegionCounts"][];
+            /** @description By version and language of what was shown, the most choices first; at most 50. */
+            by_version: components["schemas"]["VersionCounts"][];
+            /** @description What the figures mean. */
+            definition: string;
+            /** @description There were more versions. */
+            has_more_versions: boolean;
+            /** @description All of the period. */
+            total: components["schemas"]["Counts"];
         };
         /** @description A pixel. */
         Pixel: {
@@ -1556,6 +1715,107 @@ export interface components {
             /** @description Values of the metrics: numbers, null, or money as an object. */
             metrics: Record<string, never>[];
         };
+        /** @description One entry of a site's chain of receipts. What is missing is empty. */
+        Receipt: {
+            /** @description When (RFC 3339). */
+            at: string;
+            /** @description `granted` or `denied` by purpose; purposes that nothing was said about are left out. */
+            choices: {
+                [key: string]: string;
+            };
+            /** @description What stays of the visitor when he is erased: tells nothing without a salt that goes with him. Hexadecimal. */
+            commitment: string;
+            /** @description Hash of what the entry says, hexadecimal. */
+            content_hash: string;
+            /** @description Entries out of which an erasure took the person. */
+            erased: number[];
+            /** @description The browser sent Global Privacy Control. */
+            gpc: boolean;
+            /** @description Its own hash, hexadecimal. */
+            hash: string;
+            /** @description `choice`; `erasure`: persons were taken out of the entries in `erased`; `expired`: only time and hashes are left. */
+            kind: string;
+            /** @description Language in which it was shown. */
+            language: string;
+            /** @description The site's policy in force. */
+            policy: string;
+            /** @description Hash of the entry before, hexadecimal. */
+            previous_hash: string;
+            /**
+             * Format: int64
+             * @description Its number in the chain; the first has 1.
+             */
+            receipt: number;
+            /** @description Where the visitor was, as the policy sees it: `eea`, `uk`, `switzerland`, a country's code, `unknown`. */
+            region: string;
+            /** @description By what it was said: `banner`, `preference_centre`, `page`, `tcf`, …. */
+            signal: string;
+            /** @description Version of the banner or page that was shown. */
+            version: string;
+            /** @description The visitor's number on this site; empty: the choice permits nobody to be known, or he was erased. */
+            visitor_id: string;
+        };
+        /** @description One thing that is wrong with a chain. */
+        ReceiptFinding: {
+            /** @description In words. */
+            meaning: string;
+            /** @description `changed`, `missing`, `cut_off`, …. */
+            problem: string;
+            /**
+             * Format: int64
+             * @description The entry at which it shows; 0: none in particular.
+             */
+            receipt: number;
+        };
+        /** @description The receipt that an event relied on. */
+        ReceiptRelied: {
+            /** @description When the choice was made (RFC 3339). */
+            at: string;
+            /** @description What was chosen, by purpose. */
+            choices: {
+                [key: string]: string;
+            };
+            /** @description Language in which it was shown; empty: not told. */
+            language: string;
+            /**
+             * Format: int64
+             * @description Its number in the site's chain.
+             */
+            receipt: number;
+            /** @description By what it was said. */
+            signal: string;
+            /** @description Version of what was shown; empty: not told. */
+            version: string;
+        };
+        /** @description What a look at the whole chain came to. */
+        ReceiptsVerification: {
+            /**
+             * @description The end of the chain, as `SITE:NUMBER:HASH`: keep it elsewhere, and `cairn verify-receipts --head` finds any
+             *     change before it. Empty: there is no entry yet.
+             */
+            end: string;
+            /**
+             * Format: int64
+             * @description Entries of the chain.
+             */
+            entries: number;
+            /**
+             * Format: int64
+             * @description Those of them of which only time and hashes are left.
+             */
+            expired: number;
+            /** @description What is wrong, at most 100. */
+            findings: components["schemas"]["ReceiptFinding"][];
+            /**
+             * Format: int64
+             * @description Findings beyond those.
+             */
+            more_findings: number;
+            /** @description Nothing was changed, removed, put in, moved or cut off, as far as the chain and its kept end tell. */
+            sound: boolean;
+            /** @description When it was looked at (RFC 3339). */
+            verified_at: string;
+        };
         /** @description A recipient, and what he says now. */
         RecipientBody: {
             /** @description The same for clicks. */
@@ -1564,6 +1824,11 @@ export interface components {
             opens?: string | null;
             /** @description User id, as `identify` sends it. */
             user_id: string;
+        };
+        /** @description Choices of one region. */
+        RegionCounts: components["schemas"]["Counts"] & {
+            /** @description The region. */
+            region: string;
         };
         /** @description A line that was not taken. */
         RejectedLine: {
@@ -1840,6 +2105,29 @@ export interface components {
             source: string;
             /** @description `utm_term`. */
             term: string;
+        };
+        /** @description Choices on one version of what was shown. */
+        VersionCounts: components["schemas"]["Counts"] & {
+            /** @description Its language; empty: not told. */
+            language: string;
+            /** @description The version; empty: not told. */
+            version: string;
+        };
+        /** @description Why an event was kept, and in what way. */
+        Why: {
+            /** @description The same in words. */
+            explanation: string;
+            receipt: null | components["schemas"]["ReceiptRelied"];
+            /**
+             * @description The rule that decided; the same as `basis`.
+             * @example recorded_choice
+             */
+            rule: string;
+            /**
+             * @description `full`: with the visitor's number; `anonymous`: counted without any identifier.
+             * @example full
+             */
+            verdict: string;
         };
     };
     responses: never;
@@ -2556,6 +2844,44 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_permission: {
+        parameters: {
+            query?: {
+                /** @description As in queries: a word such as `30d` (the default), or a JSON list of two dates */
+                date_range?: string;
+                /** @description Only choices of this region */
+                region?: string;
+                /** @description Only choices on this version */
+                version?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Permission"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_pixels: {
         parameters: {
             query?: {
@@ -2822,6 +3148,127 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["LiveTestStage"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_receipts: {
+        parameters: {
+            query?: {
+                /** @description From this instant on (RFC 3339 or Unix milliseconds) */
+                from?: string;
+                /** @description Before this instant */
+                before?: string;
+                /** @description Only what was said by this signal, as `banner` */
+                signal?: string;
+                /** @description Only what says this, as `analytics:granted` */
+                choice?: string;
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Receipt"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_receipts_export: {
+        parameters: {
+            query?: {
+                /** @description `ndjson` (default) or `csv` */
+                format?: string;
+                /** @description From this instant on (RFC 3339 or Unix milliseconds) */
+                from?: string;
+                /** @description Before this instant */
+                before?: string;
+                /** @description Only what was said by this signal, as `banner` */
+                signal?: string;
+                /** @description Only what says this, as `analytics:granted` */
+                choice?: string;
+                /** @description `Cairn-Next` of the part before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_receipts_verification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiptsVerification"];
                 };
             };
             /** @description An error, see docs/errors.md */
