@@ -36,7 +36,8 @@ pub struct LogOptions {
     pub record_size_bytes_max: usize,
     /// Most bytes that one group may hold, and so most bytes that may wait in memory.
     pub batch_size_bytes_max: usize,
-    /// Longest time a group is held back, under load, to become larger.
+    /// How long a group is held back, with a few records in flight, to become larger; up to four times as long where many
+    /// are.
     pub group_delay_max: Duration,
     /// Pause before the first new attempt after the disk failed.
     pub retry_pause_min: Duration,

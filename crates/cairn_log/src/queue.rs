@@ -13,6 +13,13 @@ use crate::format::{FRAME_HEADER_BYTES, start_frame};
 /// Below this many records in flight a group is never held back.
 const GATHER_RECORDS_MIN: u32 = 4;
 
+/// Each record of the group before buys the next group this much more time: a sync costs as much as some records, so
+/// that the busier the log is, the fewer syncs a record has to pay for.
+const GATHER_DELAY_PER_RECORD: Duration = Duration::from_micros(16);
+
+/// The same for a busy log: so many times the time given, and no longer.
+const GATHER_DELAY_FACTOR_MAX: u32 = 4;
+
 /// Takes a lock whose holder may have panicked: every critical section leaves its data whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -27,6 +34,12 @@ pub(crate) struct Group {
     pub number: u64,
     /// Whom to tell.
     pub appenders: Vec<Arc<AppenderCore>>,
+}
+
+/// How long a group may be held back.
+fn gather_delay(last_records: u32, delay: Duration) -> Duration {
+    let busy = GATHER_DELAY_PER_RECORD.saturating_mul(last_records);
+    delay.saturating_add(busy).min(delay.saturating_mul(GATHER_DELAY_FACTOR_MAX))
 }
 
 impl Group {
@@ -168,12 +181,12 @@ impl Queue {
     }
 
     /// Waits for the next thing to do. `last_records`: size of the group just finished, which is how
-    /// many records a closed loop of clients is about to send again.
+    /// many records a closed loop of clients is about to send again. `delay_max`: see `gather_delay`.
     pub fn next_work(&self, last_records: u32, delay_max: Duration, idle_max: Duration) -> Work {
         let mut inner = lock(&self.inner);
         let target = last_records.saturating_add(inner.filling.records);
         if target >= GATHER_RECORDS_MIN && !delay_max.is_zero() {
-            inner = self.gather(inner, target, delay_max);
+            inner = self.gather(inner, target, gather_delay(last_records, delay_max));
         }
         let deadline = Instant::now() + idle_max;
         loop {
@@ -337,5 +350,21 @@ impl QueueInner {
             appenders: std::mem::take(&mut self.spare_appenders),
         };
         std::mem::replace(&mut self.filling, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busier_log_gathers_for_longer_up_to_a_bound() {
+        let delay = Duration::from_millis(1);
+        let micros = |records| gather_delay(records, delay).as_micros();
+        assert_eq!(
+            [0, 10, 100, 187, 188, u32::MAX].map(micros),
+            [1000, 1160, 2600, 3992, 4000, 4000]
+        );
+        assert!(gather_delay(1000, Duration::ZERO).is_zero());
     }
 }

@@ -79,16 +79,28 @@ pub struct Reader {
     next: u64,
     /// Segment and position of the frame to read next, once known.
     place: Option<(Arc<Segment>, u64)>,
+    /// Memory of a batch that is not needed any more.
+    spare: Vec<u8>,
 }
 
 impl Reader {
     pub(crate) fn new(shared: Arc<Shared>, from: Offset) -> Self {
-        Self { shared, next: from.0, place: None }
+        Self { shared, next: from.0, place: None, spare: Vec::new() }
     }
 
     /// Number of the record that the next batch begins with.
     pub fn position(&self) -> Offset {
         Offset(self.next)
+    }
+
+    /// Takes a batch's memory back for the next one.
+    pub fn recycle(&mut self, batch: Batch) {
+        self.spare = batch.bytes;
+    }
+
+    /// Gives the memory back that was taken for the next batch.
+    pub fn release(&mut self) {
+        self.spare = Vec::new();
     }
 
     /// The next records, about as many as fit; an empty batch if nothing more is durable yet.
@@ -125,6 +137,7 @@ impl Reader {
             None => self.find(view)?,
         };
         let mut batch = Batch::empty(self.next);
+        batch.bytes = std::mem::take(&mut self.spare);
         let mut wanted = size_bytes_max.max(SECTOR_BYTES);
         while batch.is_empty() && batch.next < view.end {
             let left = usize::try_from(view.limit.saturating_sub(position)).unwrap_or(usize::MAX);

@@ -3,6 +3,11 @@ import { tick } from "svelte";
 import { ApiError } from "./api/client.ts";
 import { t } from "./texts.ts";
 
+/** What is wrong with a field that must be filled in. */
+export function required(text: string): string | undefined {
+  return text.trim() === "" ? t.form.required : undefined;
+}
+
 export class Form {
   errors = $state<Record<string, string>>({});
   /** What is wrong with the whole, when no field is to blame. */

@@ -39,9 +39,11 @@ pub(super) struct Applied<'a> {
 }
 
 impl<'a> Applied<'a> {
-    /// Decides about records in order. Those at or below the store's watermark only feed the people table.
+    /// Decides about records in order. Those at or below the store's watermark only feed the people table. `rows`: memory
+    /// for theirs.
     pub fn decide(
         records: &'a cairn_log::Batch,
+        rows: Vec<Row<'a>>,
         from: Watermark,
         directory: &Directory,
         sessions: &mut Sessions,
@@ -60,7 +62,7 @@ impl<'a> Applied<'a> {
             undecodable: 0,
             of_removed: HashMap::default(),
         };
-        let mut rows = applied.decode(records, from, directory);
+        let mut rows = applied.decode(records, rows, from, directory);
         let mut probes = HashSet::default();
         for row in &rows {
             sessions.probes_for(&row.event, &mut probes);
@@ -86,11 +88,12 @@ impl<'a> Applied<'a> {
     fn decode(
         &mut self,
         records: &'a cairn_log::Batch,
+        mut rows: Vec<Row<'a>>,
         from: Watermark,
         directory: &Directory,
     ) -> Vec<Row<'a>> {
         // Rows are large: they are made where they stay, and get their visits later.
-        let mut rows = Vec::with_capacity(records.len());
+        rows.reserve(records.len());
         let no_attributes = Arc::<Attributes>::default();
         for (offset, bytes) in records.iter() {
             self.people_watermark = offset;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use cairn_catalog::Catalog;
 use cairn_log::{Log, Offset};
 use cairn_store::event_ids::EventIds;
-use cairn_store::{EventStore, Watermark};
+use cairn_store::{EventStore, Row, Watermark};
 use foldhash::HashMap;
 
 use crate::session::{SessionOptions, Sessions};
@@ -105,6 +105,8 @@ pub struct ApplyLoop {
     people_watermark: u64,
     last_checkpoint: Instant,
     bytes_since_checkpoint: u64,
+    /// Memory of the batch before, while there is one after the other.
+    spare_rows: Vec<Row<'static>>,
 }
 
 impl ApplyLoop {
@@ -152,6 +154,7 @@ impl ApplyLoop {
             people_watermark,
             last_checkpoint: Instant::now(),
             bytes_since_checkpoint: 0,
+            spare_rows: Vec::new(),
         };
         Ok((apply, handle))
     }
@@ -179,9 +182,13 @@ impl ApplyLoop {
                 // A full batch: more is waiting, and there is nothing to gain by letting it grow.
                 let full_bytes = self.options.batch_size_bytes_max as u64 / 8 * 7;
                 behind = self.apply(&records)? >= full_bytes;
+                reader.recycle(records);
             } else if stopping {
                 self.checkpoint();
                 return Ok(());
+            } else {
+                reader.release();
+                self.spare_rows = Vec::new();
             }
             self.housekeep(more);
         }
@@ -196,8 +203,10 @@ impl ApplyLoop {
     fn apply(&mut self, records: &cairn_log::Batch) -> Result<u64, ApplyError> {
         let mut gave_up = None;
         let directory = self.catalog.directory().current();
+        let rows = emptied(std::mem::take(&mut self.spare_rows));
         let applied = Applied::decide(
             records,
+            rows,
             self.watermark,
             &directory,
             &mut self.sessions,
@@ -232,6 +241,7 @@ impl ApplyLoop {
             self.bytes_since_checkpoint += applied.size_bytes;
             self.shared.publish(&applied, self.watermark);
         }
+        self.spare_rows = emptied(applied.batch.rows);
         self.sessions.evict(self.watermark.received_at_ms);
         self.log.trim(Offset(self.resume_offset() + 1));
         Ok(applied.size_bytes)
@@ -270,6 +280,11 @@ impl ApplyLoop {
         self.last_checkpoint = Instant::now();
         self.bytes_since_checkpoint = 0;
     }
+}
+
+/// The same memory, for rows that borrow from something else.
+fn emptied<'a>(rows: Vec<Row<'_>>) -> Vec<Row<'a>> {
+    rows.into_iter().map_while(|_| None).collect()
 }
 
 /// Says that the loop has ended, however it ended.

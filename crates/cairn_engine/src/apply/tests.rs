@@ -8,10 +8,10 @@ use cairn_model::receipt::ChoiceMade;
 use cairn_model::{Choice, Event, Identification, Outcome, PrivacySettings, SiteId, VisitorId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::reference::ReferenceStore;
-use cairn_store::{EventStore, Watermark};
+use cairn_store::{EventStore, Row, Watermark};
 use tempfile::TempDir;
 
-use super::{ApplyHandle, ApplyLoop, ApplyOptions};
+use super::{ApplyHandle, ApplyLoop, ApplyOptions, emptied};
 use crate::record;
 
 const SITE: SiteId = SiteId(3);
@@ -175,4 +175,15 @@ fn direct_identifiers_go_to_the_people_only() {
     // The site is not in the catalog: a person of a deleted site is not kept, but the watermark moves.
     assert_eq!(catalog.person(SITE, 9).unwrap(), None);
     assert_eq!(catalog.people_watermark().unwrap(), Offset(1).0);
+}
+
+#[test]
+fn rows_leave_their_memory_to_those_of_the_next_batch() {
+    let name = "sign_up".to_owned();
+    let event = Event::bare(SITE, name.as_str(), NOW_MS);
+    let row = Row { offset: 1, session_id: 0, attributes: Arc::default(), event };
+    let rows = vec![row; 100];
+    let (place, room) = (rows.as_ptr() as usize, rows.capacity());
+    let next: Vec<Row<'static>> = emptied(rows);
+    assert_eq!((next.len(), next.as_ptr() as usize, next.capacity()), (0, place, room));
 }

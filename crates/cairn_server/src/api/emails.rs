@@ -11,24 +11,19 @@ use cairn_engine::ingest::mail::rewrite::{
 };
 use cairn_engine::token::{Claims, Link, TokenKeys, TokenKind};
 use cairn_model::limits::ID_SIZE_BYTES_MAX;
-use cairn_model::{PixelId, PixelKind, SiteId};
+use cairn_model::{PixelKind, SiteId};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::{Fields, JsonBody, missing};
+use super::signed::{Terms, check_name, not_made};
 use super::{show, sites};
 use crate::App;
 use crate::auth::{Connection, SiteAccess, blocking};
 use crate::error::{ApiError, Code};
 
-/// How long tokens count unless the mail says otherwise.
-pub(super) const EXPIRY_DAYS: i64 = 90;
-/// Longest life of a token.
-pub(super) const EXPIRY_DAYS_MAX: i64 = 400;
-/// Milliseconds of a day.
-pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Addresses that one mail leaves alone.
 const UNTRACKED_MAX: usize = 100;
 
@@ -282,23 +277,17 @@ struct NewEmail {
     template: String,
     recipient: Option<Said>,
     html: Option<String>,
-    pixel_id: PixelId,
-    expires_days: i64,
+    terms: Terms,
     untracked: Vec<String>,
     honeypot: bool,
-    landing: bool,
 }
 
 impl NewEmail {
     fn read(mut fields: Fields, access: &SiteAccess) -> Result<Self, ApiError> {
         let campaign = fields.required_text("campaign")?;
         let template = fields.text("template")?.unwrap_or_default();
-        for (name, text) in [("campaign", &campaign), ("template", &template)] {
-            if text.len() > ID_SIZE_BYTES_MAX {
-                let message = format!("The name is longer than {ID_SIZE_BYTES_MAX} bytes.");
-                return Err(ApiError::invalid(name, message));
-            }
-        }
+        check_name("campaign", &campaign)?;
+        check_name("template", &template)?;
         let html = match fields.take("html") {
             None => None,
             Some(Value::String(html)) if html.len() <= HTML_SIZE_BYTES_MAX => Some(html),
@@ -310,11 +299,9 @@ impl NewEmail {
             template,
             recipient: fields.object("recipient")?.map(Said::read).transpose()?,
             html,
-            pixel_id: pixel(&mut fields, access, PixelKind::Email)?,
-            expires_days: fields.whole("expires_days", 1..=EXPIRY_DAYS_MAX)?.unwrap_or(EXPIRY_DAYS),
+            terms: Terms::read(&mut fields, access, PixelKind::Email)?,
             untracked: fields.texts("untracked", UNTRACKED_MAX)?.unwrap_or_default(),
             honeypot: fields.boolean("honeypot")?.unwrap_or(false),
-            landing: fields.boolean("landing")?.unwrap_or(true),
         };
         fields.finish()?;
         if new.honeypot && new.html.is_none() {
@@ -325,22 +312,16 @@ impl NewEmail {
 
     fn prepare(self, sealing: &Sealing, honeypot_target: String) -> Result<EmailBody, ApiError> {
         let modes = sealing.modes;
-        let mut message = [0; 16];
-        getrandom::fill(&mut message).map_err(|_| not_made())?;
-        let expires_at_ms = sealing.now_ms.saturating_add(self.expires_days * DAY_MS);
-        let claims = |mode: Mode, link| Claims {
-            issued_at_ms: sealing.now_ms,
-            expires_at_ms,
-            pixel_id: self.pixel_id,
-            message,
+        let common = Claims {
             shared: modes.shared,
             mail: true,
+            template: self.template,
+            ..self.terms.claims(self.campaign, sealing.now_ms)?
+        };
+        let claims = |mode: Mode, link| Claims {
             recipient: if mode == Mode::Individual { modes.user_key } else { 0 }.to_le_bytes(),
-            campaign: self.campaign.clone(),
-            template: self.template.clone(),
             link,
-            untied: !self.landing,
-            ..Claims::default()
+            ..common.clone()
         };
         let open_url = match modes.opens {
             Mode::Nothing => None,
@@ -361,7 +342,7 @@ impl NewEmail {
             left_alone: LeftAloneCounts::default(),
             opens: modes.opens.name(),
             clicks: modes.clicks.name(),
-            expires_at: show::instant(expires_at_ms),
+            expires_at: show::instant(common.expires_at_ms),
         };
         let Some(html) = self.html else { return Ok(body) };
         if modes.clicks == Mode::Nothing {
@@ -421,26 +402,6 @@ impl Sealing {
     }
 }
 
-/// The pixel of this kind that the request names, or else the site's first; 0 = it has none.
-pub(super) fn pixel(
-    fields: &mut Fields,
-    access: &SiteAccess,
-    kind: PixelKind,
-) -> Result<PixelId, ApiError> {
-    let mut of_kind = access.entry().pixels.iter().filter(|pixel| pixel.kind == kind);
-    match fields.text("pixel")? {
-        None => Ok(of_kind.next().map_or(PixelId(0), |pixel| pixel.id)),
-        Some(key) => {
-            let found = of_kind.find(|pixel| pixel.key == key).map(|pixel| pixel.id);
-            found.ok_or_else(|| {
-                let kind = kind.name();
-                let message = format!("The site has no pixel of kind {kind} with this key.");
-                ApiError::invalid("pixel", message)
-            })
-        }
-    }
-}
-
 fn refused(fault: RewriteFault) -> ApiError {
     match fault {
         RewriteFault::TooLarge => {
@@ -452,9 +413,4 @@ fn refused(fault: RewriteFault) -> ApiError {
         }
         RewriteFault::Unreadable => ApiError::invalid("html", "The HTML cannot be read."),
     }
-}
-
-/// The machine gave no randomness.
-pub(super) fn not_made() -> ApiError {
-    ApiError::new(Code::Internal, "No token could be made.")
 }

@@ -4,23 +4,18 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use cairn_engine::ingest::mail::rewrite::checked_target;
-use cairn_engine::token::{Claims, Link, TokenKeys, TokenKind};
+use cairn_engine::token::{Link, TokenKeys, TokenKind};
 use cairn_model::PixelKind;
-use cairn_model::limits::ID_SIZE_BYTES_MAX;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{Fields, JsonBody};
-use super::emails::{DAY_MS, EXPIRY_DAYS, EXPIRY_DAYS_MAX, not_made, pixel};
+use super::body::JsonBody;
 use super::show;
+use super::signed::{self, Terms, check_name, not_made};
 use crate::App;
 use crate::auth::{Connection, SiteAccess};
 use crate::error::ApiError;
-
-/// Characters of the parameter that tells a click's id.
-const CLICK_ID_NAME_SIZE_MAX: usize = 64;
 
 /// A link to be tracked.
 #[derive(ToSchema)]
@@ -67,40 +62,13 @@ pub async fn create(
     headers: HeaderMap,
     JsonBody(mut fields): JsonBody,
 ) -> Result<(StatusCode, Json<LinkBody>), ApiError> {
-    let url = fields.required_text("url")?;
     let campaign = fields.required_text("campaign")?;
-    let pixel_id = pixel(&mut fields, &access, PixelKind::Email)?;
-    let expires_days = fields.whole("expires_days", 1..=EXPIRY_DAYS_MAX)?.unwrap_or(EXPIRY_DAYS);
-    let landing = fields.boolean("landing")?.unwrap_or(true);
-    let click_id = click_id(&mut fields)?;
+    check_name("campaign", &campaign)?;
+    let target = signed::target(&mut fields, "url")?;
+    let terms = Terms::read_with_click_id(&mut fields, &access, PixelKind::Email)?;
     fields.finish()?;
-    if campaign.len() > ID_SIZE_BYTES_MAX {
-        let message = format!("The name is longer than {ID_SIZE_BYTES_MAX} bytes.");
-        return Err(ApiError::invalid("campaign", message));
-    }
-    let target = checked_target(&url).map_err(|_| {
-        let message =
-            "The URL must be an absolute http or https address without user and password.";
-        ApiError::invalid("url", message)
-    })?;
-    let mut message = [0; 16];
-    getrandom::fill(&mut message).map_err(|_| not_made())?;
-    let now_ms = app.now_ms(&headers);
-    let claims = Claims {
-        issued_at_ms: now_ms,
-        expires_at_ms: now_ms.saturating_add(expires_days * DAY_MS),
-        pixel_id,
-        message,
-        shared: true,
-        mail: false,
-        recipient: [0; 8],
-        campaign,
-        template: String::new(),
-        link: Some(Link { target: target.clone(), number: 1 }),
-        untied: !landing,
-        click_id,
-        ad: None,
-    };
+    let mut claims = terms.claims(campaign, app.now_ms(&headers))?;
+    claims.link = Some(Link { target: target.clone(), number: 1 });
     let keys = TokenKeys::new(app.catalog.master_secret());
     let token = keys.seal(TokenKind::Click, access.site_id(), &claims).map_err(|_| not_made())?;
     let origin = app.public_origin(&headers, connection.is_some_and(|found| found.0.https));
@@ -110,15 +78,4 @@ pub async fn create(
         expires_at: show::instant(claims.expires_at_ms),
     };
     Ok((StatusCode::CREATED, Json(body)))
-}
-
-/// The name of the parameter for the click's id; empty = none.
-pub(super) fn click_id(fields: &mut Fields) -> Result<String, ApiError> {
-    let name = fields.text("click_id")?.unwrap_or_default();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    if name.len() > CLICK_ID_NAME_SIZE_MAX || !name.bytes().all(is_plain) {
-        let message = "The name must have 1 to 64 letters, digits, dots, hyphens or underscores.";
-        return Err(ApiError::invalid("click_id", message));
-    }
-    Ok(name)
 }

@@ -23,6 +23,7 @@ mod pixels;
 mod query;
 mod receipts;
 mod show;
+mod signed;
 mod sites;
 mod tokens;
 mod tracker;

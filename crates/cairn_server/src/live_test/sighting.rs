@@ -53,13 +53,15 @@ pub(crate) struct Sighting<'a> {
 impl Sighting<'_> {
     /// The code behind the parameter, in an address or in one that stands escaped within another.
     fn code(&self) -> Option<&[u8]> {
+        let name = PARAMETER.as_bytes();
         self.texts.iter().find_map(|text| {
-            let name = PARAMETER.as_bytes();
-            let at = text.windows(name.len()).position(|part| part == name)?;
-            let rest = &text[at + name.len()..];
-            let signs: [&[u8]; 3] = [b"=", b"%3D", b"%3d"];
-            let code = signs.iter().find_map(|sign| rest.strip_prefix(*sign))?;
-            code.get(..CODE_LENGTH)
+            let places = text.windows(name.len()).enumerate().filter(|(_, part)| *part == name);
+            // The name alone, in a path for example, may come before the parameter.
+            places.map(|(at, _)| &text[at + name.len()..]).find_map(|rest| {
+                let signs: [&[u8]; 3] = [b"=", b"%3D", b"%3d"];
+                let code = signs.iter().find_map(|sign| rest.strip_prefix(*sign))?;
+                code.get(..CODE_LENGTH)
+            })
         })
     }
 }
@@ -305,6 +307,8 @@ mod tests {
             if !sign.is_empty() || !matches!(after.first(), Some(b'=' | b'%')) {
                 proptest::prop_assert_eq!(&code_in(&text, b""), &expected);
                 proptest::prop_assert_eq!(&code_in(b"", &text), &expected);
+                let twice = [PARAMETER.as_bytes(), b"/", &text].concat();
+                proptest::prop_assert_eq!(&code_in(&twice, b""), &expected);
             }
         }
     }

@@ -347,7 +347,7 @@ impl Drop for StatementHandle {
 }
 
 /// Pause between two looks at a statement that the engine's own threads work on.
-const PENDING_PAUSE: Duration = Duration::from_micros(200);
+const PENDING_PAUSE: Duration = Duration::from_millis(1);
 
 /// A statement that is being run piece by piece.
 struct PendingHandle {

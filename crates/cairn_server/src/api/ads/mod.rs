@@ -7,19 +7,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use cairn_engine::ingest::mail::rewrite::checked_target;
 use cairn_engine::ingest::money::check_amount;
 use cairn_engine::token::{AdClaims, Claims, Link, TokenKeys, TokenKind};
-use cairn_model::limits::ID_SIZE_BYTES_MAX;
-use cairn_model::{Currency, PixelId, PixelKind, SiteId};
+use cairn_model::{Currency, PixelKind, SiteId};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::{Fields, JsonBody, missing};
-use super::emails::{DAY_MS, EXPIRY_DAYS, EXPIRY_DAYS_MAX, not_made, pixel};
-use super::links::click_id;
+use super::signed::{self, Terms, check_name, not_made};
 use super::{show, sites};
 use crate::App;
 use crate::auth::{Connection, SiteAccess};
@@ -132,10 +129,7 @@ struct NewAd {
     target: String,
     claims: AdClaims,
     server: &'static AdServer,
-    pixel_id: PixelId,
-    expires_days: i64,
-    landing: bool,
-    click_id: String,
+    terms: Terms,
 }
 
 impl NewAd {
@@ -156,27 +150,13 @@ impl NewAd {
             ..AdClaims::default()
         };
         check_names(&campaign, &claims)?;
-        let target = fields.required_text("target")?;
-        let target = checked_target(&target).map_err(|_| {
-            let message =
-                "The target must be an absolute http or https address without user and password.";
-            ApiError::invalid("target", message)
-        })?;
+        let target = signed::target(&mut fields, "target")?;
         if let Some(cost) = fields.object("cost")? {
             read_cost(cost, &mut claims)?;
         }
-        let new = NewAd {
-            campaign,
-            target,
-            claims,
-            server,
-            pixel_id: pixel(&mut fields, access, PixelKind::Ad)?,
-            expires_days: fields.whole("expires_days", 1..=EXPIRY_DAYS_MAX)?.unwrap_or(EXPIRY_DAYS),
-            landing: fields.boolean("landing")?.unwrap_or(true),
-            click_id: click_id(&mut fields)?,
-        };
+        let terms = Terms::read_with_click_id(&mut fields, access, PixelKind::Ad)?;
         fields.finish()?;
-        Ok(new)
+        Ok(NewAd { campaign, target, claims, server, terms })
     }
 
     fn prepare(
@@ -186,22 +166,10 @@ impl NewAd {
         origin: &str,
         now_ms: i64,
     ) -> Result<AdBody, ApiError> {
-        let mut message = [0; 16];
-        getrandom::fill(&mut message).map_err(|_| not_made())?;
         let wants_creative = self.claims.creative.is_empty();
         let wants_placement = self.claims.placement.is_empty();
-        let mut claims = Claims {
-            issued_at_ms: now_ms,
-            expires_at_ms: now_ms.saturating_add(self.expires_days * DAY_MS),
-            pixel_id: self.pixel_id,
-            message,
-            shared: true,
-            campaign: self.campaign,
-            untied: !self.landing,
-            click_id: self.click_id,
-            ad: Some(Box::new(self.claims)),
-            ..Claims::default()
-        };
+        let mut claims = self.terms.claims(self.campaign, now_ms)?;
+        claims.ad = Some(Box::new(self.claims));
         let seal = |kind, claims: &Claims| keys.seal(kind, site_id, claims).map_err(|_| not_made());
         let impression = seal(TokenKind::Impression, &claims)?;
         claims.link = Some(Link { target: self.target.clone(), number: 1 });
@@ -237,9 +205,8 @@ fn check_names(campaign: &str, claims: &AdClaims) -> Result<(), ApiError> {
         ("creative", &claims.creative),
         ("placement", &claims.placement),
     ];
-    if let Some((name, _)) = named.iter().find(|(_, text)| text.len() > ID_SIZE_BYTES_MAX) {
-        let message = format!("The name is longer than {ID_SIZE_BYTES_MAX} bytes.");
-        return Err(ApiError::invalid(*name, message));
+    for (name, text) in named {
+        check_name(name, text)?;
     }
     let all: usize = named.iter().map(|(_, text)| text.len()).sum();
     if all > NAMES_SIZE_BYTES_MAX {

@@ -12,15 +12,22 @@ pub(super) struct AdServer {
     /// What goes before the click link: the server counts the click and sends on.
     click_prefix: &'static str,
     /// Parameters of image and script with the macros that fill them.
-    parameters: &'static [(&'static str, &'static str)],
+    parameters: &'static Parameters,
+    /// The same of what the visitor permits.
+    privacy: &'static Parameters,
 }
 
-/// Names of privacy macros as most servers have them.
-const GDPR: (&str, &str) = ("gdpr", "${GDPR}");
-const GDPR_CONSENT: (&str, &str) = ("gdpr_consent", "${GDPR_CONSENT_0}");
-const GPP: (&str, &str) = ("gpp", "${GPP_STRING}");
-const GPP_SID: (&str, &str) = ("gpp_sid", "${GPP_SID}");
-const US_PRIVACY: (&str, &str) = ("us_privacy", "${US_PRIVACY}");
+/// Parameters and their macros.
+type Parameters = [(&'static str, &'static str)];
+
+/// Privacy macros as most servers have them.
+const PRIVACY: &Parameters = &[
+    ("gdpr", "${GDPR}"),
+    ("gdpr_consent", "${GDPR_CONSENT_0}"),
+    ("gpp", "${GPP_STRING}"),
+    ("gpp_sid", "${GPP_SID}"),
+    ("us_privacy", "${US_PRIVACY}"),
+];
 
 /// Every ad server; the first is the default.
 pub(super) static SERVERS: [AdServer; 8] = [
@@ -33,6 +40,8 @@ pub(super) static SERVERS: [AdServer; 8] = [
             ("creative", "{CREATIVE_ID}"),
             ("placement", "{PLACEMENT_ID}"),
             ("site", "{SITE}"),
+        ],
+        privacy: &[
             ("gdpr", "{GDPR}"),
             ("gdpr_consent", "{GDPR_CONSENT}"),
             ("gpp", "{GPP}"),
@@ -44,15 +53,8 @@ pub(super) static SERVERS: [AdServer; 8] = [
         name: "google_ad_manager",
         source: "google_ad_manager",
         click_prefix: "%%CLICK_URL_UNESC%%",
-        parameters: &[
-            ("cb", "%%CACHEBUSTER%%"),
-            ("site", "%%SITE%%"),
-            GDPR,
-            GDPR_CONSENT,
-            GPP,
-            GPP_SID,
-            US_PRIVACY,
-        ],
+        parameters: &[("cb", "%%CACHEBUSTER%%"), ("site", "%%SITE%%")],
+        privacy: PRIVACY,
     },
     AdServer {
         name: "campaign_manager",
@@ -63,12 +65,8 @@ pub(super) static SERVERS: [AdServer; 8] = [
             ("creative", "%ecid!"),
             ("placement", "%epid!"),
             ("site", "%esid!"),
-            GDPR,
-            GDPR_CONSENT,
-            GPP,
-            GPP_SID,
-            US_PRIVACY,
         ],
+        privacy: PRIVACY,
     },
     AdServer {
         name: "display_video",
@@ -79,12 +77,8 @@ pub(super) static SERVERS: [AdServer; 8] = [
             ("creative", "${CREATIVE_ID}"),
             ("placement", "${INSERTION_ORDER_ID}"),
             ("site", "${SOURCE_URL_ENC}"),
-            GDPR,
-            GDPR_CONSENT,
-            GPP,
-            GPP_SID,
-            US_PRIVACY,
         ],
+        privacy: PRIVACY,
     },
     AdServer {
         name: "xandr",
@@ -96,42 +90,32 @@ pub(super) static SERVERS: [AdServer; 8] = [
             ("creative", "${CREATIVE_ID}"),
             ("placement", "${TAG_ID}"),
             ("site", "${REFERER_URL_ENC}"),
-            GDPR,
-            GDPR_CONSENT,
-            GPP,
-            GPP_SID,
-            US_PRIVACY,
         ],
+        privacy: PRIVACY,
     },
     AdServer {
         name: "the_trade_desk",
         source: "the_trade_desk",
         click_prefix: "%%TTD_CLK%%",
-        parameters: &[
-            ("cb", "%%TTD_CACHEBUSTER%%"),
-            ("site", "%%TTD_SITE%%"),
-            GDPR,
-            GDPR_CONSENT,
-            GPP,
-            GPP_SID,
-            US_PRIVACY,
-        ],
+        parameters: &[("cb", "%%TTD_CACHEBUSTER%%"), ("site", "%%TTD_SITE%%")],
+        privacy: PRIVACY,
     },
     AdServer {
         name: "amazon",
         source: "amazon",
         click_prefix: "{CLICKURL}",
-        parameters: &[("cb", "{CACHEBUSTER}"), GDPR, GDPR_CONSENT, GPP, GPP_SID, US_PRIVACY],
+        parameters: &[("cb", "{CACHEBUSTER}")],
+        privacy: PRIVACY,
     },
     // A page's own: the tag works as it is.
-    AdServer { name: "none", source: "ad", click_prefix: "", parameters: &[] },
+    AdServer { name: "none", source: "ad", click_prefix: "", parameters: &[], privacy: &[] },
 ];
 
 impl AdServer {
     /// The query of image and script, with its question mark where there is one. What the token says already is not asked
     /// for.
     pub(super) fn query(&self, wants_creative: bool, wants_placement: bool) -> String {
-        let wanted = self.parameters.iter().filter(|(name, _)| match *name {
+        let wanted = self.parameters.iter().chain(self.privacy).filter(|(name, _)| match *name {
             "creative" => wants_creative,
             "placement" => wants_placement,
             _ => true,
