@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
     let asks = |section: &Section| matches!(section, Section::Europe(_) | Section::Canada(_));
     let grants = answers.by_purpose.iter().flatten().any(|it| it.choice == Choice::Granted);
     assert!(!grants || gpp.sections.iter().any(|(_, section)| asks(section)));
-    if answers.under_gpc {
-        assert_eq!(answers.by_purpose[1].map(|answer| answer.choice), Some(Choice::Denied));
-    }
+    let tells = |section: &Section| matches!(section, Section::Us(us) if us.gpc == Some(true));
+    let told = gpp.sections.iter().any(|(id, it)| applicable.includes(*id) && tells(it));
+    assert_eq!(answers.under_gpc, told);
 });

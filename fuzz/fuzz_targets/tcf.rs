@@ -47,11 +47,11 @@ fuzz_target!(|data: &[u8]| {
     let Ok(tcf) = TcString::decode(&text) else { return };
     assert_eq!(field(&text, 0, 6), 2);
     assert_eq!(field(&text, 6, 36) * 100, tcf.created_at_ms as u64);
-    assert_eq!(field(&text, 78, 12), tcf.cmp_id.into());
+    assert_eq!(field(&text, 78, 12), u64::from(tcf.cmp_id));
     assert_eq!(field(&text, 138, 1) == 1, tcf.is_service_specific);
     assert_eq!(field(&text, 152, 24), mask(tcf.purpose_consents));
     assert_eq!(field(&text, 176, 24), mask(tcf.purpose_interests));
-    assert_eq!(field(&text, 213, 16), tcf.vendor_consents_maximum.into());
+    assert_eq!(field(&text, 213, 16), u64::from(tcf.vendor_consents_maximum));
     for vendors in [&tcf.vendor_consents, &tcf.vendor_interests] {
         check_vendors(vendors);
     }

@@ -32,7 +32,8 @@ pub struct Answer {
 pub struct Answers {
     /// One answer per purpose; `None` = nothing was said.
     pub by_purpose: [Option<Answer>; 4],
-    /// A string tells that the browser showed Global Privacy Control.
+    /// A string tells that the browser showed Global Privacy Control: a signal and no choice, so it
+    /// denies what `Sec-GPC: 1` does, and what goes above that goes above it.
     pub under_gpc: bool,
     /// The rule that gave the answers.
     pub rule: Rule,
@@ -263,10 +264,7 @@ pub fn of_us(section: &UsSection) -> Answers {
             answers.deny(rule.denies);
         }
     }
-    if section.gpc == Some(true) {
-        answers.under_gpc = true;
-        answers.deny(&[Purpose::Ads]);
-    }
+    answers.under_gpc = section.gpc == Some(true);
     answers
 }
 

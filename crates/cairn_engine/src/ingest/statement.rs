@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use cairn_consent::ConsentMode;
+use cairn_consent::purposes::Rule;
 use cairn_model::Purpose;
 
 use super::consent::{self, SentConsent, Strings};
@@ -24,7 +25,7 @@ pub struct Statement<'a> {
     pub sent: SentConsent,
     /// What he was shown when he said it.
     pub shown: Option<Shown<'a>>,
-    /// By what it was said.
+    /// By what it was said; as told, or as its strings are.
     pub signal: Option<Signal>,
 }
 
@@ -71,6 +72,18 @@ impl Signal {
         Signal::OptOutPage,
     ];
 
+    /// By what strings say it was said, where nobody told; several strings have no one name.
+    pub fn of(sent: &SentConsent) -> Option<Signal> {
+        let SentConsent::Told(told) = sent else { return None };
+        match told.answers.rule {
+            Rule::TcfPublisher | Rule::TcfPurposes => Some(Signal::Tcf),
+            Rule::Us | Rule::Canada => Some(Signal::Gpp),
+            Rule::UsPrivacy => Some(Signal::UsPrivacy),
+            Rule::ConsentMode => Some(Signal::ConsentMode),
+            Rule::None | Rule::Several => None,
+        }
+    }
+
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         match self {
@@ -92,6 +105,7 @@ pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
     let mut statement = Statement::default();
     let Some(fields) = value.fields() else {
         statement.sent = consent::parse(&text("consent", value)?)?;
+        statement.signal = Signal::of(&statement.sent);
         return Ok(statement);
     };
     let mut own = String::new();
@@ -117,6 +131,7 @@ pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
         }
     }
     statement.sent = consent::parse(&own)?.with_strings(&strings);
+    statement.signal = statement.signal.or_else(|| Signal::of(&statement.sent));
     Ok(statement)
 }
 
@@ -211,6 +226,19 @@ mod tests {
         for silent in [r#"{"choice": ""}"#, "{}", r#"{"signal": "banner"}"#] {
             assert_eq!(statement(Raw(silent)).unwrap().sent, SentConsent::Nothing, "{silent}");
         }
+    }
+
+    #[test]
+    fn strings_name_their_signal() {
+        let of = |json: &str| statement(Raw(json)).unwrap().signal;
+        assert_eq!(of(r#"{"us_privacy": "1YYN"}"#), Some(Signal::UsPrivacy));
+        assert_eq!(of(r#""DBABBg~BVVVVUCA.YA""#), Some(Signal::Gpp));
+        assert_eq!(of(r#"{"consent_mode": "11q1r1q1q5"}"#), Some(Signal::ConsentMode));
+        assert_eq!(
+            of(r#"{"us_privacy": "1YYN", "signal": "opt_out_page"}"#),
+            Some(Signal::OptOutPage)
+        );
+        assert_eq!(of(r#"{"us_privacy": "1YYN", "gpp": "DBABBg~BVVVVUCA.YA"}"#), None);
     }
 
     #[test]

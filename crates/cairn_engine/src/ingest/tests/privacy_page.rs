@@ -58,7 +58,7 @@ fn sent_cases() -> Vec<(&'static str, SentConsent)> {
         ("string: no, before the record", string(NO, DAY - 1)),
         ("US string: objection", told(Rule::Us, objection, false, None)),
         ("US string: no objection", told(Rule::Us, [None; 4], false, None)),
-        ("US string: GPC", told(Rule::Us, objection, true, None)),
+        ("US string: GPC", told(Rule::Us, [None; 4], true, None)),
         ("string that counts as no", SentConsent::Unreadable(ConsentError::Truncated)),
     ]
 }
