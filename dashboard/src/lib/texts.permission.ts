@@ -41,6 +41,7 @@ export const permission = {
     identified: "Recognised, with permission",
     anonymous: "Anonymous",
   } as Record<string, string>,
+  kind: "Visitors",
   visits: "Visits",
   chainTitle: "Chain of receipts",
   sound: (entries: number) =>

@@ -243,6 +243,7 @@ export class Mock {
       why: {
         verdict: "full",
         rule: "sent_choice",
+        policy: "",
         explanation: "The visitor's yes came with the event.",
         receipt: {
           receipt: 7,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_catalog::Receipt;
-use cairn_model::{Basis, Event, Identification, VisitorId};
+use cairn_model::{Basis, Event, Identification, Policy, VisitorId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,6 +24,9 @@ pub struct Why {
     pub rule: &'static str,
     /// The same in words.
     pub explanation: &'static str,
+    /// The site's policy that decided when the event was kept; empty: something else decided, or it is not known which.
+    #[schema(example = "")]
+    pub policy: &'static str,
     /// The receipt of the choice that it relied on. Null: it relied on none, the receipt names nobody (as that of a
     /// refusal) or is older than receipts, or this is the live view, which does not look.
     #[schema(required)]
@@ -57,6 +60,7 @@ impl Why {
             },
             rule: event.basis.name(),
             explanation: explanation(event.basis, event.identification),
+            policy: event.basis.policy().map_or("", Policy::name),
             receipt: None,
         }
     }
@@ -102,12 +106,6 @@ pub async fn receipts_of(
 fn explanation(basis: Basis, identification: Identification) -> &'static str {
     let is_known = identification == Identification::Identified;
     match (basis, is_known) {
-        (Basis::Policy, true) => {
-            "Nothing was said, and the site's policy permits identifiers in the visitor's region until a no."
-        }
-        (Basis::Policy, false) => {
-            "Nothing was said, and the site's policy keeps no identifier in the visitor's region without a yes."
-        }
         (Basis::RecordedChoice, true) => {
             "The visitor said yes earlier; the browser keeps the choice."
         }
@@ -131,6 +129,13 @@ fn explanation(basis: Basis, identification: Identification) -> &'static str {
         (Basis::Server, true) => "The owner's server sent it and vouches for permission.",
         (Basis::Server, false) => {
             "The owner's server sent it without permission to identify the visitor."
+        }
+        // The policies.
+        (_, true) => {
+            "Nothing was said, and the site's policy permits identifiers in the visitor's region until a no."
+        }
+        (_, false) => {
+            "Nothing was said, and the site's policy keeps no identifier in the visitor's region without a yes."
         }
     }
 }

@@ -193,7 +193,7 @@ async fn an_event_says_why_it_was_kept() {
         (7, 200, Basis::RecordedChoice, Identification::Identified),
         (8, 300, Basis::RecordedChoice, Identification::Identified),
         (9, 400, Basis::SentChoice, Identification::Anonymous),
-        (7, 500, Basis::Policy, Identification::Identified),
+        (7, 500, Basis::PolicyOptOut, Identification::Identified),
     ] {
         let mut event = Event::bare(number, PAGE_VIEW, NOW_MS + after_ms);
         event.visitor_id = VisitorId(visitor);
@@ -212,6 +212,7 @@ async fn an_event_says_why_it_was_kept() {
     assert_eq!(first["receipt"]["choices"]["analytics"], "granted");
     assert_eq!(first["receipt"]["signal"], "banner");
     assert_eq!((&why[1]["verdict"], &why[0]["rule"]), (&json!("anonymous"), &json!("policy")));
+    assert_eq!((&why[0]["policy"], &why[1]["policy"]), (&json!("opt_out"), &json!("")));
     let words = why.iter().map(|why| why["explanation"].as_str().unwrap());
     assert_eq!(words.collect::<std::collections::BTreeSet<_>>().len(), 4);
 }
