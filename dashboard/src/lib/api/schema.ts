@@ -2117,6 +2117,11 @@ export interface components {
         Why: {
             /** @description The same in words. */
             explanation: string;
+            /**
+             * @description The site's policy that decided when the event was kept; empty: something else decided, or it is not known which.
+             * @example
+             */
+            policy: string;
             receipt: null | components["schemas"]["ReceiptRelied"];
             /**
              * @description The rule that decided; the same as `basis`.
