@@ -6,6 +6,21 @@ use crate::{ConsentError, STRING_SIZE_BYTES_MAX};
 
 /// Bits of a character.
 const BITS_PER_CHARACTER: usize = 6;
+/// Stands in [`VALUES`] for what is not of the alphabet.
+const NO_VALUE: u8 = u8::MAX;
+/// The value of each character.
+const VALUES: [u8; 256] = values();
+
+const fn values() -> [u8; 256] {
+    let mut values = [NO_VALUE; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut value = 0_u8;
+    while (value as usize) < alphabet.len() {
+        values[alphabet[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+}
 
 /// A text as bits, and the place of the next one.
 #[derive(Clone, Debug)]
@@ -24,7 +39,7 @@ impl<'a> Bits<'a> {
             return Err(ConsentError::TooLong);
         }
         let text = text.as_bytes();
-        match text.iter().all(|byte| value_of(*byte).is_some()) {
+        match text.iter().all(|byte| VALUES[usize::from(*byte)] != NO_VALUE) {
             true => Ok(Bits { text, at: 0 }),
             false => Err(ConsentError::Character),
         }
@@ -37,18 +52,23 @@ impl<'a> Bits<'a> {
 
     /// The next bit.
     pub fn bit(&mut self) -> Result<bool, ConsentError> {
-        let byte = self.text.get(self.at / BITS_PER_CHARACTER).ok_or(ConsentError::Truncated)?;
-        let value = value_of(*byte).ok_or(ConsentError::Character)?;
-        let bit = value >> (BITS_PER_CHARACTER - 1 - self.at % BITS_PER_CHARACTER) & 1;
-        self.at += 1;
-        Ok(bit == 1)
+        Ok(self.number(1)? == 1)
     }
 
     /// The next bits as a number; `count` is at most 64.
-    pub fn number(&mut self, count: usize) -> Result<u64, ConsentError> {
+    pub fn number(&mut self, mut count: usize) -> Result<u64, ConsentError> {
+        if count > self.size() - self.at {
+            return Err(ConsentError::Truncated);
+        }
         let mut number = 0;
-        for _ in 0..count {
-            number = number << 1 | u64::from(self.bit()?);
+        while count > 0 {
+            let value = VALUES[usize::from(self.text[self.at / BITS_PER_CHARACTER])];
+            let left = BITS_PER_CHARACTER - self.at % BITS_PER_CHARACTER;
+            let taken = left.min(count);
+            let bits = value >> (left - taken) & ((1 << taken) - 1);
+            number = number << taken | u64::from(bits);
+            self.at += taken;
+            count -= taken;
         }
         Ok(number)
     }
@@ -65,13 +85,8 @@ impl<'a> Bits<'a> {
 
     /// The next bits as a set: the first stands for 1. `count` is at most 32.
     pub fn set(&mut self, count: usize) -> Result<NumberSet, ConsentError> {
-        let mut set = NumberSet::default();
-        for number in 0..count {
-            if self.bit()? {
-                set.0 |= 1 << number;
-            }
-        }
-        Ok(set)
+        let written = u32::try_from(self.number(count)?).map_err(|_| ConsentError::Value)?;
+        Ok(NumberSet(written.reverse_bits().checked_shr(32 - count as u32).unwrap_or(0)))
     }
 
     /// The next bits as flags, in their order.
@@ -111,24 +126,13 @@ impl<'a> Bits<'a> {
 
     /// Nothing but padding may be left.
     pub fn end(mut self) -> Result<(), ConsentError> {
-        while self.at < self.size() {
-            if self.bit()? {
-                return Err(ConsentError::Trailing);
-            }
+        let started = self.size().min(self.at.next_multiple_of(BITS_PER_CHARACTER));
+        let rest = &self.text[started / BITS_PER_CHARACTER..];
+        match self.number(started - self.at)? == 0 && rest.iter().all(|byte| *byte == b'A') {
+            true => Ok(()),
+            false => Err(ConsentError::Trailing),
         }
-        Ok(())
     }
-}
-
-fn value_of(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'-' => 62,
-        b'_' => 63,
-        _ => return None,
-    })
 }
 
 /// A set of the numbers 1 to 32: purposes, special features.

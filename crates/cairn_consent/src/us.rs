@@ -205,6 +205,32 @@ const LAYOUTS: [Layout; 21] = [
     mspa_first(27, "usri", 1, Second::Sensitive),
 ];
 
+/// What is known of a section without having one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SectionKind {
+    /// Its number in GPP.
+    pub id: u16,
+    /// Its name in GPP.
+    pub name: &'static str,
+    /// The objections that it can tell.
+    pub objections: &'static [Field],
+    /// It tells of known children.
+    pub knows_children: bool,
+    /// It tells whether the browser showed Global Privacy Control.
+    pub knows_gpc: bool,
+}
+
+/// All sections that are read.
+pub fn kinds() -> impl Iterator<Item = SectionKind> {
+    LAYOUTS.iter().map(|layout| SectionKind {
+        id: layout.id,
+        name: layout.name,
+        objections: layout.objections,
+        knows_children: layout.children > 0,
+        knows_gpc: layout.second == Second::Gpc,
+    })
+}
+
 /// Bits of the version, the first field.
 const VERSION_BITS: usize = 6;
 /// Bits of all other fields.
@@ -213,6 +239,11 @@ const FIELD_BITS: usize = 2;
 const NAT_BEFORE_2024: (u8, u8) = (12, 2);
 /// Bits of the national section's core since then.
 const NAT_BITS: usize = 70;
+
+/// Fields of the largest section.
+const FIELDS_MAX: usize = 16;
+/// Values of the largest section.
+const VALUES_MAX: usize = 32;
 
 /// A decoded section.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -225,7 +256,9 @@ pub struct UsSection {
     pub version: u8,
     /// Whether the browser showed Global Privacy Control; `None` = not told.
     pub gpc: Option<bool>,
-    values: Vec<(Field, Vec<u8>)>,
+    /// The fields in their order, with the number of their values.
+    fields: Vec<(Field, u8)>,
+    values: Vec<u8>,
 }
 
 impl UsSection {
@@ -251,13 +284,25 @@ impl UsSection {
 
     /// A field's values: one, or one for each category or group; none = the section has it not.
     pub fn values(&self, field: Field) -> &[u8] {
-        let found = self.values.iter().find(|(known, _)| *known == field);
-        found.map_or(&[], |(_, values)| values)
+        self.fields().find(|(known, _)| *known == field).map_or(&[], |(_, values)| values)
     }
 
     /// All fields in their order.
     pub fn fields(&self) -> impl Iterator<Item = (Field, &[u8])> {
-        self.values.iter().map(|(field, values)| (*field, values.as_slice()))
+        let mut rest = self.values.as_slice();
+        self.fields.iter().map(move |(field, count)| {
+            let (values, behind) = rest.split_at(usize::from(*count));
+            rest = behind;
+            (*field, values)
+        })
+    }
+
+    fn read(&mut self, field: Field, count: u8, bits: &mut Bits<'_>) -> Result<(), ConsentError> {
+        for _ in 0..count {
+            self.values.push(bits.small(FIELD_BITS)?);
+        }
+        self.fields.push((field, count));
+        Ok(())
     }
 }
 
@@ -280,12 +325,14 @@ impl Layout {
             .chain([(Field::SensitiveDataProcessing, sensitive)])
             .chain([(Field::KnownChildSensitiveDataConsents, children)])
             .chain(one(self.after));
-        let mut values = Vec::new();
+        let (id, name, gpc) = (self.id, self.name, None);
+        let (named, values) = (Vec::with_capacity(FIELDS_MAX), Vec::with_capacity(VALUES_MAX));
+        let mut section = UsSection { id, name, version, gpc, fields: named, values };
         for (field, count) in fields.filter(|(_, count)| *count > 0) {
-            values.push((field, list(&mut bits, count)?));
+            section.read(field, count, &mut bits)?;
         }
         bits.end()?;
-        Ok(UsSection { id: self.id, name: self.name, version, gpc: None, values })
+        Ok(section)
     }
 
     fn second(&self, text: &str, section: &mut UsSection) -> Result<(), ConsentError> {
@@ -299,13 +346,9 @@ impl Layout {
                 section.gpc = Some(bits.bit()?);
             }
             Second::Sensitive => {
-                section.values.push((Field::SensitiveDataProcessing, list(&mut bits, 8)?));
+                section.read(Field::SensitiveDataProcessing, 8, &mut bits)?;
             }
         }
         bits.end()
     }
-}
-
-fn list(bits: &mut Bits<'_>, count: u8) -> Result<Vec<u8>, ConsentError> {
-    (0..count).map(|_| bits.small(FIELD_BITS)).collect()
 }

@@ -35,13 +35,36 @@ impl VendorSet {
         if bits.bit()? {
             return Ok((Self::read_ranges(bits, coding)?, maximum));
         }
+        Ok((Self::read_field(bits, maximum)?, maximum))
+    }
+
+    fn read_field(bits: &mut Bits<'_>, maximum: u16) -> Result<Self, ConsentError> {
         let mut set = VendorSet::default();
-        for vendor in 1..=maximum {
-            if bits.bit()? {
-                set.0.push((vendor, vendor));
+        let mut before = 0;
+        while before < maximum {
+            // Bits at once: most vendors are alike.
+            let count = (maximum - before).min(32);
+            let mut field = bits.number(usize::from(count))? << (64 - u32::from(count));
+            let mut place = 0;
+            while field != 0 {
+                let silent = field.leading_zeros();
+                let agreed = (field << silent).leading_ones();
+                place += silent;
+                set.add_behind(before + place as u16 + 1, before + (place + agreed) as u16);
+                place += agreed;
+                field = field.checked_shl(silent + agreed).unwrap_or(0);
             }
+            before += count;
         }
-        Ok((set.normal(), maximum))
+        Ok(set)
+    }
+
+    /// Adds a range that begins behind all that are there.
+    fn add_behind(&mut self, start: u16, end: u16) {
+        match self.0.last_mut() {
+            Some((_, last)) if *last + 1 == start => *last = end,
+            _ => self.0.push((start, end)),
+        }
     }
 
     /// Reads `NumEntries` (12) and that many ids or ranges.

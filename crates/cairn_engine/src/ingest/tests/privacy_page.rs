@@ -291,6 +291,26 @@ fn rules(page: &mut String) {
     );
 }
 
+fn sections(page: &mut String) {
+    let _ = writeln!(page, "| GPP section | objections that it can tell | children | GPC |");
+    let _ = writeln!(page, "|---|---|---|---|");
+    for kind in cairn_consent::us::kinds() {
+        let names: Vec<String> =
+            kind.objections.iter().map(|field| format!("`{}`", field.name())).collect();
+        let told = |knows| if knows { "yes" } else { "" };
+        let _ = writeln!(
+            page,
+            "| {} `{}` | {} | {} | {} |",
+            kind.id,
+            kind.name,
+            names.join(", "),
+            told(kind.knows_children),
+            told(kind.knows_gpc)
+        );
+    }
+    page.push('\n');
+}
+
 fn silence(page: &mut String) {
     let _ = writeln!(page, "### Where nothing was said\n");
     let names: Vec<&str> = regions().iter().map(|(name, _)| *name).collect();
@@ -311,6 +331,7 @@ fn silence(page: &mut String) {
 fn the_page_shows_what_the_gate_does() {
     let mut made = String::from("\n");
     rules(&mut made);
+    sections(&mut made);
     silence(&mut made);
     verdicts(&mut made);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/privacy.md");
