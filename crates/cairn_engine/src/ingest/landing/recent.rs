@@ -116,7 +116,7 @@ impl RecentClicks {
     }
 
     /// Forgets a visitor who takes permission back: no click is his any more, and none of them becomes another's. Looks at
-    /// every click, which takes a millisecond or two when the memory is full.
+    /// every click that is remembered: few take back, and an index would be one more place that knows them.
     pub fn forget(&self, visitor: VisitorId) {
         for landed in lock(&self.clicks).values_mut() {
             if landed.visitor == visitor.0 {
