@@ -34,7 +34,7 @@ const PAGE_VIEW = 9;
 const ENGAGEMENT = 1;
 const FIELD = { path: 2, source: 5, country: 13, device: 20 };
 /** The defaults of `store.memory_size_bytes_max` and `store.threads`. */
-const MEMORY_MB = 105;
+const MEMORY_MB = 126;
 
 /** Resident memory of a process, in megabytes: the peak since `resetPeak`, and now. */
 function memory(pid) {
