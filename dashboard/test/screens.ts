@@ -65,6 +65,8 @@ const pages: [name: string, mock: Mock, path: string, ready: string][] = [
   ["restart", restarted, OVERVIEW, ".restart"],
   ["restart-table", restarted, `${OVERVIEW}?table=1&period=7d`, ".table .restart"],
   ["filtered", full, `${OVERVIEW}/filtered`, "tbody tr"],
+  ["permission", full, `${OVERVIEW}/permission`, "tbody code"],
+  ["permission-empty", empty, `${OVERVIEW}/permission`, "[role=status]"],
   ["sites", long, "/sites", "main li"],
   ["site-new", full, "/sites/new", "form"],
   ["setup", fresh, "/setup?token=setup-token", "form"],

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use cairn_catalog::{GivenHead, Head, parse_hex};
+use cairn_model::SiteId;
 use clap::{Args, Parser, Subcommand};
 
 /// First-party tracking that you run yourself.
@@ -22,6 +24,8 @@ pub enum Command {
     Demo(Run),
     /// Print every setting, its value and where it came from, or say what is wrong with them
     CheckConfig(Run),
+    /// Look for tampering in the receipts of visitors' choices; fails if there is any. May run beside the server
+    VerifyReceipts(VerifyReceipts),
     /// Print the OpenAPI document of the API
     Openapi,
     /// Print the version
@@ -40,4 +44,31 @@ pub struct Run {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
+}
+
+/// What a verification takes from the command line.
+#[derive(Args, Clone, Debug, Default)]
+pub struct VerifyReceipts {
+    /// File with settings (every key is in config.default.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of everything Cairn keeps [default: ./cairn-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Only the chain of this site
+    #[arg(long, value_name = "ID")]
+    pub site: Option<SiteId>,
+    /// An end of a chain that was kept elsewhere, as the log and the dashboard tell it; may be given several times
+    #[arg(long, value_name = "SITE:NUMBER:HASH", value_parser = given_head)]
+    pub head: Vec<GivenHead>,
+}
+
+fn given_head(text: &str) -> Result<GivenHead, String> {
+    let read = || {
+        let (site, end) = text.split_once(':')?;
+        let (sequence, hash) = end.split_once(':')?;
+        let head = Head { sequence: sequence.parse().ok()?, hash: parse_hex(hash)? };
+        Some(GivenHead { site_id: site.parse().ok()?, head })
+    };
+    read().ok_or_else(|| "not SITE:NUMBER:HASH, as 7:42:9f86…".to_owned())
 }

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod data_directory;
 mod demo;
+mod verify;
 mod wire;
 
 use std::io::Write;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, Run};
+use cli::{Cli, Command, Run, VerifyReceipts};
 use config::{Config, ConfigError, Layers, shown};
 
 /// Any reason to end with a failure; printed once, here.
@@ -37,6 +38,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(run) => serve(&run, false),
         Command::Demo(run) => serve(&run, true),
         Command::CheckConfig(run) => check_config(&run),
+        Command::VerifyReceipts(asked) => verify_receipts(&asked),
         Command::Openapi => Ok(print(cairn_server::openapi::json())?),
         Command::Version => Ok(print(concat!("cairn ", env!("CARGO_PKG_VERSION")))?),
     }
@@ -58,6 +60,12 @@ fn check_config(run: &Run) -> Result<(), Failure> {
         text.push_str(&format!("{key} = {value}    # {origin}\n"));
     }
     Ok(print(text.trim_end())?)
+}
+
+fn verify_receipts(asked: &VerifyReceipts) -> Result<(), Failure> {
+    let run = Run { config: asked.config.clone(), data: asked.data.clone(), listen: None };
+    let config = Config::from_layers(&layers(&run)?)?;
+    verify::run(&config.data.directory, asked, wire::now_ms())
 }
 
 /// Defaults, then the file, the environment and the command line.

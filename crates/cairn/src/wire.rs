@@ -38,6 +38,9 @@ const SETUP_LINK_AGE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Pause between two writes of the edge's outcome counts: what a crash may lose of them.
 const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Pause between two publications of where the chains of receipts end; old receipts expire then, too.
+const RECEIPTS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Everything that runs.
 struct Parts {
     _directory: DataDirectory,
@@ -87,14 +90,17 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     close(parts)
 }
 
-/// Until a signal comes: the counts of refused hits go to the catalog, and expired anonymous keys are destroyed.
+/// Until a signal comes: the counts of refused hits go to the catalog, expired anonymous keys are destroyed, and receipts
+/// are looked after.
 async fn run(parts: &Parts, counters: &Arc<OutcomeCounters>, test_clock: bool) {
     let mut tick = tokio::time::interval(COUNTERS_INTERVAL);
+    let mut receipts = tokio::time::interval(RECEIPTS_INTERVAL);
     let stop = stop_signal();
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => return,
+            _ = receipts.tick() => tend_receipts(&parts.catalog, test_clock),
             _ = tick.tick() => {
                 write_counters(parts, counters);
                 // Under the test clock requests live in days of their own.
@@ -112,6 +118,22 @@ fn write_counters(parts: &Parts, counters: &OutcomeCounters) {
     if let Err(error) = parts.catalog.add_outcomes(&waiting) {
         counters.restore(&waiting);
         tracing::warn!(%error, "outcome counts wait for the catalog");
+    }
+}
+
+/// Lets old receipts go, and says where the chains end: whoever keeps the log elsewhere can tell if they are changed.
+fn tend_receipts(catalog: &Catalog, test_clock: bool) {
+    // Under the test clock receipts have times of their own.
+    let expired = if test_clock { Ok(0) } else { catalog.expire_receipts(now_ms()) };
+    let told = expired.and_then(|_| catalog.receipt_heads());
+    match told {
+        Err(error) => tracing::warn!(%error, "receipts are not looked after until tomorrow"),
+        Ok(heads) => {
+            for (site, head) in heads {
+                let hash = cairn_catalog::hex(&head.hash);
+                tracing::info!("receipts end at {site}:{}:{hash}", head.sequence);
+            }
+        }
     }
 }
 
@@ -191,6 +213,7 @@ fn close(parts: Parts) -> Result<(), Failure> {
             return Err("the apply loop panicked; what it did not apply waits in the log".into());
         }
     }
+    tend_receipts(&parts.catalog, true);
     // Only its place would change: what the catalog holds is durable in its write-ahead file.
     if let Err(error) = parts.catalog.checkpoint() {
         tracing::warn!(%error, "the catalog keeps its write-ahead file");
@@ -330,6 +353,7 @@ async fn stop_signal() {
     }
 }
 
-fn now_ms() -> i64 {
+/// Unix milliseconds.
+pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

@@ -1,4 +1,4 @@
-//! Transactional state in SQLite: settings, accounts, people, outcomes of refused hits.
+//! Transactional state in SQLite: settings, accounts, people, receipts, outcomes of refused hits.
 //!
 //! Guarantees: what a method reports as done is on disk; of anything that lets someone in only a hash is stored;
 //! direct identifiers of visitors are in the table `people` only, and deleted values are overwritten.
@@ -15,14 +15,15 @@ mod mail;
 mod migrations;
 mod outcomes;
 mod people;
+mod receipts;
 mod removals;
 mod secret;
 mod sites;
 mod starts;
 mod tokens;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
 pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
@@ -33,6 +34,11 @@ pub use mail::{MailChoices, Recipient};
 pub use migrations::VERSION;
 pub use outcomes::EdgeOutcome;
 pub use people::PersonChange;
+pub use receipts::{
+    ChainState, EntryKind, FINDINGS_MAX, Finding, GivenHead, HEADS_FILE, Hash, Head, KeptHead,
+    NewReceipt, Permission, PermissionCounts, Problem, RECEIPT_AGE_DAYS_MAX, Receipt,
+    ReceiptFilter, ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
+};
 pub use secret::{MasterSecret, Token};
 pub use sites::{NewPixel, NewSite};
 pub use tokens::{ApiToken, NewApiToken};
@@ -67,6 +73,8 @@ pub struct Catalog {
     connections: connection::Connections,
     directory: Arc<DirectoryCell>,
     master_secret: MasterSecret,
+    path: PathBuf,
+    heads: Mutex<receipts::Heads>,
 }
 
 impl Catalog {
@@ -75,7 +83,9 @@ impl Catalog {
         let connections = connection::Connections::open(path)?;
         let master_secret =
             connections.write("makes its master secret", MasterSecret::load_or_make)?;
-        let catalog = Catalog { connections, directory: Arc::default(), master_secret };
+        let heads = Mutex::new(receipts::Heads::load(path)?);
+        let (path, directory) = (path.to_owned(), Arc::default());
+        let catalog = Catalog { connections, directory, master_secret, path, heads };
         catalog.rebuild_directory()?;
         Ok(catalog)
     }

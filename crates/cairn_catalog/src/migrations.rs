@@ -159,6 +159,37 @@ CREATE TABLE removed_sites (
     removed_at_ms INTEGER NOT NULL
 ) STRICT;
 ",
+    "
+-- Proof of permission: each choice, in a chain of hashes per site. Content is kept for RECEIPT_AGE_DAYS_MAX (then kind is
+-- 'expired'); subject and salt until their visitor is erased. Answers: 1 granted, 0 denied, NULL nothing said.
+CREATE TABLE receipts (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    sequence INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    subject INTEGER,
+    salt BLOB,
+    commitment BLOB,
+    analytics INTEGER,
+    ads INTEGER,
+    personalization INTEGER,
+    functional INTEGER,
+    version TEXT NOT NULL,
+    language TEXT NOT NULL,
+    signal TEXT NOT NULL,
+    region TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    gpc INTEGER NOT NULL,
+    erased TEXT NOT NULL,
+    previous_hash BLOB NOT NULL,
+    content_hash BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (site_id, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX receipts_by_subject ON receipts (site_id, subject, sequence) WHERE subject IS NOT NULL;
+CREATE INDEX receipts_by_time ON receipts (site_id, at_ms);
+CREATE INDEX receipts_by_age ON receipts (at_ms) WHERE kind <> 'expired';
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -1,9 +1,12 @@
-//! People: direct identifiers, with the watermark of the log that was applied to them.
+//! People: direct identifiers, with the watermark of the log that was applied to them and to the receipts.
+
+use std::sync::PoisonError;
 
 use cairn_model::SiteId;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::{Map, Value};
 
+use crate::receipts::{self, Ends, NewReceipt};
 use crate::{Catalog, CatalogError};
 
 /// What one event says about a person.
@@ -24,7 +27,7 @@ pub struct PersonChange {
 }
 
 impl Catalog {
-    /// Offset of the last record of the log that was applied to people; 0 = none.
+    /// Offset of the last record of the log that was applied to people and receipts; 0 = none.
     pub fn people_watermark(&self) -> Result<u64, CatalogError> {
         self.connections.read("reads its watermark", |connection| {
             let stored: Option<i64> = connection
@@ -35,22 +38,27 @@ impl Catalog {
         })
     }
 
-    /// Applies changes and moves the watermark in one commit. Changes at or below the stored watermark are applied already
-    /// and skipped, so repeating a batch after a crash changes nothing.
-    pub fn apply_people(
+    /// Applies changes of people and choices, and moves the watermark, in one commit. What is at or below the stored
+    /// watermark is applied already and skipped, so repeating a batch after a crash changes nothing.
+    pub fn apply_log(
         &self,
         changes: &[PersonChange],
+        receipts: &[NewReceipt],
         watermark: u64,
     ) -> Result<(), CatalogError> {
-        let doing = "applies people";
-        self.connections.write(doing, |transaction| {
+        let doing = "applies people and receipts";
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        receipts::begin_heads(self, receipts, &mut heads)?;
+        let ends = self.connections.write(doing, |transaction| {
             let applied = stored_watermark(transaction).map_err(CatalogError::during(doing))?;
             if watermark <= applied {
-                return Ok(());
+                return Ok(Ends::default());
             }
             for change in changes.iter().filter(|change| change.offset > applied) {
                 apply(transaction, change).map_err(CatalogError::during(doing))?;
             }
+            let from = receipts.partition_point(|receipt| receipt.offset <= applied);
+            let ends = receipts::append_choices(transaction, &receipts[from..], &heads)?;
             transaction
                 .execute(
                     "INSERT INTO meta (name, value) VALUES ('people_watermark', ?1)
@@ -58,8 +66,10 @@ impl Catalog {
                     [&watermark.to_le_bytes()[..]],
                 )
                 .map_err(CatalogError::during(doing))?;
-            Ok(())
-        })
+            Ok(ends)
+        })?;
+        ends.keep(&mut heads);
+        Ok(heads.save()?)
     }
 
     /// User id and claimed traits of a person.

@@ -4,6 +4,7 @@
 //! again. The catalog does not know store and log: who cleans them says when the record may go.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 
 use cairn_model::SiteId;
 use rusqlite::{Connection, params};
@@ -12,9 +13,10 @@ use crate::sites::require_room;
 use crate::{Catalog, CatalogError, REMOVED_SITES_MAX};
 
 impl Catalog {
-    /// Removes a site with its pixels, goals, people, opt-outs and outcomes, and records that store and log must follow.
+    /// Removes a site with its pixels, goals, people, receipts, opt-outs and outcomes, and records that store and log must follow.
     /// False if there is none with this number.
     pub fn delete_site(&self, id: SiteId, now_ms: i64) -> Result<bool, CatalogError> {
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         let removed = self.connections.write("removes a site", |transaction| {
             let doing = || CatalogError::during("removes a site");
             let count = "SELECT count(*) FROM removed_sites";
@@ -34,6 +36,11 @@ impl Catalog {
             }
             Ok(removed)
         })?;
+        heads.forget(id);
+        if let Err(error) = heads.save() {
+            tracing::warn!(%error, "the end of a removed site's receipts is still kept");
+        }
+        drop(heads);
         self.rebuild_directory()?;
         // The site is gone either way: who completes the removal empties the journal again.
         if let Err(error) = self.checkpoint() {

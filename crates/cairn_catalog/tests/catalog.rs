@@ -99,7 +99,8 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
     file.execute_batch(
         "DROP TABLE starts; ALTER TABLE pixels DROP COLUMN tracker_settings;
-        DROP TABLE mail_choices; DROP TABLE removed_sites; PRAGMA user_version = 1",
+        DROP TABLE mail_choices; DROP TABLE removed_sites; DROP TABLE receipts;
+        PRAGMA user_version = 1",
     )
     .unwrap();
     drop(file);
@@ -180,10 +181,10 @@ fn people_are_applied_once_whatever_is_repeated() {
     assert_eq!(catalog.people_watermark().unwrap(), 0);
     let first =
         [change(3, r#"{"plan":"free","city":"Rome"}"#, 10), change(5, r#"{"plan":"pro"}"#, 20)];
-    catalog.apply_people(&first, 6).unwrap();
+    catalog.apply_log(&first, &[], 6).unwrap();
     // The same batch again, and one that begins before the watermark.
-    catalog.apply_people(&[change(3, r#"{"plan":"free"}"#, 10)], 6).unwrap();
-    catalog.apply_people(&[change(5, r#"{"plan":"free"}"#, 20), change(8, "", 5)], 9).unwrap();
+    catalog.apply_log(&[change(3, r#"{"plan":"free"}"#, 10)], &[], 6).unwrap();
+    catalog.apply_log(&[change(5, r#"{"plan":"free"}"#, 20), change(8, "", 5)], &[], 9).unwrap();
     assert_eq!(catalog.people_watermark().unwrap(), 9);
     let (user_id, traits) = catalog.person(id, u64::MAX).unwrap().unwrap();
     let traits: serde_json::Value = serde_json::from_str(&traits).unwrap();
@@ -192,7 +193,7 @@ fn people_are_applied_once_whatever_is_repeated() {
         ("user-7", serde_json::json!({"plan": "pro", "city": "Rome"}))
     );
     let gone = PersonChange { site_id: SiteId(id.0 ^ 1), ..change(11, "", 0) };
-    catalog.apply_people(&[gone], 12).unwrap();
+    catalog.apply_log(&[gone], &[], 12).unwrap();
     assert_eq!(catalog.people_watermark().unwrap(), 12, "a removed site stops nothing");
 }
 
@@ -209,7 +210,7 @@ fn removing_a_site_overwrites_what_it_held() {
         claimed_traits: r#"{"email":"canary@visitor.example"}"#.to_owned(),
         seen_at_ms: NOW_MS,
     };
-    catalog.apply_people(&[person], 1).unwrap();
+    catalog.apply_log(&[person], &[], 1).unwrap();
     let goal = NewGoal {
         event_name: "purchase".to_owned(),
         display_name: "Bought".to_owned(),

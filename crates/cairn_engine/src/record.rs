@@ -1,15 +1,18 @@
-//! Events as records of the log: one version byte, then postcard.
+//! Events and choices as records of the log: one byte that tells kind and version, then postcard.
 //!
 //! Guarantees: what one version wrote, later versions read; decoding copies no text. The fixture in
 //! the tests holds version 1 as it was first written.
 
 use cairn_model::Event;
+use cairn_model::receipt::ChoiceMade;
 use postcard::Serializer;
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
-/// The version that is written.
+/// The version of events that is written.
 pub const VERSION: u8 = 1;
+/// The same of choices; no event ever has this byte.
+pub const CHOICE_VERSION: u8 = 0x81;
 
 /// A record that is not an event.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -34,12 +37,22 @@ pub fn encode(event: &Event<'_>, buffer: Vec<u8>) -> Result<Vec<u8>, RecordError
 /// Appends the event's record. The buffer that comes back holds what it held, and behind it the whole record or nothing:
 /// whoever keeps several records in it knows where each of them lies, also after one that failed.
 pub fn append(event: &Event<'_>, buffer: Vec<u8>) -> (Vec<u8>, Result<(), RecordError>) {
-    append_any(event, buffer)
+    append_any(VERSION, event, buffer)
 }
 
-fn append_any(value: &impl Serialize, mut buffer: Vec<u8>) -> (Vec<u8>, Result<(), RecordError>) {
+/// The record of a choice.
+pub fn encode_choice(choice: &ChoiceMade<'_>) -> Result<Vec<u8>, RecordError> {
+    let (buffer, written) = append_any(CHOICE_VERSION, choice, Vec::new());
+    written.map(|()| buffer)
+}
+
+fn append_any(
+    version: u8,
+    value: &impl Serialize,
+    mut buffer: Vec<u8>,
+) -> (Vec<u8>, Result<(), RecordError>) {
     let before = buffer.len();
-    buffer.push(VERSION);
+    buffer.push(version);
     let mut serializer = Serializer { output: Growing(buffer) };
     let written = value.serialize(&mut serializer);
     let Growing(mut buffer) = serializer.output;
@@ -81,6 +94,20 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, RecordError> {
     }
 }
 
+/// Whether the record is a choice.
+pub fn is_choice(record: &[u8]) -> bool {
+    record.first() == Some(&CHOICE_VERSION)
+}
+
+/// Reads the record of a choice.
+pub fn decode_choice(record: &[u8]) -> Result<ChoiceMade<'_>, RecordError> {
+    match record.split_first() {
+        None => Err(RecordError::Empty),
+        Some((&CHOICE_VERSION, body)) => Ok(postcard::from_bytes(body)?),
+        Some((&version, _)) => Err(RecordError::Version(version)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use cairn_model::SiteId;
@@ -101,12 +128,36 @@ mod tests {
     }
 
     #[test]
+    fn a_choice_is_no_event_and_reads_back_as_it_was_first_written() {
+        let choice = ChoiceMade {
+            site_id: SiteId(3),
+            at_ms: 1_795_341_600_000,
+            subject: cairn_model::VisitorId(7),
+            answers: [Some(cairn_model::Choice::Granted), None, None, None],
+            version: "a".into(),
+            language: "de".into(),
+            signal: "page".into(),
+            region: "eea".into(),
+            policy: "opt_in".into(),
+            gpc: true,
+        };
+        let record = encode_choice(&choice).unwrap();
+        let hex: String = record.iter().map(|byte| format!("{byte:02x}")).collect();
+        let wanted = "8103809496abc0680701000000000161026465047061676503656561066f70745f696e01";
+        assert_eq!(hex, wanted);
+        assert!(is_choice(&record) && decode_choice(&record).unwrap() == choice);
+        assert_eq!(decode(&record), Err(RecordError::Version(CHOICE_VERSION)));
+        let event = encode(&Event::bare(SiteId(3), PAGE_VIEW, 0), Vec::new()).unwrap();
+        assert!(!is_choice(&event) && decode_choice(&event).is_err());
+    }
+
+    #[test]
     fn a_record_that_cannot_be_written_leaves_those_before_it() {
         let event = Event::bare(SiteId(3), PAGE_VIEW, 0);
         let (buffer, written) = append(&event, Vec::new());
         written.unwrap();
         let before = buffer.clone();
-        let (buffer, written) = append_any(&Broken, buffer);
+        let (buffer, written) = append_any(VERSION, &Broken, buffer);
         assert!(written.is_err());
         assert_eq!(buffer, before);
         let (buffer, written) = append(&event, buffer);

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod notice;
 pub mod outcome;
 pub mod question;
+pub mod receipt;
 pub mod session;
 pub mod site;
 pub mod tracker;

@@ -32,7 +32,7 @@ pub enum Outcome {
     UnavailableLogFull,
     /// Too many requests at once; nothing was kept.
     UnavailableOverloaded,
-    /// It told a choice and no event; nothing of it is stored.
+    /// It told a choice and no event: its receipt is stored, if it is one to be proven, and nothing else.
     Consent,
 }
 
@@ -107,7 +107,7 @@ impl Outcome {
                 "Too much came at once; nothing was kept, so send the event again later."
             }
             Outcome::Consent => {
-                "The body told a choice and no event; the browser keeps the choice, nothing is stored."
+                "The body told a choice and no event; the browser keeps it, and its receipt is stored."
             }
         }
     }

@@ -24,6 +24,19 @@ pub enum Policy {
     Anonymous,
 }
 
+impl Policy {
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Regional => "regional",
+            Policy::OptIn => "opt_in",
+            Policy::OptInStrict => "opt_in_strict",
+            Policy::OptOut => "opt_out",
+            Policy::Anonymous => "anonymous",
+        }
+    }
+}
+
 /// How far Global Privacy Control reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

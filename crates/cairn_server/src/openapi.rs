@@ -28,6 +28,7 @@ use crate::error::ErrorBody;
         (name = "events", description = "Events: stored, live, imported, and what became of each hit"),
         (name = "emails", description = "Mails and links: tracked opens and clicks"),
         (name = "ads", description = "Advertisements: tracked impressions, views and clicks"),
+        (name = "privacy", description = "Permission: receipts of visitors' choices, and how often it is given"),
         (name = "queries", description = "Reports"),
         (name = "account", description = "Accounts, sessions and API tokens"),
     )

@@ -420,7 +420,7 @@ prop_compose! {
         event.user_key = ids[1];
         event.event_key = if id.is_empty() || key != 0 { key } else { 1 };
         event.event_id = id.into();
-        event.basis = [Basis::Policy, Basis::Gpc, Basis::Server][bytes[0] as usize % 3];
+        event.basis = Basis::ALL[bytes[0] as usize % Basis::ALL.len()];
         event.asn = small[0].unwrap_or(0);
         event.value_minor = value;
         event.engagement_ms = small[1];

@@ -1,7 +1,10 @@
 // Where we are: the address bar is the state, this is its reactive copy.
 export type Place =
   { page: "home" | "login" | "setup" | "site-new" | "missing" } | { page: SitePage; site: string };
-export type SitePage = "overview" | "pixels" | "filtered" | "settings";
+export type SitePage = "overview" | "pixels" | "filtered" | "permission" | "settings";
+
+/** Pages of a site that have a name in the address. */
+const SITE_PAGES = ["pixels", "filtered", "permission", "settings"] as const;
 
 export const here = $state({ path: location.pathname, search: location.search });
 
@@ -27,8 +30,8 @@ export function placeOf(path: string): Place {
   if (first === "sites" && second === "new" && third === undefined) return { page: "site-new" };
   if (first === "sites" && second !== undefined && parts.length <= 3) {
     if (third === undefined) return { page: "overview", site: second };
-    if (third === "pixels" || third === "filtered" || third === "settings")
-      return { page: third, site: second };
+    const page = SITE_PAGES.find((name) => name === third);
+    if (page) return { page, site: second };
   }
   return { page: "missing" };
 }

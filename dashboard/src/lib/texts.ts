@@ -1,4 +1,5 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
+import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { FIGURE_TEXTS, GRADE_TEXTS } from "./texts.figures.ts";
 
@@ -26,6 +27,7 @@ export const t = {
     overview: "Overview",
     pixels: "Pixels",
     filtered: "Filtered traffic",
+    permission: "Permission",
     settings: "Settings",
     sites: "All sites",
     addSite: "Add a site",
@@ -140,6 +142,7 @@ export const t = {
     remove: "Delete this site",
     removeLead: "Its pixels, goals, people and all its events are removed. This cannot be undone.",
   },
+  permission,
   remove: {
     siteTitle: (name: string) => `Delete ${name}?`,
     site: "Delete site",

@@ -318,3 +318,54 @@ test("leaving a page closes its live view", async () => {
     await closed;
   });
 });
+
+test("permission: rates by region, receipts by filter and page, and the file of all of them", async () => {
+  await on("/sites/1/permission", {}, async (page, mock) => {
+    const rates = page.getByRole("region", { name: "How often permission is given" });
+    await rates.getByText("27 of 40").waitFor();
+    await rates.getByRole("button", { name: "United States" }).click();
+    await page.waitForURL("**/permission?region=US");
+    await rates.getByText("of 10").first().waitFor();
+    await rates.getByRole("button", { name: "All" }).click();
+    await rates.getByText("27 of 40").waitFor();
+
+    const list = page.getByRole("region", { name: "Receipts", exact: true });
+    await list.getByText("A person was erased from 1 receipt").waitFor();
+    assert.equal(await list.locator("tbody tr").count(), 25);
+    await list.getByRole("button", { name: "Show more" }).click();
+    await list.getByRole("rowheader", { name: "1", exact: true }).waitFor();
+    assert.equal(await list.locator("tbody tr").count(), 41);
+    await list.getByRole("button", { name: /^Choice:/ }).click();
+    await list.getByRole("menuitemradio", { name: "Analytics refused" }).click();
+    await list.getByText("names nobody").first().waitFor();
+    await page.waitForFunction(
+      () =>
+        document.querySelectorAll("section[aria-labelledby=receipts-title] tbody tr").length === 13,
+    );
+    assert.equal(await list.locator("tbody code").count(), 0, "no refusal names anybody");
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      list.getByRole("button", { name: "CSV", exact: true }).click(),
+    ]);
+    assert.equal(file.suggestedFilename(), "receipts.csv");
+    assert.ok(mock.requests.includes("GET /api/v1/sites/1/receipts/export"));
+  });
+});
+
+test("permission: the chain is checked, and an event says why it was kept", async () => {
+  await on("/sites/1/permission", {}, async (page, mock) => {
+    const chain = page.getByRole("region", { name: "Chain of receipts" });
+    await chain.getByRole("status").getByText("Unchanged: 41 receipts").waitFor();
+    mock.soundReceipts = false;
+    await chain.getByRole("button", { name: "Check again" }).click();
+    await chain.getByRole("status").getByText("The receipts were changed").waitFor();
+    await chain.getByText("Receipt 7: the entry does not hash to what stands in it").waitFor();
+    const kept = page.getByRole("region", { name: "Why was this kept?" });
+    await kept.locator("summary").first().click();
+    await kept.getByText("The visitor's yes came with the event.").first().waitFor();
+    await kept
+      .getByText(/^Number 7 of .*, Banner, shown: 2026-11-a, de/)
+      .first()
+      .waitFor();
+  });
+});

@@ -13,9 +13,11 @@ import type {
   Pixel,
   Place,
   Query,
+  Receipt,
   Site,
 } from "../../src/lib/api/client.ts";
 import { BadQuestion, answer } from "./engine.ts";
+import { listReceipts, makeReceipts, permissionOf, verify } from "./receipts.ts";
 import { type Visit, makeVisits } from "./visits.ts";
 
 const DIST = fileURLToPath(new URL("../../dist/", import.meta.url));
@@ -122,6 +124,9 @@ export class Mock {
   readonly pixels = new Map<string, Pixel[]>();
   readonly asked: Query[] = [];
   readonly requests: string[] = [];
+  readonly receipts: Receipt[];
+  /** What a verification of the receipts comes to. */
+  soundReceipts = true;
   setupNeeded: boolean;
   signedIn: boolean;
   demo: boolean;
@@ -142,6 +147,7 @@ export class Mock {
   constructor(options: MockOptions = {}) {
     this.now = options.now ?? Date.now();
     this.visits = options.visits ?? makeVisits(this.now);
+    this.receipts = this.visits.length > 0 ? makeReceipts(this.now) : [];
     this.sites = options.sites ?? [makeSite("1", "Stone & Linen", "shop.example")];
     this.setupNeeded = options.setupNeeded ?? false;
     this.signedIn = options.signedIn ?? true;
@@ -261,7 +267,21 @@ export class Mock {
       geo: { country: "EE", region: "EE-37", city: "Tallinn" },
       device: { browser: "Firefox", os: "Linux", type: "Desktop" },
       bot: "",
-      identification: "anonymous",
+      identification: "identified",
+      why: {
+        verdict: "full",
+        rule: "sent_choice",
+        policy: "",
+        explanation: "The visitor's yes came with the event.",
+        receipt: {
+          receipt: 7,
+          at: new Date(at - 60_000).toISOString(),
+          choices: { analytics: "granted" },
+          signal: "banner",
+          version: "2026-11-a",
+          language: "de",
+        },
+      },
       pixel_key: key,
     } as unknown as EventItem;
   }
@@ -368,10 +388,23 @@ export class Mock {
     if (rest === "")
       return ok(this.#changeSite(site, method, body), method === "PATCH" ? 200 : 204);
     if (route.includes("/live-test")) return this.#liveTest(method, id, key, body, response);
+    if (rest === "permission") return ok(permissionOf(this.receipts, url.searchParams));
+    if (rest === "receipts") return this.#ofReceipts(key, url.searchParams, response);
     if (key === "activity") return ok(this.#activity(id, url.searchParams.get("period")));
     if (key !== "")
       return ok(this.#changePixel(id, key, method, body), method === "PATCH" ? 200 : 204);
     return this.#ofSite(`${method} ${rest}`, id, body, url, response);
+  }
+
+  #ofReceipts(what: string, asked: URLSearchParams, response: ServerResponse): void {
+    if (what === "verification")
+      return this.#send(response, 200, verify(this.receipts, this.soundReceipts, this.now));
+    const page = listReceipts(this.receipts, asked);
+    if (what !== "export") return this.#send(response, 200, page);
+    const type = asked.get("format") === "csv" ? "text/csv" : "application/x-ndjson";
+    const next: Record<string, string> = page.next ? { "Cairn-Next": page.next } : {};
+    response.writeHead(200, { "Content-Type": type, ...next });
+    response.end(page.items.map((receipt) => `${receipt.receipt}\n`).join(""));
   }
 
   #marked(answer: Answer): Answer {

@@ -12,5 +12,6 @@ mod disk;
 mod journeys;
 mod large_events;
 mod real_input;
+mod receipts;
 mod refusal;
 mod server;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use cairn_catalog::{Directory, PersonChange};
+use cairn_catalog::{Directory, NewReceipt, PersonChange};
 use cairn_model::session::Attributes;
 use cairn_model::{Event, Identification, Origin, Outcome, Session, SiteId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::{Batch, OutcomeCount, Row, SessionProbe, Watermark};
 use foldhash::{HashMap, HashSet};
 
-use crate::record;
+use crate::record::{self, RecordError};
 use crate::session::Sessions;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -20,7 +20,9 @@ pub(super) struct Applied<'a> {
     pub batch: Batch<'a>,
     /// For the people table.
     pub people: Vec<PersonChange>,
-    /// Offset of the last record seen, which the people table reaches with these.
+    /// For the chains of receipts.
+    pub receipts: Vec<NewReceipt>,
+    /// Offset of the last record seen, which the people table and the receipts reach with these.
     pub people_watermark: u64,
     /// For the index of event ids: key, offset, arrival.
     pub event_keys: Vec<(u128, u64, i64)>,
@@ -51,6 +53,7 @@ impl<'a> Applied<'a> {
         let mut applied = Applied {
             batch: Batch { watermark: from, ..Batch::default() },
             people: Vec::new(),
+            receipts: Vec::new(),
             people_watermark: 0,
             event_keys: Vec::new(),
             duplicates: Vec::new(),
@@ -95,6 +98,11 @@ impl<'a> Applied<'a> {
         for (offset, bytes) in records.iter() {
             self.people_watermark = offset;
             self.size_bytes += bytes.len() as u64;
+            self.batch.watermark.offset = self.batch.watermark.offset.max(offset);
+            if record::is_choice(bytes) {
+                self.note_choice(offset, bytes, directory);
+                continue;
+            }
             match record::decode(bytes) {
                 Ok(event) if directory.is_removed(event.site_id) => {
                     self.of_removed.insert(event.site_id, offset);
@@ -106,15 +114,28 @@ impl<'a> Applied<'a> {
                         rows.push(Row { offset, session_id: 0, attributes, event });
                     }
                 }
-                Err(error) => {
-                    debug_assert!(false, "record {offset}: {error}");
-                    tracing::error!(offset, %error, "a log record cannot be read; it is left out");
-                    self.undecodable += 1;
-                }
+                Err(error) => self.leave_out(offset, &error),
             }
-            self.batch.watermark.offset = self.batch.watermark.offset.max(offset);
         }
         rows
+    }
+
+    fn note_choice(&mut self, offset: u64, bytes: &[u8], directory: &Directory) {
+        match record::decode_choice(bytes) {
+            Ok(choice) if directory.is_removed(choice.site_id) => {
+                self.of_removed.insert(choice.site_id, offset);
+            }
+            Ok(choice) => {
+                self.receipts.push(NewReceipt { offset, choice: choice.into_owned() });
+            }
+            Err(error) => self.leave_out(offset, &error),
+        }
+    }
+
+    fn leave_out(&mut self, offset: u64, error: &RecordError) {
+        debug_assert!(false, "record {offset}: {error}");
+        tracing::error!(offset, %error, "a log record cannot be read; it is left out");
+        self.undecodable += 1;
     }
 
     /// Gives a row its visit, unless it repeats an event.

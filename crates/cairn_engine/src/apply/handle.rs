@@ -273,6 +273,7 @@ mod tests {
         let applied = Applied {
             batch: Batch { rows: rows.collect(), ..Batch::default() },
             people: Vec::new(),
+            receipts: Vec::new(),
             people_watermark: 0,
             event_keys: Vec::new(),
             duplicates: Vec::new(),

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: records are taken strictly in order; each becomes a row, or is counted as a duplicate, exactly once: rows,
 //! visits, outcome counts and the watermark go into the store in one commit, and after a crash the loop goes on
-//! behind the store's watermark. Direct identifiers go to the people table, which has a watermark of its own.
+//! behind the store's watermark. Direct identifiers go to the people table, choices to the chains of receipts; both share a watermark of their own.
 //! Events of removed sites are left out, and the rest of such a site is removed.
 //! An unavailable store is waited for (one warning); the log grows meanwhile, and hits are refused once it is full.
 //! It does not know HTTP, consent or where an event came from.
@@ -162,7 +162,7 @@ impl ApplyLoop {
     /// Runs until [`ApplyHandle::stop`], after which it still applies what is durable in the log, unless a database fails.
     pub fn run(mut self) -> Result<(), ApplyError> {
         let _ended = Ended(Arc::clone(&self.shared));
-        // The people table has no watermark for records without people: what the log has let go of was not for it.
+        // People and receipts have no watermark for records without them: what the log has let go of was not for them.
         let gone = self.log.first().0.min(self.watermark.offset + 1);
         self.people_watermark = self.people_watermark.max(gone - 1);
         let mut reader = self.log.reader(Offset(self.resume_offset() + 1));
@@ -226,9 +226,10 @@ impl ApplyLoop {
         for (site_id, offset) in &applied.of_removed {
             self.removals.left_out(*site_id, *offset);
         }
-        if !applied.people.is_empty() {
-            retry("writes people", &self.shared, || {
-                self.catalog.apply_people(&applied.people, applied.people_watermark)
+        if !applied.people.is_empty() || !applied.receipts.is_empty() {
+            retry("writes people and receipts", &self.shared, || {
+                let (people, receipts) = (&applied.people, &applied.receipts);
+                self.catalog.apply_log(people, receipts, applied.people_watermark)
             })?;
         }
         // Without changes there is nothing to commit: after a crash the same records say the same again.

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_catalog::Catalog;
+use cairn_catalog::{Catalog, NewSite, ReceiptFilter, ReceiptOrder};
 use cairn_log::{Log, LogOptions, Offset, RealDisk};
 use cairn_model::event::PAGE_VIEW;
-use cairn_model::{Event, Identification, Outcome, SiteId, VisitorId};
+use cairn_model::receipt::ChoiceMade;
+use cairn_model::{Choice, Event, Identification, Outcome, PrivacySettings, SiteId, VisitorId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::reference::ReferenceStore;
 use cairn_store::{EventStore, Row, Watermark};
@@ -33,6 +34,12 @@ impl Machine {
 
     /// Opens everything, appends these events, and applies until all are in.
     fn run(&self, catalog: &Arc<Catalog>, events: &[Event<'_>]) -> ApplyHandle {
+        let records: Vec<Vec<u8>> =
+            events.iter().map(|event| record::encode(event, Vec::new()).unwrap()).collect();
+        self.run_records(catalog, &records)
+    }
+
+    fn run_records(&self, catalog: &Arc<Catalog>, records: &[Vec<u8>]) -> ApplyHandle {
         let log = LogOptions::new(self.directory.path().join("log"));
         let (log, _) = Log::open(log, Arc::new(RealDisk)).unwrap();
         let store = Arc::clone(&self.store) as Arc<dyn EventStore>;
@@ -47,8 +54,6 @@ impl Machine {
             || NOW_MS,
         )
         .unwrap();
-        let records: Vec<Vec<u8>> =
-            events.iter().map(|event| record::encode(event, Vec::new()).unwrap()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let append = log.appender().append(records.iter().map(Vec::as_slice));
         runtime.block_on(append).unwrap();
@@ -108,6 +113,51 @@ fn a_restart_goes_on_where_the_store_stands() {
     assert_eq!(rows.iter().map(|row| row.offset).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(machine.store.sessions().len(), 1);
     assert_eq!(machine.store.sessions()[0].pageviews, 3);
+}
+
+#[test]
+fn choices_become_receipts_once_and_no_rows() {
+    let machine = Machine::new();
+    let catalog = machine.catalog();
+    let site = NewSite {
+        name: "Shop".to_owned(),
+        domain: "shop.example".to_owned(),
+        hosts: Vec::new(),
+        timezone: "Etc/UTC".to_owned(),
+        currency: "EUR".to_owned(),
+        privacy: PrivacySettings::default(),
+        asking: Default::default(),
+    };
+    let site_id = catalog.add_site(&site, None, NOW_MS).unwrap().id;
+    let choice = |subject| ChoiceMade {
+        site_id,
+        at_ms: NOW_MS,
+        subject: VisitorId(subject),
+        answers: [Some(Choice::Granted), None, None, None],
+        version: "a".into(),
+        language: "".into(),
+        signal: "page".into(),
+        region: "eea".into(),
+        policy: "regional".into(),
+        gpc: false,
+    };
+    let encoded = |subject| record::encode_choice(&choice(subject)).unwrap();
+    let event = record::encode(&view(1, 0, 0), Vec::new()).unwrap();
+    let handle = machine.run_records(&catalog, &[encoded(7), event, encoded(8)]);
+    assert_eq!(handle.watermark().offset, 3, "a choice moves the store's watermark, too");
+    assert_eq!((machine.store.rows().len(), handle.status().bugs), (1, 0));
+    let subjects = |catalog: &Catalog| -> Vec<u64> {
+        let order = ReceiptOrder::OldestAfter(0);
+        let found = catalog.receipts(site_id, &ReceiptFilter::default(), order, 10).unwrap();
+        found.iter().map(|receipt| receipt.subject.unwrap().0).collect()
+    };
+    assert_eq!(subjects(&catalog), [7, 8]);
+    // The store forgets what it committed last: the log is read again from there.
+    let forgetful = Machine { store: Arc::new(ReferenceStore::new()), ..machine };
+    let handle = forgetful.run_records(&catalog, &[encoded(9)]);
+    assert_eq!((handle.watermark().offset, forgetful.store.rows().len()), (4, 1));
+    assert_eq!(subjects(&catalog), [7, 8, 9], "the chain has each choice once");
+    assert!(catalog.verify_receipts(site_id, NOW_MS).unwrap().is_sound());
 }
 
 #[test]

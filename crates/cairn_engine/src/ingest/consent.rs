@@ -193,6 +193,14 @@ pub enum Speaker {
 }
 
 impl Speaker {
+    /// Who speaks with a hit.
+    pub fn of_sent(sent: &SentConsent) -> Self {
+        match sent {
+            SentConsent::Told(told) => Speaker::of(told),
+            _ => Speaker::Words,
+        }
+    }
+
     fn of(told: &Told) -> Self {
         match told.answers.rule {
             Rule::Us | Rule::UsPrivacy => Speaker::UsString,
@@ -317,6 +325,13 @@ impl RecordedConsent {
         }
         let _ = write!(value, ".t={}", self.at_s);
         value
+    }
+
+    /// The record of somebody who took permission back at this time, while the browser still shows an older one.
+    pub fn withdrawn(mut self, by: Speaker, now_s: i64) -> Self {
+        self.choices[0] = Some(RecordedChoice { choice: Choice::Denied, under_gpc: false, by });
+        self.at_s = now_s;
+        self
     }
 
     /// The newest choice about the purpose at this place of [`Purpose::ALL`], and whether it was sent with

@@ -205,7 +205,7 @@ fn by_policy(policy: Policy, region: Region) -> (Choice, Basis, &'static str) {
         (Policy::OptInStrict, _) => (Choice::Denied, "silence; policy opt_in_strict"),
         (Policy::Anonymous, _) => (Choice::Denied, "silence; policy anonymous"),
     };
-    (choice, Basis::Policy, reason)
+    (choice, Basis::of_policy(policy), reason)
 }
 
 /// Who the visitor is, as the decision allows it to be known.

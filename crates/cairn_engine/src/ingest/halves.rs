@@ -47,6 +47,16 @@ impl<K: Hash + Eq, V> Halves<K, V> {
         self.young.get_mut(key).or_else(|| self.old.get_mut(key))
     }
 
+    pub fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
+    /// Every entry, in no order.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.young.values_mut().chain(self.old.values_mut())
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()

@@ -22,6 +22,7 @@ mod off_site;
 pub mod page;
 pub mod parsed;
 pub mod postback;
+pub mod proof;
 pub mod query;
 pub mod rejection;
 pub mod statement;
@@ -29,6 +30,7 @@ pub mod text;
 pub mod timestamp;
 pub mod traces;
 pub mod visitor;
+mod withdrawal;
 
 #[cfg(test)]
 mod tests;
@@ -46,13 +48,15 @@ use cairn_model::{
 
 use crate::record;
 use cairn_store::event_ids::EventIds;
-use consent::{RecordedConsent, SentConsent};
+use consent::{RecordedConsent, SentConsent, Speaker};
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
 use gate::{Decision, Signals, Standing, Visitor, Voice, decide};
 pub use parsed::ParsedEvent;
+use proof::RecentRefusals;
 pub use rejection::Rejection;
 use visitor::{AnonymousKeys, CookieId, IdentityKeys};
+use withdrawal::Withdrawals;
 
 /// What the edge knows of a request. Texts that are missing are empty.
 #[derive(Clone)]
@@ -86,6 +90,8 @@ pub struct Ingest {
     anonymous: AnonymousKeys,
     /// What is stored already, where it is known at once.
     stored: Option<Arc<EventIds>>,
+    withdrawals: Withdrawals,
+    refusals: RecentRefusals,
 }
 
 impl Ingest {
@@ -96,6 +102,8 @@ impl Ingest {
             keys: IdentityKeys::new(master),
             anonymous: AnonymousKeys::new(session_timeout_ms),
             stored: None,
+            withdrawals: Withdrawals::default(),
+            refusals: RecentRefusals::default(),
         }
     }
 
@@ -141,14 +149,12 @@ impl Ingest {
             .is_some_and(|id| entry.site.is_opted_out(self.keys.of_cookie(site.id, &id).0));
         let cookies = if uses_cookies { sent_cookies } else { Cookies::default() };
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
-        let signals = Signals {
-            opted_out,
-            recorded: cookies.consent.unwrap_or_default(),
-            sent: sent.at(hit.received_at_ms),
-            gpc: hit.gpc,
-            standing,
-            voice,
-        };
+        let mut recorded = cookies.consent.unwrap_or_default();
+        if let Some(by) = cookie_visitor.and_then(|visitor| self.withdrawals.of(visitor)) {
+            recorded = recorded.withdrawn(by, hit.received_at_ms.div_euclid(1000));
+        }
+        let sent = sent.at(hit.received_at_ms);
+        let signals = Signals { opted_out, recorded, sent, gpc: hit.gpc, standing, voice };
         let location = match voice {
             Voice::Browser => self.enricher.locate(&hit.address),
             _ => Location::default(),
@@ -172,6 +178,7 @@ impl Ingest {
             seen: Vec::new(),
         };
         admission.greet();
+        admission.note_withdrawal();
         admission
     }
 }
@@ -298,6 +305,28 @@ impl<'r> Admission<'r> {
             }
             Verdict::Anonymous => self.visitor = None,
         }
+    }
+
+    /// Remembers a visitor who takes permission back, until he gives it again.
+    fn note_withdrawal(&self) {
+        let sent = &self.signals.sent;
+        if matches!(sent, SentConsent::Nothing) {
+            return;
+        }
+        if let Some(visitor) = self.withdrawn() {
+            self.ingest.withdrawals.note(visitor, Speaker::of_sent(sent));
+        } else if let Some(visitor) = self.cookie_visitor
+            && self.decision.verdict == Verdict::Full
+        {
+            self.ingest.withdrawals.forget(visitor);
+        }
+    }
+
+    /// What the browser's record becomes by what was sent; `None`: that says nothing new.
+    fn updated_record(&self) -> Option<RecordedConsent> {
+        let under_gpc = self.signals.gpc && self.choice_alone;
+        let now_s = self.hit.received_at_ms.div_euclid(1000);
+        self.signals.recorded.updated(&self.signals.sent, under_gpc, now_s)
     }
 
     /// Turns one event into a record at the end of `buffer`; without one, what comes back is `buffer` as it was.
@@ -453,9 +482,7 @@ impl<'r> Admission<'r> {
         if must_forget(&self.cookies, &self.decision, denied) {
             headers.push(jar.forget_id());
         }
-        let under_gpc = self.signals.gpc && self.choice_alone;
-        let now_s = self.hit.received_at_ms.div_euclid(1000);
-        if let Some(record) = self.signals.recorded.updated(&self.signals.sent, under_gpc, now_s) {
+        if let Some(record) = self.updated_record() {
             headers.push(jar.consent(&record));
         }
         headers

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::body::Parameters;
 use super::page::{Page, PageRequest};
+use super::why::{self, Why};
 use super::{query, show};
 use crate::App;
 use crate::auth::SiteAccess;
@@ -46,6 +47,8 @@ pub struct EventBody {
     /// What keeping it relied on.
     #[schema(example = "policy")]
     pub basis: String,
+    /// Why it was kept, and in what way.
+    pub why: Why,
     /// `identified` or `anonymous`.
     pub identification: String,
     /// The visitor's number on this site.
@@ -232,9 +235,12 @@ async fn cut_page(
         let question = ask(before, u32::try_from(wanted).unwrap_or(u32::MAX))?;
         let found = super::store(app, move |store| store.events_page(&question)).await?;
         let is_end = found.len() < wanted;
-        for stored in found {
+        let relied = found.iter().map(|stored| why::relied_upon(&stored.event)).collect();
+        let receipts = why::receipts_of(app, access, relied).await?;
+        for (stored, receipt) in found.into_iter().zip(receipts) {
             let attributes = Attributes::of(&stored.event);
-            let body = EventBody::new(access, stored.session_id, &stored.event, &attributes);
+            let mut body = EventBody::new(access, stored.session_id, &stored.event, &attributes);
+            body.why = body.why.relying_on(receipt.as_ref());
             size_bytes += serde_json::to_vec(&body).map_or(0, |json| json.len());
             let is_full = page.items.len() == limit || size_bytes > PAGE_SIZE_BYTES_MAX;
             if is_full && !page.items.is_empty() {
@@ -275,6 +281,7 @@ impl EventBody {
             pixel_key: pixel.map_or_else(String::new, |pixel| pixel.key.clone()),
             imported: event.origin == Origin::Import,
             basis: event.basis.name().to_owned(),
+            why: Why::of(event),
             identification: match event.identification {
                 Identification::Identified => "identified".to_owned(),
                 Identification::Anonymous => "anonymous".to_owned(),

@@ -18,15 +18,18 @@ mod live_test;
 mod opt_outs;
 mod outcomes;
 mod page;
+mod permission;
 mod pixel_activity;
 mod pixels;
 mod query;
+mod receipts;
 mod show;
 mod signed;
 mod sites;
 mod tokens;
 mod tracker;
 mod upload;
+mod why;
 
 use std::sync::Arc;
 
@@ -77,6 +80,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(events::list))
         .routes(routes!(outcomes::show))
         .routes(routes!(live::stream))
+        // Permission
+        .routes(routes!(receipts::list))
+        .routes(routes!(receipts::export))
+        .routes(routes!(receipts::verify))
+        .routes(routes!(permission::show))
         // Reports
         .routes(routes!(query::ask))
 }

@@ -11,6 +11,7 @@ use cairn_engine::ingest::envelope::status_of;
 use cairn_engine::ingest::formats::{Events, Terms};
 use cairn_engine::ingest::landing::recent::NamedUser;
 use cairn_engine::ingest::page::origin_host;
+use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::{Admission, Common, Rejection, is_listed};
 use cairn_engine::outcomes::Received;
 use cairn_enrich::RequestKind;
@@ -19,7 +20,8 @@ use cairn_model::{Outcome, PixelKind, SiteId};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::answer::{Answer, Cors, json, outcome_value, refusal};
+use super::answer::{Answer, Cors, add_cookies, json, outcome_value, refusal};
+use super::choice::{is_refusal, proven};
 use super::handover::Handover;
 use super::landing::{Beside, Landing, landing_token};
 use super::request::Head;
@@ -43,6 +45,8 @@ pub(super) struct Parcel<'a, E: ?Sized> {
     pub events: &'a E,
     /// What the visitor said, of the request as a whole.
     pub consent: SentConsent,
+    /// How he said it; `None`: not himself.
+    pub told: Option<Told<'a>>,
     /// What belongs to all events.
     pub common: Common<'a>,
 }
@@ -154,6 +158,8 @@ impl Collector {
             currency: &entry.site.site.currency,
             received_at_ms: now_ms,
         };
+        // Before the events: they rely on it.
+        let proof = parcel.told.and_then(|told| self.note_choice(&admission, told));
         let of_choice = admission.outcome_of_choice();
         let misuse = misuse(head, parcel, entry.pixel.kind);
         let mut delivered =
@@ -190,13 +196,12 @@ impl Collector {
                 let stored = self.store(&mut records, &mut waiting, &watched).await;
                 delivered.accepted += stored.map_err(|rejection| {
                     watched.lost(&rejection);
-                    waiting.settle_rest(rejection.outcome);
-                    let status = StatusCode::from_u16(status_of(rejection.outcome));
-                    let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-                    refusal(status, &rejection, cors)
+                    lost(&rejection, &mut waiting, &admission, parcel.consent)
                 })?;
             }
         }
+        let proven = proven(proof).await;
+        proven.map_err(|rejection| lost(&rejection, &mut waiting, &admission, parcel.consent))?;
         for landing in landings {
             Box::pin(self.confirm(&admission, &landing, now_ms)).await;
         }
@@ -224,6 +229,26 @@ impl Collector {
         watched.kept(app, handover.offsets.clone());
         Ok(count)
     }
+}
+
+/// The answer to a body that cannot be kept now. A refusal holds all the same.
+fn lost(
+    rejection: &Rejection,
+    waiting: &mut Waiting<'_>,
+    admission: &Admission<'_>,
+    consent: SentConsent,
+) -> Answer {
+    waiting.settle_rest(rejection.outcome);
+    let cors = match admission.has_listed_origin() {
+        true => Cors::Listed(admission.hit().origin),
+        false => Cors::Any,
+    };
+    let status = StatusCode::from_u16(status_of(rejection.outcome));
+    let mut answer = refusal(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), rejection, cors);
+    if is_refusal(&consent) {
+        add_cookies(answer.headers_mut(), admission.set_cookies());
+    }
+    answer
 }
 
 /// What a live test knows the request by.

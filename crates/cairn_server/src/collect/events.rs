@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use cairn_engine::ingest::envelope::{BrokenEnvelope, envelope, status_of, unzipped};
 use cairn_engine::ingest::page::origin_host;
+use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::{Common, Rejection, is_listed};
 use cairn_model::SiteId;
 use cairn_model::limits::BODY_SIZE_BYTES_MAX;
@@ -51,6 +52,7 @@ impl Collector {
             text: &body,
             events: &envelope,
             consent: envelope.consent,
+            told: Some(Told { shown: envelope.shown.as_ref(), signal: envelope.signal }),
             common: Common { screen: &envelope.screen, language: &envelope.language },
         };
         match self.deliver(&head, &parcel, peer, now_ms).await {

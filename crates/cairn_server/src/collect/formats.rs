@@ -77,6 +77,7 @@ impl Collector {
             text: &held.bytes,
             events: &*opened.events,
             consent: SentConsent::Nothing,
+            told: None,
             common: Common::default(),
         };
         let answer = match self.deliver(&head, &parcel, peer, now_ms).await {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cairn_catalog::PixelEntry;
 use cairn_engine::ingest::consent::SentConsent;
+use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::query::{self, ImageQuery};
 use cairn_engine::ingest::{Admission, Common, Hit, ParsedEvent, Rejection};
 use cairn_engine::outcomes::Received;
@@ -15,6 +16,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, header};
 
 use super::answer::{Answer, Cors, REASON, accepted_image, add_cookies, image, image_head};
+use super::choice::{Proof, is_refusal, proven};
 use super::delivery::Waiting;
 use super::handover::Handover;
 use super::landing::may_land;
@@ -26,7 +28,21 @@ use crate::live_test::{Road, Sighting, Watched};
 const RECORD_SIZE_BYTES: usize = 640;
 
 /// The answer to a hit that is not kept; in a box, since few are refused and every step would have to carry it.
-type Refused = Box<Answer>;
+type Refused = Box<Unkept>;
+
+/// The answer to a hit that is not kept, and the receipt of its choice if that has one.
+struct Unkept {
+    answer: Answer,
+    proof: Option<Proof>,
+}
+
+impl Unkept {
+    /// The answer, once the receipt is written: a refusal holds also where it cannot be.
+    async fn answer(self: Box<Self>) -> Answer {
+        let _ = proven(self.proof).await;
+        self.answer
+    }
+}
 
 /// An image request whose pixel is known.
 struct Asked<'r> {
@@ -39,6 +55,7 @@ struct Asked<'r> {
 /// A hit that was handed to the log. What waits for the log is kept small: it is part of every connection.
 struct Taken<'r> {
     handover: Handover<'r>,
+    proof: Option<Proof>,
     watched: Watched,
     cookies: Vec<String>,
     cors: Cors<'r>,
@@ -57,12 +74,12 @@ impl Collector {
         }
         let taken = match self.take_image(&request, peer) {
             Ok(taken) => taken,
-            Err(answer) => return *answer,
+            Err(unkept) => return unkept.answer().await,
         };
         let (cors, consent) = (taken.cors, taken.consent);
         let cookies = match self.kept(taken).await {
             Ok(cookies) => cookies,
-            Err(answer) => return *answer,
+            Err(unkept) => return unkept.answer,
         };
         let answer = match cors {
             Cors::Listed(_) => image(Outcome::Accepted, None, cors),
@@ -76,7 +93,7 @@ impl Collector {
         let mut received = self.edge.app.counters.receive(1);
         let (asked, watched) = match self.asked(request, &mut received) {
             Ok(asked) => asked,
-            Err(answer) => return *answer,
+            Err(unkept) => return unkept.answer,
         };
         // What follows may be given up, as long as it waits.
         let (site, now_ms) = (asked.entry.site.site.id, asked.now_ms);
@@ -85,19 +102,19 @@ impl Collector {
         let (event, mut admission, consent) =
             match self.admit(request, &asked, &hit, (&mut waiting.received, &watched)) {
                 Ok(admitted) => admitted,
-                Err(answer) => return *answer,
+                Err(unkept) => return unkept.answer,
             };
         let (event, landing) = self.with_landing(event, &admission, now_ms).await;
         let received = waiting.received.part(1);
         let taken =
             match self.hand_over(&asked, &mut admission, event, consent, (received, watched)) {
                 Ok(taken) => taken,
-                Err(answer) => return *answer,
+                Err(unkept) => return unkept.answer().await,
             };
         let (cors, consent) = (taken.cors, taken.consent);
         let cookies = match self.kept(taken).await {
             Ok(cookies) => cookies,
-            Err(answer) => return *answer,
+            Err(unkept) => return unkept.answer,
         };
         if let Some(landing) = landing {
             self.confirm(&admission, &landing, asked.now_ms).await;
@@ -117,17 +134,21 @@ impl Collector {
 
     /// Waits until the hit is durable: the cookies of the answer.
     async fn kept(&self, taken: Taken<'_>) -> Result<Vec<String>, Refused> {
-        let Taken { mut handover, watched, cookies, cors, .. } = taken;
-        match (&mut handover).await {
-            Ok(()) => {
-                watched.kept(&self.edge.app, handover.offsets.clone());
-                Ok(cookies)
-            }
-            Err(rejection) => {
-                watched.lost(&rejection);
-                Err(Box::new(image(rejection.outcome, Some(&rejection), cors)))
-            }
+        let Taken { mut handover, proof, watched, cookies, cors, consent } = taken;
+        let mut kept = (&mut handover).await;
+        match &kept {
+            Ok(()) => watched.kept(&self.edge.app, handover.offsets.clone()),
+            Err(rejection) => watched.lost(rejection),
         }
+        if let Some(proof) = proof {
+            kept = kept.and(proof.durable().await);
+        }
+        kept.map_err(|rejection| {
+            let answer = image(rejection.outcome, Some(&rejection), cors);
+            let cookies = if is_refusal(&consent) { cookies.clone() } else { Vec::new() };
+            Box::new(Unkept { answer: accepted(answer, consent, cookies), proof: None })
+        })
+        .map(|()| cookies)
     }
 
     /// Finds the pixel.
@@ -196,19 +217,21 @@ impl Collector {
             true => Cors::Listed(asked.head.origin()),
             false => Cors::Any,
         };
+        let proof = self.note_choice(admission, Told::default());
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = admission.take(event, Common::default(), buffer);
         if let Err(rejection) = taken {
             watched.refused(&rejection);
-            let mut answer = refused(&mut received, site, &rejection, cors, now_ms);
-            add_cookies(answer.headers_mut(), admission.set_cookies());
-            return Err(answer);
+            let mut unkept = refused(&mut received, site, &rejection, cors, now_ms);
+            add_cookies(unkept.answer.headers_mut(), admission.set_cookies());
+            unkept.proof = proof;
+            return Err(unkept);
         }
         let append = self.appender.append([record.as_slice()]);
         watched.admitted(&record, admission);
         let cookies = admission.set_cookies();
         let handover = Handover::new(&self.edge.app, append, site, received, now_ms);
-        Ok(Taken { handover, watched, cookies, cors, consent })
+        Ok(Taken { handover, proof, watched, cookies, cors, consent })
     }
 }
 
@@ -232,7 +255,7 @@ fn refused(
     now_ms: i64,
 ) -> Refused {
     received.settle(site, rejection.outcome, now_ms);
-    Box::new(image(rejection.outcome, Some(rejection), cors))
+    Box::new(Unkept { answer: image(rejection.outcome, Some(rejection), cors), proof: None })
 }
 
 fn accepted(mut answer: Answer, consent: SentConsent, cookies: Vec<String>) -> Answer {

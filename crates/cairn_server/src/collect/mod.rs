@@ -9,6 +9,7 @@
 mod ad;
 mod answer;
 mod asking;
+mod choice;
 mod delivery;
 pub(crate) mod description;
 mod events;

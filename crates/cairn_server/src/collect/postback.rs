@@ -134,6 +134,7 @@ impl Collector {
             text: b"",
             events: &conversion,
             consent,
+            told: None,
             common: Common::default(),
         };
         match self.deliver(&head, &parcel, peer, now_ms).await {

@@ -10,5 +10,6 @@ mod import;
 mod input;
 mod operations;
 mod pixels;
+mod receipts;
 mod rig;
 mod settings;

@@ -7,6 +7,7 @@ mod ads;
 mod asking;
 mod bounds;
 mod browsers;
+mod choices;
 mod client;
 mod formats;
 mod images;

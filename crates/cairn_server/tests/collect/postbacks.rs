@@ -357,6 +357,22 @@ fn a_conversion_is_the_visitors_who_landed_with_permission() {
 }
 
 #[test]
+fn a_conversion_after_a_withdrawal_is_nobodys() {
+    let shop = Shop::new();
+    let own = shop.click(&json!({"creative": "a"}));
+    let cookies = shop.land(&own, "granted", "");
+    let visitor = shop.last_page_view().visitor_id;
+    let id = id_in(&own, "cairn_click");
+    assert_eq!(shop.get(&format!("value=5&click_id={id}")).outcome(), "accepted");
+    assert_eq!(shop.running.last_event().visitor_id, visitor, "as long as he permits it");
+    shop.land("https://shop.example/", "denied", &cookies);
+    assert_eq!(shop.get(&format!("value=6&click_id={id}")).outcome(), "accepted");
+    let event = shop.running.last_event();
+    assert_ne!(event.visitor_id, visitor, "what waited for him is forgotten");
+    assert_eq!(event.identification, Identification::Anonymous);
+}
+
+#[test]
 fn a_conversion_of_a_mails_click_is_the_recipients_while_he_agrees() {
     let shop = Shop::new();
     let id = id_in(&shop.mail_click("anna-1"), "cairn_click");

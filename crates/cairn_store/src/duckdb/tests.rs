@@ -117,10 +117,7 @@ fn read_row(row: RowRef<'_>) -> Result<Row<'static>, DuckError> {
         event.origin = Origin::Import;
     }
     let basis: u8 = row.get(10)?;
-    event.basis = [Basis::Policy, Basis::Gpc, Basis::Server]
-        .into_iter()
-        .find(|known| *known as u8 == basis)
-        .unwrap();
+    event.basis = Basis::ALL[usize::from(basis)];
     event.event_key = row.optional(11)?.unwrap_or(0);
     let event_id: String = match row.optional(12)? {
         Some(uuid) => uuid_text(uuid),

@@ -18,6 +18,9 @@ export type NewEmail = Schemas["NewEmailBody"];
 export type Email = Schemas["Email"];
 export type NewLink = Schemas["NewLinkBody"];
 export type Link = Schemas["Link"];
+export type Receipt = Schemas["Receipt"];
+export type ReceiptsVerification = Schemas["ReceiptsVerification"];
+export type Permission = Schemas["Permission"];
 
 export type Ad = Schemas["Ad"];
 /** An ad to be tracked; its cost is sent as the text that was typed, which is exact. */
@@ -152,9 +155,15 @@ async function send(method: Method, path: string, options: Sent): Promise<unknow
   };
   if (options.body !== undefined) request.body = JSON.stringify(options.body);
   if (options.signal) request.signal = options.signal;
+  const response = await answered(address(path, options.path, options.query), request, options);
+  return response.status === 204 ? undefined : await response.json();
+}
+
+/** The answer to a request, if it was fulfilled. */
+async function answered(where: string, request: RequestInit, options: Sent = {}) {
   let response: Response;
   try {
-    response = await fetch(address(path, options.path, options.query), request);
+    response = await fetch(where, request);
   } catch (cause) {
     if (options.signal?.aborted) throw cause;
     throw new ApiError(0, "unreachable", t.fail.network);
@@ -163,7 +172,17 @@ async function send(method: Method, path: string, options: Sent): Promise<unknow
     if (response.status === 401 && !options.anonymous) onUnauthorized();
     throw await failure(response);
   }
-  return response.status === 204 ? undefined : await response.json();
+  return response;
+}
+
+/** Which receipts are wanted. */
+export interface ReceiptQuery {
+  signal?: string;
+  choice?: string;
+  from?: string;
+  before?: string;
+  after?: string;
+  limit?: number;
 }
 
 /** Entries of a list wanted at once; the server's own bound. */
@@ -221,6 +240,30 @@ export const api = {
     }),
   events: (site: string, limit: number, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/events", { path: ofSite(site), query: { limit }, signal }),
+  permission: (
+    site: string,
+    query: { date_range: string; region?: string; version?: string },
+    signal?: AbortSignal,
+  ) => call("get", "/api/v1/sites/{site_id}/permission", { path: ofSite(site), query, signal }),
+  receipts: (site: string, query: ReceiptQuery, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/receipts", { path: ofSite(site), query, signal }),
+  verifyReceipts: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/receipts/verification", { path: ofSite(site), signal }),
+  /** All receipts that match, part by part, in one file. */
+  exportReceipts: async (site: string, format: "csv" | "ndjson", query: ReceiptQuery) => {
+    const parts: BlobPart[] = [];
+    let after: string | null = null;
+    do {
+      const asked: object = { ...query, format, limit: LIST_LIMIT, ...(after && { after }) };
+      const part: Response = await answered(
+        address("/api/v1/sites/{site_id}/receipts/export", ofSite(site), asked),
+        { credentials: "same-origin" },
+      );
+      parts.push(await part.blob());
+      after = part.headers.get("Cairn-Next");
+    } while (after);
+    return new Blob(parts);
+  },
   liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
   query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
     const question = body as unknown as Schemas["Query"];

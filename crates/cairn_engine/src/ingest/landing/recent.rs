@@ -18,6 +18,8 @@ pub const ENTRIES_MAX: usize = 65_536;
 pub const ANSWER_MS_MAX: i64 = 60 * 1000;
 /// Stands for several users where one is expected.
 const SEVERAL: u64 = 0;
+/// Stands for a visitor who took permission back: equal to no number of a visitor but by a chance of one in 2^64.
+const WITHDRAWN: u64 = u64::MAX;
 
 /// Who landed with a click so far; 0 = nobody.
 #[derive(Clone, Copy, Default)]
@@ -113,9 +115,22 @@ impl RecentClicks {
         }
     }
 
+    /// Forgets a visitor who takes permission back: no click is his any more, and none of them becomes another's. Looks at
+    /// every click that is remembered: few take back, and an index would be one more place that knows them.
+    pub fn forget(&self, visitor: VisitorId) {
+        for landed in lock(&self.clicks).values_mut() {
+            if landed.visitor == visitor.0 {
+                (landed.visitor, landed.answer) = (WITHDRAWN, Answer::SomebodyElse);
+            }
+        }
+    }
+
     /// The visitor who landed with the click and gave permission; 0 = none that is remembered.
     pub fn visitor(&self, click: &[u8; 16]) -> u64 {
-        lock(&self.clicks).get(click).map_or(0, |landed| landed.visitor)
+        lock(&self.clicks).get(click).map_or(0, |landed| match landed.visitor {
+            WITHDRAWN => 0,
+            visitor => visitor,
+        })
     }
 }
 
@@ -151,6 +166,11 @@ impl RecentUsers {
         if !self.claims(visitor, user_key, now_ms) {
             lock(&self.users).insert(visitor.0, SEVERAL, now_ms);
         }
+    }
+
+    /// Forgets a visitor who takes permission back.
+    pub fn forget(&self, visitor: VisitorId) {
+        lock(&self.users).remove(&visitor.0);
     }
 
     /// Whether the browser is somebody else's.
@@ -242,6 +262,23 @@ mod tests {
         assert_eq!(clicks.asks(&CLICK, NOW_MS + ANSWER_MS_MAX), Asked::Ask, "long ago");
         clicks.answered(&CLICK, Some(true), NOW_MS);
         assert_eq!(clicks.asks(&CLICK, NOW_MS + TIE_MS_MAX), Asked::Taken);
+    }
+
+    #[test]
+    fn whoever_takes_permission_back_is_forgotten() {
+        let (clicks, users) = (RecentClicks::default(), RecentUsers::default());
+        clicks.clicked(CLICK, NOW_MS);
+        clicks.clicked([2; 16], NOW_MS);
+        assert!(clicks.lands(&CLICK, 1, 11) && clicks.lands(&[2; 16], 2, 12));
+        assert_eq!(clicks.asks(&CLICK, NOW_MS), Asked::Ask);
+        assert!(users.claims(VisitorId(11), 1, NOW_MS));
+        clicks.forget(VisitorId(11));
+        users.forget(VisitorId(11));
+        assert_eq!((clicks.visitor(&CLICK), clicks.visitor(&[2; 16])), (0, 12));
+        assert!(!clicks.lands(&CLICK, 1, 11), "his click ties nobody any more");
+        assert!(!clicks.lands(&CLICK, 1, 13), "and is nobody else's");
+        assert_eq!(clicks.asks(&CLICK, NOW_MS), Asked::Taken);
+        assert!(users.claims(VisitorId(11), 2, NOW_MS));
     }
 
     #[test]

@@ -208,7 +208,7 @@ fn the_basis_says_what_decided() {
         let privacy = PrivacySettings { gpc: GpcReach::All, ..PrivacySettings::default() };
         decide(&row(recorded, sent, gpc, standing), &privacy, Region::Eea).basis
     };
-    assert_eq!(basis("-", "-", false, Standing::Own), Basis::Policy);
+    assert_eq!(basis("-", "-", false, Standing::Own).policy(), Some(Policy::Regional));
     assert_eq!(basis("yes", "-", false, Standing::Own), Basis::RecordedChoice);
     assert_eq!(basis("yes", "no", false, Standing::Own), Basis::SentChoice);
     assert_eq!(basis("yes", "yes", true, Standing::Own), Basis::Gpc);

@@ -4,6 +4,7 @@ mod consent_table;
 mod decoders;
 mod pipeline;
 mod privacy_page;
+mod proofs;
 mod segment;
 mod segment_captures;
 mod visitors;

@@ -195,15 +195,7 @@ fn put_texts(event: &mut Event<'static>, texts: &mut impl Iterator<Item = Cow<'s
 }
 
 fn basis(number: u8) -> Basis {
-    let stored = [
-        Basis::RecordedChoice,
-        Basis::SentChoice,
-        Basis::Gpc,
-        Basis::ForeignOrigin,
-        Basis::OwnerAssertion,
-        Basis::Server,
-    ];
-    stored.into_iter().find(|basis| *basis as u8 == number).unwrap_or(Basis::Policy)
+    Basis::ALL.get(usize::from(number)).copied().unwrap_or(Basis::Policy)
 }
 
 /// When the site's earliest event happened.

@@ -1,0 +1,151 @@
+//! Which choices become receipts, and what a receipt says.
+//!
+//! Guarantees: a choice is proven when it differs from what the browser has on record, and when it was made deliberately
+//! (a request of its own that says how); repeating it with every hit proves nothing more. Whoever refuses is not named: a
+//! visitor is part of a receipt only where the choice grants a purpose that permits to know him. A hit without a choice
+//! costs one comparison. It knows neither the chain nor the disk.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+
+use cairn_consent::purposes::Rule;
+use cairn_enrich::Region;
+use cairn_model::receipt::{Answers, ChoiceMade};
+use cairn_model::{Choice, Purpose, VisitorId};
+
+use super::Admission;
+use super::consent::SentConsent;
+use super::gate::{Standing, Voice};
+use super::halves::Halves;
+use super::statement::{Shown, Signal};
+use crate::record;
+
+/// Receipts of the same refusal by one address and agent that keep no cookie, while they are remembered.
+pub const REFUSALS_MAX: u8 = 32;
+/// How long they are remembered, at least.
+const REFUSALS_MS: i64 = 10 * 60 * 1000;
+/// Senders of refusals that are remembered in one half (about 20 bytes each).
+const REFUSERS_MAX: usize = 65_536;
+
+/// How a choice was told.
+#[derive(Clone, Copy, Default)]
+pub struct Told<'a> {
+    /// What was shown, if that was told.
+    pub shown: Option<&'a Shown<'a>>,
+    /// The signal, if that was told.
+    pub signal: Option<Signal>,
+}
+
+/// Refusals that nobody can be known by, counted so that one sender cannot fill the disk with them. In memory only.
+pub(super) struct RecentRefusals {
+    hasher: RandomState,
+    refusals: Mutex<Halves<u64, u8>>,
+}
+
+impl Default for RecentRefusals {
+    fn default() -> Self {
+        let refusals = Mutex::new(Halves::new(REFUSALS_MS, REFUSERS_MAX));
+        RecentRefusals { hasher: RandomState::default(), refusals }
+    }
+}
+
+impl RecentRefusals {
+    fn may_prove(&self, sender: VisitorId, answers: &Answers, now_ms: i64) -> bool {
+        let key = self.hasher.hash_one((sender, answers));
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.age(now_ms);
+        let count = refusals.entry(key);
+        *count = count.saturating_add(1);
+        *count <= REFUSALS_MAX
+    }
+}
+
+impl Admission<'_> {
+    /// The record of the request's choice, if it is one to be proven.
+    #[inline]
+    pub fn receipt(&self, told: Told<'_>) -> Option<Vec<u8>> {
+        match self.signals.sent {
+            SentConsent::Nothing => None,
+            _ => self.receipt_of(told),
+        }
+    }
+
+    fn receipt_of(&self, told: Told<'_>) -> Option<Vec<u8>> {
+        let is_visitors = self.signals.voice == Voice::Browser
+            && self.signals.standing != Standing::Foreign
+            && !self.signals.opted_out;
+        let now_ms = self.hit.received_at_ms;
+        let is_deliberate = self.choice_alone && (told.shown.is_some() || told.signal.is_some());
+        if !is_visitors || !(is_deliberate || self.updated_record().is_some()) {
+            return None;
+        }
+        let sent = &self.signals.sent;
+        let answers = &[0, 1, 2, 3].map(|place| Some(sent.answer(place)?.choice));
+        let subject = self.subject_of(answers);
+        if subject == VisitorId(0)
+            && !self.choice_alone
+            && !self.ingest.refusals.may_prove(self.sender(), answers, now_ms)
+        {
+            return None;
+        }
+        let shown = told.shown.cloned().unwrap_or_default();
+        let (site, region) = (&self.entry.site.site, self.location.region());
+        let choice = ChoiceMade {
+            site_id: site.id,
+            at_ms: now_ms,
+            subject,
+            answers: *answers,
+            version: shown.version,
+            language: shown.language,
+            signal: told.signal.unwrap_or(signal_of(sent)).name().into(),
+            region: region_name(&region).into(),
+            policy: site.privacy.policy.name().into(),
+            gpc: self.signals.gpc,
+        };
+        record::encode_choice(&choice).ok()
+    }
+
+    /// Whom the choice permits to know; 0 = nobody.
+    fn subject_of(&self, answers: &Answers) -> VisitorId {
+        let permits = |(purpose, answer): (&Purpose, &Option<Choice>)| {
+            *purpose != Purpose::Functional && *answer == Some(Choice::Granted)
+        };
+        match Purpose::ALL.iter().zip(answers).any(permits) {
+            true => self.known_visitor().unwrap_or(VisitorId(0)),
+            false => VisitorId(0),
+        }
+    }
+
+    /// The visitor who takes his permission back with this request.
+    #[inline]
+    pub fn withdrawn(&self) -> Option<VisitorId> {
+        if matches!(self.signals.sent, SentConsent::Nothing) {
+            return None;
+        }
+        let newest = self.signals.recorded.newest(&self.signals.sent, 0);
+        self.cookie_visitor.filter(|_| newest == Some((Choice::Denied, true)))
+    }
+}
+
+/// What speaks where nobody says what does.
+fn signal_of(sent: &SentConsent) -> Signal {
+    let SentConsent::Told(told) = sent else { return Signal::Page };
+    match told.answers.rule {
+        Rule::TcfPublisher | Rule::TcfPurposes => Signal::Tcf,
+        Rule::Canada | Rule::Us => Signal::Gpp,
+        Rule::UsPrivacy => Signal::UsPrivacy,
+        Rule::ConsentMode => Signal::ConsentMode,
+        Rule::None | Rule::Several => Signal::Page,
+    }
+}
+
+/// Where a visitor is, as the policy sees it.
+fn region_name(region: &Region) -> &str {
+    match region {
+        Region::Eea => "eea",
+        Region::Uk => "uk",
+        Region::Switzerland => "switzerland",
+        Region::Other(country) => country.as_str(),
+        Region::Unknown => "unknown",
+    }
+}

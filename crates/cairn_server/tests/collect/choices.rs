@@ -1,0 +1,141 @@
+//! Choices: their receipts, and what a withdrawal does at once.
+
+use cairn_catalog::{Receipt, ReceiptFilter, ReceiptOrder};
+use cairn_model::receipt::answers_text;
+use cairn_model::{Identification, Outcome, Policy};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client};
+use crate::running::{NOW_MS, Running, SHOP, Site};
+
+const OWN: (&str, &str) = ("Origin", "https://shop.example");
+const YES: &str = "analytics:granted,ads:granted";
+const NO: &str = "analytics:denied,ads:denied";
+
+fn choose(client: &mut Client, key: &str, consent: &Value, headers: &[(&str, &str)]) -> Answer {
+    let body = json!({"key": key, "events": [], "consent": consent});
+    client.post(headers, body.to_string().as_bytes())
+}
+
+fn view(client: &mut Client, key: &str, consent: &str, headers: &[(&str, &str)]) -> Answer {
+    let body = json!({"key": key, "events": [{"event": "page_view"}], "consent": consent});
+    client.post(headers, body.to_string().as_bytes())
+}
+
+/// `name=value` of the cookies that were set.
+fn jar(answer: &Answer) -> String {
+    let set = answer.all("set-cookie").into_iter().map(|set| set.split(';').next().unwrap());
+    set.collect::<Vec<_>>().join("; ")
+}
+
+fn receipts(running: &Running) -> Vec<Receipt> {
+    running.wait_applied();
+    let catalog = &running.app.catalog;
+    let site = running.app.directory.current().sites().next().unwrap().site.id;
+    assert!(catalog.verify_receipts(site, NOW_MS).unwrap().is_sound());
+    let order = ReceiptOrder::OldestAfter(0);
+    catalog.receipts(site, &ReceiptFilter::default(), order, 100).unwrap()
+}
+
+#[test]
+fn a_choice_has_its_receipt_when_it_is_answered() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let mut client = running.client();
+    let banner = json!({"choice": YES, "signal": "banner",
+                        "shown": {"version": "2026-11-a", "language": "de"}});
+    let answer = choose(&mut client, &key, &banner, &[OWN, ("Sec-GPC", "1")]);
+    assert_eq!((answer.status, answer.outcome()), (202, "consent"));
+    let cookies = jar(&answer);
+    let again = view(&mut client, &key, YES, &[OWN, ("Cookie", &cookies)]);
+    assert_eq!(again.outcome(), "accepted");
+    let image = format!("/p.gif?key={key}&consent={NO}");
+    let refusal = client.get(&image, &[OWN, ("Cookie", &cookies)]);
+    assert_eq!(refusal.outcome(), "accepted");
+    let silent = client.get(&format!("/p.gif?key={key}"), &[OWN]);
+    assert_eq!(silent.outcome(), "accepted");
+    let found = receipts(&running);
+    assert_eq!(found.len(), 2, "{found:?}");
+    let (yes, no) = (&found[0], &found[1]);
+    assert_eq!(answers_text(&yes.answers), YES);
+    assert_eq!((yes.version.as_str(), yes.language.as_str()), ("2026-11-a", "de"));
+    assert_eq!((yes.signal.as_str(), yes.gpc, yes.policy.as_str()), ("banner", true, "opt_in"));
+    assert_eq!(yes.subject, Some(running.events()[0].visitor_id), "the event can be told by it");
+    assert_eq!(answers_text(&no.answers), NO);
+    assert_eq!((no.signal.as_str(), no.subject, no.commitment), ("page", None, None));
+    running.assert_conserved();
+}
+
+#[test]
+fn a_refusal_that_keeps_nothing_has_its_receipt() {
+    let running = Running::start();
+    let key = running.site(&Site { policy: Policy::OptInStrict, ..SHOP });
+    let mut client = running.client();
+    let image = client.get(&format!("/p.gif?key={key}&consent={NO}"), &[OWN]);
+    assert_eq!(image.outcome(), "dropped:policy");
+    assert!(jar(&image).starts_with("cairn_consent=v1.analytics=0"));
+    let cookies = jar(&image);
+    let body = view(&mut client, &key, "ads:granted", &[OWN, ("Cookie", &cookies)]);
+    assert_eq!(body.outcome(), "dropped:policy");
+    let found = receipts(&running);
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|receipt| receipt.subject.is_none()));
+    assert!(running.events().is_empty());
+}
+
+#[test]
+fn without_its_receipt_there_is_no_yes_and_a_no_holds_all_the_same() {
+    let mut running = Running::start();
+    let key = running.site(&SHOP);
+    let mut client = running.client();
+    let cookies = jar(&choose(&mut client, &key, &json!(YES), &[OWN]));
+    running.stop_applying();
+    running.app.log.close();
+    for consent in [json!(YES), json!({"choice": YES, "signal": "banner"})] {
+        let yes = choose(&mut client, &key, &consent, &[OWN]);
+        assert_eq!((yes.status, yes.outcome()), (503, "unavailable:log_full"));
+        assert_eq!(jar(&yes), "", "nothing is set that cannot be proven");
+    }
+    let no = choose(&mut client, &key, &json!(NO), &[OWN, ("Cookie", &cookies)]);
+    assert_eq!(no.status, 503);
+    assert!(jar(&no).contains("cairn_id=; cairn_consent=v1.analytics=0"), "{}", jar(&no));
+    let own = [OWN, ("Cookie", cookies.as_str())];
+    let view = view(&mut client, &key, NO, &own);
+    assert_eq!(view.status, 503);
+    assert!(jar(&view).contains("cairn_consent=v1.analytics=0"), "{}", jar(&view));
+    let image = client.get(&format!("/p.gif?key={key}&consent={NO}"), &own);
+    assert_eq!((image.status, image.outcome()), (200, "unavailable:log_full"));
+    assert!(jar(&image).contains("cairn_consent=v1.analytics=0"), "{}", jar(&image));
+    let image = client.get(&format!("/p.gif?key={key}&consent={YES}"), &[OWN]);
+    assert_eq!(jar(&image), "");
+    assert_eq!(running.count(Outcome::UnavailableLogFull), 6);
+}
+
+#[test]
+fn a_withdrawal_holds_for_hits_that_left_the_browser_before_it() {
+    let running = Running::start();
+    let key = running.site(&Site { policy: Policy::OptOut, ..SHOP });
+    let mut client = running.client();
+    let cookies = jar(&view(&mut client, &key, YES, &[OWN]));
+    let known = [OWN, ("Cookie", cookies.as_str())];
+    // Two connections: one brings the refusal, the other what was sent before it and comes after it.
+    let mut late = running.client();
+    assert_eq!(view(&mut late, &key, "", &known).outcome(), "accepted");
+    assert_eq!(running.last_event().identification, Identification::Identified);
+    let no = choose(&mut client, &key, &json!(NO), &known);
+    assert!(jar(&no).contains("cairn_id=;"), "{}", jar(&no));
+    for _ in 0..2 {
+        let answer = view(&mut late, &key, "", &known);
+        assert_eq!(answer.outcome(), "accepted");
+        assert_eq!(running.last_event().identification, Identification::Anonymous);
+        assert_eq!(jar(&answer), "cairn_id=", "taken back once more, and nothing else");
+    }
+    let image = late.get(&format!("/p.gif?key={key}"), &known);
+    assert_eq!(image.outcome(), "accepted");
+    assert_eq!(running.last_event().identification, Identification::Anonymous);
+    let again = choose(&mut client, &key, &json!(YES), &known);
+    assert_eq!(again.outcome(), "consent");
+    view(&mut late, &key, "", &known);
+    assert_eq!(running.last_event().identification, Identification::Identified);
+    assert_eq!(receipts(&running).len(), 3);
+}
