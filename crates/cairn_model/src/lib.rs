@@ -10,6 +10,7 @@ pub mod currency;
 pub mod event;
 pub mod ids;
 pub mod limits;
+pub mod memory;
 pub mod outcome;
 pub mod question;
 pub mod session;

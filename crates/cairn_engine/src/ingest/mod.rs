@@ -47,7 +47,7 @@ use cairn_store::event_ids::EventIds;
 use consent::SentConsent;
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
-use gate::{Decision, Signals, Standing, Visitor, Voice, decide};
+use gate::{Decision, MemoryPermission, Signals, Standing, Visitor, Voice, decide, memory_permission};
 pub use parsed::ParsedEvent;
 pub use rejection::Rejection;
 use visitor::{AnonymousKeys, CookieId, IdentityKeys};
@@ -420,13 +420,39 @@ impl<'r> Admission<'r> {
         }
     }
 
+    /// Whether the site may remember something for this browser.
+    pub fn memory_permission(&self) -> MemoryPermission {
+        let region = self.location.region();
+        memory_permission(&self.signals, &self.entry.site.site.privacy, region)
+    }
+
+    /// The browser's `cairn_memory`, where cookies count.
+    pub fn memory_cookie(&self) -> Option<CookieId> {
+        self.cookies.memory
+    }
+
+    /// `cairn_memory` of a browser whose visitor said no to it: what it stands for is to be forgotten before the request
+    /// is answered. The answer takes the cookie back.
+    pub fn withdrawn_memory(&self) -> Option<CookieId> {
+        let memory = self.cookies.memory?;
+        (self.memory_permission() == MemoryPermission::Denied).then_some(memory)
+    }
+
+    /// How cookies are to be set for this request.
+    pub fn jar(&self) -> Jar {
+        Jar { secure: self.hit.secure, cross_site: self.hit.cross_site }
+    }
+
     /// The `Set-Cookie` headers of the answer; mostly none.
     pub fn set_cookies(&self) -> Vec<String> {
         let mut headers = Vec::new();
+        if self.cookies.has_memory && self.memory_permission() == MemoryPermission::Denied {
+            headers.push(self.jar().forget_memory());
+        }
         if !self.uses_cookies || self.signals.opted_out {
             return headers;
         }
-        let jar = Jar { secure: self.hit.secure, cross_site: self.hit.cross_site };
+        let jar = self.jar();
         if let Some(id) = &self.new_id {
             headers.push(jar.id(id));
         }
