@@ -3,6 +3,7 @@
 //! Guarantees: a text that cannot be understood is never taken for a yes. The record holds choices
 //! and their time, and nothing that tells one visitor from another.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use cairn_model::{Choice, Purpose};
@@ -22,6 +23,50 @@ pub enum SentConsent {
     Choices(Choices),
     /// A TCF or GPP string: not understood yet, so it counts as *no* to everything.
     Unsupported,
+}
+
+/// The strings of consent managers that came with a hit, unread. Empty = none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Strings<'a> {
+    /// `gdpr`: `1` = the sender says that European law applies.
+    pub gdpr: Cow<'a, str>,
+    /// A TC string (`gdpr_consent`).
+    pub tcf: Cow<'a, str>,
+    /// A GPP string.
+    pub gpp: Cow<'a, str>,
+    /// The numbers of its sections that apply.
+    pub gpp_sid: Cow<'a, str>,
+    /// A US Privacy string.
+    pub us_privacy: Cow<'a, str>,
+}
+
+impl<'a> Strings<'a> {
+    /// Sets one by the name of its parameter in ad tags; the first counts. `false`: no such name.
+    pub fn set(&mut self, parameter: &str, value: Cow<'a, str>) -> bool {
+        let place = match parameter {
+            "gdpr" => &mut self.gdpr,
+            "gdpr_consent" => &mut self.tcf,
+            "gpp" => &mut self.gpp,
+            "gpp_sid" => &mut self.gpp_sid,
+            "us_privacy" => &mut self.us_privacy,
+            _ => return false,
+        };
+        if place.is_empty() {
+            *place = value;
+        }
+        true
+    }
+}
+
+impl SentConsent {
+    /// The same with what the strings say.
+    pub fn with_strings(self, strings: &Strings<'_>) -> Self {
+        let has_string = !strings.tcf.is_empty()
+            || !strings.gpp.is_empty()
+            || strings.gdpr == "1"
+            || !matches!(strings.us_privacy.as_ref(), "" | "1---");
+        if has_string { SentConsent::Unsupported } else { self }
+    }
 }
 
 /// One recorded choice.

@@ -9,12 +9,13 @@ use std::io::Read;
 use cairn_model::limits::{BODY_SIZE_BYTES_MAX, EVENTS_PER_BODY_MAX};
 use cairn_model::{Outcome, PixelKind};
 
-use super::consent::{self, SentConsent};
+use super::consent::SentConsent;
 use super::fields::{Sender, decoration, event, not_a, text};
 use super::formats::{Events, Terms};
 use super::json::{Kind, Raw, document};
 use super::parsed::ParsedEvent;
 use super::rejection::Rejection;
+use super::statement::{Shown, Signal, statement};
 use super::text as texts;
 
 /// A readable envelope; its events are not yet read.
@@ -26,6 +27,10 @@ pub struct Envelope<'a> {
     pub events: Vec<Raw<'a>>,
     /// What the visitor said, if anything.
     pub consent: SentConsent,
+    /// What he was shown when he said it, if that was told.
+    pub shown: Option<Shown<'a>>,
+    /// By what he said it, if that was told.
+    pub signal: Option<Signal>,
     /// `WIDTHxHEIGHT`, for all events.
     pub screen: Cow<'a, str>,
     /// BCP 47 language, for all events.
@@ -72,6 +77,8 @@ fn rest<'a>(
         key: Cow::Borrowed(""),
         events,
         consent: SentConsent::Nothing,
+        shown: None,
+        signal: None,
         screen: Cow::Borrowed(""),
         language: Cow::Borrowed(""),
     };
@@ -85,7 +92,11 @@ fn rest<'a>(
             "key" => envelope.key = text("key", *value)?,
             "events" => {}
             "consent" | "screen" | "language" | "timezone" if value.kind() == Kind::Null => {}
-            "consent" => envelope.consent = consent_of(*value)?,
+            "consent" => {
+                let said = statement(*value)?;
+                (envelope.consent, envelope.shown, envelope.signal) =
+                    (said.sent, said.shown, said.signal);
+            }
             "screen" => envelope.screen = decoration(text("screen", *value)?, texts::screen),
             "language" => {
                 envelope.language = decoration(text("language", *value)?, texts::language);
@@ -111,20 +122,6 @@ fn rest<'a>(
         return Err(Rejection::malformed("events", "empty, and there is no consent to record"));
     }
     Ok(envelope)
-}
-
-/// `"analytics:granted,ads:denied"`, or the same as an object.
-fn consent_of(value: Raw<'_>) -> Result<SentConsent, Rejection> {
-    let Some(fields) = value.fields() else {
-        return consent::parse(&text("consent", value)?);
-    };
-    let mut joined = String::new();
-    for (name, value) in fields {
-        let choice = value.text().ok_or_else(consent::unreadable)?;
-        let comma = if joined.is_empty() { "" } else { "," };
-        joined.extend([comma, &name, ":", &choice]);
-    }
-    consent::parse(&joined)
 }
 
 impl<'a> Events<'a> for Envelope<'a> {

@@ -24,6 +24,7 @@ pub mod parsed;
 pub mod postback;
 pub mod query;
 pub mod rejection;
+pub mod statement;
 pub mod text;
 pub mod timestamp;
 pub mod traces;

@@ -9,7 +9,8 @@ use cairn_model::event::PAGE_VIEW;
 use cairn_model::limits::PROPS_MAX;
 use memchr::memchr;
 
-use super::consent::{self, SentConsent};
+use super::ad::macros::is_missing;
+use super::consent::{self, SentConsent, Strings};
 use super::fields::{decoration, props_json, set_amount};
 use super::page::Page;
 use super::parsed::{ParsedEvent, check_whole, event_name};
@@ -36,6 +37,8 @@ struct Found<'a> {
     currency: Option<Cow<'a, str>>,
     url: Option<Cow<'a, str>>,
     props: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Strings of consent managers, where any came.
+    strings: Option<Box<Strings<'a>>>,
     /// One bit for each known parameter that was given.
     seen: u32,
 }
@@ -77,6 +80,9 @@ pub fn image<'a>(query: &'a str, referer: &'a str) -> Result<ImageQuery<'a>, Rej
         let (name, value) = parted(pair, b'=').unwrap_or((pair, ""));
         parameter(&mut event, &mut consent, &mut found, name, value)?;
     }
+    if let Some(strings) = &found.strings {
+        consent = consent.with_strings(strings);
+    }
     event.name = event_name(found.name.unwrap_or(Cow::Borrowed(PAGE_VIEW)))?;
     let url = match found.url {
         Some(url) => bounded(url, &mut event.truncated),
@@ -92,7 +98,7 @@ pub fn image<'a>(query: &'a str, referer: &'a str) -> Result<ImageQuery<'a>, Rej
     Ok(ImageQuery { event, consent })
 }
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 20] = [
     "key",
     "event",
     "url",
@@ -108,6 +114,11 @@ const NAMES: [&str; 15] = [
     "screen",
     "language",
     "_",
+    "gdpr",
+    "gdpr_consent",
+    "gpp",
+    "gpp_sid",
+    "us_privacy",
 ];
 
 fn parameter<'a>(
@@ -127,6 +138,7 @@ fn parameter<'a>(
         return Err(Rejection::malformed(field, "given twice"));
     }
     found.seen |= 1 << place;
+    let raw = value;
     let value = percent_decoded(value).ok_or_else(|| not_utf8(field))?;
     match field {
         "event" => found.name = Some(value),
@@ -143,7 +155,12 @@ fn parameter<'a>(
         "consent" => *consent = consent::parse(&value)?,
         "screen" => event.screen = decoration(value, text::screen),
         "language" => event.language = decoration(value, text::language),
-        _ => {}
+        "key" | "_" => {}
+        // What ad servers fill in; a macro that nobody filled says nothing.
+        _ if is_missing(raw) => {}
+        string => {
+            found.strings.get_or_insert_default().set(string, value);
+        }
     }
     Ok(())
 }

@@ -1,0 +1,211 @@
+//! The `consent` field of `POST /e` as a whole: what was said, by which signal, in answer to what.
+//!
+//! Guarantees: a part that cannot be read refuses the field by its name; parts that contradict each
+//! other make a *no*. It knows nothing of the visitor.
+
+use std::borrow::Cow;
+
+use cairn_model::Purpose;
+
+use super::consent::{self, SentConsent, Strings};
+use super::fields::{decoration, not_a, text};
+use super::json::{Kind, Raw};
+use super::rejection::Rejection;
+use super::text as texts;
+
+/// Longest name of a version of what was shown.
+const VERSION_SIZE_BYTES_MAX: usize = 64;
+
+/// A `consent` field.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Statement<'a> {
+    /// What the visitor said.
+    pub sent: SentConsent,
+    /// What he was shown when he said it.
+    pub shown: Option<Shown<'a>>,
+    /// By what it was said.
+    pub signal: Option<Signal>,
+}
+
+/// What a visitor was shown when he was asked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Shown<'a> {
+    /// The version of the banner or page, as its maker names it; at most 64 bytes.
+    pub version: Cow<'a, str>,
+    /// BCP 47 language it was shown in; empty = not told.
+    pub language: Cow<'a, str>,
+}
+
+/// By what a choice was expressed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Signal {
+    /// The first layer of a banner.
+    Banner,
+    /// The page or dialogue where each purpose is chosen.
+    PreferenceCentre,
+    /// The site's own code.
+    Page,
+    /// A consent manager, by a TC string.
+    Tcf,
+    /// A consent manager, by a GPP string.
+    Gpp,
+    /// A US Privacy string.
+    UsPrivacy,
+    /// Google consent mode.
+    ConsentMode,
+    /// The page where sale and sharing are objected to.
+    OptOutPage,
+}
+
+impl Signal {
+    /// All signals.
+    pub const ALL: [Signal; 8] = [
+        Signal::Banner,
+        Signal::PreferenceCentre,
+        Signal::Page,
+        Signal::Tcf,
+        Signal::Gpp,
+        Signal::UsPrivacy,
+        Signal::ConsentMode,
+        Signal::OptOutPage,
+    ];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Banner => "banner",
+            Signal::PreferenceCentre => "preference_centre",
+            Signal::Page => "page",
+            Signal::Tcf => "tcf",
+            Signal::Gpp => "gpp",
+            Signal::UsPrivacy => "us_privacy",
+            Signal::ConsentMode => "consent_mode",
+            Signal::OptOutPage => "opt_out_page",
+        }
+    }
+}
+
+/// Reads the field: the compact text, the same as an object, or the object with strings and what was
+/// shown.
+pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
+    let mut statement = Statement::default();
+    let Some(fields) = value.fields() else {
+        statement.sent = consent::parse(&text("consent", value)?)?;
+        return Ok(statement);
+    };
+    let mut own = String::new();
+    let mut strings = Strings::default();
+    for (name, value) in fields {
+        if value.kind() == Kind::Null {
+            continue;
+        }
+        match name.as_ref() {
+            "choice" => add_own(&mut own, &text("consent.choice", value)?),
+            "tcf" => strings.tcf = text("consent.tcf", value)?,
+            "gpp" => strings.gpp = text("consent.gpp", value)?,
+            "gpp_sid" => strings.gpp_sid = sections(value)?,
+            "us_privacy" => strings.us_privacy = text("consent.us_privacy", value)?,
+            "shown" => statement.shown = Some(shown(value)?),
+            "signal" => statement.signal = Some(signal(&text("consent.signal", value)?)?),
+            purpose if Purpose::ALL.iter().any(|known| known.name() == purpose) => {
+                let choice = value.text().ok_or_else(consent::unreadable)?;
+                add_own(&mut own, &format!("{purpose}:{choice}"));
+            }
+            _ => return Err(consent::unreadable()),
+        }
+    }
+    statement.sent = consent::parse(&own)?.with_strings(&strings);
+    Ok(statement)
+}
+
+fn add_own(own: &mut String, words: &str) {
+    let comma = if own.is_empty() || words.is_empty() { "" } else { "," };
+    own.extend([comma, words]);
+}
+
+/// `[7]` or `"7"` or `"2,7"`.
+fn sections(value: Raw<'_>) -> Result<Cow<'_, str>, Rejection> {
+    let Some(elements) = value.elements() else {
+        return match value.number() {
+            Some(number) => Ok(number.into_owned().into()),
+            None => text("consent.gpp_sid", value),
+        };
+    };
+    let fault = || not_a("consent.gpp_sid", "list of section numbers");
+    let numbers: Option<Vec<_>> = elements.into_iter().map(Raw::number).collect();
+    Ok(numbers.ok_or_else(fault)?.join(",").into())
+}
+
+fn shown<'a>(value: Raw<'a>) -> Result<Shown<'a>, Rejection> {
+    let mut shown = Shown::default();
+    let fields = value.fields().ok_or_else(|| not_a("consent.shown", "JSON object"))?;
+    for (name, value) in fields {
+        match name.as_ref() {
+            "version" => shown.version = text("consent.shown.version", value)?,
+            "language" => {
+                let language = text("consent.shown.language", value)?;
+                shown.language = decoration(language, texts::language);
+            }
+            _ => return Err(Rejection::unknown_field("consent.shown")),
+        }
+    }
+    if shown.version.len() > VERSION_SIZE_BYTES_MAX {
+        return Err(Rejection::too_large("consent.shown.version", "longer than 64 bytes"));
+    }
+    Ok(shown)
+}
+
+fn signal(name: &str) -> Result<Signal, Rejection> {
+    Signal::ALL.into_iter().find(|signal| signal.name() == name).ok_or_else(|| {
+        Rejection::malformed(
+            "consent.signal",
+            "not one of banner, preference_centre, page, tcf, gpp, us_privacy, consent_mode, \
+             opt_out_page",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_model::Choice;
+
+    const YES: Option<Choice> = Some(Choice::Granted);
+    const NO: Option<Choice> = Some(Choice::Denied);
+
+    #[test]
+    fn an_object_says_what_was_shown_and_by_what() {
+        let json = r#"{"choice": "analytics:granted,ads:denied", "signal": "preference_centre",
+                       "shown": {"version": "2026-11-a", "language": "de"}, "tcf": null}"#;
+        let read = statement(Raw(json)).unwrap();
+        assert_eq!(read.sent, SentConsent::Choices([YES, NO, None, None]));
+        assert_eq!(read.signal, Some(Signal::PreferenceCentre));
+        let shown = read.shown.unwrap();
+        assert_eq!((&*shown.version, &*shown.language), ("2026-11-a", "de"));
+        let compact = statement(Raw(r#""analytics:granted""#)).unwrap();
+        assert_eq!(compact.sent, SentConsent::Choices([YES, None, None, None]));
+        assert_eq!((compact.shown, compact.signal), (None, None));
+        let by_purpose = statement(Raw(r#"{"analytics": "granted", "ads": "denied"}"#)).unwrap();
+        assert_eq!(by_purpose.sent, SentConsent::Choices([YES, NO, None, None]));
+        for silent in [r#"{"choice": ""}"#, "{}", r#"{"signal": "banner"}"#] {
+            assert_eq!(statement(Raw(silent)).unwrap().sent, SentConsent::Nothing, "{silent}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let long = format!(r#"{{"shown": {{"version": "{}"}}}}"#, "x".repeat(65));
+        for (json, field) in [
+            (r#"{"choice": "yes"}"#, "consent"),
+            (r#"{"choice": {}}"#, "consent.choice"),
+            (r#"{"choise": "ads:denied"}"#, "consent"),
+            (r#"{"signal": "telepathy"}"#, "consent.signal"),
+            (r#"{"shown": "v1"}"#, "consent.shown"),
+            (r#"{"shown": {"colour": "red"}}"#, "consent.shown"),
+            (r#"{"choice": "ads:granted", "ads": "denied"}"#, "consent"),
+            (long.as_str(), "consent.shown.version"),
+        ] {
+            assert_eq!(statement(Raw(json)).unwrap_err().field, field, "{json}");
+        }
+    }
+}
