@@ -28,6 +28,7 @@ use crate::error::ErrorBody;
         (name = "events", description = "Events: stored, live, imported, and what became of each hit"),
         (name = "emails", description = "Mails and links: tracked opens and clicks"),
         (name = "ads", description = "Advertisements: tracked impressions, views and clicks"),
+        (name = "memory", description = "Memory: what visitors had remembered, and whose browser is whose"),
         (name = "queries", description = "Reports"),
         (name = "account", description = "Accounts, sessions and API tokens"),
     )

@@ -439,6 +439,13 @@ impl<'r> Admission<'r> {
         (self.memory_permission() == MemoryPermission::Denied).then_some(memory)
     }
 
+    /// The `Set-Cookie` header that takes `cairn_memory` back from whoever has one and said no to it.
+    pub fn forget_memory(&self) -> Option<String> {
+        let is_withdrawn =
+            self.cookies.has_memory && self.memory_permission() == MemoryPermission::Denied;
+        is_withdrawn.then(|| self.jar().forget_memory())
+    }
+
     /// How cookies are to be set for this request.
     pub fn jar(&self) -> Jar {
         Jar { secure: self.hit.secure, cross_site: self.hit.cross_site }
@@ -447,9 +454,7 @@ impl<'r> Admission<'r> {
     /// The `Set-Cookie` headers of the answer; mostly none.
     pub fn set_cookies(&self) -> Vec<String> {
         let mut headers = Vec::new();
-        if self.cookies.has_memory && self.memory_permission() == MemoryPermission::Denied {
-            headers.push(self.jar().forget_memory());
-        }
+        headers.extend(self.forget_memory());
         if !self.uses_cookies || self.signals.opted_out {
             return headers;
         }

@@ -5,15 +5,17 @@
 
 mod account;
 mod ads;
-mod body;
+pub(crate) mod body;
 mod emails;
 mod events;
 mod goals;
 mod idempotency;
+mod identity;
 mod import;
 mod links;
 mod live;
 mod live_test;
+mod memory;
 mod opt_outs;
 mod outcomes;
 mod page;
@@ -65,6 +67,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(goals::list, goals::create))
         .routes(routes!(goals::remove))
         .routes(routes!(opt_outs::create))
+        .routes(routes!(memory::ask))
+        .routes(routes!(identity::show, identity::renew, identity::remove))
         .routes(routes!(emails::create))
         .routes(routes!(emails::choose))
         .routes(routes!(links::create))
