@@ -292,6 +292,25 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn the_page_about_memory_has_every_kind() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/memory.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let mut rows = page.lines().filter(|line| line.starts_with("| `"));
+        for kind in &KINDS {
+            let union = match kind.union {
+                Union::Newest => "the newest".to_owned(),
+                Union::Cart => "all articles, the newest quantity of each".to_owned(),
+                Union::Recent => format!("all, the newest first, at most {RECENTLY_SEEN_MAX}"),
+            };
+            let (name, holds, purpose) = (kind.name, kind.holds, kind.purpose.name());
+            let days = kind.lifetime_days;
+            let row = format!("| `{name}` | {holds} | `{purpose}` | {days} days | {union} |");
+            assert_eq!(rows.next(), Some(row.as_str()));
+        }
+        assert_eq!(rows.next(), None);
+    }
+
+    #[test]
     fn passwords_are_refused_by_name() {
         for name in [
             "password", "userPassword", "PASSWORD_2", "my-passwort", "user.kennwort", "mot_de_passe",

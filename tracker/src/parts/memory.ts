@@ -21,7 +21,7 @@ interface Answer {
   error?: unknown;
 }
 
-const ATTEMPTS = 4;
+const ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 1000;
 
 const STEPS: Record<string, number> = { identify: 0, sign_out: 0, forget: 1, remember: 2, recall: 3 };
