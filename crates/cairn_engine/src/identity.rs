@@ -165,9 +165,15 @@ mod tests {
     fn a_token_is_for_one_user_one_secret_and_a_short_time() {
         let good = token(&secret(), "user-7", SOON_S);
         assert_eq!(secret().verify("user-7", &good, NOW_MS), Ok(()));
-        assert_eq!(secret().verify("user-7", &good.to_uppercase().replace('V', "v"), NOW_MS), Ok(()));
+        assert_eq!(
+            secret().verify("user-7", &good.to_uppercase().replace('V', "v"), NOW_MS),
+            Ok(())
+        );
         assert_eq!(secret().verify("user-8", &good, NOW_MS), Err(TokenFault::Unsigned));
-        assert_eq!(secret().verify("", &token(&secret(), "", SOON_S), NOW_MS), Err(TokenFault::Unsigned));
+        assert_eq!(
+            secret().verify("", &token(&secret(), "", SOON_S), NOW_MS),
+            Err(TokenFault::Unsigned)
+        );
         let other = IdentitySecret(String::from("ids_0124"));
         assert_eq!(other.verify("user-7", &good, NOW_MS), Err(TokenFault::Unsigned));
         let over = |seconds: i64| secret().verify("user-7", &good, NOW_MS + seconds * 1000);
@@ -191,8 +197,14 @@ mod tests {
                 assert!(secret().verify("user-7", &changed, NOW_MS).is_err(), "{changed}");
             }
         }
-        for text in ["", "v1", "v1..", "v2.1.a", &format!("v1.0{}", &good[3..]), &format!("{good}0")] {
-            assert_eq!(secret().verify("user-7", text, NOW_MS), Err(TokenFault::Malformed), "{text}");
+        for text in
+            ["", "v1", "v1..", "v2.1.a", &format!("v1.0{}", &good[3..]), &format!("{good}0")]
+        {
+            assert_eq!(
+                secret().verify("user-7", text, NOW_MS),
+                Err(TokenFault::Malformed),
+                "{text}"
+            );
         }
     }
 }

@@ -147,9 +147,9 @@ fn is_of_kind(kind: &Kind, value: &Value) -> bool {
     match kind.name {
         "preferences" => value.is_object(),
         "language" => value.as_str().is_some_and(is_language),
-        "cart" => value.as_array().is_some_and(|lines| {
-            lines.len() <= ITEMS_MAX && lines.iter().all(is_line)
-        }),
+        "cart" => value
+            .as_array()
+            .is_some_and(|lines| lines.len() <= ITEMS_MAX && lines.iter().all(is_line)),
         "recently_seen" => value.as_array().is_some_and(|seen| {
             seen.len() <= RECENTLY_SEEN_MAX && seen.iter().all(|entry| !item_id(entry).is_empty())
         }),
@@ -174,7 +174,8 @@ fn is_line(line: &Value) -> bool {
 fn is_address(text: &str) -> bool {
     let Some((local, host)) = text.rsplit_once('@') else { return false };
     let is_sound = |part: &str| {
-        !part.is_empty() && !part.chars().any(|letter| letter.is_whitespace() || letter.is_control())
+        !part.is_empty()
+            && !part.chars().any(|letter| letter.is_whitespace() || letter.is_control())
     };
     text.len() <= ID_SIZE_BYTES_MAX && is_sound(local) && is_sound(host) && !local.contains('@')
 }
@@ -219,17 +220,32 @@ pub fn united(name: &str, older: &str, newer: &str) -> String {
 
 /// Words that name secrets wherever they stand in a name, without its separators.
 const SECRET_WORDS: [&str; 16] = [
-    "password", "passwd", "passphrase", "passcode", "passwort", "kennwort", "motdepasse", "contrasena",
-    "contraseña", "wachtwoord", "parola", "creditcard", "cardnumber", "kreditkarte", "securitycode",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "passwort",
+    "kennwort",
+    "motdepasse",
+    "contrasena",
+    "contraseña",
+    "wachtwoord",
+    "parola",
+    "creditcard",
+    "cardnumber",
+    "kreditkarte",
+    "securitycode",
     "privatekey",
 ];
 /// Words that do so only where they are a word of the name.
-const SECRET_SYLLABLES: [&str; 8] =
-    ["pass", "pwd", "pw", "pin", "cvv", "cvc", "otp", "mdp"];
+const SECRET_SYLLABLES: [&str; 8] = ["pass", "pwd", "pw", "pin", "cvv", "cvc", "otp", "mdp"];
 
 fn names_secret(name: &str) -> bool {
-    let joined: String =
-        name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let joined: String = name
+        .chars()
+        .filter(|letter| letter.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect();
     SECRET_WORDS.iter().any(|word| joined.contains(word))
         || words(name).iter().any(|word| SECRET_SYLLABLES.contains(&word.as_str()))
 }
@@ -313,8 +329,18 @@ mod tests {
     #[test]
     fn passwords_are_refused_by_name() {
         for name in [
-            "password", "userPassword", "PASSWORD_2", "my-passwort", "user.kennwort", "mot_de_passe",
-            "pin", "userPin", "card_cvv", "pwd", "login:pass", "creditCardNumber",
+            "password",
+            "userPassword",
+            "PASSWORD_2",
+            "my-passwort",
+            "user.kennwort",
+            "mot_de_passe",
+            "pin",
+            "userPin",
+            "card_cvv",
+            "pwd",
+            "login:pass",
+            "creditCardNumber",
         ] {
             assert_eq!(check_name(name), Err(MemoryFault::Secret), "{name}");
         }
@@ -406,12 +432,16 @@ mod tests {
     #[test]
     fn a_united_cart_keeps_its_bound() {
         let cart = |letter: &str| {
-            let line = |at| json!({"item_id": format!("{letter}{at}"), "item_name": "x".repeat(40)});
+            let line =
+                |at| json!({"item_id": format!("{letter}{at}"), "item_name": "x".repeat(40)});
             Value::from((0..75).map(line).collect::<Vec<_>>()).to_string()
         };
         let (older, newer) = (cart("a"), cart("b"));
         assert!(newer.len() < MEMORY_VALUE_SIZE_BYTES_MAX);
         let both = united("cart", &older, &newer);
-        assert!(both.len() <= MEMORY_VALUE_SIZE_BYTES_MAX && both.starts_with(&newer[..newer.len() - 1]));
+        assert!(
+            both.len() <= MEMORY_VALUE_SIZE_BYTES_MAX
+                && both.starts_with(&newer[..newer.len() - 1])
+        );
     }
 }

@@ -48,7 +48,9 @@ use cairn_store::event_ids::EventIds;
 use consent::SentConsent;
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
-use gate::{Decision, MemoryPermission, Signals, Standing, Visitor, Voice, decide, memory_permission};
+use gate::{
+    Decision, MemoryPermission, Signals, Standing, Visitor, Voice, decide, memory_permission,
+};
 pub use parsed::ParsedEvent;
 pub use rejection::Rejection;
 use visitor::{AnonymousKeys, CookieId, IdentityKeys};

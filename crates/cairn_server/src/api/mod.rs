@@ -6,6 +6,7 @@
 mod account;
 mod ads;
 pub(crate) mod body;
+mod cookie_report;
 mod emails;
 mod events;
 mod goals;
@@ -67,6 +68,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(goals::list, goals::create))
         .routes(routes!(goals::remove))
         .routes(routes!(opt_outs::create))
+        .routes(routes!(cookie_report::show))
         .routes(routes!(memory::ask))
         .routes(routes!(identity::show, identity::renew, identity::remove))
         .routes(routes!(emails::create))

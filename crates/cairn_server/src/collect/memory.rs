@@ -11,14 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_catalog::{MemoryHolder, PixelEntry};
 use cairn_engine::identity::{IdentitySecret, TokenFault};
-use cairn_engine::ingest::cookies::MEMORY_COOKIE;
-use cairn_engine::ingest::query;
-use cairn_engine::ingest::{Admission, Rejection};
 use cairn_engine::ingest::consent::SentConsent;
+use cairn_engine::ingest::cookies::MEMORY_COOKIE;
 use cairn_engine::ingest::gate::MemoryPermission;
 use cairn_engine::ingest::json::Raw;
+use cairn_engine::ingest::query;
 use cairn_engine::ingest::statement::statement;
 use cairn_engine::ingest::visitor::{CookieId, new_cookie_id};
+use cairn_engine::ingest::{Admission, Rejection};
 use cairn_enrich::RequestKind;
 use cairn_model::limits::MEMORY_TIE_AGE_DAYS_MAX;
 use cairn_model::{Choice, Outcome, PixelKind};
@@ -102,9 +102,12 @@ impl Collector {
     }
 
     fn entry_of(&self, key: &str) -> Result<Arc<PixelEntry>, ApiError> {
-        self.edge.app.directory.current().by_key(key).ok_or_else(|| {
-            ApiError::new(Code::UnknownKey, "No pixel has this key.").on("key")
-        })
+        self.edge
+            .app
+            .directory
+            .current()
+            .by_key(key)
+            .ok_or_else(|| ApiError::new(Code::UnknownKey, "No pixel has this key.").on("key"))
     }
 
     fn require_rate(&self, entry: &PixelEntry, ip: IpAddr) -> Result<(), ApiError> {
@@ -125,7 +128,10 @@ impl Collector {
     ) -> Result<Done, ApiError> {
         let app = &self.edge.app;
         let headers = &request.headers;
-        if [header::ORIGIN.as_str(), "sec-fetch-site"].iter().any(|name| headers.contains_key(*name)) {
+        if [header::ORIGIN.as_str(), "sec-fetch-site"]
+            .iter()
+            .any(|name| headers.contains_key(*name))
+        {
             let message = "This key is a server's secret and was sent by a browser.";
             return Err(ApiError::new(Code::SecretInBrowser, message).on("key"));
         }

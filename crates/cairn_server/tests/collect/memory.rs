@@ -127,7 +127,9 @@ fn the_part_that_remembers_lies_where_its_calls_go() {
     let running = Running::start();
     let part = running.client().get("/m", &[]);
     if part.status == 404 {
-        eprintln!("NOT RUN: the_part_that_remembers_lies_where_its_calls_go: tracker/dist/cairn is missing");
+        eprintln!(
+            "NOT RUN: the_part_that_remembers_lies_where_its_calls_go: tracker/dist/cairn is missing"
+        );
         return;
     }
     assert_eq!((part.status, part.header("cache-control")), (200, "no-cache"));
@@ -141,7 +143,9 @@ fn the_part_that_remembers_lies_where_its_calls_go() {
 fn nothing_is_kept_without_a_yes() {
     let running = Running::start();
     let key = running.site(&SHOP);
-    for consent in ["", NO, "analytics:granted,ads:granted", "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA"] {
+    for consent in
+        ["", NO, "analytics:granted,ads:granted", "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA"]
+    {
         let body = json!({"key": key, "consent": consent, "remember": {"bird": "kanarienvogel"},
                           "recall": ["bird"]});
         let answer = running.client().request("POST", "/m", &[OWN], body.to_string().as_bytes());
@@ -299,7 +303,10 @@ fn a_stranger_who_knows_a_user_id_gets_nothing_and_changes_nothing() {
     // Without a token, with the id where a server gives it, and by an event: no.
     let mut stranger = Browser::new(&running, &key);
     let refused = stranger.call(json!({"identify": {"user_id": "user-7"}, "recall": ["size"]}));
-    assert_eq!((refused.status, &refused.json()["error"]["field"]), (400, &json!("identify.token")));
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["field"]),
+        (400, &json!("identify.token"))
+    );
     let refused = stranger.call(json!({"user_id": "user-7", "recall": ["size"]}));
     assert_eq!((refused.status, &refused.json()["error"]["field"]), (400, &json!("user_id")));
     let event = json!({"key": key, "consent": "analytics:granted,functional:granted",
@@ -374,7 +381,10 @@ fn a_server_with_the_secret_key_speaks_for_its_people() {
     in_body["key"] = json!(sk);
     assert_eq!(ask(in_body.clone(), &[]).status, 200);
     let refused = ask(in_body, &[OWN]);
-    assert_eq!((refused.status, &refused.json()["error"]["code"]), (403, &json!("secret_in_browser")));
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (403, &json!("secret_in_browser"))
+    );
     assert_eq!(ask(json!({"recall": ["size"]}), &[auth]).json()["error"]["field"], "user_id");
     let mut phone = Browser::new(&running, &key);
     phone.identify("user-7", &token(&secret(&running, &key), "user-7", NOW_S + 600));
@@ -384,7 +394,8 @@ fn a_server_with_the_secret_key_speaks_for_its_people() {
     running.app.catalog.add_opt_out(site, number, NOW_MS).unwrap();
     assert_eq!(ask(wanted, &[auth]).json(), json!({"allowed": false, "memory": {}}));
     assert_eq!(phone.recall("size"), Value::Null);
-    let body = phone.identify("user-7", &token(&secret(&running, &key), "user-7", NOW_S + 600)).json();
+    let body =
+        phone.identify("user-7", &token(&secret(&running, &key), "user-7", NOW_S + 600)).json();
     assert_eq!(body["allowed"], false);
 }
 

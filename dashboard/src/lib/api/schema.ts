@@ -102,6 +102,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/cookies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what the site's pixels leave in browsers: names, purposes, lifetimes as set and in practice. Generated from the
+         *     site's settings and pixels; `markdown` is a text for its privacy policy.
+         */
+        get: operations["get_sites_by_site_id_cookies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/emails": {
         parameters: {
             query?: never;
@@ -191,6 +211,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/identity-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells whether the site has an identity secret, and since when. */
+        get: operations["get_sites_by_site_id_identity_secret"];
+        put?: never;
+        /**
+         * Makes an identity secret, in place of the one before, whose tokens are worth nothing from that moment. The answer holds
+         *     it this once; a repetition with the same `Idempotency-Key` is therefore answered with 409.
+         */
+        post: operations["post_sites_by_site_id_identity_secret"];
+        /** Removes the identity secret: from then on no identification is a signed one. */
+        delete: operations["delete_sites_by_site_id_identity_secret"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/import": {
         parameters: {
             query?: never;
@@ -249,6 +291,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/memory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remembers, recalls and forgets for a person, whose permission for `functional` the owner asserts. Nothing is kept of
+         *     somebody who opted out.
+         */
+        post: operations["post_sites_by_site_id_memory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/opt-outs": {
         parameters: {
             query?: never;
@@ -258,7 +320,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Records an opt-out: hits of this visitor or user are dropped from now on. Only a keyed hash of the identifier is kept. */
+        /**
+         * Records an opt-out: hits of this visitor or user are dropped from now on, and what the site remembers for this user is
+         *     forgotten. Only a keyed hash of the identifier is kept.
+         */
         post: operations["post_sites_by_site_id_opt_outs"];
         delete?: never;
         options?: never;
@@ -429,6 +494,26 @@ export interface paths {
         put?: never;
         /** Answers a question. A site that the caller may not see is answered with 401. */
         post: operations["post_query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/m": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remembers and recalls, for a browser by its cookie `cairn_memory` on the site's own origins, or for a person with the
+         *     secret key of a `server` pixel. It is on disk before it is answered.
+         */
+        post: operations["post_m"];
         delete?: never;
         options?: never;
         head?: never;
@@ -644,6 +729,89 @@ export interface components {
             /** @description `impression`, `thousand_impressions` or `click`. */
             per: string;
         };
+        /** @description A cookie, or an entry of the browser's storage. */
+        CookieEntry: {
+            /** @description Its attributes on the site's own pages; empty: it is no cookie. */
+            attributes: string;
+            /** @description What it holds. */
+            holds: string;
+            /** @description `cookie` or `local_storage`. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description Days it is set for; null: until it was delivered.
+             */
+            lifetime_days: number | null;
+            /**
+             * @description Its name; `KEY` stands for the pixel's key.
+             * @example cairn_id
+             */
+            name: string;
+            /** @description Names of the pixels that set it. */
+            pixels: string[];
+            /** @description What becomes of the lifetime in browsers. */
+            practice: components["schemas"]["CookiePractice"][];
+            /**
+             * @description Purpose whose permission it needs; `choice`: it holds the visitor's choice, and is set by it.
+             * @example analytics
+             */
+            purpose: string;
+            /** @description When it is set. */
+            set: string;
+        };
+        /** @description Hosts of pages. */
+        CookiePages: {
+            /**
+             * @description `own_host`, `subdomain` (of the page's host, or above it) or `elsewhere`.
+             * @example subdomain
+             */
+            collector_is: string;
+            /**
+             * @description A host; its subdomains belong to it where it is the site's domain.
+             * @example shop.example
+             */
+            host: string;
+            /** @description Whether any cookie is set there: elsewhere only where the site's settings say so. */
+            sets_cookies: boolean;
+        };
+        /** @description What browsers make of it. */
+        CookiePractice: {
+            /**
+             * @description The browser.
+             * @example Safari
+             */
+            browser: string;
+            /**
+             * Format: int32
+             * @description Days it lives at most.
+             */
+            days_max: number;
+            /**
+             * Format: int32
+             * @description Days it lives at least, as far as the browser decides that; 0: it may not be kept at all.
+             */
+            days_min: number;
+            /** @description Host of the pages. */
+            host: string;
+            /** @description Why. */
+            why: string;
+        };
+        /** @description What a site's pixels leave in browsers. */
+        CookieReport: {
+            /**
+             * @description The host that sets the cookies.
+             * @example stats.shop.example
+             */
+            collector: string;
+            /** @description Cookies, and what else is kept in browsers. */
+            cookies: components["schemas"]["CookieEntry"][];
+            /** @description The same as text for a privacy policy. */
+            markdown: string;
+            /** @description Hosts of the site's pages, and how they stand to that host. */
+            pages: components["schemas"]["CookiePages"][];
+            /** @description What `cairn_memory` may lead to, on the server. */
+            remembered: components["schemas"]["RememberedKind"][];
+        };
         /** @description A new API token with its secret. */
         CreatedToken: components["schemas"]["Token"] & {
             /** @description The secret, shown this once: send it as `Authorization: Bearer SECRET`. */
@@ -826,6 +994,21 @@ export interface components {
              */
             scroll_threshold: number | null;
         };
+        /** @description A new identity secret. */
+        IdentitySecret: {
+            /** @description When it was made (RFC 3339). */
+            made_at: string;
+            /**
+             * @description The secret, shown this once. Its text, as bytes, is the key of the HMAC.
+             * @example ids_5d41402abc4b2a76b9719d911017c592…
+             */
+            secret: string;
+        };
+        /** @description Whether the site has an identity secret. */
+        IdentitySecretStatus: {
+            /** @description When it was made (RFC 3339); null: there is none. */
+            made_at: string | null;
+        };
         /** @description What became of the lines. */
         ImportResult: {
             /**
@@ -953,6 +1136,64 @@ export interface components {
             clicks: string | null;
             /** @description `granted`, `denied`, or null: nothing was said. */
             opens: string | null;
+        };
+        /** @description What is remembered, as it was asked for. */
+        Memory: {
+            /** @description `false`: the visitor (or, in silence, the site's policy) does not permit `functional`. Nothing was kept or read then. */
+            allowed: boolean;
+            /** @description The values asked for in `recall`, by name; null where nothing is remembered. */
+            memory: Record<string, never>;
+        };
+        /**
+         * @description What is to be remembered, forgotten and recalled. In this order: `identify` or `sign_out`, forgetting, remembering,
+         *     recalling. A fault in any part refuses the whole call.
+         */
+        MemoryCall: {
+            /**
+             * @description What the visitor said, as in `POST /e`; without it, `cairn_consent` and the site's policy decide on `functional`.
+             * @example functional:granted
+             */
+            consent?: string | null;
+            /** @description Names to be forgotten. */
+            forget?: string[] | null;
+            /** @description Forgets everything; of a signed person, on all browsers. */
+            forget_all?: boolean | null;
+            identify?: null | components["schemas"]["SignedIdentity"];
+            /** @description Key of the pixel; that of a `server` pixel may stand as bearer token in `Authorization`. */
+            key?: string | null;
+            /**
+             * @description Names to be answered; `*` for all.
+             * @example [
+             *       "size",
+             *       "cart"
+             *     ]
+             */
+            recall?: string[] | null;
+            /** @description Values by name; null forgets. At most 64 names of 64 bytes, 8 KiB of JSON a value, 64 KiB together. */
+            remember?: Record<string, never> | null;
+            /** @description Browsers only: takes the browser from its person again. */
+            sign_out?: boolean | null;
+            /** @description Servers only, with a secret key: whose memory. */
+            user_id?: string | null;
+        };
+        /** @description What to do with a person's memory. Forgetting comes before remembering, both before recalling. */
+        MemoryCallBody: {
+            /** @description Names to be forgotten. */
+            forget?: string[] | null;
+            /** @description Forgets everything, and which browsers are the person's. */
+            forget_all?: boolean | null;
+            /**
+             * @description Names to be answered; `*` for all.
+             * @example [
+             *       "size",
+             *       "cart"
+             *     ]
+             */
+            recall?: string[] | null;
+            /** @description Values by name; null forgets. At most 64 names of 64 bytes, 8 KiB of JSON a value, 64 KiB together. */
+            remember?: Record<string, never> | null;
+            /** @description The owner's id of the person, as `identify` sends it. */
+            user_id: string;
         };
         /** @description Network of a visitor. */
         Network: {
@@ -1588,6 +1829,20 @@ export interface components {
              */
             reason: string;
         };
+        /** @description A kind of thing that is remembered. */
+        RememberedKind: {
+            /** @description What it holds. */
+            holds: string;
+            /**
+             * Format: int32
+             * @description Days it is kept after its last change.
+             */
+            lifetime_days: number;
+            /** @description Its name; `*`: names of the site's own. */
+            name: string;
+            /** @description Purpose whose permission it needs. */
+            purpose: string;
+        };
         /** @description A removal that is not complete. */
         RemovalBody: {
             /**
@@ -1707,6 +1962,13 @@ export interface components {
             password: string;
             /** @description Token of the link that the server printed on its first start. */
             token: string;
+        };
+        /** @description Who the visitor is, as the site's server signed it. */
+        SignedIdentity: {
+            /** @description `v1.EXPIRY.SIGNATURE`: docs/memory.md. */
+            token: string;
+            /** @description The owner's id of the person, at most 256 bytes. */
+            user_id: string;
         };
         /** @description A site. */
         Site: {
@@ -2174,6 +2436,37 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_cookies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CookieReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_sites_by_site_id_emails: {
         parameters: {
             query?: never;
@@ -2387,6 +2680,98 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_identity_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentitySecretStatus"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_identity_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentitySecret"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_identity_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is none any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_sites_by_site_id_import: {
         parameters: {
             query?: never;
@@ -2475,6 +2860,41 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_memory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemoryCallBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Memory"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -2949,6 +3369,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_m: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemoryCall"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Memory"];
                 };
             };
             /** @description An error, see docs/errors.md */
