@@ -10,7 +10,7 @@ use xtask::root;
 /// Layers from the bottom up. A crate may import crates of lower layers only; siblings do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["cairn_model"],
-    &["cairn_log", "cairn_store", "cairn_catalog", "cairn_enrich"],
+    &["cairn_log", "cairn_store", "cairn_catalog", "cairn_enrich", "cairn_consent"],
     &["cairn_engine"],
     &["cairn_server"],
     &["cairn"],

@@ -200,8 +200,26 @@ export const pixels = {
       "granted, on record": "A yes is recorded in this browser.",
       "denied, on record": "A no is recorded in this browser.",
       "Global Privacy Control": "This browser sends Global Privacy Control.",
-      "TCF or GPP string, which counts as no":
-        "The page sent a TCF or GPP string, which is not read and counts as a no.",
+      "granted by a TC string's publisher segment":
+        "The consent manager’s TC string has a yes to the publisher.",
+      "denied by a TC string's publisher segment":
+        "The consent manager’s TC string has no yes to the publisher.",
+      "granted by a TC string's purposes":
+        "The consent manager’s TC string has a yes to all purposes that this needs.",
+      "denied by a TC string's purposes":
+        "The consent manager’s TC string lacks a yes to purposes that this needs.",
+      "granted by a Canadian GPP section": "The consent manager’s GPP string has express consent.",
+      "denied by a Canadian GPP section": "The consent manager’s GPP string has no consent.",
+      "objected to sale by a US Privacy string":
+        "The US Privacy string objects to the sale of data.",
+      "objected to by a GPP section of the United States":
+        "The consent manager’s GPP string has an objection.",
+      "granted by Google consent mode": "Google consent mode was updated to a yes.",
+      "denied by Google consent mode": "Google consent mode says no.",
+      "granted by all that was sent": "All consent strings that came along say yes.",
+      "denied by some of what was sent": "One of the consent strings that came along says no.",
+      "consent string that counts as no":
+        "The page sent a consent string that cannot be relied on. It counts as a no.",
       "origin that the site does not list":
         "The page’s origin is not one of the site. Add it under Settings, Further hosts.",
       "cross-site without cookies":

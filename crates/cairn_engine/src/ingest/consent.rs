@@ -1,11 +1,16 @@
-//! What a visitor said: the `consent` field, and the record of it in the cookie `cairn_consent`.
+//! What a visitor said: the `consent` field, the strings of consent managers, and the record of it in
+//! the cookie `cairn_consent`.
 //!
-//! Guarantees: a text that cannot be understood is never taken for a yes. The record holds choices
-//! and their time, and nothing that tells one visitor from another.
+//! Guarantees: a text that cannot be understood is never taken for a yes, and a yes in a string ends
+//! after 13 months. The record holds choices and their time, and nothing that tells one visitor from
+//! another.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use cairn_consent::purposes::{self, Answer, Answers, Rule};
+use cairn_consent::{Applicable, ConsentError, ConsentMode, GppString, TcString, UsPrivacy};
+use cairn_model::limits::COOKIE_AGE_DAYS_MAX;
 use cairn_model::{Choice, Purpose};
 
 use super::rejection::Rejection;
@@ -13,16 +18,30 @@ use super::rejection::Rejection;
 /// One answer per purpose, in the order of [`Purpose::ALL`].
 pub type Choices = [Option<Choice>; 4];
 
-/// The `consent` field of a hit.
+/// Seconds of a day.
+const DAY_S: i64 = 24 * 60 * 60;
+
+/// What was said with a hit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SentConsent {
-    /// Nothing was said.
+    /// Nothing.
     #[default]
     Nothing,
-    /// Choices by purpose.
+    /// Choices by purpose, in Cairn's words.
     Choices(Choices),
-    /// A TCF or GPP string: not understood yet, so it counts as *no* to everything.
-    Unsupported,
+    /// What strings of consent managers say, together with such words where both came.
+    Told(Told),
+    /// A string that nobody may rely on: *no* to everything.
+    Unreadable(ConsentError),
+}
+
+/// What strings of consent managers say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// The answers; a no in Cairn's words, too, is among them.
+    pub answers: Answers,
+    /// What was said in Cairn's words.
+    pub own: Choices,
 }
 
 /// The strings of consent managers that came with a hit, unread. Empty = none.
@@ -38,6 +57,8 @@ pub struct Strings<'a> {
     pub gpp_sid: Cow<'a, str>,
     /// A US Privacy string.
     pub us_privacy: Cow<'a, str>,
+    /// Google consent mode.
+    pub mode: Option<ConsentMode>,
 }
 
 impl<'a> Strings<'a> {
@@ -56,16 +77,95 @@ impl<'a> Strings<'a> {
         }
         true
     }
+
+    /// What they say together (`None` = none is there), and whether Europe's law is among them.
+    fn answers(&self) -> Result<(Option<Answers>, bool), ConsentError> {
+        let mut found: Option<Answers> = None;
+        let mut add = |more: Answers| found = Some(found.unwrap_or_default().and(more));
+        let mut has_europe = !self.tcf.is_empty();
+        if has_europe {
+            add(purposes::of_tcf(&TcString::decode(&self.tcf)?)?);
+        }
+        if !self.gpp.is_empty() {
+            let gpp = GppString::decode(&self.gpp)?;
+            add(purposes::of_gpp(&gpp, &Applicable::parse(&self.gpp_sid)?)?);
+            has_europe |= gpp.sections.iter().any(|(id, _)| *id == cairn_consent::gpp::TCF_EU);
+        }
+        if !matches!(self.us_privacy.as_ref(), "" | "1---") {
+            add(purposes::of_us_privacy(&UsPrivacy::decode(&self.us_privacy)?));
+        }
+        if let Some(mode) = &self.mode {
+            add(purposes::of_mode(mode));
+        }
+        Ok((found, has_europe))
+    }
 }
 
 impl SentConsent {
-    /// The same with what the strings say.
+    /// The same with what the strings say; where they speak of one purpose, a no wins.
     pub fn with_strings(self, strings: &Strings<'_>) -> Self {
-        let has_string = !strings.tcf.is_empty()
-            || !strings.gpp.is_empty()
-            || strings.gdpr == "1"
-            || !matches!(strings.us_privacy.as_ref(), "" | "1---");
-        if has_string { SentConsent::Unsupported } else { self }
+        let is_silent = self == SentConsent::Nothing;
+        let answers = match strings.answers() {
+            // Europe's law applies, and nobody was asked under it.
+            Ok((_, false)) if strings.gdpr == "1" && is_silent => {
+                return SentConsent::Unreadable(ConsentError::Missing);
+            }
+            Ok((Some(answers), _)) => answers,
+            Ok((None, _)) => return self,
+            Err(error) => return SentConsent::Unreadable(error),
+        };
+        match self {
+            SentConsent::Unreadable(_) => self,
+            SentConsent::Nothing => SentConsent::Told(Told { answers, own: [None; 4] }),
+            SentConsent::Choices(own) => {
+                let by_purpose = own.map(|own| own.map(|choice| Answer { choice, on_day: None }));
+                let words = Answers { by_purpose, ..Answers::default() };
+                SentConsent::Told(Told { answers: words.and(answers), own })
+            }
+            SentConsent::Told(told) => {
+                SentConsent::Told(Told { answers: told.answers.and(answers), ..told })
+            }
+        }
+    }
+
+    /// The same at this time: a yes that is over, or of a day to come, is a no (PROTOCOLS 7.3: consent
+    /// is asked anew every 13 months).
+    pub fn at(self, now_ms: i64) -> Self {
+        let SentConsent::Told(mut told) = self else { return self };
+        let today = now_ms.div_euclid(DAY_S * 1000);
+        for answer in told.answers.by_purpose.iter_mut().flatten() {
+            let Some(day) = answer.on_day else { continue };
+            let age_days = today - i64::from(day);
+            // A day of tolerance: of clocks, and of zones where a day begins earlier.
+            if !(-1..=i64::from(COOKIE_AGE_DAYS_MAX)).contains(&age_days) {
+                answer.choice = Choice::Denied;
+            }
+        }
+        SentConsent::Told(told)
+    }
+
+    /// A string tells that the browser showed Global Privacy Control.
+    pub fn tells_gpc(&self) -> bool {
+        matches!(self, SentConsent::Told(told) if told.answers.under_gpc)
+    }
+
+    /// What the sender is told of a string that could not be relied on.
+    pub fn complaint(&self) -> Option<&'static str> {
+        match self {
+            SentConsent::Unreadable(error) => Some(error.message()),
+            _ => None,
+        }
+    }
+
+    /// What was sent about the purpose at this place of [`Purpose::ALL`].
+    pub fn answer(&self, place: usize) -> Option<Answer> {
+        let now = |choice| Answer { choice, on_day: None };
+        match self {
+            SentConsent::Nothing => None,
+            SentConsent::Choices(choices) => choices[place].map(now),
+            SentConsent::Told(told) => told.answers.by_purpose[place],
+            SentConsent::Unreadable(_) => Some(now(Choice::Denied)),
+        }
     }
 }
 
@@ -76,6 +176,29 @@ pub struct RecordedChoice {
     pub choice: Choice,
     /// It was made while the browser showed Global Privacy Control.
     pub under_gpc: bool,
+    /// Where it came from.
+    pub by: Speaker,
+}
+
+/// Where a recorded choice came from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Speaker {
+    /// It was said in Cairn's words.
+    #[default]
+    Words,
+    /// A string that asks for consent: TCF, Canada, consent mode.
+    ConsentString,
+    /// A string of the United States, which knows objections only.
+    UsString,
+}
+
+impl Speaker {
+    fn of(told: &Told) -> Self {
+        match told.answers.rule {
+            Rule::Us | Rule::UsPrivacy => Speaker::UsString,
+            _ => Speaker::ConsentString,
+        }
+    }
 }
 
 /// The content of `cairn_consent`.
@@ -83,7 +206,8 @@ pub struct RecordedChoice {
 pub struct RecordedConsent {
     /// Answers in the order of [`Purpose::ALL`].
     pub choices: [Option<RecordedChoice>; 4],
-    /// When the newest was made, Unix seconds.
+    /// When the newest of those in Cairn's words was made, or the newest of all where there is none, Unix
+    /// seconds.
     pub at_s: i64,
 }
 
@@ -93,8 +217,8 @@ pub fn parse(text: &str) -> Result<SentConsent, Rejection> {
     if text.is_empty() {
         return Ok(SentConsent::Nothing);
     }
-    if is_industry_string(text) {
-        return Ok(SentConsent::Unsupported);
+    if let Some(strings) = bare_string(text) {
+        return Ok(SentConsent::Nothing.with_strings(&strings));
     }
     let mut choices: Choices = [None; 4];
     for part in text.split(',') {
@@ -103,16 +227,21 @@ pub fn parse(text: &str) -> Result<SentConsent, Rejection> {
             .iter()
             .position(|known| known.name() == purpose.trim())
             .ok_or_else(unreadable)?;
-        let choice = match choice.trim() {
-            "granted" => Choice::Granted,
-            "denied" => Choice::Denied,
-            _ => return Err(unreadable()),
-        };
+        let choice = self::choice(choice.trim()).ok_or_else(unreadable)?;
         if choices[place].replace(choice).is_some_and(|earlier| earlier != choice) {
             return Err(unreadable());
         }
     }
     Ok(SentConsent::Choices(choices))
+}
+
+/// `granted` or `denied`.
+pub(super) fn choice(word: &str) -> Option<Choice> {
+    match word {
+        "granted" => Some(Choice::Granted),
+        "denied" => Some(Choice::Denied),
+        _ => None,
+    }
 }
 
 /// The rejection of a text that is neither choices nor an industry string.
@@ -124,19 +253,21 @@ pub fn unreadable() -> Rejection {
     )
 }
 
-/// What senders of TCF and GPP strings are told.
-pub const UNSUPPORTED_MESSAGE: &str = "TCF and GPP strings are not understood yet and count as no";
-
-/// TCF (`C…`, `B…` in base64url with dots), GPP (`DB…~…`) or US Privacy (`1YNN`).
-fn is_industry_string(text: &str) -> bool {
-    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    if !text.bytes().all(base64) {
-        return false;
+/// A text that is a consent manager's string, or was meant as one: TCF (`C…`, earlier versions `B…`),
+/// GPP (`DB…~…`) or US Privacy (`1YNN`).
+fn bare_string(text: &str) -> Option<Strings<'_>> {
+    if text.contains([':', '=']) {
+        return None;
     }
-    let us_privacy = text.len() == 4
-        && text.starts_with('1')
-        && text[1..].bytes().all(|byte| b"YN-yn".contains(&byte));
-    us_privacy || text.starts_with("DB") || (text.len() >= 20 && text.starts_with(['B', 'C']))
+    let mut strings = Strings::default();
+    let place = match (text.as_bytes()[0], text.len()) {
+        (b'1', 4) => &mut strings.us_privacy,
+        (b'D', 4..) => &mut strings.gpp,
+        (b'B' | b'C', 8..) => &mut strings.tcf,
+        _ => return None,
+    };
+    *place = Cow::Borrowed(text);
+    Some(strings)
 }
 
 impl RecordedConsent {
@@ -150,25 +281,37 @@ impl RecordedConsent {
                 continue;
             }
             let place = Purpose::ALL.iter().position(|known| known.name() == name)?;
-            let (choice, under_gpc) = match value {
-                "1" => (Choice::Granted, false),
-                "1g" => (Choice::Granted, true),
-                "0" => (Choice::Denied, false),
-                "0g" => (Choice::Denied, true),
+            let (digit, mark) = value.split_at_checked(1)?;
+            let choice = match digit {
+                "1" => Choice::Granted,
+                "0" => Choice::Denied,
                 _ => return None,
             };
-            record.choices[place] = Some(RecordedChoice { choice, under_gpc });
+            let (under_gpc, by) = match mark {
+                "" => (false, Speaker::Words),
+                "g" => (true, Speaker::Words),
+                "s" => (false, Speaker::ConsentString),
+                "u" => (false, Speaker::UsString),
+                _ => return None,
+            };
+            record.choices[place] = Some(RecordedChoice { choice, under_gpc, by });
         }
         Some(record)
     }
 
-    /// `v1.analytics=1.ads=0g.t=1795341600`: `g` marks a choice made under Global Privacy Control.
+    /// `v1.analytics=1.ads=0g.t=1795341600`: `g` marks a choice made under Global Privacy Control, `s` one
+    /// that a consent manager's string told, `u` one that a string of the United States did.
     pub fn cookie_value(&self) -> String {
         let mut value = String::from("v1");
         for (purpose, recorded) in Purpose::ALL.iter().zip(self.choices) {
             let Some(recorded) = recorded else { continue };
             let choice = if recorded.choice == Choice::Granted { '1' } else { '0' };
-            let mark = if recorded.under_gpc { "g" } else { "" };
+            let mark = match recorded {
+                RecordedChoice { under_gpc: true, .. } => "g",
+                RecordedChoice { by: Speaker::ConsentString, .. } => "s",
+                RecordedChoice { by: Speaker::UsString, .. } => "u",
+                RecordedChoice { .. } => "",
+            };
             // Writing to a String cannot fail.
             let _ = write!(value, ".{}={choice}{mark}", purpose.name());
         }
@@ -176,21 +319,76 @@ impl RecordedConsent {
         value
     }
 
-    /// The record after these choices; `None` if they say nothing that it does not say already.
-    /// `under_gpc`: they were sent by themselves, as on the click that makes them, while the browser
-    /// showed the signal. What a site sends along with every hit is no answer to the signal.
-    pub fn updated(&self, sent: &Choices, under_gpc: bool, now_s: i64) -> Option<Self> {
+    /// The newest choice about the purpose at this place of [`Purpose::ALL`], and whether it was sent with
+    /// the hit. What a string says now goes before what a string said earlier; an objection under the
+    /// law of the United States was taken back if such a string says nothing of it. Between words and a
+    /// string the day decides, and on one day a no wins.
+    pub fn newest(&self, sent: &SentConsent, place: usize) -> Option<(Choice, bool)> {
+        let rule = match sent {
+            SentConsent::Told(told) => told.answers.rule,
+            _ => Rule::None,
+        };
+        let answers_now = rule != Rule::None && sent.answer(place).is_some();
+        let is_over = |recorded: &RecordedChoice| match recorded.by {
+            Speaker::Words => false,
+            Speaker::ConsentString => answers_now,
+            Speaker::UsString => {
+                answers_now || matches!(rule, Rule::Us | Rule::UsPrivacy | Rule::Several)
+            }
+        };
+        let recorded = self.choices[place].filter(|recorded| !is_over(recorded));
+        let recorded = recorded.map(|recorded| recorded.choice);
+        let Some(sent) = sent.answer(place) else { return recorded.map(|choice| (choice, false)) };
+        let (Some(recorded), Some(day)) = (recorded, sent.on_day) else {
+            return Some((sent.choice, true));
+        };
+        let is_newer = match i64::from(day).cmp(&self.at_s.div_euclid(DAY_S)) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => recorded == Choice::Granted,
+            std::cmp::Ordering::Greater => true,
+        };
+        Some(if is_newer { (sent.choice, true) } else { (recorded, false) })
+    }
+
+    /// The record after what was sent; `None` if that says nothing that it does not say already.
+    /// `under_gpc`: it was sent by itself, as on the click that makes a choice, while the browser showed
+    /// the signal. What a site sends along with every hit is no answer to the signal, nor is a string.
+    pub fn updated(&self, sent: &SentConsent, under_gpc: bool, now_s: i64) -> Option<Self> {
+        let own = match sent {
+            SentConsent::Nothing | SentConsent::Unreadable(_) => return None,
+            SentConsent::Choices(own) => own,
+            SentConsent::Told(told) => &told.own,
+        };
         let mut updated = *self;
-        for (recorded, sent) in updated.choices.iter_mut().zip(sent) {
-            let Some(choice) = *sent else { continue };
+        for (place, recorded) in updated.choices.iter_mut().enumerate() {
+            let newest = match self.newest(sent, place) {
+                Some((choice, true)) => choice,
+                Some((_, false)) => continue,
+                None => {
+                    *recorded = None;
+                    continue;
+                }
+            };
+            let by = match sent {
+                SentConsent::Told(told) if own[place] != Some(newest) => Speaker::of(told),
+                _ => Speaker::Words,
+            };
+            let under_gpc = under_gpc && by == Speaker::Words;
             let says_it = |recorded: RecordedChoice| {
-                recorded.choice == choice && (recorded.under_gpc || !under_gpc)
+                recorded.choice == newest
+                    && (recorded.under_gpc || !under_gpc)
+                    && (recorded.by == by || recorded.by == Speaker::Words)
             };
             if !recorded.is_some_and(says_it) {
-                *recorded = Some(RecordedChoice { choice, under_gpc });
+                *recorded = Some(RecordedChoice { choice: newest, under_gpc, by });
             }
         }
-        updated.at_s = now_s;
+        // The time is that of the words: it must not grow younger with what strings add.
+        let words =
+            |record: &Self| record.choices.map(|it| it.filter(|it| it.by == Speaker::Words));
+        if words(&updated) == [None; 4] || words(&updated) != words(self) {
+            updated.at_s = now_s;
+        }
         (updated.choices != self.choices).then_some(updated)
     }
 }
@@ -220,21 +418,141 @@ mod tests {
         }
     }
 
+    const ALL: &str = "CQgcD4AQgcD4AEsAHBENB4FsAP_gAEPgAAYgAKP__8AFH__-AAAA.IAKP__8A.YAAAAAAAAAAA";
+    const NONE: &str = "CQgcD4AQgcD4AEsAHBENB4FgAAAAAAAAAAYgAAAAAAAA.IAKP__8A.YAAAAAAAAAAA";
+    /// 2026-03-02, the day of both.
+    const DAY: i64 = 20_514;
+
+    fn told(text: &str) -> Choices {
+        let sent = parse(text).unwrap();
+        [0, 1, 2, 3].map(|place| sent.answer(place).map(|answer| answer.choice))
+    }
+
     #[test]
-    fn industry_strings_are_a_no() {
+    fn strings_are_understood_where_they_stand_alone() {
+        let (yes, no) = (Some(Choice::Granted), Some(Choice::Denied));
+        assert_eq!(told(ALL), [yes; 4]);
+        assert_eq!(told(NONE), [no; 4]);
+        assert_eq!(told("DBABBg~BVVVVUCA.YA"), [None, no, None, None]);
+        assert!(parse("DBABBg~BVVVVUCA.YA").unwrap().tells_gpc());
+        assert_eq!(told("1YYN"), [None, no, None, None]);
+        assert_eq!(told("1YNN"), [None; 4]);
+    }
+
+    #[test]
+    fn strings_that_cannot_be_relied_on_are_a_no_and_told() {
         for text in [
-            "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA",
-            "DBABMA~CPXxRfAPXxRfAAfKABENB-CgAAAA",
-            "1YNN",
-            "DBAA",
+            "BOEFEAyOEFEAyAHABDENAI4AAAB9vABAASA",
+            "CQgcD4AQgc*4AEsAHBENB4FsAP_gAEPgAAYgAKP__8AFH__-AAAA.IAKP__8A",
+            "CQgcD4AQgcD4AEsAHBEN",
+            "CP+/AAAA",
+            "DBABM",
+            "DBABM~",
+            "1YXN",
+            "1yxn",
         ] {
-            assert_eq!(parse(text).unwrap(), SentConsent::Unsupported, "{text}");
+            let sent = parse(text).unwrap();
+            assert!(
+                sent.complaint().is_some_and(|words| words.ends_with("counts as no")),
+                "{text}"
+            );
+            assert_eq!(told(text), [Some(Choice::Denied); 4], "{text}");
+            assert_eq!(RecordedConsent::default().updated(&sent, false, 1), None);
         }
     }
 
     #[test]
+    fn a_yes_in_a_string_ends_after_13_months() {
+        let sent = parse(ALL).unwrap();
+        let on = |day: i64| sent.at(day * DAY_S * 1000).answer(0).unwrap().choice;
+        assert_eq!(on(DAY), Choice::Granted);
+        assert_eq!(on(DAY + 395), Choice::Granted);
+        assert_eq!(on(DAY + 396), Choice::Denied);
+        assert_eq!(on(DAY - 1), Choice::Granted, "a clock that is a little off");
+        assert_eq!(on(DAY - 2), Choice::Denied, "said in the future");
+    }
+
+    #[test]
+    fn the_newest_choice_wins() {
+        let recorded = |choice, is_string, day: i64| {
+            let by = if is_string { Speaker::ConsentString } else { Speaker::Words };
+            let one = RecordedChoice { choice, under_gpc: false, by };
+            RecordedConsent { choices: [Some(one); 4], at_s: day * DAY_S + 40_000 }
+        };
+        let newest = |recorded: RecordedConsent, sent: &str| {
+            recorded.newest(&parse(sent).unwrap(), 0).unwrap().0
+        };
+        let (yes, no) = (Choice::Granted, Choice::Denied);
+        for (record, string, wanted) in [
+            (recorded(no, false, DAY - 1), ALL, yes),
+            (recorded(no, false, DAY), ALL, no),
+            (recorded(no, false, DAY + 1), ALL, no),
+            (recorded(yes, false, DAY - 1), NONE, no),
+            (recorded(yes, false, DAY), NONE, no),
+            (recorded(yes, false, DAY + 1), NONE, yes),
+            // The consent manager's own earlier word.
+            (recorded(no, true, DAY + 1), ALL, yes),
+            (recorded(yes, true, DAY + 1), NONE, no),
+            // Cairn's words are said with the hit.
+            (recorded(no, false, DAY + 1), "analytics:granted", yes),
+            (recorded(yes, true, DAY + 1), "analytics:denied", no),
+            // What asks for consent is not taken back by what knows objections only.
+            (recorded(no, true, DAY - 1), "1YNN", no),
+            (recorded(yes, true, DAY - 1), "1YYN", yes),
+        ] {
+            assert_eq!(newest(record, string), wanted, "{record:?} {string}");
+        }
+    }
+
+    #[test]
+    fn the_record_follows_the_consent_manager() {
+        let now_s = DAY * DAY_S + 50_000;
+        let agreed = RecordedConsent::default().updated(&parse(ALL).unwrap(), false, now_s);
+        let agreed = agreed.unwrap();
+        let value = agreed.cookie_value();
+        assert!(value.starts_with("v1.analytics=1s.ads=1s.personalization=1s.functional=1s.t="));
+        assert_eq!(agreed.updated(&parse(ALL).unwrap(), false, now_s), None, "says it already");
+        // Withdrawn and agreed to again on the same day.
+        let refused = agreed.updated(&parse(NONE).unwrap(), false, now_s).unwrap();
+        assert!(refused.choices.iter().all(|choice| choice.unwrap().choice == Choice::Denied));
+        assert!(refused.updated(&parse(ALL).unwrap(), false, now_s).is_some());
+        // An objection in the United States that was taken back: the string says nothing any more.
+        let objected = RecordedConsent::default().updated(&parse("1YYN").unwrap(), false, now_s);
+        let objected = objected.unwrap();
+        assert_eq!(objected.choices[1].unwrap().choice, Choice::Denied);
+        let back = objected.updated(&parse("1YNN").unwrap(), false, now_s).unwrap();
+        assert_eq!(back.choices, [None; 4]);
+        // What was said in Cairn's words stays, and a string is no answer to the signal.
+        let own = RecordedConsent::default().updated(&parse("ads:denied").unwrap(), false, now_s);
+        assert_eq!(own.unwrap().updated(&parse("1YNN").unwrap(), false, now_s), None);
+        // Strings do not make words younger: those of day 1 are older than a string of a later day.
+        let words =
+            RecordedConsent::default().updated(&parse("ads:granted").unwrap(), false, DAY_S);
+        let both = words.unwrap().updated(&parse("1YYN").unwrap(), false, now_s).unwrap();
+        let words = words.unwrap().updated(&parse(ALL).unwrap(), false, now_s + DAY_S).unwrap();
+        assert_eq!((words.at_s, both.at_s), (DAY_S, now_s));
+        assert_eq!(words.newest(&parse(NONE).unwrap(), 1), Some((Choice::Denied, true)));
+        let under_gpc = RecordedConsent::default().updated(&parse(ALL).unwrap(), true, now_s);
+        assert!(under_gpc.unwrap().choices.iter().all(|choice| !choice.unwrap().under_gpc));
+    }
+
+    #[test]
+    fn of_words_and_strings_in_one_hit_a_no_wins() {
+        let strings = Strings { tcf: ALL.into(), us_privacy: "1YYN".into(), ..Strings::default() };
+        let sent = parse("analytics:denied,functional:granted").unwrap().with_strings(&strings);
+        let choices = [0, 1, 2, 3].map(|place| sent.answer(place).unwrap().choice);
+        use Choice::{Denied, Granted};
+        assert_eq!(choices, [Denied, Denied, Granted, Granted]);
+        let applies = Strings { gdpr: "1".into(), ..Strings::default() };
+        let sent = SentConsent::Nothing.with_strings(&applies);
+        assert_eq!(sent, SentConsent::Unreadable(ConsentError::Missing));
+        let own = parse("analytics:granted").unwrap();
+        assert_eq!(own.with_strings(&applies), own, "he was asked");
+    }
+
+    #[test]
     fn a_repeated_answer_does_not_become_one_under_the_signal() {
-        let granted = [None, Some(Choice::Granted), None, None];
+        let granted = SentConsent::Choices([None, Some(Choice::Granted), None, None]);
         let first = RecordedConsent::default().updated(&granted, false, 10).unwrap();
         assert_eq!(first.updated(&granted, false, 20), None);
         let second = first.updated(&granted, true, 30).unwrap();
@@ -243,12 +561,17 @@ mod tests {
     }
 
     fn record() -> impl Strategy<Value = RecordedConsent> {
-        let one = proptest::option::of(any::<(bool, bool)>());
+        let one = proptest::option::of((any::<bool>(), 0..4_u8));
         (proptest::array::uniform4(one), any::<i64>()).prop_map(|(choices, at_s)| {
             let choices = choices.map(|choice| {
-                choice.map(|(yes, under_gpc)| RecordedChoice {
+                choice.map(|(yes, mark)| RecordedChoice {
                     choice: if yes { Choice::Granted } else { Choice::Denied },
-                    under_gpc,
+                    under_gpc: mark == 1,
+                    by: match mark {
+                        2 => Speaker::ConsentString,
+                        3 => Speaker::UsString,
+                        _ => Speaker::Words,
+                    },
                 })
             });
             RecordedConsent { choices, at_s }
@@ -262,7 +585,7 @@ mod tests {
         }
 
         #[test]
-        fn any_cookie_is_read_or_ignored(value in "\\PC{0,40}|v1[.a-z=01g]{0,60}") {
+        fn any_cookie_is_read_or_ignored(value in "\\PC{0,40}|v1[.a-z=01gsu]{0,60}") {
             let _ = RecordedConsent::parse(&value);
             let _ = parse(&value);
         }

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use cairn_consent::purposes::Rule;
 use cairn_enrich::Region;
 use cairn_model::site::GpcReach;
 use cairn_model::{Basis, Choice, Identification, Policy, PrivacySettings, Purpose, Verdict};
@@ -175,27 +176,14 @@ fn answer(
     region: Region,
 ) -> (Choice, Basis, &'static str) {
     let recorded = signals.recorded.choices[place];
-    let explicit = match signals.sent {
-        SentConsent::Unsupported => {
-            Some((Choice::Denied, sent_basis(signals), "TCF or GPP string, which counts as no"))
-        }
-        SentConsent::Choices(choices) => choices[place].map(|choice| {
-            let reason = match choice {
-                Choice::Granted => "granted with the hit",
-                Choice::Denied => "denied with the hit",
-            };
-            (choice, sent_basis(signals), reason)
-        }),
-        SentConsent::Nothing => None,
-    };
-    let explicit = explicit.or_else(|| {
-        let reason = match recorded?.choice {
-            Choice::Granted => "granted, on record",
-            Choice::Denied => "denied, on record",
-        };
-        Some((recorded?.choice, Basis::RecordedChoice, reason))
+    let newest = signals.recorded.newest(&signals.sent, place);
+    let explicit = newest.map(|(choice, was_sent)| match was_sent {
+        true => (choice, sent_basis(signals), sent_reason(&signals.sent, choice)),
+        false if choice == Choice::Granted => (choice, Basis::RecordedChoice, "granted, on record"),
+        false => (choice, Basis::RecordedChoice, "denied, on record"),
     });
-    if signals.gpc && gpc_reaches(Purpose::ALL[place], privacy.gpc) {
+    let gpc = signals.gpc || signals.sent.tells_gpc();
+    if gpc && gpc_reaches(Purpose::ALL[place], privacy.gpc) {
         let denied = explicit.filter(|(choice, ..)| *choice == Choice::Denied);
         let overridden = recorded
             .is_some_and(|recorded| recorded.choice == Choice::Granted && recorded.under_gpc);
@@ -208,6 +196,31 @@ fn answer(
 
 fn sent_basis(signals: &Signals) -> Basis {
     if signals.voice == Voice::Server { Basis::Server } else { Basis::SentChoice }
+}
+
+/// In words, by what a choice was sent.
+fn sent_reason(sent: &SentConsent, choice: Choice) -> &'static str {
+    let rule = match sent {
+        SentConsent::Unreadable(_) => return "consent string that counts as no",
+        SentConsent::Told(told) => told.answers.rule,
+        _ => Rule::None,
+    };
+    match (rule, choice) {
+        (Rule::None, Choice::Granted) => "granted with the hit",
+        (Rule::None, Choice::Denied) => "denied with the hit",
+        (Rule::TcfPublisher, Choice::Granted) => "granted by a TC string's publisher segment",
+        (Rule::TcfPublisher, Choice::Denied) => "denied by a TC string's publisher segment",
+        (Rule::TcfPurposes, Choice::Granted) => "granted by a TC string's purposes",
+        (Rule::TcfPurposes, Choice::Denied) => "denied by a TC string's purposes",
+        (Rule::Canada, Choice::Granted) => "granted by a Canadian GPP section",
+        (Rule::Canada, Choice::Denied) => "denied by a Canadian GPP section",
+        (Rule::UsPrivacy, _) => "objected to sale by a US Privacy string",
+        (Rule::Us, _) => "objected to by a GPP section of the United States",
+        (Rule::ConsentMode, Choice::Granted) => "granted by Google consent mode",
+        (Rule::ConsentMode, Choice::Denied) => "denied by Google consent mode",
+        (Rule::Several, Choice::Granted) => "granted by all that was sent",
+        (Rule::Several, Choice::Denied) => "denied by some of what was sent",
+    }
 }
 
 fn gpc_reaches(purpose: Purpose, reach: GpcReach) -> bool {

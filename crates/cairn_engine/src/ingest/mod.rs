@@ -145,7 +145,7 @@ impl Ingest {
         let signals = Signals {
             opted_out,
             recorded: cookies.consent.unwrap_or_default(),
-            sent,
+            sent: sent.at(hit.received_at_ms),
             gpc: hit.gpc,
             standing,
             voice,
@@ -320,7 +320,8 @@ impl<'r> Admission<'r> {
             _ => (self.decision, Cow::Borrowed(&self.location)),
         };
         if parsed.consent != SentConsent::Nothing {
-            let signals = Signals { sent: parsed.consent, ..self.signals };
+            let sent = parsed.consent.at(self.hit.received_at_ms);
+            let signals = Signals { sent, ..self.signals };
             decision = decide(&signals, &site.site.privacy, location.region());
         }
         self.latest = decision;
@@ -464,22 +465,16 @@ impl<'r> Admission<'r> {
         if let Some(id) = &self.new_id {
             headers.push(jar.id(id));
         }
-        let denied = match self.signals.sent {
-            SentConsent::Unsupported => true,
-            SentConsent::Choices([Some(choice), ..]) => choice == Choice::Denied,
-            _ => self.signals.recorded.choices[0]
-                .is_some_and(|recorded| recorded.choice == Choice::Denied),
-        };
+        let newest = self.signals.recorded.newest(&self.signals.sent, 0);
         debug_assert_eq!(Purpose::ALL[0], Purpose::Analytics);
+        let denied = newest.is_some_and(|(choice, _)| choice == Choice::Denied);
         if must_forget(&self.cookies, &self.decision, denied) {
             headers.push(jar.forget_id());
         }
-        if let SentConsent::Choices(choices) = &self.signals.sent {
-            let under_gpc = self.signals.gpc && self.choice_alone;
-            let now_s = self.hit.received_at_ms.div_euclid(1000);
-            if let Some(record) = self.signals.recorded.updated(choices, under_gpc, now_s) {
-                headers.push(jar.consent(&record));
-            }
+        let under_gpc = self.signals.gpc && self.choice_alone;
+        let now_s = self.hit.received_at_ms.div_euclid(1000);
+        if let Some(record) = self.signals.recorded.updated(&self.signals.sent, under_gpc, now_s) {
+            headers.push(jar.consent(&record));
         }
         headers
     }

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use cairn_consent::ConsentMode;
+use cairn_consent::purposes::Rule;
 use cairn_model::Purpose;
 
 use super::consent::{self, SentConsent, Strings};
@@ -23,7 +25,7 @@ pub struct Statement<'a> {
     pub sent: SentConsent,
     /// What he was shown when he said it.
     pub shown: Option<Shown<'a>>,
-    /// By what it was said.
+    /// By what it was said; as told, or as its strings are.
     pub signal: Option<Signal>,
 }
 
@@ -70,6 +72,18 @@ impl Signal {
         Signal::OptOutPage,
     ];
 
+    /// By what strings say it was said, where nobody told; several strings have no one name.
+    pub fn of(sent: &SentConsent) -> Option<Signal> {
+        let SentConsent::Told(told) = sent else { return None };
+        match told.answers.rule {
+            Rule::TcfPublisher | Rule::TcfPurposes => Some(Signal::Tcf),
+            Rule::Us | Rule::Canada => Some(Signal::Gpp),
+            Rule::UsPrivacy => Some(Signal::UsPrivacy),
+            Rule::ConsentMode => Some(Signal::ConsentMode),
+            Rule::None | Rule::Several => None,
+        }
+    }
+
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         match self {
@@ -91,6 +105,7 @@ pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
     let mut statement = Statement::default();
     let Some(fields) = value.fields() else {
         statement.sent = consent::parse(&text("consent", value)?)?;
+        statement.signal = Signal::of(&statement.sent);
         return Ok(statement);
     };
     let mut own = String::new();
@@ -105,6 +120,7 @@ pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
             "gpp" => strings.gpp = text("consent.gpp", value)?,
             "gpp_sid" => strings.gpp_sid = sections(value)?,
             "us_privacy" => strings.us_privacy = text("consent.us_privacy", value)?,
+            "consent_mode" => strings.mode = Some(mode(value)?),
             "shown" => statement.shown = Some(shown(value)?),
             "signal" => statement.signal = Some(signal(&text("consent.signal", value)?)?),
             purpose if Purpose::ALL.iter().any(|known| known.name() == purpose) => {
@@ -115,6 +131,7 @@ pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
         }
     }
     statement.sent = consent::parse(&own)?.with_strings(&strings);
+    statement.signal = statement.signal.or_else(|| Signal::of(&statement.sent));
     Ok(statement)
 }
 
@@ -134,6 +151,25 @@ fn sections(value: Raw<'_>) -> Result<Cow<'_, str>, Rejection> {
     let fault = || not_a("consent.gpp_sid", "list of section numbers");
     let numbers: Option<Vec<_>> = elements.into_iter().map(Raw::number).collect();
     Ok(numbers.ok_or_else(fault)?.join(",").into())
+}
+
+/// `{"analytics_storage": "granted", …}`, what an update of Google consent mode said; or a `gcd`, a
+/// `gcs`.
+fn mode(value: Raw<'_>) -> Result<ConsentMode, Rejection> {
+    const FIELD: &str = "consent.consent_mode";
+    let fault = || Rejection::malformed(FIELD, "no setting of Google consent mode");
+    let Some(fields) = value.fields() else {
+        let text = text(FIELD, value)?;
+        let read = ConsentMode::of_gcd(&text).or_else(|_| ConsentMode::of_gcs(&text));
+        return read.map_err(|_| fault());
+    };
+    let mut mode = ConsentMode::default();
+    for (name, value) in fields {
+        let choice = value.text().as_deref().and_then(consent::choice).ok_or_else(fault)?;
+        // Google adds signals now and then; what is not known says nothing here.
+        mode.update(&name, choice);
+    }
+    Ok(mode)
 }
 
 fn shown<'a>(value: Raw<'a>) -> Result<Shown<'a>, Rejection> {
@@ -193,6 +229,39 @@ mod tests {
     }
 
     #[test]
+    fn strings_name_their_signal() {
+        let of = |json: &str| statement(Raw(json)).unwrap().signal;
+        assert_eq!(of(r#"{"us_privacy": "1YYN"}"#), Some(Signal::UsPrivacy));
+        assert_eq!(of(r#""DBABBg~BVVVVUCA.YA""#), Some(Signal::Gpp));
+        assert_eq!(of(r#"{"consent_mode": "11q1r1q1q5"}"#), Some(Signal::ConsentMode));
+        assert_eq!(
+            of(r#"{"us_privacy": "1YYN", "signal": "opt_out_page"}"#),
+            Some(Signal::OptOutPage)
+        );
+        assert_eq!(of(r#"{"us_privacy": "1YYN", "gpp": "DBABBg~BVVVVUCA.YA"}"#), None);
+    }
+
+    #[test]
+    fn strings_and_consent_mode_stand_beside_the_choice() {
+        let of = |json: &str| {
+            let sent = statement(Raw(json)).unwrap().sent;
+            [0, 1, 2, 3].map(|place| sent.answer(place).map(|answer| answer.choice))
+        };
+        assert_eq!(of(r#"{"tcf": "CP+/AAAA", "choice": "ads:granted"}"#), [NO; 4]);
+        assert_eq!(of(r#"{"tcf": "nonsense"}"#), [NO; 4]);
+        for sections in ["[8]", "8", "\"8\"", "\"6,8\"", "null"] {
+            let json = format!(r#"{{"gpp": "DBABBg~BVVVVUCA.YA", "gpp_sid": {sections}}}"#);
+            assert_eq!(of(&json), [None, NO, None, None], "{sections}");
+        }
+        assert_eq!(of(r#"{"gpp": "DBABBg~BVVVVUCA.YA", "gpp_sid": [7]}"#), [None; 4]);
+        let mode = r#"{"consent_mode": {"analytics_storage": "granted", "ad_storage": "denied",
+                       "functionality_storage": "granted", "new_storage": "granted"}}"#;
+        assert_eq!(of(mode), [YES, NO, None, YES]);
+        assert_eq!(of(r#"{"consent_mode": "11q1r1q1q5"}"#), [YES, NO, None, None]);
+        assert_eq!(of(r#"{"consent_mode": "G101"}"#), [None, NO, None, None]);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named() {
         let long = format!(r#"{{"shown": {{"version": "{}"}}}}"#, "x".repeat(65));
         for (json, field) in [
@@ -200,6 +269,8 @@ mod tests {
             (r#"{"choice": {}}"#, "consent.choice"),
             (r#"{"choise": "ads:denied"}"#, "consent"),
             (r#"{"signal": "telepathy"}"#, "consent.signal"),
+            (r#"{"consent_mode": "12"}"#, "consent.consent_mode"),
+            (r#"{"consent_mode": {"ad_storage": "maybe"}}"#, "consent.consent_mode"),
             (r#"{"shown": "v1"}"#, "consent.shown"),
             (r#"{"shown": {"colour": "red"}}"#, "consent.shown"),
             (r#"{"choice": "ads:granted", "ads": "denied"}"#, "consent"),

@@ -152,7 +152,7 @@ struct PostbackFields {
     timestamp: Option<String>,
     /// The owner's id of the person.
     user_id: Option<String>,
-    /// `analytics:granted,ads:denied`; a TCF or GPP string counts as no.
+    /// `analytics:granted,ads:denied`, or a TC, GPP or US Privacy string.
     consent: Option<String>,
     /// The page that it belongs to.
     url: Option<String>,

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use cairn_engine::ingest::consent::{SentConsent, UNSUPPORTED_MESSAGE};
 use cairn_engine::ingest::envelope::{BrokenEnvelope, envelope, status_of, unzipped};
 use cairn_engine::ingest::page::origin_host;
 use cairn_engine::ingest::{Common, Rejection, is_listed};
@@ -56,8 +55,7 @@ impl Collector {
         };
         match self.deliver(&head, &parcel, peer, now_ms).await {
             Ok(delivered) => {
-                let is_unsupported = envelope.consent == SentConsent::Unsupported;
-                let about_consent = is_unsupported.then_some(UNSUPPORTED_MESSAGE);
+                let about_consent = envelope.consent.complaint();
                 let mut answer = delivered.report(ReportShape::Own(about_consent));
                 add_cookies(answer.headers_mut(), delivered.cookies);
                 answer

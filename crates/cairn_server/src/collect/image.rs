@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_catalog::PixelEntry;
-use cairn_engine::ingest::consent::{SentConsent, UNSUPPORTED_MESSAGE};
+use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::query::{self, ImageQuery};
 use cairn_engine::ingest::{Admission, Common, Hit, ParsedEvent, Rejection};
 use cairn_engine::outcomes::Received;
@@ -248,9 +248,8 @@ fn refused(
 }
 
 fn accepted(mut answer: Answer, consent: SentConsent, cookies: Vec<String>) -> Answer {
-    if consent == SentConsent::Unsupported {
-        let message = HeaderValue::from_static(UNSUPPORTED_MESSAGE);
-        answer.headers_mut().insert(REASON, message);
+    if let Some(message) = consent.complaint() {
+        answer.headers_mut().insert(REASON, HeaderValue::from_static(message));
     }
     add_cookies(answer.headers_mut(), cookies);
     answer

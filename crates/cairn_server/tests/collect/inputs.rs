@@ -5,12 +5,12 @@ use std::io::Write;
 use cairn_model::{Outcome, PixelKind};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::running::{NOW_MS, Running, SHOP, Site, until};
 
-fn body(key: &str, events: &serde_json::Value) -> Vec<u8> {
+fn body(key: &str, events: &Value) -> Vec<u8> {
     json!({"key": key, "events": events}).to_string().into_bytes()
 }
 
@@ -210,17 +210,71 @@ fn server_keys_are_secrets() {
 fn an_unreadable_consent_string_is_told_and_counts_as_no() {
     let running = Running::start();
     let key = running.site(&SHOP);
-    let tcf = "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA";
+    let tcf = "CPXxRfAPXxRfAAfKABENB";
     let body = json!({"key": key, "events": [{"event": "a", "user_id": "u"}], "consent": tcf});
     let answer = running.client().post(&[], body.to_string().as_bytes());
     assert_eq!((answer.status, answer.outcome()), (202, "accepted"));
     let told = answer.json()["consent"].as_str().unwrap().to_owned();
-    assert!(told.contains("count as no"));
+    assert!(told.contains("counts as no"));
     assert_eq!(running.last_event().user_id, "");
-    let image = running.client().get(&format!("/p.gif?key={key}&consent={tcf}"), &[]);
-    assert_eq!((image.outcome(), image.header("cairn-reason")), ("accepted", &*told));
+    for query in [format!("consent={tcf}"), format!("gdpr_consent={tcf}")] {
+        let image = running.client().get(&format!("/p.gif?key={key}&{query}"), &[]);
+        assert_eq!((image.outcome(), image.header("cairn-reason")), ("accepted", &*told));
+    }
     let image = running.client().get(&format!("/p.gif?key={key}&consent=analytics:granted"), &[]);
     assert_eq!((image.outcome(), image.header("cairn-reason")), ("accepted", ""));
+}
+
+/// The strings of consent managers decide by what they say, in bodies and in addresses.
+#[test]
+fn consent_strings_permit_and_refuse() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    // Made with IAB Tech Lab's encoder on 2026-03-02: everything, nothing, legitimate interests only.
+    let all = "CQgcD4AQgcD4AEsAHBENB4FsAP_gAEPgAAYgAKP__8AFH__-AAAA.IAKP__8A.YAAAAAAAAAAA";
+    let none = "CQgcD4AQgcD4AEsAHBENB4FgAAAAAAAAAAYgAAAAAAAA.IAKP__8A.YAAAAAAAAAAA";
+    let interests =
+        "CQgcD4AQgcD4AEsAHBENB4FgAAAAAEPgAAYgAAALzgBQABAAMBeYAAAA.IF5wAoAAgAGAvMAA.YAAAAAAAAAAA";
+    let kept = |consent: Value| {
+        let event = json!({"event": "a", "user_id": "u", "url": "https://shop.example/?gclid=c"});
+        let body = json!({"key": key, "events": [event], "consent": consent});
+        let answer = running.client().post(&[], body.to_string().as_bytes());
+        assert_eq!((answer.status, answer.outcome()), (202, "accepted"));
+        assert_eq!(answer.json().get("consent"), None);
+        let event = running.last_event();
+        (event.user_id == "u", event.click_id == "c")
+    };
+    assert_eq!(kept(json!(all)), (true, true));
+    assert_eq!(kept(json!({"tcf": all})), (true, true));
+    assert_eq!(kept(json!({"tcf": all, "us_privacy": "1YYN"})), (true, false));
+    assert_eq!(
+        kept(json!({"tcf": all, "gpp": "DBABBg~BVVVVUCA.YA", "gpp_sid": [8]})),
+        (true, false)
+    );
+    assert_eq!(
+        kept(json!({"tcf": all, "gpp": "DBABBg~BVVVVUCA.YA", "gpp_sid": [7]})),
+        (true, true)
+    );
+    assert_eq!(kept(json!({"tcf": all, "choice": "analytics:denied"})), (false, false));
+    assert_eq!(kept(json!(none)), (false, false));
+    assert_eq!(kept(json!(interests)), (false, false));
+    let image = |query: &str| {
+        let url = "https://shop.example/?gclid=c";
+        let target = format!("/p.gif?key={key}&event=a&user_id=u&url={url}&{query}");
+        assert_eq!(running.client().get(&target, &[]).outcome(), "accepted");
+        let event = running.last_event();
+        (event.user_id == "u", event.click_id == "c")
+    };
+    assert_eq!(image(&format!("gdpr=1&gdpr_consent={all}")), (true, true));
+    assert_eq!(
+        image(&format!("gdpr_consent={all}&gpp=DBABBg~BVVVVUCA.YA&gpp_sid=8")),
+        (true, false)
+    );
+    assert_eq!(image(&format!("consent=analytics:granted&gdpr_consent={none}")), (false, false));
+    assert_eq!(image("gdpr=1"), (false, false));
+    assert_eq!(image("consent=analytics:granted&gdpr=1"), (true, false));
+    let unfilled = "gdpr=${GDPR}&gdpr_consent=${GDPR_CONSENT_0}&gpp=&us_privacy=1---";
+    assert_eq!(image(&format!("consent=analytics:granted&{unfilled}")), (true, false));
 }
 
 /// Requests of every sort, none of which may be lost from the counts.

@@ -1669,7 +1669,7 @@ export interface components {
         PostbackFields: {
             /** @description The id that a click was given. */
             click_id?: string | null;
-            /** @description `analytics:granted,ads:denied`; a TCF or GPP string counts as no. */
+            /** @description `analytics:granted,ads:denied`, or a TC, GPP or US Privacy string. */
             consent?: string | null;
             /** @description ISO 4217 code; default: the site's. */
             currency?: string | null;
@@ -3435,7 +3435,7 @@ export interface operations {
                 timestamp?: string;
                 /** @description The owner's id of the person. */
                 user_id?: string;
-                /** @description `analytics:granted,ads:denied`; a TCF or GPP string counts as no. */
+                /** @description `analytics:granted,ads:denied`, or a TC, GPP or US Privacy string. */
                 consent?: string;
                 /** @description The page that it belongs to. */
                 url?: string;

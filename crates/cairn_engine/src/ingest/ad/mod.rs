@@ -134,7 +134,7 @@ impl Ingest {
         let signals = Signals {
             opted_out: of_cookie.is_some_and(|visitor| site.is_opted_out(visitor.0)),
             recorded: if is_own { cookies.consent.unwrap_or_default() } else { Default::default() },
-            sent: ad.request.consent,
+            sent: ad.request.consent.at(hit.received_at_ms),
             gpc: hit.gpc,
             standing,
             voice: Voice::Browser,

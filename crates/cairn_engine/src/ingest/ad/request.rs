@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::macros::is_missing;
-use crate::ingest::consent::SentConsent;
+use crate::ingest::consent::{SentConsent, Strings};
 use crate::ingest::money::check_amount;
 use crate::ingest::page::origin_host;
 use crate::ingest::text::{cut, percent_decoded};
@@ -41,10 +41,14 @@ impl<'a> AdRequest<'a> {
     /// Reads a query; there is none that it refuses.
     pub fn read(query: &'a str) -> Self {
         let mut request = AdRequest::default();
-        let (mut gdpr_applies, mut has_string) = (false, false);
+        let mut strings = Strings::default();
         let pairs = query.split('&').take(PARAMETERS_MAX).filter_map(|pair| pair.split_once('='));
         for (name, raw) in pairs {
-            let Some(value) = value(raw) else { continue };
+            let Some(text) = text(raw) else { continue };
+            if strings.set(name, text.clone()) {
+                continue;
+            }
+            let value = bounded(text);
             let place = match name {
                 "cb" | "ord" | "rnd" | "cachebuster" | "timestamp" => &mut request.cache_buster,
                 "impid" | "auction_id" => &mut request.impression_id,
@@ -52,18 +56,6 @@ impl<'a> AdRequest<'a> {
                 "placement" => &mut request.placement,
                 "site" => &mut request.site,
                 "price" => &mut request.price,
-                "gdpr" => {
-                    gdpr_applies |= value == "1";
-                    continue;
-                }
-                "gdpr_consent" | "gpp" => {
-                    has_string = true;
-                    continue;
-                }
-                "us_privacy" => {
-                    has_string |= value != "1---";
-                    continue;
-                }
                 "v" => {
                     request.is_view |= value == "1";
                     continue;
@@ -74,10 +66,7 @@ impl<'a> AdRequest<'a> {
                 *place = value;
             }
         }
-        // Such strings are not read yet, so they count as no, as everywhere.
-        if gdpr_applies || has_string {
-            request.consent = SentConsent::Unsupported;
-        }
+        request.consent = request.consent.with_strings(&strings);
         request.site = place_of(request.site);
         if check_amount("price", &request.price).is_err() {
             request.price = Cow::Borrowed("");
@@ -92,18 +81,18 @@ impl<'a> AdRequest<'a> {
 }
 
 /// A value that somebody filled in; `None` = it says nothing.
-fn value(raw: &str) -> Option<Cow<'_, str>> {
+fn text(raw: &str) -> Option<Cow<'_, str>> {
     if is_missing(raw) {
         return None;
     }
-    let value = percent_decoded(raw)?;
-    if value.chars().any(char::is_control) {
-        return None;
-    }
-    Some(match value {
+    percent_decoded(raw).filter(|value| !value.chars().any(char::is_control))
+}
+
+fn bounded(value: Cow<'_, str>) -> Cow<'_, str> {
+    match value {
         Cow::Borrowed(value) => Cow::Borrowed(cut(value, VALUE_SIZE_BYTES_MAX)),
         Cow::Owned(value) => Cow::Owned(cut(&value, VALUE_SIZE_BYTES_MAX).to_owned()),
-    })
+    }
 }
 
 /// The host of an address: its path and query may be about a person. A name stays one.
@@ -117,6 +106,7 @@ fn place_of(site: Cow<'_, str>) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cairn_model::Choice;
     use proptest::prelude::*;
 
     #[test]
@@ -144,9 +134,25 @@ mod tests {
     }
 
     #[test]
-    fn consent_strings_count_as_no() {
-        for query in ["gdpr=1", "gdpr_consent=CPx", "gpp=DBAA", "us_privacy=1YYN"] {
-            assert_eq!(AdRequest::read(query).consent, SentConsent::Unsupported, "{query}");
+    fn consent_strings_are_read() {
+        let of = |query: &str| {
+            let consent = AdRequest::read(query).consent;
+            [0, 1].map(|place| consent.answer(place).map(|answer| answer.choice))
+        };
+        let (yes, no) = (Some(Choice::Granted), Some(Choice::Denied));
+        let all = "CQgcD4AQgcD4AEsAHBENB4FsAP_gAEPgAAYgAKP__8AFH__-AAAA.IAKP__8A.YAAAAAAAAAAA";
+        assert_eq!(of(&format!("gdpr=1&gdpr_consent={all}")), [yes, yes]);
+        assert_eq!(of(&format!("gdpr_consent={all}&us_privacy=1YYN")), [yes, no]);
+        assert_eq!(of("gpp=DBABBg~BVVVVUCA.YA&gpp_sid=8"), [None, no]);
+        assert_eq!(of("gpp=DBABBg%7EBVVVVUCA.YA"), [None, no]);
+        assert_eq!(
+            of("gpp=DBABBg~BVVVVUCA.YA&gpp_sid=7"),
+            [None, None],
+            "California does not apply"
+        );
+        assert_eq!(of("us_privacy=1YYN"), [None, no]);
+        for query in ["gdpr=1", "gdpr_consent=CPx", "gpp=DBABBg~BUoAAACA.QA&gpp_sid=x"] {
+            assert_eq!(of(query), [no, no], "{query}");
         }
         for query in ["gdpr=0", "us_privacy=1---", "gpp_sid=7"] {
             assert_eq!(AdRequest::read(query).consent, SentConsent::Nothing, "{query}");

@@ -115,6 +115,19 @@ fn only_the_owners_choice_and_both_permissions_let_the_browser_be_known() {
     assert!(!known(&chosen, &header(1, 1), "https://news.example/", ""), "a page not listed");
     assert!(!known(&chosen, &header(1, 1), listed, "gdpr_consent=CPx"), "a string counts as no");
     assert!(!known(&chosen, &header(1, 1), listed, "gdpr=1"));
+    // Strings that say yes, no, and no to the sale, newer than no record and as old as none.
+    let all =
+        "gdpr_consent=CQgcD4AQgcD4AEsAHBENB4FsAP_gAEPgAAYgAKP__8AFH__-AAAA.IAKP__8A.YAAAAAAAAAAA";
+    let none = "gdpr_consent=CQgcD4AQgcD4AEsAHBENB4FgAAAAAAAAAAYgAAAAAAAA.IAKP__8A.YAAAAAAAAAAA";
+    let cookie = format!("cairn_id={COOKIE}");
+    assert!(!known(&chosen, &cookie, listed, ""), "nobody said yes");
+    assert!(known(&chosen, &cookie, listed, all));
+    assert!(!known(&chosen, &cookie, listed, none));
+    assert!(!known(&not, &cookie, listed, all));
+    assert!(!known(&chosen, &cookie, "https://news.example/", all));
+    assert!(!known(&chosen, &cookie, listed, &format!("{all}&us_privacy=1YYN")));
+    assert!(!known(&chosen, &header(1, 1), listed, "gpp=DBABBg~BVVVVUCA.YA&gpp_sid=8"));
+    assert!(!known(&chosen, &header(1, 0), listed, all), "the record is newer");
     let cookies = header(1, 1);
     let robot = Hit { cookies: &cookies, referer: listed, ..browser() };
     let mut robot = robot;

@@ -1,18 +1,18 @@
 //! Every combination of signals, settings and region; the rules hold in each.
 
-use std::collections::BTreeMap;
-
+use cairn_consent::ConsentError;
+use cairn_consent::purposes::{Answer, Answers, Rule};
 use cairn_enrich::{Country, Region};
 use cairn_model::site::GpcReach;
 use cairn_model::{Basis, Choice, Policy, PrivacySettings, Purpose, Verdict};
 
-use crate::ingest::consent::{RecordedChoice, RecordedConsent, SentConsent};
+use crate::ingest::consent::{RecordedChoice, RecordedConsent, SentConsent, Speaker, Told};
 use crate::ingest::gate::{Decision, Signals, Standing, Voice, decide};
 
-const POLICIES: [Policy; 5] =
+pub(super) const POLICIES: [Policy; 5] =
     [Policy::Regional, Policy::OptIn, Policy::OptInStrict, Policy::OptOut, Policy::Anonymous];
 
-fn regions() -> [(&'static str, Region); 5] {
+pub(super) fn regions() -> [(&'static str, Region); 5] {
     [
         ("eea", Region::Eea),
         ("uk", Region::Uk),
@@ -32,6 +32,10 @@ const RECORDED: [Option<(Choice, bool)>; 5] = [
 ];
 const SENT: [Option<Choice>; 3] = [None, Some(Choice::Granted), Some(Choice::Denied)];
 
+fn recorded_choice(choice: Choice, under_gpc: bool) -> RecordedChoice {
+    RecordedChoice { choice, under_gpc, by: Speaker::Words }
+}
+
 /// Signals with the same answer for analytics and ads in all combinations that differ.
 fn signals() -> Vec<Signals> {
     let mut all = Vec::new();
@@ -42,8 +46,7 @@ fn signals() -> Vec<Signals> {
                     for standing in [Standing::Own, Standing::CrossSite, Standing::Foreign] {
                         for voice in [Voice::Browser, Voice::Server, Voice::Owner] {
                             let place = |given: Option<(Choice, bool)>| {
-                                given
-                                    .map(|(choice, under_gpc)| RecordedChoice { choice, under_gpc })
+                                given.map(|(choice, under_gpc)| recorded_choice(choice, under_gpc))
                             };
                             let choices = [place(recorded), place(recorded_ads), None, None];
                             all.push(Signals {
@@ -64,13 +67,28 @@ fn signals() -> Vec<Signals> {
 }
 
 fn sent_choices() -> Vec<SentConsent> {
-    let mut all = vec![SentConsent::Nothing, SentConsent::Unsupported];
+    let mut all = vec![SentConsent::Nothing, SentConsent::Unreadable(ConsentError::Truncated)];
     for analytics in SENT {
         for ads in SENT {
             all.push(SentConsent::Choices([analytics, ads, None, None]));
+            for under_gpc in [false, true] {
+                all.push(told(Rule::Several, [analytics, ads, None, None], under_gpc, None));
+            }
         }
     }
     all
+}
+
+/// What a string said on a day, in days since 1970.
+pub(super) fn told(
+    rule: Rule,
+    choices: [Option<Choice>; 4],
+    under_gpc: bool,
+    on_day: Option<u32>,
+) -> SentConsent {
+    let by_purpose = choices.map(|choice| choice.map(|choice| Answer { choice, on_day }));
+    let answers = Answers { by_purpose, under_gpc, rule };
+    SentConsent::Told(Told { answers, own: [None; 4] })
 }
 
 fn each(mut check: impl FnMut(&Signals, &PrivacySettings, Region, &Decision)) -> usize {
@@ -93,8 +111,11 @@ fn each(mut check: impl FnMut(&Signals, &PrivacySettings, Region, &Decision)) ->
 /// The choice that was made, of whatever kind, by the contract's words and not by the gate's code.
 fn explicit(signals: &Signals, place: usize) -> Option<Choice> {
     match signals.sent {
-        SentConsent::Unsupported => Some(Choice::Denied),
+        SentConsent::Unreadable(_) => Some(Choice::Denied),
         SentConsent::Choices(choices) if choices[place].is_some() => choices[place],
+        SentConsent::Told(told) if told.answers.by_purpose[place].is_some() => {
+            told.answers.by_purpose[place].map(|answer| answer.choice)
+        }
         _ => signals.recorded.choices[place].map(|recorded| recorded.choice),
     }
 }
@@ -123,10 +144,11 @@ fn no_combination_breaks_a_rule() {
             signals.recorded.choices[place]
                 .is_some_and(|recorded| recorded.under_gpc && recorded.choice == Choice::Granted)
         };
-        if signals.gpc && !under_gpc(1) {
+        let gpc = signals.gpc || signals.sent.tells_gpc();
+        if gpc && !under_gpc(1) {
             assert!(!decision.grants(Purpose::Ads), "{}", about());
         }
-        if signals.gpc && privacy.gpc == GpcReach::All && !under_gpc(0) {
+        if gpc && privacy.gpc == GpcReach::All && !under_gpc(0) {
             assert!(!is_full, "{}", about());
         }
         let is_opt_out_region = matches!(region, Region::Other(_));
@@ -142,14 +164,15 @@ fn no_combination_breaks_a_rule() {
         }
     });
     println!("{count} combinations");
-    assert_eq!(count, 5 * 2 * 5 * 25 * 11 * 4 * 9);
+    assert_eq!(count, 5 * 2 * 5 * 25 * 29 * 4 * 9);
 }
 
 #[test]
 fn a_yes_is_a_yes() {
     // The other direction: what the contract permits is not withheld.
     each(|signals, privacy, _, decision| {
-        let plain = !signals.opted_out && signals.standing == Standing::Own && !signals.gpc;
+        let gpc = signals.gpc || signals.sent.tells_gpc();
+        let plain = !signals.opted_out && signals.standing == Standing::Own && !gpc;
         if plain && explicit(signals, 0) == Some(Choice::Granted) {
             assert_eq!(decision.verdict, Verdict::Full, "{signals:?} {privacy:?}");
             let ads = explicit(signals, 1) == Some(Choice::Granted);
@@ -158,60 +181,15 @@ fn a_yes_is_a_yes() {
     });
 }
 
-/// Prints the table that a person reads: analytics only, by policy, region and signals.
-#[test]
-fn the_table() {
-    let mut rows: BTreeMap<String, String> = BTreeMap::new();
-    println!(
-        "| policy | region | recorded | sent | gpc | reach | from | verdict | ads | because |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    for policy in POLICIES {
-        for (name, region) in regions() {
-            for recorded in ["-", "yes", "yes under gpc", "no"] {
-                for sent in ["-", "yes", "no", "TCF"] {
-                    for gpc in [false, true] {
-                        for reach in [GpcReach::Ads, GpcReach::All] {
-                            for standing in [Standing::Own, Standing::Foreign] {
-                                let signals = row(recorded, sent, gpc, standing);
-                                let privacy = PrivacySettings {
-                                    policy,
-                                    gpc: reach,
-                                    cross_site_cookies: false,
-                                };
-                                let decision = decide(&signals, &privacy, region);
-                                let key = format!(
-                                    "| {policy:?} | {name} | {recorded} | {sent} | {gpc} | {reach:?} | {standing:?} |"
-                                );
-                                let value = format!(
-                                    " {:?} | {} | {} |",
-                                    decision.verdict,
-                                    decision.grants(Purpose::Ads),
-                                    decision.reason
-                                );
-                                println!("{key}{value}");
-                                assert!(rows.insert(key, value).is_none(), "each row once");
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-    assert_eq!(rows.len(), 5 * 5 * 4 * 4 * 2 * 2 * 2);
-}
-
 fn row(recorded: &str, sent: &str, gpc: bool, standing: Standing) -> Signals {
     let recorded = match recorded {
-        "yes" => Some(RecordedChoice { choice: Choice::Granted, under_gpc: false }),
-        "yes under gpc" => Some(RecordedChoice { choice: Choice::Granted, under_gpc: true }),
-        "no" => Some(RecordedChoice { choice: Choice::Denied, under_gpc: false }),
+        "yes" => Some(recorded_choice(Choice::Granted, false)),
+        "no" => Some(recorded_choice(Choice::Denied, false)),
         _ => None,
     };
     let sent = match sent {
         "yes" => SentConsent::Choices([Some(Choice::Granted); 4]),
         "no" => SentConsent::Choices([Some(Choice::Denied); 4]),
-        "TCF" => SentConsent::Unsupported,
         _ => SentConsent::Nothing,
     };
     Signals {

@@ -3,6 +3,7 @@
 mod consent_table;
 mod decoders;
 mod pipeline;
+mod privacy_page;
 mod segment;
 mod segment_captures;
 mod visitors;

@@ -134,7 +134,11 @@ fn nothing_is_set_without_permission_or_choice() {
     let tcf = "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA";
     let taken = take(&shop, &hit(), tcf, EVENT);
     assert_eq!(taken.event().identification, Identification::Anonymous);
-    assert!(taken.cookies.is_empty());
+    assert_eq!(taken.cookies.len(), 1, "the choice, and no id");
+    assert!(taken.cookies[0].starts_with("cairn_consent=v1.analytics=0s.ads=0s."));
+    let broken = take(&shop, &hit(), &tcf[..20], EVENT);
+    assert_eq!(broken.event().identification, Identification::Anonymous);
+    assert!(broken.cookies.is_empty(), "nobody chose anything");
 }
 
 #[test]
