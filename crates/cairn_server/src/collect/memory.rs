@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_catalog::{MemoryHolder, PixelEntry};
 use cairn_engine::identity::{IdentitySecret, TokenFault};
-use cairn_engine::ingest::consent::SentConsent;
+use cairn_engine::ingest::consent::{RecordedConsent, SentConsent};
 use cairn_engine::ingest::cookies::MEMORY_COOKIE;
 use cairn_engine::ingest::gate::MemoryPermission;
 use cairn_engine::ingest::json::Raw;
@@ -21,7 +21,7 @@ use cairn_engine::ingest::visitor::{CookieId, new_cookie_id};
 use cairn_engine::ingest::{Admission, Rejection};
 use cairn_enrich::RequestKind;
 use cairn_model::limits::MEMORY_TIE_AGE_DAYS_MAX;
-use cairn_model::{Choice, Outcome, PixelKind};
+use cairn_model::{Choice, Outcome, PixelKind, Purpose};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use hyper::body::Body;
@@ -145,11 +145,9 @@ impl Collector {
         let (site, now_ms) = (entry.site.site.id, app.now_ms(headers));
         let keys = app.ingest.keys();
         let holder = MemoryHolder::Person(keys.of_remembered(site, &named));
-        let is_denied = match call.consent {
-            SentConsent::Nothing => false,
-            SentConsent::Choices(choices) => choices[3] == Some(Choice::Denied),
-            _ => true,
-        };
+        debug_assert_eq!(Purpose::ALL[3], Purpose::Functional);
+        let said = RecordedConsent::default().newest(&call.consent, 3);
+        let is_denied = said.is_some_and(|(choice, _)| choice == Choice::Denied);
         if is_denied || entry.site.is_opted_out(keys.of_user(site, &named)) {
             blocking(app, move |catalog| catalog.forget_memory(site, holder)).await?;
             return Ok(Done::default());
