@@ -44,7 +44,7 @@ function run([name, ...words]: [string, ...never[]]): void {
     // finds the call in the list.
     (commands[name] && !words[2]) || load({ src: "m" });
   } catch (fault) {
-    warn(name, fault);
+    warn(fault);
   }
 }
 

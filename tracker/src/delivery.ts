@@ -73,7 +73,7 @@ export function choose(given: Record<string, unknown>, running: unknown): unknow
   for (const name in given) {
     if (/^(analytics|ads|personalization|functional)$/.test(name)) {
       choice[name] = given[name] === "granted" ? "granted" : "denied";
-    } else warn("unknown purpose", name);
+    } else warn("purpose", name);
   }
   // What an earlier page could not deliver may be read after a yes; after a no it is erased.
   if (granted()) {

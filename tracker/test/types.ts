@@ -6,7 +6,13 @@ cairn("event", "add_to_cart", { items: [{ item_id: "7" }], value: 59.9, currency
 cairn("event", "sign_up", { props: { plan: "pro", seats: 3, trial: true } });
 cairn("identify", "user-7", { email: "ada@shop.example" }, { token: "t" });
 cairn("consent", { analytics: "granted", ads: "denied" });
+cairn("remember", "size", "M");
+cairn("recall", "size", (size) => String(size));
+cairn("forget", "size");
+cairn("sign_out");
 
+// @ts-expect-error nobody would hear it
+cairn("recall", "size");
 // @ts-expect-error a collector is needed
 start({ key: "px_k" });
 // @ts-expect-error there is no such purpose
