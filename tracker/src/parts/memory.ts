@@ -120,6 +120,10 @@ async function post(body: unknown): Promise<Answer> {
   }
 }
 
+// Whoever leaves cannot wait, and hears no answer.
+addEventListener("pagehide", () => {
+  for (const { body } of waiting.splice(0)) keys().forEach((key) => void post({ key, ...body }));
+});
 calls.forEach(taken);
 const push = calls.push;
 calls.push = ((words: Words) => {
