@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::body::{JsonBody, missing};
+use super::idempotency::Unrepeatable;
 use crate::App;
 use crate::auth::{SiteAccess, blocking};
 use crate::error::ApiError;
@@ -35,7 +36,8 @@ pub struct MemoryCallBody {
 }
 
 /// Remembers, recalls and forgets for a person, whose permission for `functional` the owner asserts. Nothing is kept of
-/// somebody who opted out.
+/// somebody who opted out. No answer is kept for repetitions, since it tells what is remembered of somebody: a repetition
+/// with the same `Idempotency-Key` does nothing and is answered with 409.
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/memory", tag = "memory",
     request_body = MemoryCallBody,
     params(("site_id" = String, Path, description = "Number of the site")),
@@ -45,7 +47,7 @@ pub async fn ask(
     access: SiteAccess,
     headers: HeaderMap,
     JsonBody(mut fields): JsonBody,
-) -> Result<Json<MemoryBody>, ApiError> {
+) -> Result<(Unrepeatable, Json<MemoryBody>), ApiError> {
     let user_id = user_id(&mut fields)?.ok_or_else(|| missing("user_id"))?;
     let wanted = Wanted::read(&mut fields)?;
     fields.finish()?;
@@ -56,8 +58,8 @@ pub async fn ask(
     let holder = MemoryHolder::Person(keys.of_remembered(site, &user_id));
     if access.entry().is_opted_out(keys.of_user(site, &user_id)) {
         blocking(&app, move |catalog| catalog.forget_memory(site, holder)).await?;
-        return Ok(Json(MemoryBody::refused()));
+        return Ok((Unrepeatable, Json(MemoryBody::refused())));
     }
     let run = move |catalog: &_| wanted.run(catalog, site, Some(holder), now_ms);
-    Ok(Json(blocking(&app, run).await?))
+    Ok((Unrepeatable, Json(blocking(&app, run).await?)))
 }

@@ -17,6 +17,10 @@ async fn an_owner_remembers_for_his_people() {
     assert_eq!(answer["memory"], json!({"language": "de"}));
     let other = json!({"user_id": "user-8", "recall": ["*"]});
     assert_eq!(rig.post(&path, &other).owner().send().await.ok(200)["memory"], json!({}));
+    // What is remembered of somebody is not kept a second time, for repetitions.
+    let once = || rig.post(&path, &all).owner().header("Idempotency-Key", "k").send();
+    assert_eq!(once().await.ok(200)["memory"], json!({"language": "de"}));
+    once().await.is(409, "idempotency_key_reused");
     let secret = json!({"user_id": "user-7", "remember": {"passwort": "x"}});
     let refused = rig.post(&path, &secret).owner().send().await;
     assert_eq!(refused.is(422, "invalid_value").json()["error"]["field"], "remember.passwort");

@@ -302,7 +302,8 @@ export interface paths {
         put?: never;
         /**
          * Remembers, recalls and forgets for a person, whose permission for `functional` the owner asserts. Nothing is kept of
-         *     somebody who opted out.
+         *     somebody who opted out. No answer is kept for repetitions, since it tells what is remembered of somebody: a repetition
+         *     with the same `Idempotency-Key` does nothing and is answered with 409.
          */
         post: operations["post_sites_by_site_id_memory"];
         delete?: never;
