@@ -43,8 +43,8 @@ ${main}
 <p data-gpc-footer hidden>Your browser’s opt-out request is honoured: nothing is used for advertising.</p>
 </footer>
 <section id="choice" class="choice" role="region" aria-labelledby="choice-title" hidden>
-<h2 id="choice-title" tabindex="-1">May we count your visit?</h2>
-<p>With your yes, a cookie lets us see that it is you who comes back. With your no, you are only part of an anonymous total. The shop works the same either way.</p>
+<h2 id="choice-title" tabindex="-1">May we count and remember your visit?</h2>
+<p>With your yes, cookies let us see that it is you who comes back, and keep your cart and address for you. With your no, you are only part of an anonymous total. The shop works the same either way.</p>
 <p data-gpc hidden>Your browser sends Global Privacy Control. We take that as a no to advertising, whatever you choose here.</p>
 <p data-current hidden></p>
 <div class="answers"><button type="button" value="no">No, don’t</button><button type="button" value="yes">Yes, count me</button></div>

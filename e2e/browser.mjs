@@ -33,6 +33,10 @@ export function launchBrowser() {
   });
 }
 
+/** A browser's context that stays in a directory when it is closed. */
+export const launchKept = (profile) =>
+  chromium.launchPersistentContext(profile, { executablePath, headless: true, args: ARGUMENTS });
+
 /**
  * A browser that nobody drives, since one that is driven renders no page ahead. It opens the address,
  * takes the origins as safe ones, and answers with how to end it.

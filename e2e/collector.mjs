@@ -155,6 +155,11 @@ export class Collector {
       response.writeHead(200, headers).end(answer, () => this.#arrived());
       return;
     }
+    if (request.method === "GET" && pathname === "/m") {
+      const headers = { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" };
+      response.writeHead(200, headers).end(readFileSync(new URL(parts.memory, dist)));
+      return;
+    }
     if (request.method === "GET" && Object.values(parts).includes(pathname.slice(1))) {
       this.loads.push(pathname.slice(1));
       const headers = { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" };

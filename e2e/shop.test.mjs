@@ -202,7 +202,10 @@ test("a visitor who says no is counted, and not known", async () => {
   const { context, page, faults } = await visitor(MAC);
   await enter(page, "e2e-no");
   await choose(page, "no");
+  const asked = [];
+  page.on("request", (request) => request.url() === `${server.origin}/m` && asked.push(request));
   const purchase = await buy(page, "dawn", "ada.no@shop.example");
+  assert.equal(asked.length, 0, "nothing is to be remembered, so nothing is asked");
   assert.deepEqual(await cookieNames(context), ["cairn_consent"], "only the choice is kept");
 
   await eventually(() => names("e2e-no"), BOUGHT);
@@ -234,7 +237,7 @@ test("Global Privacy Control: the shop says so, and a yes leaves advertising out
   await page.getByText("Your browser sends Global Privacy Control").waitFor();
   const told = await choose(page, "yes");
   assert.equal((await told.allHeaders())["sec-gpc"], "1");
-  assert.equal(told.postDataJSON().consent, "analytics:granted,ads:denied");
+  assert.equal(told.postDataJSON().consent, "analytics:granted,ads:denied,functional:granted");
 
   await enter(page, "e2e-gpc");
   await buy(page, "glow", "ada.gpc@shop.example");
@@ -252,6 +255,41 @@ test("a choice can be changed on every page, and the cookie goes with the yes", 
   await page.getByText("At the moment your visits are counted").waitFor();
   await choose(page, "no");
   assert.deepEqual(await cookieNames(context), ["cairn_consent"]);
+  await context.close();
+});
+
+test("cart, address and what was looked at are remembered of who said yes", async () => {
+  const { context, page, faults } = await visitor(WINDOWS.replace("156", "154"));
+  const told = (name) =>
+    page.waitForResponse(
+      (answer) =>
+        answer.url() === `${server.origin}/m` &&
+        name in (answer.request().postDataJSON()?.remember ?? {}),
+    );
+  await reporting(page, "page_view", () => page.goto(`${server.origin}/demo/`));
+  await choose(page, "yes");
+  const seen = told("recently_seen");
+  await page.goto(`${server.origin}/demo/brook.html`);
+  await seen;
+  const kept = told("cart");
+  await page.getByRole("button", { name: "Add to cart" }).click();
+  assert.equal((await (await kept).json()).allowed, true);
+  // The browser's own storage is lost: the cart comes back.
+  await page.evaluate(() => localStorage.removeItem("shop.cart"));
+  await page.goto(`${server.origin}/demo/cart.html`);
+  await page.locator('[data-line="brook"]').waitFor();
+  await page.goto(`${server.origin}/demo/`);
+  await page.getByRole("region", { name: "You looked at" }).getByRole("link", { name: "Brook" }).waitFor();
+  await buy(page, "glow", "ada.back@shop.example");
+  await page.goto(`${server.origin}/demo/scree.html`);
+  await page.getByRole("button", { name: "Add to cart" }).click();
+  await page.goto(`${server.origin}/demo/checkout.html`);
+  await page.waitForFunction(
+    () => document.querySelector("#email").value === "ada.back@shop.example",
+  );
+  await page.locator("#summary li").waitFor();
+  assert.equal(await page.locator("#summary li").count(), 1, "what was bought is in no cart");
+  assert.deepEqual(faults, []);
   await context.close();
 });
 

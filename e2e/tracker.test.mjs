@@ -349,13 +349,13 @@ test("a fault in a call is a warning, never an exception", async () => {
     circle.self = circle;
     window.cairn("event", "circle", circle);
     window.cairn("event");
-    window.cairn("remember", "size", "M");
+    window.cairn("remeber", "size", "M");
     window.cairn("consent", null);
     window.cairn();
     document.dispatchEvent(new Event("click"));
   });
   assert.deepEqual(await namesUntilMarker(), ["page_view"]);
-  await warned(/remember/);
+  await warned(/unknown command remeber/);
   await warned(/circular/i);
 });
 

@@ -15,7 +15,8 @@ function read() {
 
 function choose(yes) {
   const answer = yes ? "granted" : "denied";
-  const choice = { analytics: answer, ads: asksForPrivacy() ? "denied" : answer };
+  const ads = asksForPrivacy() ? "denied" : answer;
+  const choice = { analytics: answer, ads, functional: answer };
   try {
     localStorage.setItem(NAME, JSON.stringify(choice));
   } catch {
@@ -23,6 +24,9 @@ function choose(yes) {
   }
   window.cairn("consent", choice);
 }
+
+/** Whether the shop may have things remembered. */
+export const allowsMemory = () => read()?.functional === "granted";
 
 export function startChoice() {
   const banner = document.querySelector("#choice");
@@ -38,7 +42,7 @@ export function startChoice() {
     if (choice) {
       current.textContent =
         choice.analytics === "granted"
-          ? "At the moment your visits are counted."
+          ? "At the moment your visits are counted, and your cart is remembered."
           : "At the moment only anonymous totals are kept.";
     }
     banner.hidden = false;

@@ -14,6 +14,14 @@ import {
 } from "./cart.js";
 import { formatCents, productById } from "./catalogue.js";
 import { startChoice } from "./choice.js";
+import {
+  recentlySeen,
+  rememberAddress,
+  rememberCart,
+  rememberSeen,
+  rememberedAddress,
+  restoreCart,
+} from "./memory.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 
@@ -46,6 +54,7 @@ function startAddButtons() {
     button.addEventListener("click", () => {
       const product = productById(button.dataset.add);
       addOne(product.id);
+      rememberCart();
       window.cairn("event", "add_to_cart", asEvent([{ product, quantity: 1 }]));
       showCount();
       announce(`${product.name} is in your cart.`);
@@ -67,6 +76,22 @@ function startNewsletter() {
 function showProduct() {
   const product = productById(document.body.dataset.product);
   window.cairn("event", "view_item", asEvent([{ product, quantity: 1 }]));
+  void rememberSeen(product);
+}
+
+/** At the end of the first page, so that nothing moves when it comes. */
+async function showSeen() {
+  const seen = await recentlySeen();
+  if (!seen.length) return;
+  const links = seen.map(({ id, name }) => element("li", {}, element("a", { href: `${id}.html` }, name)));
+  $("main").append(
+    element(
+      "section",
+      { class: "seen", "aria-labelledby": "seen-title" },
+      element("h2", { id: "seen-title" }, "You looked at"),
+      element("ul", {}, ...links),
+    ),
+  );
 }
 
 function showCart() {
@@ -83,6 +108,7 @@ function cartLine({ product, quantity }) {
   const more = element("button", { type: "button", "aria-label": `One ${product.name} more` }, "+");
   const change = (by) => {
     setQuantity(product.id, quantity + by);
+    rememberCart();
     const name = by > 0 ? "add_to_cart" : "remove_from_cart";
     window.cairn("event", name, asEvent([{ product, quantity: 1 }]));
     showCart();
@@ -127,10 +153,14 @@ function startCheckout() {
   if (!lines.length) return;
   summary($("#summary"), $("#summary-total"), lines);
   window.cairn("event", "begin_checkout", asEvent(lines));
+  void rememberedAddress().then((known) => {
+    if (known && !$("#email").value) $("#email").value = known;
+  });
   $("#checkout").addEventListener("submit", (submitted) => {
     submitted.preventDefault();
     const email = new FormData(submitted.currentTarget).get("email").trim().toLowerCase();
     window.cairn("identify", customerNumber(), { email });
+    rememberAddress(email);
     placeOrder();
     location.href = "thanks.html";
   });
@@ -144,6 +174,7 @@ function showThanks() {
   $("#order-id").textContent = order.id;
   summary($("#summary"), $("#summary-total"), order.lines);
   if (isNewOrder()) {
+    rememberCart();
     // The id makes the report of this order one report, however often it is made.
     window.cairn("event", "purchase", {
       event_id: "purchase-" + order.id,
@@ -153,13 +184,18 @@ function showThanks() {
   }
 }
 
-const PAGES = { product: showProduct, cart: showCart, checkout: startCheckout, thanks: showThanks };
+const PAGES = { home: showSeen, product: showProduct, cart: showCart, checkout: startCheckout, thanks: showThanks };
 
 showCount();
 startAddButtons();
 startNewsletter();
 startChoice();
 PAGES[document.body.dataset.page]?.();
+void restoreCart().then((restored) => {
+  if (!restored) return;
+  showCount();
+  if (document.body.dataset.page === "cart") showCart();
+});
 // A page from the back/forward cache shows the cart as it is now.
 addEventListener("pageshow", (shown) => {
   if (!shown.persisted) return;

@@ -2,7 +2,7 @@
 
 import { analytics, choose, deliverTo, type Shared } from "./delivery";
 import { warn, type Fields } from "./event";
-import { happened, identity, on, watchPage } from "./page";
+import { happened, identity, load, on, watchPage } from "./page";
 import type { Settings } from "./settings";
 
 export interface Api {
@@ -23,10 +23,7 @@ declare global {
 let running: unknown;
 
 const commands: Record<string, (...words: never[]) => void> = {
-  event(name: string, fields?: Fields) {
-    if (name) happened(name, fields);
-    else warn("unnamed event");
-  },
+  event: happened,
   identify(id: unknown, traits?: Fields) {
     identity.user_id = "" + id;
     identity.traits = traits;
@@ -42,9 +39,12 @@ const commands: Record<string, (...words: never[]) => void> = {
 /** Never throws: a fault in what a page reports must not become a fault of the page. */
 function run([name, ...words]: [string, ...never[]]): void {
   try {
-    commands[name]!(...words);
+    commands[name]?.(...words);
+    // Whom a server has signed for, and what is not known here, is for the part that remembers. It
+    // finds the call in the list.
+    (commands[name] && !words[2]) || load({ src: "m" });
   } catch (fault) {
-    warn(name, fault);
+    warn(fault);
   }
 }
 

@@ -76,7 +76,7 @@ export function choose(
   for (const name in given) {
     if (/^(analytics|ads|personalization|functional)$/.test(name)) {
       choice[name] = given[name] === "granted" ? "granted" : "denied";
-    } else warn("unknown purpose", name);
+    } else warn("purpose", name);
   }
   const text = JSON.stringify(choice).replace(/[{}"]/g, "");
   said = evidence ? { choice: text, ...evidence } : text;

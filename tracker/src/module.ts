@@ -69,8 +69,8 @@ export interface EventFields {
 /** Reports what happened. */
 export function cairn(command: "event", name: string, fields?: EventFields): void;
 /**
- * Says who the visitor is. A page may give the proof of it (a signature by its server) already: it is not
- * sent yet, since nothing asks for it, and every identification serves analysis only.
+ * Says who the visitor is, for analysis. With the proof of it (a token that the site's server signed), what is
+ * remembered follows the person to this browser.
  */
 export function cairn(
   command: "identify",
@@ -82,6 +82,14 @@ export function cairn(
 export function cairn(command: "consent", choice: Consent, evidence?: Evidence): void;
 /** Shows the preference centre, where the pixel has the banner. */
 export function cairn(command: "preferences"): void;
+/** Has a value remembered under a name, with permission for `functional`. Never passwords. */
+export function cairn(command: "remember", name: string, value: unknown): void;
+/** Asks for what is remembered; `undefined`: nothing, or it is not permitted. */
+export function cairn(command: "recall", name: string, callback: (value: unknown) => void): void;
+/** Forgets what is remembered under a name. */
+export function cairn(command: "forget", name: string): void;
+/** The person leaves this browser: what is remembered of him stays with him. */
+export function cairn(command: "sign_out"): void;
 export function cairn(...words: unknown[]): void {
   if (typeof document === "undefined") return;
   sharedCalls();

@@ -37,7 +37,8 @@ export function happened(name: string, fields?: Fields): void {
         url: viewUrl,
         user_id: identity.user_id,
         ...fields,
-        event: name,
+        // A call without a name ends here, as a warning.
+        event: name.slice(),
       }),
     ),
   );
@@ -84,6 +85,17 @@ const address = () => (hashRoutes ? location.href : location.href.split("#")[0]!
 /** What makes an address another page: not its query, nor that of a hash route. */
 const place = (url: string) => url.replace(/\?[^#]*/g, "");
 
+/** Loads a part that is asked for. */
+export function load(options: PartOptions): void {
+  if (options.src) {
+    import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(options.src, endpoint).href)
+      .then((part: { default: Part }) =>
+        part.default(happened, (hook) => hooks.push(hook), readClock, options),
+      )
+      .catch(warn);
+  }
+}
+
 function startView(referrer: string): void {
   viewUrl = address();
   unseen = { referrer };
@@ -98,16 +110,7 @@ function show(): void {
     happened("page_view", unseen);
     unseen = 0;
     hooks.forEach((hook) => hook());
-    for (const name in parts) {
-      const options = parts[name] as PartOptions;
-      if (options.src) {
-        import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(options.src, endpoint).href)
-          .then((part: { default: Part }) =>
-            part.default(happened, (hook) => hooks.push(hook), readClock, options),
-          )
-          .catch(warn);
-      }
-    }
+    for (const name in parts) load(parts[name] as PartOptions);
     parts = {};
   }
 }

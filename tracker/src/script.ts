@@ -15,5 +15,5 @@ if (script?.src) {
   const key = data["key"] || source.searchParams.get("key");
   if ("hash" in data) SETTINGS.hash_routes = true;
   if (key) start(key, (data["host"] || source.origin).replace(/\/$/, "") + "/e", SETTINGS);
-  else warn("no ?key=");
+  else warn("?key=");
 }

@@ -8,7 +8,13 @@ cairn("identify", "user-7", { email: "ada@shop.example" }, { token: "t" });
 cairn("consent", { analytics: "granted", ads: "denied" });
 cairn("consent", { ads: "denied" }, { signal: "page", shown: { version: "7", language: "de" } });
 cairn("preferences");
+cairn("remember", "size", "M");
+cairn("recall", "size", (size) => String(size));
+cairn("forget", "size");
+cairn("sign_out");
 
+// @ts-expect-error nobody would hear it
+cairn("recall", "size");
 // @ts-expect-error a collector is needed
 start({ key: "px_k" });
 // @ts-expect-error there is no such purpose

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cairn_catalog::{Catalog, LinkPurpose};
+use cairn_catalog::{Catalog, CatalogError, LinkPurpose};
 use cairn_engine::apply::{ApplyError, ApplyHandle, ApplyLoop, ApplyOptions};
 use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::visitor::IdentityKeys;
@@ -37,6 +37,10 @@ const BOOTSTRAP_TOKEN: &str = "CAIRN_BOOTSTRAP_TOKEN";
 const SETUP_LINK_AGE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Pause between two writes of the edge's outcome counts: what a crash may lose of them.
 const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause between two looks for memories that have expired: so long they are on disk at most, though nobody is told them.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Rounds of removal in one look; what is left waits for the next one.
+const MEMORY_ROUNDS_MAX: usize = 100;
 
 /// Pause between two publications of where the chains of receipts end; old receipts expire then, too.
 const RECEIPTS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -90,11 +94,12 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     close(parts)
 }
 
-/// Until a signal comes: the counts of refused hits go to the catalog, expired anonymous keys are destroyed, and receipts
-/// are looked after.
+/// Until a signal comes: the counts of refused hits go to the catalog, expired anonymous keys are destroyed, receipts are
+/// looked after, and what was to be remembered until now is removed.
 async fn run(parts: &Parts, counters: &Arc<OutcomeCounters>, test_clock: bool) {
     let mut tick = tokio::time::interval(COUNTERS_INTERVAL);
     let mut receipts = tokio::time::interval(RECEIPTS_INTERVAL);
+    let mut memory_tick = tokio::time::interval(MEMORY_INTERVAL);
     let stop = stop_signal();
     tokio::pin!(stop);
     loop {
@@ -108,7 +113,33 @@ async fn run(parts: &Parts, counters: &Arc<OutcomeCounters>, test_clock: bool) {
                     parts.ingest.anonymous_keys().destroy_expired(now_ms());
                 }
             }
+            // Under the test clock requests live in days of their own.
+            _ = memory_tick.tick(), if !test_clock => expire_memory(parts).await,
         }
+    }
+}
+
+/// Removes expired memories on a thread of its own, since there may be many; then also from the journal. What cannot be
+/// removed now is not answered any more, and is tried again with the next tick.
+async fn expire_memory(parts: &Parts) {
+    let catalog = Arc::clone(&parts.catalog);
+    let removed = tokio::task::spawn_blocking(move || {
+        let mut removed = 0;
+        for _ in 0..MEMORY_ROUNDS_MAX {
+            match catalog.expire_memory(now_ms())? {
+                0 => break,
+                some => removed += some,
+            }
+        }
+        if removed > 0 {
+            catalog.checkpoint()?;
+        }
+        Ok::<_, CatalogError>(removed)
+    });
+    match removed.await {
+        Ok(Ok(0)) | Err(_) => {}
+        Ok(Ok(removed)) => tracing::info!(removed, "expired memories are gone"),
+        Ok(Err(error)) => tracing::warn!(%error, "expired memories wait for the catalog"),
     }
 }
 

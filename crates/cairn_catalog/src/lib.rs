@@ -1,7 +1,8 @@
 //! Transactional state in SQLite: settings, accounts, people, receipts, outcomes of refused hits.
 //!
 //! Guarantees: what a method reports as done is on disk; of anything that lets someone in only a hash is stored;
-//! direct identifiers of visitors are in the table `people` only, and deleted values are overwritten.
+//! direct identifiers of visitors are in the table `people` only (and in `memory`, where a site had an e-mail address
+//! remembered for its log-in form), and deleted values are overwritten.
 //! It does not know HTTP or the clock: callers pass the time. Every method blocks.
 #![forbid(unsafe_code)]
 
@@ -11,7 +12,9 @@ mod directory;
 mod error;
 mod goals;
 mod idempotency;
+mod identity;
 mod mail;
+mod memory;
 mod migrations;
 mod outcomes;
 mod people;
@@ -30,7 +33,9 @@ pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
 pub use error::CatalogError;
 pub use goals::{Goal, NewGoal};
 pub use idempotency::{Replay, StoredResponse};
+pub use identity::IdentitySeed;
 pub use mail::{MailChoices, Recipient};
+pub use memory::{MemoryChange, MemoryHolder, Remembered};
 pub use migrations::VERSION;
 pub use outcomes::EdgeOutcome;
 pub use people::PersonChange;
@@ -57,6 +62,8 @@ pub const API_TOKENS_MAX: usize = 1_000;
 pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
 /// Recipients of mails with a choice on record, per site.
 pub const MAIL_CHOICES_PER_SITE_MAX: usize = 4_000_000;
+/// Bytes of names and values remembered by one site, on disk.
+pub const MEMORY_PER_SITE_SIZE_BYTES_MAX: i64 = 4 * 1024 * 1024 * 1024;
 /// Answers kept for repeated requests with an idempotency key.
 pub const IDEMPOTENCY_ENTRIES_MAX: usize = 10_000;
 /// Bytes of those answers together; one alone may be larger.

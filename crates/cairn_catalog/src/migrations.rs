@@ -190,6 +190,59 @@ CREATE INDEX receipts_by_subject ON receipts (site_id, subject, sequence) WHERE 
 CREATE INDEX receipts_by_time ON receipts (site_id, at_ms);
 CREATE INDEX receipts_by_age ON receipts (at_ms) WHERE kind <> 'expired';
 ",
+    "
+-- What visitors had remembered. Purpose: functional; kept until expires_at_ms. The holder is a keyed hash of a browser's
+-- cookie or of a user id; left_by is the person who left the value in the browser when signing out.
+CREATE TABLE memory (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    holder BLOB NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    changed_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    left_by BLOB,
+    PRIMARY KEY (site_id, holder, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memory_by_expiry ON memory (expires_at_ms);
+
+-- Browsers whose person was signed for. Purpose: functional; kept until expires_at_ms.
+CREATE TABLE memory_ties (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    browser BLOB NOT NULL,
+    person BLOB NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (site_id, browser)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memory_ties_by_person ON memory_ties (site_id, person);
+CREATE INDEX memory_ties_by_expiry ON memory_ties (expires_at_ms);
+
+CREATE TABLE memory_sizes (
+    site_id INTEGER PRIMARY KEY REFERENCES sites (id) ON DELETE CASCADE,
+    size_bytes INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER memory_added AFTER INSERT ON memory BEGIN
+    INSERT INTO memory_sizes (site_id, size_bytes)
+    VALUES (new.site_id, octet_length(new.name) + octet_length(new.value))
+    ON CONFLICT DO UPDATE SET size_bytes = size_bytes + excluded.size_bytes;
+END;
+CREATE TRIGGER memory_changed AFTER UPDATE ON memory BEGIN
+    UPDATE memory_sizes
+    SET size_bytes = size_bytes + octet_length(new.value) - octet_length(old.value)
+    WHERE site_id = new.site_id;
+END;
+CREATE TRIGGER memory_removed AFTER DELETE ON memory BEGIN
+    UPDATE memory_sizes
+    SET size_bytes = size_bytes - octet_length(old.name) - octet_length(old.value)
+    WHERE site_id = old.site_id;
+END;
+
+-- The random half of a site's identity secret; kept until it is renewed or removed.
+CREATE TABLE identity_seeds (
+    site_id INTEGER PRIMARY KEY REFERENCES sites (id) ON DELETE CASCADE,
+    seed BLOB NOT NULL,
+    made_at_ms INTEGER NOT NULL
+) STRICT;
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -99,8 +99,8 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
     file.execute_batch(
         "DROP TABLE starts; ALTER TABLE pixels DROP COLUMN tracker_settings;
-        DROP TABLE mail_choices; DROP TABLE removed_sites; DROP TABLE receipts;
-        PRAGMA user_version = 1",
+        DROP TABLE mail_choices; DROP TABLE removed_sites; DROP TABLE receipts; DROP TABLE memory;
+        DROP TABLE memory_ties; DROP TABLE memory_sizes; DROP TABLE identity_seeds; PRAGMA user_version = 1",
     )
     .unwrap();
     drop(file);

@@ -122,6 +122,11 @@ impl Basis {
         }
     }
 
+    /// Nothing was said: a policy decided.
+    pub fn is_policy(self) -> bool {
+        self == Basis::Policy || self.policy().is_some()
+    }
+
     /// The policy that decided, if one did and it is known which.
     pub fn policy(self) -> Option<Policy> {
         match self {

@@ -11,6 +11,7 @@ pub mod event;
 pub mod ids;
 pub mod jurisdiction;
 pub mod limits;
+pub mod memory;
 pub mod notice;
 pub mod outcome;
 pub mod question;

@@ -42,3 +42,17 @@ pub const FORMAT_BODY_SIZE_BYTES_MAX: usize = 512 * 1024;
 pub const FORMAT_EVENTS_PER_BODY_MAX: usize = 2_500;
 /// One event of such a body (Segment documents 32 KB).
 pub const FORMAT_EVENT_SIZE_BYTES_MAX: usize = 32 * 1024;
+/// Names that one browser or person may have remembered.
+pub const MEMORY_NAMES_MAX: usize = 64;
+/// One such name.
+pub const MEMORY_NAME_SIZE_BYTES_MAX: usize = 64;
+/// One remembered value, as JSON.
+pub const MEMORY_VALUE_SIZE_BYTES_MAX: usize = 8 * 1024;
+/// Names and values of one browser or person together.
+pub const MEMORY_SIZE_BYTES_MAX: usize = 64 * 1024;
+/// Articles or pages in `recently_seen`.
+pub const RECENTLY_SEEN_MAX: usize = 50;
+/// Days for which a browser stays with the person of its last signed identification.
+pub const MEMORY_TIE_AGE_DAYS_MAX: u32 = 30;
+/// Furthest expiry of an identity token ahead of the server's clock, seconds; five minutes of it are for clocks that differ.
+pub const IDENTITY_TOKEN_AGE_S_MAX: i64 = 65 * 60;

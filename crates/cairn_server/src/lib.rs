@@ -12,6 +12,7 @@ pub mod config;
 pub mod error;
 pub mod listen;
 pub mod live_test;
+mod memory;
 pub mod openapi;
 pub mod ops;
 

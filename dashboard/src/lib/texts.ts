@@ -143,6 +143,45 @@ export const t = {
     removeLead: "Its pixels, goals, people and all its events are removed. This cannot be undone.",
   },
   permission,
+  identity: {
+    title: "Identity secret",
+    lead: "With it your server signs who its users are. Signed, what a visitor had you remember (cart, preferences) follows the person to other browsers; unsigned, nobody’s memory opens.",
+    none: "There is none: no identification is a signed one.",
+    since: (at: string) => `There is one, made ${at}.`,
+    make: "Make a secret",
+    made: "Made",
+    once: "This is the only time it is shown. Keep it on your server; it does not belong in a page.",
+    replace: "Replace it",
+    replaceTitle: "Replace the identity secret?",
+    replaceLead:
+      "What the present one has signed is worth nothing from that moment. Your server needs the new one at once.",
+    remove: "Remove it",
+    removeTitle: "Remove the identity secret?",
+    removeLead: "No identification is a signed one from then on. What is remembered stays.",
+  },
+  cookies: {
+    title: "Cookie report",
+    lead: "What your pixels leave in browsers, generated from this site’s settings. What browsers make of it is what their makers say.",
+    none: "Your pixels leave nothing in browsers.",
+    purposes: {
+      choice: "keeps the choice",
+      analytics: "analytics",
+      functional: "functional",
+    } as Record<string, string>,
+    holds: (what: string) => `Holds ${what}.`,
+    set: (when: string, pixels: string) => `Set ${when}. By: ${pixels}.`,
+    practice: (name: string) => `How long ${name} lives in browsers`,
+    page: "On",
+    browser: "Browser",
+    lives: "Lives",
+    why: "Why",
+    days: (most: number) => `${most} days`,
+    daysBetween: (least: number, most: number) => {
+      if (least > 0) return `${least} to ${most} days`;
+      return most > 1 ? `up to ${most} days` : "until it is closed";
+    },
+    forPolicy: "Text for your privacy policy",
+  },
   remove: {
     siteTitle: (name: string) => `Delete ${name}?`,
     site: "Delete site",

@@ -209,6 +209,45 @@ test("a site's settings: what is wrong is said at its field, what is right is ke
   });
 });
 
+test("an identity secret is shown once, replaced and removed", async () => {
+  await on("/sites/1/settings", {}, async (page, mock) => {
+    await page.getByText("There is none: no identification is a signed one.").waitFor();
+    await page.getByRole("button", { name: "Make a secret" }).click();
+    const made = page.getByRole("heading", { name: "Made", exact: true });
+    await made.waitFor();
+    assert.ok(await made.evaluate((heading) => heading === document.activeElement));
+    const shown = () => page.getByLabel("Identity secret", { exact: true }).locator("code");
+    const first = await shown().innerText();
+    assert.match(first, /^ids_/);
+    await page.getByRole("button", { name: "Replace it" }).click();
+    const dialog = page.getByRole("dialog", { name: "Replace the identity secret?" });
+    await dialog.getByRole("button", { name: "Replace it" }).click();
+    await page.waitForSelector("dialog", { state: "detached" });
+    assert.notEqual(await shown().innerText(), first);
+    await page.reload();
+    await page.getByText("There is one, made").waitFor();
+    assert.equal(await page.getByText("ids_").count(), 0, "never again");
+    await page.getByRole("button", { name: "Remove it" }).click();
+    const removal = page.getByRole("dialog", { name: "Remove the identity secret?" });
+    await removal.getByRole("button", { name: "Remove it" }).click();
+    await page.getByRole("button", { name: "Make a secret" }).waitFor();
+    assert.equal(mock.secrets.size, 0);
+  });
+});
+
+test("the cookie report says what is set and for how long, also as text", async () => {
+  await on("/sites/1/settings", {}, async (page) => {
+    const table = page.getByRole("table", { name: "How long cairn_memory lives in browsers" });
+    await table.getByRole("row", { name: /Safari 7 to 395 days/ }).waitFor();
+    await table.getByRole("row", { name: /Firefox 395 days/ }).waitFor();
+    await page.getByText("Set with permission for functional. By: Main site.").waitFor();
+    const text = page.getByRole("button", { name: "Text for your privacy policy" }).first();
+    assert.equal(await text.getAttribute("aria-expanded"), "false");
+    await text.click();
+    await page.getByText("## Cookies").waitFor();
+  });
+});
+
 test("a site is deleted only when its domain is typed", async () => {
   const sites = [makeSite("1", "One", "one.example"), makeSite("2", "Two", "two.example")];
   await on("/sites/1/settings", { sites }, async (page, mock) => {

@@ -8,6 +8,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import type {
   Answer,
+  CookieReport,
   EventItem,
   Outcomes,
   Pixel,
@@ -122,6 +123,8 @@ export class Mock {
   readonly visits: Visit[];
   readonly sites: Site[];
   readonly pixels = new Map<string, Pixel[]>();
+  /** Site → when its identity secret was made. */
+  readonly secrets = new Map<string, string>();
   readonly asked: Query[] = [];
   readonly requests: string[] = [];
   readonly receipts: Receipt[];
@@ -378,6 +381,10 @@ export class Mock {
         return ok(this.#marked(answer(question, this.visits, this.now)));
       }
     }
+    const [, of = "", asked = ""] =
+      /\/api\/v1\/sites\/([^/]+)\/(identity-secret|cookies)$/.exec(url.pathname) ?? [];
+    if (asked === "cookies") return ok(this.#cookies(of));
+    if (asked) return this.#identity(route.split(" ")[0], of, response);
     const [, id = "", rest = "", key = ""] =
       /^\w+ \/api\/v1\/sites\/([^/]+)(?:\/(\w+))?(?:\/(\w+))?(?:\/live-test)?(?:\/\w+)?$/.exec(
         route,
@@ -405,6 +412,42 @@ export class Mock {
     const next: Record<string, string> = page.next ? { "Cairn-Next": page.next } : {};
     response.writeHead(200, { "Content-Type": type, ...next });
     response.end(page.items.map((receipt) => `${receipt.receipt}\n`).join(""));
+  }
+
+  #identity(method: string | undefined, site: string, response: ServerResponse): void {
+    if (method === "POST") this.secrets.set(site, new Date(this.now).toISOString());
+    if (method === "DELETE") this.secrets.delete(site);
+    const made_at = this.secrets.get(site) ?? null;
+    if (method === "GET") return this.#send(response, 200, { made_at });
+    if (method === "DELETE") return this.#send(response, 204);
+    this.#send(response, 201, { made_at, secret: `ids_${this.#keys++}` });
+  }
+
+  #cookies(id: string): CookieReport {
+    const host = this.sites.find((site) => site.id === id)?.domain ?? "";
+    const practice = [
+      { host, browser: "Firefox", days_min: 395, days_max: 395, why: "as set" },
+      { host, browser: "Safari", days_min: 7, days_max: 395, why: "7 days behind a CNAME" },
+    ];
+    return {
+      collector: `stats.${host}`,
+      pages: [{ host, collector_is: "subdomain", sets_cookies: true }],
+      cookies: [
+        {
+          name: "cairn_memory",
+          kind: "cookie",
+          purpose: "functional",
+          holds: "a random number",
+          set: "with permission for functional",
+          lifetime_days: 395,
+          attributes: "HttpOnly",
+          pixels: ["Main site"],
+          practice,
+        },
+      ],
+      remembered: [],
+      markdown: "## Cookies\n\n| `cairn_memory` |",
+    };
   }
 
   #marked(answer: Answer): Answer {

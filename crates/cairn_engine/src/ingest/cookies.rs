@@ -1,7 +1,8 @@
-//! The two cookies: reading them from a request, and what a response sets.
+//! The three cookies: reading them from a request, and what a response sets.
 //!
 //! Guarantees: nothing is set before permission or a choice, nothing for other origins; an id that
-//! was refused is taken back. Lifetimes are never refreshed: the browser's expiry stands.
+//! was refused is taken back. Lifetimes are never refreshed: the browser's expiry stands. `cairn_memory` is the exception,
+//! whose values have lifetimes of their own: it is set anew with what is remembered.
 
 use cairn_model::Verdict;
 use cairn_model::limits::COOKIE_AGE_DAYS_MAX;
@@ -14,6 +15,8 @@ use super::visitor::{CookieId, parse_cookie_id};
 pub const ID_COOKIE: &str = "cairn_id";
 /// Name of the cookie that holds the choice.
 pub const CONSENT_COOKIE: &str = "cairn_consent";
+/// Name of the cookie by which a browser's memory is found.
+pub const MEMORY_COOKIE: &str = "cairn_memory";
 
 /// What a request's `Cookie` header holds of ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,6 +27,10 @@ pub struct Cookies {
     pub has_id: bool,
     /// `cairn_consent`.
     pub consent: Option<RecordedConsent>,
+    /// A valid `cairn_memory`.
+    pub memory: Option<CookieId>,
+    /// `cairn_memory` is there, valid or not.
+    pub has_memory: bool,
 }
 
 impl Cookies {
@@ -40,6 +47,9 @@ impl Cookies {
                 cookies.id = parse_cookie_id(value);
             } else if name == CONSENT_COOKIE && cookies.consent.is_none() {
                 cookies.consent = RecordedConsent::parse(value);
+            } else if name == MEMORY_COOKIE && !cookies.has_memory {
+                cookies.has_memory = true;
+                cookies.memory = parse_cookie_id(value);
             }
         }
         cookies
@@ -71,10 +81,7 @@ impl Jar {
 
     /// `Set-Cookie` for a new visitor.
     pub fn id(self, id: &CookieId) -> String {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let digit = |value: u8| char::from(HEX[usize::from(value & 15)]);
-        let value: String = id.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect();
-        self.attributes(ID_COOKIE, &value, age_s(), true)
+        self.attributes(ID_COOKIE, &digits(id), age_s(), true)
     }
 
     /// `Set-Cookie` that takes the visitor's id back.
@@ -82,10 +89,26 @@ impl Jar {
         self.attributes(ID_COOKIE, "", 0, true)
     }
 
+    /// `Set-Cookie` for a browser that has something remembered.
+    pub fn memory(self, id: &CookieId) -> String {
+        self.attributes(MEMORY_COOKIE, &digits(id), age_s(), true)
+    }
+
+    /// `Set-Cookie` that ends it.
+    pub fn forget_memory(self) -> String {
+        self.attributes(MEMORY_COOKIE, "", 0, true)
+    }
+
     /// `Set-Cookie` for a choice. Readable by scripts, so that a banner need not ask again.
     pub fn consent(self, record: &RecordedConsent) -> String {
         self.attributes(CONSENT_COOKIE, &record.cookie_value(), age_s(), false)
     }
+}
+
+fn digits(id: &CookieId) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(HEX[usize::from(value & 15)]);
+    id.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 fn age_s() -> u64 {
@@ -107,6 +130,8 @@ mod tests {
         let cookies = Cookies::parse(&format!("a=b; cairn_id={id}; cairn_consent=v1.ads=0.t=7;x"));
         assert_eq!(cookies.id.unwrap()[15], 0xff);
         assert_eq!(cookies.consent.unwrap().at_s, 7);
+        let memory = Cookies::parse(&format!("cairn_memory={id}; cairn_memory=x"));
+        assert!(memory.memory == cookies.id && memory.has_memory && memory.id.is_none());
         assert_eq!(Cookies::parse("cairn_id=short").id, None);
         assert!(Cookies::parse("cairn_id=short").has_id);
         assert_eq!(Cookies::parse(""), Cookies::default());

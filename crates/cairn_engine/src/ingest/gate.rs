@@ -136,6 +136,38 @@ pub fn decide(signals: &Signals, privacy: &PrivacySettings, region: Region) -> D
     }
 }
 
+/// Whether a site may remember something for a browser.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemoryPermission {
+    /// By a choice, or by the policy where nothing was said.
+    Granted,
+    /// Nothing was said, and the policy keeps nothing then; or the request came from somewhere else. What was permitted
+    /// before stays as it is.
+    Silent,
+    /// No: what is there goes.
+    Denied,
+}
+
+/// The contract's `functional`, which stands by itself: memory needs no permission for anything else.
+pub fn memory_permission(
+    signals: &Signals,
+    privacy: &PrivacySettings,
+    region: Region,
+) -> MemoryPermission {
+    debug_assert_eq!(Purpose::ALL[3], Purpose::Functional);
+    if signals.opted_out {
+        return MemoryPermission::Denied;
+    }
+    if signals.standing != Standing::Own {
+        return MemoryPermission::Silent;
+    }
+    match answer(3, signals, privacy, region) {
+        (Choice::Granted, ..) => MemoryPermission::Granted,
+        (Choice::Denied, basis, _) if basis.is_policy() => MemoryPermission::Silent,
+        (Choice::Denied, ..) => MemoryPermission::Denied,
+    }
+}
+
 /// The answer for one purpose, given by its place in [`Purpose::ALL`].
 fn answer(
     place: usize,

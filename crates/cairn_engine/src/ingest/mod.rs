@@ -42,8 +42,8 @@ use std::sync::Arc;
 use cairn_catalog::{MasterSecret, PixelEntry, SiteEntry};
 use cairn_enrich::{Address, Enricher, Location, RequestKind};
 use cairn_model::{
-    Basis, Choice, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings, Purpose,
-    Site, Verdict, VisitorId,
+    Choice, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings, Purpose, Site,
+    Verdict, VisitorId,
 };
 
 use crate::record;
@@ -51,7 +51,9 @@ use cairn_store::event_ids::EventIds;
 use consent::{RecordedConsent, SentConsent, Speaker};
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
-use gate::{Decision, Signals, Standing, Visitor, Voice, decide};
+use gate::{
+    Decision, MemoryPermission, Signals, Standing, Visitor, Voice, decide, memory_permission,
+};
 pub use parsed::ParsedEvent;
 use proof::RecentRefusals;
 pub use rejection::Rejection;
@@ -268,11 +270,15 @@ impl<'r> Admission<'r> {
 
     /// The visitor is to be asked: silence means no where he is, an answer would be remembered, and none is on record.
     pub fn asks(&self) -> bool {
-        let privacy = privacy_at(&self.entry.site.site, &self.location);
         self.uses_cookies
-            && self.decision.basis == Basis::Policy
+            && self.decision.basis.is_policy()
             && self.decision.verdict != Verdict::Full
-            && privacy.policy != Policy::Anonymous
+            && self.privacy().policy != Policy::Anonymous
+    }
+
+    /// The site's settings with the owner's rule for where the visitor is.
+    fn privacy(&self) -> PrivacySettings {
+        privacy_at(&self.entry.site.site, &self.location)
     }
 
     /// The choice on record in this browser.
@@ -466,13 +472,44 @@ impl<'r> Admission<'r> {
         }
     }
 
+    /// Whether the site may remember something for this browser.
+    pub fn memory_permission(&self) -> MemoryPermission {
+        let region = self.location.region();
+        memory_permission(&self.signals, &self.privacy(), region)
+    }
+
+    /// The browser's `cairn_memory`, where cookies count.
+    pub fn memory_cookie(&self) -> Option<CookieId> {
+        self.cookies.memory
+    }
+
+    /// `cairn_memory` of a browser whose visitor said no to it: what it stands for is to be forgotten before the request
+    /// is answered. The answer takes the cookie back.
+    pub fn withdrawn_memory(&self) -> Option<CookieId> {
+        let memory = self.cookies.memory?;
+        (self.memory_permission() == MemoryPermission::Denied).then_some(memory)
+    }
+
+    /// The `Set-Cookie` header that takes `cairn_memory` back from whoever has one and said no to it.
+    pub fn forget_memory(&self) -> Option<String> {
+        let is_withdrawn =
+            self.cookies.has_memory && self.memory_permission() == MemoryPermission::Denied;
+        is_withdrawn.then(|| self.jar().forget_memory())
+    }
+
+    /// How cookies are to be set for this request.
+    pub fn jar(&self) -> Jar {
+        Jar { secure: self.hit.secure, cross_site: self.hit.cross_site }
+    }
+
     /// The `Set-Cookie` headers of the answer; mostly none.
     pub fn set_cookies(&self) -> Vec<String> {
         let mut headers = Vec::new();
+        headers.extend(self.forget_memory());
         if !self.uses_cookies || self.signals.opted_out {
             return headers;
         }
-        let jar = Jar { secure: self.hit.secure, cross_site: self.hit.cross_site };
+        let jar = self.jar();
         if let Some(id) = &self.new_id {
             headers.push(jar.id(id));
         }

@@ -99,7 +99,7 @@ impl Admission<'_> {
             language: shown.language,
             signal: told.signal.unwrap_or(signal_of(sent)).name().into(),
             region: region_name(&region).into(),
-            policy: site.privacy.policy.name().into(),
+            policy: self.privacy().policy.name().into(),
             gpc: self.signals.gpc,
         };
         record::encode_choice(&choice).ok()

@@ -20,6 +20,7 @@ pub struct IdentityKeys {
     event: [u8; 32],
     user: [u8; 32],
     import: [u8; 32],
+    memory: [u8; 32],
 }
 
 /// 128 random bits that a browser keeps as `cairn_id`.
@@ -33,6 +34,7 @@ impl IdentityKeys {
             event: master.derive("cairn 2026 key of an event id"),
             user: master.derive("cairn 2026 key of a user id"),
             import: master.derive("cairn 2026 imported visitor and session"),
+            memory: master.derive("cairn 2026 holder of a memory"),
         }
     }
 
@@ -70,6 +72,16 @@ impl IdentityKeys {
     /// The visit for which an import gives a name of its own.
     pub fn of_named_session(&self, site: SiteId, name: &str) -> u64 {
         number(&self.import, site, &[b"session", name.as_bytes()])
+    }
+
+    /// The browser behind a `cairn_memory`, on this site. Nothing else in any database has this number.
+    pub fn of_memory(&self, site: SiteId, cookie: &CookieId) -> [u8; 32] {
+        *hash(&self.memory, site, &[b"browser", cookie]).as_bytes()
+    }
+
+    /// The person whose memory a user id is, on this site.
+    pub fn of_remembered(&self, site: SiteId, user_id: &str) -> [u8; 32] {
+        *hash(&self.memory, site, &[b"person", user_id.as_bytes()]).as_bytes()
     }
 
     /// The visitor whom an import describes by address and agent, with the owner's permission.

@@ -6,15 +6,18 @@
 mod account;
 mod ads;
 mod asking;
-mod body;
+pub(crate) mod body;
+mod cookie_report;
 mod emails;
 mod events;
 mod goals;
 mod idempotency;
+mod identity;
 mod import;
 mod links;
 mod live;
 mod live_test;
+mod memory;
 mod opt_outs;
 mod outcomes;
 mod page;
@@ -71,6 +74,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(goals::list, goals::create))
         .routes(routes!(goals::remove))
         .routes(routes!(opt_outs::create))
+        .routes(routes!(cookie_report::show))
+        .routes(routes!(memory::ask))
+        .routes(routes!(identity::show, identity::renew, identity::remove))
         .routes(routes!(emails::create))
         .routes(routes!(emails::choose))
         .routes(routes!(links::create))

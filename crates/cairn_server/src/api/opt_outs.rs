@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use cairn_catalog::MemoryHolder;
 use cairn_engine::ingest::visitor::parse_cookie_id;
 use cairn_model::limits::ID_SIZE_BYTES_MAX;
 use http::{HeaderMap, StatusCode};
@@ -25,7 +26,8 @@ pub struct OptOutBody {
     pub anonymous_id: Option<String>,
 }
 
-/// Records an opt-out: hits of this visitor or user are dropped from now on. Only a keyed hash of the identifier is kept.
+/// Records an opt-out: hits of this visitor or user are dropped from now on, and what the site remembers for this user is
+/// forgotten. Only a keyed hash of the identifier is kept.
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/opt-outs", tag = "events",
     request_body = OptOutBody,
     params(("site_id" = String, Path, description = "Number of the site")),
@@ -59,7 +61,15 @@ pub async fn create(
         }
     };
     let now_ms = app.now_ms(&headers);
-    blocking(&app, move |catalog| catalog.add_opt_out(site_id, identifier_hash, now_ms)).await?;
+    let remembered = user_id.map(|user_id| keys.of_remembered(site_id, &user_id));
+    blocking(&app, move |catalog| {
+        catalog.add_opt_out(site_id, identifier_hash, now_ms)?;
+        // Recorded first: from then on nothing new is remembered of him.
+        remembered.map_or(Ok(false), |person| {
+            catalog.forget_memory(site_id, MemoryHolder::Person(person))
+        })
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -153,6 +153,14 @@ impl Collector {
             true => Cors::Listed(head.origin()),
             false => Cors::Any,
         };
+        if let Some(browser) = admission.withdrawn_memory() {
+            Box::pin(self.forget_memory(&admission, browser)).await.map_err(|error| {
+                let rejection = Rejection::new(Outcome::UnavailableOverloaded, error.message);
+                watched.refused(&rejection);
+                waiting.settle_rest(rejection.outcome);
+                refusal(StatusCode::SERVICE_UNAVAILABLE, &rejection, cors)
+            })?;
+        }
         let terms = Terms {
             kind: entry.pixel.kind,
             currency: &entry.site.site.currency,
@@ -274,7 +282,7 @@ fn misuse<E: ?Sized>(
     }
 }
 
-fn cors_of<'a>(head: &Head<'a>, entry: &PixelEntry) -> Cors<'a> {
+pub(super) fn cors_of<'a>(head: &Head<'a>, entry: &PixelEntry) -> Cors<'a> {
     let host = origin_host(head.origin());
     match host.is_some_and(|host| is_listed(&entry.site.site, &host)) {
         true => Cors::Listed(head.origin()),

@@ -1,10 +1,12 @@
-//! The paths of postbacks and of other products' formats, for the OpenAPI document. They are answered by
-//! [`super::postback`] and [`super::formats`], before any router; the functions here exist for their descriptions.
+//! The paths of memory, postbacks and other products' formats, for the OpenAPI document. They are answered by
+//! [`super::memory`], [`super::postback`] and [`super::formats`], before any router; the functions here exist for their descriptions.
 #![expect(dead_code, reason = "describes what a decoder reads and a report writes")]
 
 use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
+
+use crate::memory::MemoryBody;
 
 /// One message of Segment's API. Other fields are ignored.
 #[derive(ToSchema)]
@@ -177,6 +179,48 @@ fn postback_get() {}
     responses((status = 200, body = PostbackReport)))]
 fn postback_post() {}
 
+/// Who the visitor is, as the site's server signed it.
+#[derive(ToSchema)]
+struct SignedIdentity {
+    /// The owner's id of the person, at most 256 bytes.
+    user_id: String,
+    /// `v1.EXPIRY.SIGNATURE`: docs/memory.md.
+    token: String,
+}
+
+/// What is to be remembered, forgotten and recalled. In this order: `identify` or `sign_out`, forgetting, remembering,
+/// recalling. A fault in any part refuses the whole call.
+#[derive(ToSchema)]
+struct MemoryCall {
+    /// Key of the pixel; that of a `server` pixel may stand as bearer token in `Authorization`.
+    key: Option<String>,
+    /// What the visitor said, as in `POST /e`; without it, `cairn_consent` and the site's policy decide on `functional`.
+    #[schema(value_type = Option<String>, example = "functional:granted")]
+    consent: Option<String>,
+    /// Browsers only: makes this browser the person's, for 30 days; the two memories become one.
+    identify: Option<SignedIdentity>,
+    /// Browsers only: takes the browser from its person again.
+    sign_out: Option<bool>,
+    /// Servers only, with a secret key: whose memory.
+    user_id: Option<String>,
+    /// Values by name; null forgets. At most 64 names of 64 bytes, 8 KiB of JSON a value, 64 KiB together.
+    #[schema(value_type = Option<Object>, example = json!({"size": "M"}))]
+    remember: Option<Value>,
+    /// Names to be forgotten.
+    forget: Option<Vec<String>>,
+    /// Forgets everything; of a signed person, on all browsers.
+    forget_all: Option<bool>,
+    /// Names to be answered; `*` for all.
+    #[schema(example = json!(["size", "cart"]))]
+    recall: Option<Vec<String>>,
+}
+
+/// Remembers and recalls, for a browser by its cookie `cairn_memory` on the site's own origins, or for a person with the
+/// secret key of a `server` pixel. It is on disk before it is answered.
+#[utoipa::path(post, path = "/m", tag = "memory", request_body = MemoryCall, security((), ("write_key" = [])),
+    responses((status = 200, body = MemoryBody)))]
+fn memory() {}
+
 struct WriteKey;
 
 impl Modify for WriteKey {
@@ -194,7 +238,8 @@ impl Modify for WriteKey {
 #[derive(OpenApi)]
 #[openapi(
     paths(
-        track, page, screen, identify, group, alias, batch, settings, source_config, postback_get, postback_post
+        track, page, screen, identify, group, alias, batch, settings, source_config, postback_get, postback_post,
+        memory
     ),
     modifiers(&WriteKey),
     tags(

@@ -20,6 +20,7 @@ use super::choice::{Proof, is_refusal, proven};
 use super::delivery::Waiting;
 use super::handover::Handover;
 use super::landing::may_land;
+use super::memory::holds_memory;
 use super::request::Head;
 use super::{Collector, rate_limited, secret_in_address, unknown_key};
 use crate::live_test::{Road, Sighting, Watched};
@@ -67,6 +68,11 @@ impl Collector {
     pub async fn image(&self, request: Parts, peer: IpAddr) -> Answer {
         if request.method == Method::HEAD {
             return image_head();
+        }
+        if withdraws(&request)
+            && let Err(answer) = Box::pin(self.withdraw_by_image(&request, peer)).await
+        {
+            return answer;
         }
         if lands(&request) {
             // In a box: what is asked seldom must not make the state of every request larger.
@@ -245,6 +251,12 @@ impl Asked<'_> {
 fn lands(request: &Parts) -> bool {
     let referer = request.headers.get(header::REFERER).and_then(|value| value.to_str().ok());
     may_land(request.uri.query().unwrap_or("")) || may_land(referer.unwrap_or(""))
+}
+
+/// Whether it may be a choice that ends a memory.
+fn withdraws(request: &Parts) -> bool {
+    request.uri.query().is_some_and(|query| query.contains("consent="))
+        && request.headers.get_all(header::COOKIE).iter().any(|sent| holds_memory(sent.as_bytes()))
 }
 
 fn refused(

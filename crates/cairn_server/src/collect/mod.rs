@@ -1,4 +1,4 @@
-//! The collecting paths: `GET /p.gif`, `POST /e`, `GET /cairn.js` and its parts, mails' and advertisements'
+//! The collecting paths: `GET /p.gif`, `POST /e`, `POST /m`, `GET /cairn.js` and its parts, mails' and advertisements'
 //! `GET /o/TOKEN.gif`, `GET /i/TOKEN.gif` and `GET /l/TOKEN`, postbacks, and other products' formats; what asks
 //! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`.
 //!
@@ -19,6 +19,7 @@ mod image;
 mod landing;
 mod limiter;
 mod mail;
+mod memory;
 mod opt_out;
 mod postback;
 pub(crate) mod request;
@@ -50,6 +51,8 @@ pub(crate) struct Edge {
     /// Proxies whose forwarding headers are believed.
     trusted_proxies: Vec<Prefix>,
     limiter: RateLimiter,
+    /// Of calls that remember and recall: each costs more than a hit.
+    memory_limiter: RateLimiter,
     tracker: Option<Tracker>,
     tokens: TokenKeys,
     recent_mail: RecentTraces,
@@ -73,6 +76,7 @@ impl Edge {
         Edge {
             trusted_proxies,
             limiter: RateLimiter::new(rate_limit),
+            memory_limiter: RateLimiter::new(memory::rate_limit(rate_limit)),
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),
             recent_mail: RecentTraces::default(),

@@ -246,7 +246,7 @@ impl Collector {
 }
 
 /// The key of `Authorization: Basic` (as user name) or `Bearer`.
-fn key_of(headers: &HeaderMap) -> String {
+pub(super) fn key_of(headers: &HeaderMap) -> String {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = sent.and_then(|sent| sent.split_once(' ')).unwrap_or(("", ""));
     match scheme.eq_ignore_ascii_case("bearer") {

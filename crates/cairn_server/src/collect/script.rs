@@ -1,4 +1,5 @@
-//! `GET /cairn.js`: the tracker with the settings of a pixel. `GET /cairn/NAME-HASH.js`: its parts.
+//! `GET /cairn.js`: the tracker with the settings of a pixel. `GET /cairn/NAME-HASH.js`: its parts, `GET /m` the one that
+//! remembers.
 //! `GET /cairn.json`: the settings alone, for pages that bring the tracker in a bundle of their own.
 //!
 //! Guarantees: there is one tracker for all pixels. Its settings are a call at its very end, which is appended to the
@@ -108,7 +109,12 @@ impl Collector {
     pub fn script_part(request: &Parts) -> Answer {
         let path = request.uri.path();
         let file = path.strip_prefix("/cairn/").and_then(|file| file.strip_suffix(".js"));
-        let name = file.and_then(|file| file.rsplit_once('-')).map_or("", |(name, _)| name);
+        // The part that remembers has one name for ever, where its own calls go: it is loaded by whoever calls it, also
+        // where no settings name it.
+        let name = match path {
+            "/m" => "memory",
+            _ => file.and_then(|file| file.rsplit_once('-')).map_or("", |(name, _)| name),
+        };
         let Some(part) = tracker_part(name) else { return nothing() };
         // A script that a browser kept over an upgrade asks for what the part was called before.
         let is_named_so = path.strip_prefix('/') == Some(part.path);

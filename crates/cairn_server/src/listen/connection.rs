@@ -125,7 +125,7 @@ async fn answer(
         }
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
-        "/postback" => collect(core, request, peer, state).await,
+        "/postback" | "/m" => collect(core, request, peer, state).await,
         "/consent.json" | "/opt-out" | "/.well-known/gpc.json" => {
             Box::pin(ask(core, request, peer, state)).await
         }
@@ -185,9 +185,15 @@ async fn collect(
             let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             Box::pin(core.collector.postback(&parts, watched, peer.ip())).await
         }
+        "/m" if is_read => Collector::script_part(&parts),
+        "/m" if parts.method == Method::POST => {
+            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
+            Box::pin(core.collector.memory(&parts, watched, peer.ip())).await
+        }
         "/postback" => wrong_method("GET, POST"),
         _ if parts.method == Method::OPTIONS => core.collector.preflight(&parts),
         "/e" => wrong_method("POST, OPTIONS"),
+        "/m" => wrong_method("GET, HEAD, POST, OPTIONS"),
         _ => wrong_method("GET, HEAD, OPTIONS"),
     }
 }

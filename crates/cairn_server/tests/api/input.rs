@@ -173,6 +173,7 @@ fn sound_values(schema: &str) -> Value {
         "NewAdBody" => json!({"campaign": "x", "target": "https://a.example/"}),
         "NewLinkBody" => json!({"url": "https://a.example/", "campaign": "x"}),
         "RecipientBody" => json!({"user_id": "x", "opens": "granted"}),
+        "MemoryCallBody" => json!({"user_id": "x", "recall": ["x"]}),
         "SetupBody" => json!({"token": "x", "email": "a@b.example", "password": "x"}),
         _ => json!({}),
     }

@@ -8,6 +8,7 @@ mod emails;
 mod events;
 mod import;
 mod input;
+mod memory;
 mod operations;
 mod pixels;
 mod receipts;

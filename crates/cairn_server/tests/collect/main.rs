@@ -15,5 +15,6 @@ mod inputs;
 mod landings;
 mod live_test;
 mod mail;
+mod memory;
 mod postbacks;
 mod running;

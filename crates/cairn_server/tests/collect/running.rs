@@ -29,7 +29,7 @@ pub struct Running {
     pub app: Arc<App>,
     server: Option<Server>,
     apply: Option<JoinHandle<Result<(), ApplyError>>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// A site's settings, and where it is.
@@ -97,7 +97,7 @@ impl Running {
         let router = cairn_server::api::router(Arc::clone(&app));
         let server = listen::serve(Arc::clone(&app), router, options).unwrap();
         let apply = std::thread::spawn(move || apply.run());
-        Running { app, server: Some(server), apply: Some(apply), _directory: directory }
+        Running { app, server: Some(server), apply: Some(apply), directory }
     }
 
     pub fn address(&self) -> std::net::SocketAddr {
@@ -155,6 +155,29 @@ impl Running {
     pub fn wait_applied(&self) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         assert!(runtime.block_on(self.app.wait_applied(Duration::from_secs(60))));
+    }
+
+    /// Whether any file of the data directory has these bytes.
+    pub fn files_hold(&self, text: &str) -> bool {
+        let mut directories = vec![self.directory.path().to_owned()];
+        let mut holds = false;
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                    continue;
+                }
+                let bytes = match std::fs::read(&path) {
+                    Ok(bytes) => bytes,
+                    // It was replaced by one that is read, too.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    Err(error) => panic!("{}: {error}", path.display()),
+                };
+                holds |= String::from_utf8_lossy(&bytes).contains(text);
+            }
+        }
+        holds
     }
 
     pub fn last_event(&self) -> Event<'static> {

@@ -9,6 +9,8 @@ export type Session = Schemas["Session"];
 export type Site = Schemas["Site"];
 export type Pixel = Schemas["Pixel"];
 export type Place = Schemas["Place"];
+export type NewIdentitySecret = Schemas["IdentitySecret"];
+export type CookieReport = Schemas["CookieReport"];
 export type Outcomes = Schemas["Outcomes"];
 export type EventItem = Schemas["Event"];
 export type PixelActivity = Schemas["PixelActivityBody"];
@@ -201,6 +203,14 @@ export const api = {
   changeSite: (site: string, body: Schemas["SitePatch"]) =>
     call("patch", "/api/v1/sites/{site_id}", { path: ofSite(site), body }),
   removeSite: (site: string) => call("delete", "/api/v1/sites/{site_id}", { path: ofSite(site) }),
+  identitySecret: (site: string) =>
+    call("get", "/api/v1/sites/{site_id}/identity-secret", { path: ofSite(site) }),
+  makeIdentitySecret: (site: string) =>
+    call("post", "/api/v1/sites/{site_id}/identity-secret", { path: ofSite(site) }),
+  removeIdentitySecret: (site: string) =>
+    call("delete", "/api/v1/sites/{site_id}/identity-secret", { path: ofSite(site) }),
+  cookies: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/cookies", { path: ofSite(site), signal }),
   pixels: (site: string, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/pixels", {
       path: ofSite(site),

@@ -119,6 +119,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/cookies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what the site's pixels leave in browsers: names, purposes, lifetimes as set and in practice. Generated from the
+         *     site's settings and pixels; `markdown` is a text for its privacy policy.
+         */
+        get: operations["get_sites_by_site_id_cookies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/emails": {
         parameters: {
             query?: never;
@@ -208,6 +228,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/identity-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells whether the site has an identity secret, and since when. */
+        get: operations["get_sites_by_site_id_identity_secret"];
+        put?: never;
+        /**
+         * Makes an identity secret, in place of the one before, whose tokens are worth nothing from that moment. The answer holds
+         *     it this once; a repetition with the same `Idempotency-Key` is therefore answered with 409.
+         */
+        post: operations["post_sites_by_site_id_identity_secret"];
+        /** Removes the identity secret: from then on no identification is a signed one. */
+        delete: operations["delete_sites_by_site_id_identity_secret"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/import": {
         parameters: {
             query?: never;
@@ -266,6 +308,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/memory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remembers, recalls and forgets for a person, whose permission for `functional` the owner asserts. Nothing is kept of
+         *     somebody who opted out. No answer is kept for repetitions, since it tells what is remembered of somebody: a repetition
+         *     with the same `Idempotency-Key` does nothing and is answered with 409.
+         */
+        post: operations["post_sites_by_site_id_memory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/opt-outs": {
         parameters: {
             query?: never;
@@ -275,7 +338,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Records an opt-out: hits of this visitor or user are dropped from now on. Only a keyed hash of the identifier is kept. */
+        /**
+         * Records an opt-out: hits of this visitor or user are dropped from now on, and what the site remembers for this user is
+         *     forgotten. Only a keyed hash of the identifier is kept.
+         */
         post: operations["post_sites_by_site_id_opt_outs"];
         delete?: never;
         options?: never;
@@ -295,6 +361,23 @@ export interface paths {
          *     counts of rejections may lose the last second before a crash.
          */
         get: operations["get_sites_by_site_id_outcomes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/permission": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how often permission was given, by day, region and version of what was shown. */
+        get: operations["get_sites_by_site_id_permission"];
         put?: never;
         post?: never;
         delete?: never;
@@ -397,6 +480,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/receipts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists receipts of visitors' choices, newest first. */
+        get: operations["get_sites_by_site_id_receipts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/receipts/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gives receipts as lines, in the order of the chain, with all that a verification elsewhere needs (`docs/receipts.md`).
+         *     The header `Cairn-Next` says where the next part begins: hand it back as `after`.
+         */
+        get: operations["get_sites_by_site_id_receipts_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/receipts/verification": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Computes the chain of receipts again, and compares its end with the one that is kept beside it. Reads every entry. */
+        get: operations["get_sites_by_site_id_receipts_verification"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -446,6 +583,26 @@ export interface paths {
         put?: never;
         /** Answers a question. A site that the caller may not see is answered with 401. */
         post: operations["post_query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/m": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remembers and recalls, for a browser by its cookie `cairn_memory` on the site's own origins, or for a person with the
+         *     secret key of a `server` pixel. It is on disk before it is answered.
+         */
+        post: operations["post_m"];
         delete?: never;
         options?: never;
         head?: never;
@@ -674,10 +831,117 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description A cookie, or an entry of the browser's storage. */
+        CookieEntry: {
+            /** @description Its attributes on the site's own pages; empty: it is no cookie. */
+            attributes: string;
+            /** @description What it holds. */
+            holds: string;
+            /** @description `cookie` or `local_storage`. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description Days it is set for; null: until it was delivered.
+             */
+            lifetime_days: number | null;
+            /**
+             * @description Its name; `KEY` stands for the pixel's key.
+             * @example cairn_id
+             */
+            name: string;
+            /** @description Names of the pixels that set it. */
+            pixels: string[];
+            /** @description What becomes of the lifetime in browsers. */
+            practice: components["schemas"]["CookiePractice"][];
+            /**
+             * @description Purpose whose permission it needs; `choice`: it holds the visitor's choice, and is set by it.
+             * @example analytics
+             */
+            purpose: string;
+            /** @description When it is set. */
+            set: string;
+        };
+        /** @description Hosts of pages. */
+        CookiePages: {
+            /**
+             * @description `own_host`, `subdomain` (of the page's host, or above it) or `elsewhere`.
+             * @example subdomain
+             */
+            collector_is: string;
+            /**
+             * @description A host; its subdomains belong to it where it is the site's domain.
+             * @example shop.example
+             */
+            host: string;
+            /** @description Whether any cookie is set there: elsewhere only where the site's settings say so. */
+            sets_cookies: boolean;
+        };
+        /** @description What browsers make of it. */
+        CookiePractice: {
+            /**
+             * @description The browser.
+             * @example Safari
+             */
+            browser: string;
+            /**
+             * Format: int32
+             * @description Days it lives at most.
+             */
+            days_max: number;
+            /**
+             * Format: int32
+             * @description Days it lives at least, as far as the browser decides that; 0: it may not be kept at all.
+             */
+            days_min: number;
+            /** @description Host of the pages. */
+            host: string;
+            /** @description Why. */
+            why: string;
+        };
+        /** @description What a site's pixels leave in browsers. */
+        CookieReport: {
+            /**
+             * @description The host that sets the cookies.
+             * @example stats.shop.example
+             */
+            collector: string;
+            /** @description Cookies, and what else is kept in browsers. */
+            cookies: components["schemas"]["CookieEntry"][];
+            /** @description The same as text for a privacy policy. */
+            markdown: string;
+            /** @description Hosts of the site's pages, and how they stand to that host. */
+            pages: components["schemas"]["CookiePages"][];
+            /** @description What `cairn_memory` may lead to, on the server. */
+            remembered: components["schemas"]["RememberedKind"][];
+        };
+        /** @description Choices. */
+        Counts: {
+            /** @description Choices that say anything about a purpose. */
+            asked: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Choices.
+             */
+            choices: number;
+            /** @description Those that grant it. */
+            granted: {
+                [key: string]: number;
+            };
+        };
         /** @description A new API token with its secret. */
         CreatedToken: components["schemas"]["Token"] & {
             /** @description The secret, shown this once: send it as `Authorization: Bearer SECRET`. */
             secret: string;
+        };
+        /** @description Choices of one day. */
+        DayCounts: components["schemas"]["Counts"] & {
+            /**
+             * @description The day.
+             * @example 2026-11-22
+             */
+            date: string;
         };
         /** @description Browser and device. */
         Device: {
@@ -822,6 +1086,8 @@ export interface components {
             value: number | null;
             /** @description The visitor's number on this site. */
             visitor_id: string;
+            /** @description Why it was kept, and in what way. */
+            why: components["schemas"]["Why"];
         };
         /** @description Place of a visitor. */
         Geo: {
@@ -855,6 +1121,21 @@ export interface components {
              * @description Depth in percent that must be reached on the page.
              */
             scroll_threshold: number | null;
+        };
+        /** @description A new identity secret. */
+        IdentitySecret: {
+            /** @description When it was made (RFC 3339). */
+            made_at: string;
+            /**
+             * @description The secret, shown this once. Its text, as bytes, is the key of the HMAC.
+             * @example ids_5d41402abc4b2a76b9719d911017c592…
+             */
+            secret: string;
+        };
+        /** @description Whether the site has an identity secret. */
+        IdentitySecretStatus: {
+            /** @description When it was made (RFC 3339); null: there is none. */
+            made_at: string | null;
         };
         /** @description What became of the lines. */
         ImportResult: {
@@ -983,6 +1264,64 @@ export interface components {
             clicks: string | null;
             /** @description `granted`, `denied`, or null: nothing was said. */
             opens: string | null;
+        };
+        /** @description What is remembered, as it was asked for. */
+        Memory: {
+            /** @description `false`: the visitor (or, in silence, the site's policy) does not permit `functional`. Nothing was kept or read then. */
+            allowed: boolean;
+            /** @description The values asked for in `recall`, by name; null where nothing is remembered. */
+            memory: Record<string, never>;
+        };
+        /**
+         * @description What is to be remembered, forgotten and recalled. In this order: `identify` or `sign_out`, forgetting, remembering,
+         *     recalling. A fault in any part refuses the whole call.
+         */
+        MemoryCall: {
+            /**
+             * @description What the visitor said, as in `POST /e`; without it, `cairn_consent` and the site's policy decide on `functional`.
+             * @example functional:granted
+             */
+            consent?: string | null;
+            /** @description Names to be forgotten. */
+            forget?: string[] | null;
+            /** @description Forgets everything; of a signed person, on all browsers. */
+            forget_all?: boolean | null;
+            identify?: null | components["schemas"]["SignedIdentity"];
+            /** @description Key of the pixel; that of a `server` pixel may stand as bearer token in `Authorization`. */
+            key?: string | null;
+            /**
+             * @description Names to be answered; `*` for all.
+             * @example [
+             *       "size",
+             *       "cart"
+             *     ]
+             */
+            recall?: string[] | null;
+            /** @description Values by name; null forgets. At most 64 names of 64 bytes, 8 KiB of JSON a value, 64 KiB together. */
+            remember?: Record<string, never> | null;
+            /** @description Browsers only: takes the browser from its person again. */
+            sign_out?: boolean | null;
+            /** @description Servers only, with a secret key: whose memory. */
+            user_id?: string | null;
+        };
+        /** @description What to do with a person's memory. Forgetting comes before remembering, both before recalling. */
+        MemoryCallBody: {
+            /** @description Names to be forgotten. */
+            forget?: string[] | null;
+            /** @description Forgets everything, and which browsers are the person's. */
+            forget_all?: boolean | null;
+            /**
+             * @description Names to be answered; `*` for all.
+             * @example [
+             *       "size",
+             *       "cart"
+             *     ]
+             */
+            recall?: string[] | null;
+            /** @description Values by name; null forgets. At most 64 names of 64 bytes, 8 KiB of JSON a value, 64 KiB together. */
+            remember?: Record<string, never> | null;
+            /** @description The owner's id of the person, as `identify` sends it. */
+            user_id: string;
         };
         /** @description Network of a visitor. */
         Network: {
@@ -1291,6 +1630,8 @@ export interface components {
                 value: number | null;
                 /** @description The visitor's number on this site. */
                 visitor_id: string;
+                /** @description Why it was kept, and in what way. */
+                why: components["schemas"]["Why"];
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
@@ -1369,6 +1710,51 @@ export interface components {
             next: string | null;
         };
         /** @description One page of a list. */
+        Page_Receipt: {
+            /** @description The entries. */
+            items: {
+                /** @description When (RFC 3339). */
+                at: string;
+                /** @description `granted` or `denied` by purpose; purposes that nothing was said about are left out. */
+                choices: {
+                    [key: string]: string;
+                };
+                /** @description What stays of the visitor when he is erased: tells nothing without a salt that goes with him. Hexadecimal. */
+                commitment: string;
+                /** @description Hash of what the entry says, hexadecimal. */
+                content_hash: string;
+                /** @description Entries out of which an erasure took the person. */
+                erased: number[];
+                /** @description The browser sent Global Privacy Control. */
+                gpc: boolean;
+                /** @description Its own hash, hexadecimal. */
+                hash: string;
+                /** @description `choice`; `erasure`: persons were taken out of the entries in `erased`; `expired`: only time and hashes are left. */
+                kind: string;
+                /** @description Language in which it was shown. */
+                language: string;
+                /** @description The site's policy in force. */
+                policy: string;
+                /** @description Hash of the entry before, hexadecimal. */
+                previous_hash: string;
+                /**
+                 * Format: int64
+                 * @description Its number in the chain; the first has 1.
+                 */
+                receipt: number;
+                /** @description Where the visitor was, as the policy sees it: `eea`, `uk`, `switzerland`, a country's code, `unknown`. */
+                region: string;
+                /** @description By what it was said: `banner`, `preference_centre`, `page`, `tcf`, …. */
+                signal: string;
+                /** @description Version of the banner or page that was shown. */
+                version: string;
+                /** @description The visitor's number on this site; empty: the choice permits nobody to be known, or he was erased. */
+                visitor_id: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
         Page_Site: {
             /** @description The entries. */
             items: {
@@ -1419,6 +1805,21 @@ export interface components {
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
+        };
+        /** @description How often permission was given. */
+        Permission: {
+            /** @description By day in the site's time zone; days without a choice too. */
+            by_day: components["schemas"]["DayCounts"][];
+            /** @description By region, the most choices first: `eea`, `uk`, `switzerland`, a country's code, `unknown`. */
+            by_region: components["schemas"]["RegionCounts"][];
+            /** @description By version and language of what was shown, the most choices first; at most 50. */
+            by_version: components["schemas"]["VersionCounts"][];
+            /** @description What the figures mean. */
+            definition: string;
+            /** @description There were more versions. */
+            has_more_versions: boolean;
+            /** @description All of the period. */
+            total: components["schemas"]["Counts"];
         };
         /** @description A pixel. */
         Pixel: {
@@ -1661,6 +2062,107 @@ export interface components {
             /** @description Values of the metrics: numbers, null, or money as an object. */
             metrics: Record<string, never>[];
         };
+        /** @description One entry of a site's chain of receipts. What is missing is empty. */
+        Receipt: {
+            /** @description When (RFC 3339). */
+            at: string;
+            /** @description `granted` or `denied` by purpose; purposes that nothing was said about are left out. */
+            choices: {
+                [key: string]: string;
+            };
+            /** @description What stays of the visitor when he is erased: tells nothing without a salt that goes with him. Hexadecimal. */
+            commitment: string;
+            /** @description Hash of what the entry says, hexadecimal. */
+            content_hash: string;
+            /** @description Entries out of which an erasure took the person. */
+            erased: number[];
+            /** @description The browser sent Global Privacy Control. */
+            gpc: boolean;
+            /** @description Its own hash, hexadecimal. */
+            hash: string;
+            /** @description `choice`; `erasure`: persons were taken out of the entries in `erased`; `expired`: only time and hashes are left. */
+            kind: string;
+            /** @description Language in which it was shown. */
+            language: string;
+            /** @description The site's policy in force. */
+            policy: string;
+            /** @description Hash of the entry before, hexadecimal. */
+            previous_hash: string;
+            /**
+             * Format: int64
+             * @description Its number in the chain; the first has 1.
+             */
+            receipt: number;
+            /** @description Where the visitor was, as the policy sees it: `eea`, `uk`, `switzerland`, a country's code, `unknown`. */
+            region: string;
+            /** @description By what it was said: `banner`, `preference_centre`, `page`, `tcf`, …. */
+            signal: string;
+            /** @description Version of the banner or page that was shown. */
+            version: string;
+            /** @description The visitor's number on this site; empty: the choice permits nobody to be known, or he was erased. */
+            visitor_id: string;
+        };
+        /** @description One thing that is wrong with a chain. */
+        ReceiptFinding: {
+            /** @description In words. */
+            meaning: string;
+            /** @description `changed`, `missing`, `cut_off`, …. */
+            problem: string;
+            /**
+             * Format: int64
+             * @description The entry at which it shows; 0: none in particular.
+             */
+            receipt: number;
+        };
+        /** @description The receipt that an event relied on. */
+        ReceiptRelied: {
+            /** @description When the choice was made (RFC 3339). */
+            at: string;
+            /** @description What was chosen, by purpose. */
+            choices: {
+                [key: string]: string;
+            };
+            /** @description Language in which it was shown; empty: not told. */
+            language: string;
+            /**
+             * Format: int64
+             * @description Its number in the site's chain.
+             */
+            receipt: number;
+            /** @description By what it was said. */
+            signal: string;
+            /** @description Version of what was shown; empty: not told. */
+            version: string;
+        };
+        /** @description What a look at the whole chain came to. */
+        ReceiptsVerification: {
+            /**
+             * @description The end of the chain, as `SITE:NUMBER:HASH`: keep it elsewhere, and `cairn verify-receipts --head` finds any
+             *     change before it. Empty: there is no entry yet.
+             */
+            end: string;
+            /**
+             * Format: int64
+             * @description Entries of the chain.
+             */
+            entries: number;
+            /**
+             * Format: int64
+             * @description Those of them of which only time and hashes are left.
+             */
+            expired: number;
+            /** @description What is wrong, at most 100. */
+            findings: components["schemas"]["ReceiptFinding"][];
+            /**
+             * Format: int64
+             * @description Findings beyond those.
+             */
+            more_findings: number;
+            /** @description Nothing was changed, removed, put in, moved or cut off, as far as the chain and its kept end tell. */
+            sound: boolean;
+            /** @description When it was looked at (RFC 3339). */
+            verified_at: string;
+        };
         /** @description A recipient, and what he says now. */
         RecipientBody: {
             /** @description The same for clicks. */
@@ -1669,6 +2171,11 @@ export interface components {
             opens?: string | null;
             /** @description User id, as `identify` sends it. */
             user_id: string;
+        };
+        /** @description Choices of one region. */
+        RegionCounts: components["schemas"]["Counts"] & {
+            /** @description The region. */
+            region: string;
         };
         /** @description A line that was not taken. */
         RejectedLine: {
@@ -1692,6 +2199,20 @@ export interface components {
              * @example rejected:unknown_field
              */
             reason: string;
+        };
+        /** @description A kind of thing that is remembered. */
+        RememberedKind: {
+            /** @description What it holds. */
+            holds: string;
+            /**
+             * Format: int32
+             * @description Days it is kept after its last change.
+             */
+            lifetime_days: number;
+            /** @description Its name; `*`: names of the site's own. */
+            name: string;
+            /** @description Purpose whose permission it needs. */
+            purpose: string;
         };
         /** @description A removal that is not complete. */
         RemovalBody: {
@@ -1812,6 +2333,13 @@ export interface components {
             password: string;
             /** @description Token of the link that the server printed on its first start. */
             token: string;
+        };
+        /** @description Who the visitor is, as the site's server signed it. */
+        SignedIdentity: {
+            /** @description `v1.EXPIRY.SIGNATURE`: docs/memory.md. */
+            token: string;
+            /** @description The owner's id of the person, at most 256 bytes. */
+            user_id: string;
         };
         /** @description A site. */
         Site: {
@@ -1959,6 +2487,34 @@ export interface components {
             source: string;
             /** @description `utm_term`. */
             term: string;
+        };
+        /** @description Choices on one version of what was shown. */
+        VersionCounts: components["schemas"]["Counts"] & {
+            /** @description Its language; empty: not told. */
+            language: string;
+            /** @description The version; empty: not told. */
+            version: string;
+        };
+        /** @description Why an event was kept, and in what way. */
+        Why: {
+            /** @description The same in words. */
+            explanation: string;
+            /**
+             * @description The site's policy that decided when the event was kept; empty: something else decided, or it is not known which.
+             * @example
+             */
+            policy: string;
+            receipt: null | components["schemas"]["ReceiptRelied"];
+            /**
+             * @description The rule that decided; the same as `basis`.
+             * @example recorded_choice
+             */
+            rule: string;
+            /**
+             * @description `full`: with the visitor's number; `anonymous`: counted without any identifier.
+             * @example full
+             */
+            verdict: string;
         };
     };
     responses: never;
@@ -2321,6 +2877,37 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_cookies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CookieReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_sites_by_site_id_emails: {
         parameters: {
             query?: never;
@@ -2534,6 +3121,98 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_identity_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentitySecretStatus"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_identity_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentitySecret"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_identity_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is none any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_sites_by_site_id_import: {
         parameters: {
             query?: never;
@@ -2635,6 +3314,41 @@ export interface operations {
             };
         };
     };
+    post_sites_by_site_id_memory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemoryCallBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Memory"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_sites_by_site_id_opt_outs: {
         parameters: {
             query?: never;
@@ -2690,6 +3404,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Outcomes"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_permission: {
+        parameters: {
+            query?: {
+                /** @description As in queries: a word such as `30d` (the default), or a JSON list of two dates */
+                date_range?: string;
+                /** @description Only choices of this region */
+                region?: string;
+                /** @description Only choices on this version */
+                version?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Permission"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -2982,6 +3734,127 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_receipts: {
+        parameters: {
+            query?: {
+                /** @description From this instant on (RFC 3339 or Unix milliseconds) */
+                from?: string;
+                /** @description Before this instant */
+                before?: string;
+                /** @description Only what was said by this signal, as `banner` */
+                signal?: string;
+                /** @description Only what says this, as `analytics:granted` */
+                choice?: string;
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Receipt"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_receipts_export: {
+        parameters: {
+            query?: {
+                /** @description `ndjson` (default) or `csv` */
+                format?: string;
+                /** @description From this instant on (RFC 3339 or Unix milliseconds) */
+                from?: string;
+                /** @description Before this instant */
+                before?: string;
+                /** @description Only what was said by this signal, as `banner` */
+                signal?: string;
+                /** @description Only what says this, as `analytics:granted` */
+                choice?: string;
+                /** @description `Cairn-Next` of the part before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_receipts_verification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiptsVerification"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_tokens: {
         parameters: {
             query?: {
@@ -3096,6 +3969,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_m: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemoryCall"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Memory"];
                 };
             };
             /** @description An error, see docs/errors.md */

@@ -1,5 +1,7 @@
 //! Every combination of signals, settings and region; the rules hold in each.
 
+use std::collections::BTreeMap;
+
 use cairn_consent::ConsentError;
 use cairn_consent::purposes::{Answer, Answers, Rule};
 use cairn_enrich::{Country, Region};
@@ -7,7 +9,9 @@ use cairn_model::site::GpcReach;
 use cairn_model::{Basis, Choice, Policy, PrivacySettings, Purpose, Verdict};
 
 use crate::ingest::consent::{RecordedChoice, RecordedConsent, SentConsent, Speaker, Told};
-use crate::ingest::gate::{Decision, Signals, Standing, Voice, decide};
+use crate::ingest::gate::{
+    Decision, MemoryPermission, Signals, Standing, Voice, decide, memory_permission,
+};
 
 pub(super) const POLICIES: [Policy; 5] =
     [Policy::Regional, Policy::OptIn, Policy::OptInStrict, Policy::OptOut, Policy::Anonymous];
@@ -216,4 +220,48 @@ fn the_basis_says_what_decided() {
     let server = Signals { voice: Voice::Server, ..row("-", "yes", false, Standing::Own) };
     let decision = decide(&server, &PrivacySettings::default(), Region::Unknown);
     assert_eq!((decision.basis, decision.verdict), (Basis::Server, Verdict::Full));
+}
+
+/// The same, said of memory (`functional`) instead of measuring.
+fn of_memory(signals: &Signals) -> Signals {
+    let mut signals = *signals;
+    signals.recorded.choices.swap(0, 3);
+    match &mut signals.sent {
+        SentConsent::Choices(choices) => choices.swap(0, 3),
+        SentConsent::Told(told) => told.answers.by_purpose.swap(0, 3),
+        SentConsent::Nothing | SentConsent::Unreadable(_) => {}
+    }
+    signals
+}
+
+#[test]
+fn memory_needs_functional_and_nothing_else() {
+    let mut seen = BTreeMap::new();
+    each(|signals, privacy, region, _| {
+        let signals = of_memory(signals);
+        let permission = memory_permission(&signals, privacy, region);
+        let said = explicit(&signals, 3);
+        let under_gpc = signals.recorded.choices[3]
+            .is_some_and(|recorded| recorded.choice == Choice::Granted && recorded.under_gpc);
+        let gpc = (signals.gpc || signals.sent.tells_gpc()) && privacy.gpc == GpcReach::All;
+        let in_silence = match privacy.policy {
+            Policy::OptOut => MemoryPermission::Granted,
+            Policy::Regional if matches!(region, Region::Other(_)) => MemoryPermission::Granted,
+            _ => MemoryPermission::Silent,
+        };
+        let wanted = match said {
+            _ if signals.opted_out => MemoryPermission::Denied,
+            _ if signals.standing != Standing::Own => MemoryPermission::Silent,
+            Some(Choice::Denied) => MemoryPermission::Denied,
+            _ if gpc && !under_gpc => MemoryPermission::Denied,
+            Some(Choice::Granted) => MemoryPermission::Granted,
+            None => in_silence,
+        };
+        assert_eq!(permission, wanted, "{signals:?} {privacy:?} {region:?}");
+        // Measuring may be denied, and memory is not.
+        let measured = decide(&signals, privacy, region).verdict == Verdict::Full;
+        *seen.entry((format!("{permission:?}"), measured)).or_insert(0) += 1;
+    });
+    assert!(seen.contains_key(&("Granted".to_owned(), false)), "{seen:?}");
+    assert!(seen.contains_key(&("Denied".to_owned(), true)), "{seen:?}");
 }
