@@ -419,5 +419,12 @@ fn the_newest_receipt_by_then_is_relied_upon() {
     assert_eq!(at(11, NOW_MS + 1), Some(1));
     assert_eq!(at(11, NOW_MS + DAY_MS), Some(6));
     assert_eq!(at(99, NOW_MS + DAY_MS), None);
+    // What permits something else is not what events rest on.
+    machine.offset += 1;
+    let mut choice = machine.choice(11, YES);
+    choice.answers = [None, YES, None, None];
+    let receipt = NewReceipt { offset: machine.offset, choice };
+    machine.catalog.apply_log(&[], &[receipt], machine.offset).unwrap();
+    assert_eq!(at(11, NOW_MS + DAY_MS), Some(6));
     assert_eq!(hex(&machine.head().hash).len(), 64);
 }

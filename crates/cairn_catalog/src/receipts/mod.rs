@@ -431,7 +431,7 @@ impl Catalog {
         })
     }
 
-    /// For each visitor and instant the newest receipt that named him by then.
+    /// For each visitor and instant the newest receipt by which he permitted `analytics` by then: what events rely on.
     pub fn receipts_relied_on(
         &self,
         site_id: SiteId,
@@ -439,7 +439,7 @@ impl Catalog {
     ) -> Result<Vec<Option<Receipt>>, CatalogError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM receipts WHERE site_id = ?1 AND subject = ?2 AND at_ms <= ?3
-             ORDER BY sequence DESC LIMIT 1"
+             AND analytics = 1 ORDER BY sequence DESC LIMIT 1"
         );
         self.connections.read("looks for receipts", |connection| {
             let mut statement = connection.prepare_cached(&sql)?;

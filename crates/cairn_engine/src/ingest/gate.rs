@@ -163,6 +163,8 @@ pub fn memory_permission(
     }
     match answer(3, signals, privacy, region) {
         (Choice::Granted, ..) => MemoryPermission::Granted,
+        // The browser's signal keeps nothing, and takes nothing back: it is no word to this site.
+        (Choice::Denied, Basis::Gpc, _) => MemoryPermission::Silent,
         (Choice::Denied, basis, _) if basis.is_policy() => MemoryPermission::Silent,
         (Choice::Denied, ..) => MemoryPermission::Denied,
     }

@@ -55,7 +55,7 @@ use gate::{
     Decision, MemoryPermission, Signals, Standing, Visitor, Voice, decide, memory_permission,
 };
 pub use parsed::ParsedEvent;
-use proof::RecentRefusals;
+use proof::RecentChoices;
 pub use rejection::Rejection;
 use visitor::{AnonymousKeys, CookieId, IdentityKeys};
 use withdrawal::Withdrawals;
@@ -93,7 +93,7 @@ pub struct Ingest {
     /// What is stored already, where it is known at once.
     stored: Option<Arc<EventIds>>,
     withdrawals: Withdrawals,
-    refusals: RecentRefusals,
+    choices: RecentChoices,
 }
 
 impl Ingest {
@@ -105,7 +105,7 @@ impl Ingest {
             anonymous: AnonymousKeys::new(session_timeout_ms),
             stored: None,
             withdrawals: Withdrawals::default(),
-            refusals: RecentRefusals::default(),
+            choices: RecentChoices::default(),
         }
     }
 
@@ -122,6 +122,20 @@ impl Ingest {
     /// The keys of what is kept.
     pub fn keys(&self) -> &IdentityKeys {
         &self.keys
+    }
+
+    /// The choice on record in a browser, unless its visitor took it back while the request was under way.
+    fn recorded(
+        &self,
+        cookies: &Cookies,
+        visitor: Option<VisitorId>,
+        hit: &Hit<'_>,
+    ) -> RecordedConsent {
+        let recorded = cookies.consent.unwrap_or_default();
+        match visitor.and_then(|visitor| self.withdrawals.of(visitor)) {
+            Some(by) => recorded.withdrawn(by, hit.received_at_ms.div_euclid(1000)),
+            None => recorded,
+        }
     }
 
     /// Judges a request: what its events may be, and which cookies the answer sets.
@@ -151,10 +165,7 @@ impl Ingest {
             .is_some_and(|id| entry.site.is_opted_out(self.keys.of_cookie(site.id, &id).0));
         let cookies = if uses_cookies { sent_cookies } else { Cookies::default() };
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
-        let mut recorded = cookies.consent.unwrap_or_default();
-        if let Some(by) = cookie_visitor.and_then(|visitor| self.withdrawals.of(visitor)) {
-            recorded = recorded.withdrawn(by, hit.received_at_ms.div_euclid(1000));
-        }
+        let recorded = self.recorded(&cookies, cookie_visitor, hit);
         let sent = sent.at(hit.received_at_ms);
         let signals = Signals { opted_out, recorded, sent, gpc: hit.gpc, standing, voice };
         let location = match voice {
@@ -627,7 +638,10 @@ fn standing(hit: &Hit<'_>, site: &Site) -> (Standing, bool) {
         Some(false) => Standing::Foreign,
         // `Origin: null` is an origin that nobody lists.
         None if !hit.origin.is_empty() => Standing::Foreign,
-        _ if hit.cross_site && !site.privacy.cross_site_cookies => Standing::CrossSite,
+        // Where the owner chose cookies across sites, they are for his own pages: without a name it may be anybody's.
+        _ if hit.cross_site && !(site.privacy.cross_site_cookies && listed == Some(true)) => {
+            Standing::CrossSite
+        }
         _ => Standing::Own,
     };
     (standing, !hit.origin.is_empty() && listed == Some(true))

@@ -5,10 +5,9 @@
 //! visitor is part of a receipt only where the choice grants a purpose that permits to know him. A hit without a choice
 //! costs one comparison. It knows neither the chain nor the disk.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 
-use cairn_consent::purposes::Rule;
 use cairn_enrich::Region;
 use cairn_model::receipt::{Answers, ChoiceMade};
 use cairn_model::{Choice, Purpose, VisitorId};
@@ -20,12 +19,14 @@ use super::halves::Halves;
 use super::statement::{Shown, Signal};
 use crate::record;
 
-/// Receipts of the same refusal by one address and agent that keep no cookie, while they are remembered.
-pub const REFUSALS_MAX: u8 = 32;
+/// Receipts of the same refusal, sent along with events, by one address and agent, while they are remembered.
+pub const REFUSALS_MAX: u16 = 32;
+/// Receipts of any same choice by one address and agent that show no cookie: many people may share an address.
+const STRANGERS_MAX: u16 = 600;
 /// How long they are remembered, at least.
-const REFUSALS_MS: i64 = 10 * 60 * 1000;
-/// Senders of refusals that are remembered in one half (about 20 bytes each).
-const REFUSERS_MAX: usize = 65_536;
+const CHOICES_MS: i64 = 10 * 60 * 1000;
+/// Senders that are remembered in one half (about 20 bytes each).
+const SENDERS_MAX: usize = 65_536;
 
 /// How a choice was told.
 #[derive(Clone, Copy, Default)]
@@ -36,27 +37,27 @@ pub struct Told<'a> {
     pub signal: Option<Signal>,
 }
 
-/// Refusals that nobody can be known by, counted so that one sender cannot fill the disk with them. In memory only.
-pub(super) struct RecentRefusals {
+/// Choices of senders that show no cookie, counted so that one of them cannot fill the disk. In memory only.
+pub(super) struct RecentChoices {
     hasher: RandomState,
-    refusals: Mutex<Halves<u64, u8>>,
+    choices: Mutex<Halves<u64, u16>>,
 }
 
-impl Default for RecentRefusals {
+impl Default for RecentChoices {
     fn default() -> Self {
-        let refusals = Mutex::new(Halves::new(REFUSALS_MS, REFUSERS_MAX));
-        RecentRefusals { hasher: RandomState::default(), refusals }
+        let choices = Mutex::new(Halves::new(CHOICES_MS, SENDERS_MAX));
+        RecentChoices { hasher: RandomState::default(), choices }
     }
 }
 
-impl RecentRefusals {
-    fn may_prove(&self, sender: VisitorId, answers: &Answers, now_ms: i64) -> bool {
-        let key = self.hasher.hash_one((sender, answers));
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.age(now_ms);
-        let count = refusals.entry(key);
+impl RecentChoices {
+    fn may_prove(&self, key: impl Hash, most: u16, now_ms: i64) -> bool {
+        let key = self.hasher.hash_one(key);
+        let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
+        choices.age(now_ms);
+        let count = choices.entry(key);
         *count = count.saturating_add(1);
-        *count <= REFUSALS_MAX
+        *count <= most
     }
 }
 
@@ -82,11 +83,14 @@ impl Admission<'_> {
         let sent = &self.signals.sent;
         let answers = &[0, 1, 2, 3].map(|place| Some(sent.answer(place)?.choice));
         let subject = self.subject_of(answers);
-        if subject == VisitorId(0)
-            && !self.choice_alone
-            && !self.ingest.refusals.may_prove(self.sender(), answers, now_ms)
-        {
-            return None;
+        let is_refusal_beside_events = subject == VisitorId(0) && !self.choice_alone;
+        let is_stranger = self.cookies.id.is_none() && self.cookies.consent.is_none();
+        if is_refusal_beside_events || is_stranger {
+            let most = if is_refusal_beside_events { REFUSALS_MAX } else { STRANGERS_MAX };
+            let key = (self.sender(), answers, self.choice_alone);
+            if !self.ingest.choices.may_prove(key, most, now_ms) {
+                return None;
+            }
         }
         let shown = told.shown.cloned().unwrap_or_default();
         let (site, region) = (&self.entry.site.site, self.location.region());
@@ -97,7 +101,7 @@ impl Admission<'_> {
             answers: *answers,
             version: shown.version,
             language: shown.language,
-            signal: told.signal.unwrap_or(signal_of(sent)).name().into(),
+            signal: told.signal.or_else(|| Signal::of(sent)).unwrap_or(Signal::Page).name().into(),
             region: region_name(&region).into(),
             policy: self.privacy().policy.name().into(),
             gpc: self.signals.gpc,
@@ -124,18 +128,6 @@ impl Admission<'_> {
         }
         let newest = self.signals.recorded.newest(&self.signals.sent, 0);
         self.cookie_visitor.filter(|_| newest == Some((Choice::Denied, true)))
-    }
-}
-
-/// What speaks where nobody says what does.
-fn signal_of(sent: &SentConsent) -> Signal {
-    let SentConsent::Told(told) = sent else { return Signal::Page };
-    match told.answers.rule {
-        Rule::TcfPublisher | Rule::TcfPurposes => Signal::Tcf,
-        Rule::Canada | Rule::Us => Signal::Gpp,
-        Rule::UsPrivacy => Signal::UsPrivacy,
-        Rule::ConsentMode => Signal::ConsentMode,
-        Rule::None | Rule::Several => Signal::Page,
     }
 }
 

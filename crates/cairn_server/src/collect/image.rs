@@ -253,10 +253,9 @@ fn lands(request: &Parts) -> bool {
     may_land(request.uri.query().unwrap_or("")) || may_land(referer.unwrap_or(""))
 }
 
-/// Whether it may be a choice that ends a memory.
+/// Whether it may end a memory: by what it says, by what is on record, or by an opt-out.
 fn withdraws(request: &Parts) -> bool {
-    request.uri.query().is_some_and(|query| query.contains("consent="))
-        && request.headers.get_all(header::COOKIE).iter().any(|sent| holds_memory(sent.as_bytes()))
+    request.headers.get_all(header::COOKIE).iter().any(|sent| holds_memory(sent.as_bytes()))
 }
 
 fn refused(

@@ -62,6 +62,8 @@ struct Call {
 #[derive(Default)]
 struct Done {
     body: Option<MemoryBody>,
+    /// What went wrong after the call had been tied to a person: the cookies belong to the answer all the same.
+    fault: Option<ApiError>,
     cookies: Vec<String>,
 }
 
@@ -90,10 +92,14 @@ impl Collector {
             _ => self.for_browser(request, &head, &entry, call, peer).await,
         };
         match done {
-            Ok(Done { body, cookies }) => {
-                let body = body.unwrap_or_else(MemoryBody::refused);
-                let body = serde_json::to_vec(&body).unwrap_or_default();
-                let mut told = whole(StatusCode::OK, cors, body);
+            Ok(Done { body, fault, cookies }) => {
+                let mut told = match fault {
+                    Some(error) => refused(&error, cors),
+                    None => {
+                        let body = body.unwrap_or_else(MemoryBody::refused);
+                        whole(StatusCode::OK, cors, serde_json::to_vec(&body).unwrap_or_default())
+                    }
+                };
                 add_cookies(told.headers_mut(), cookies);
                 told
             }
@@ -155,7 +161,7 @@ impl Collector {
         let wanted = call.wanted;
         let body =
             blocking(app, move |catalog| wanted.run(catalog, site, Some(holder), now_ms)).await?;
-        Ok(Done { body: Some(body), cookies: Vec::new() })
+        Ok(Done { body: Some(body), ..Done::default() })
     }
 
     async fn for_browser(
@@ -186,7 +192,8 @@ impl Collector {
                 if let Some(browser) = admission.withdrawn_memory() {
                     self.forget_memory(&admission, browser).await?;
                 }
-                Ok(Done { body: None, cookies: admission.forget_memory().into_iter().collect() })
+                let cookies = admission.forget_memory().into_iter().collect();
+                Ok(Done { cookies, ..Done::default() })
             }
         }
     }
@@ -219,6 +226,7 @@ impl Collector {
                 cookies = vec![jar.memory(&fresh)];
             }
         }
+        let tied = cookies.clone();
         if call.wanted.remembers() {
             let known = match cookie {
                 Some(known) => known,
@@ -234,7 +242,11 @@ impl Collector {
             }
             call.wanted.run(catalog, site, browser.map(MemoryHolder::Browser), now_ms)
         });
-        Ok(Done { body: Some(body.await?), cookies })
+        Ok(match body.await {
+            Ok(body) => Done { body: Some(body), fault: None, cookies },
+            // Nothing of it was done but the tie.
+            Err(error) => Done { body: None, fault: Some(error), cookies: tied },
+        })
     }
 
     /// Whether the token says that the visitor is this user; false: it does, and he has opted out.
@@ -277,11 +289,16 @@ impl Collector {
         let hit = head.hit(peer, &self.edge.trusted_proxies, RequestKind::Image, now_ms);
         let admission = app.ingest.admit(&hit, &entry, read.consent, false);
         let Some(browser) = admission.withdrawn_memory() else { return Ok(()) };
-        self.forget_memory(&admission, browser).await.map_err(|error| {
-            let rejection = Rejection::new(Outcome::UnavailableOverloaded, error.message);
-            self.count_one(&rejection, now_ms);
-            answer::image(rejection.outcome, Some(&rejection), cors_of(&head, &entry))
-        })
+        // Each one writes: whoever sends many of them is refused before, with his cookie.
+        let rejection = match self.require_rate(&entry, hit.address.ip()) {
+            Ok(()) => match self.forget_memory(&admission, browser).await {
+                Ok(()) => return Ok(()),
+                Err(error) => Rejection::new(Outcome::UnavailableOverloaded, error.message),
+            },
+            Err(error) => Rejection::new(Outcome::RejectedRateLimited, error.message),
+        };
+        self.count_one(&rejection, now_ms);
+        Err(answer::image(rejection.outcome, Some(&rejection), cors_of(&head, &entry)))
     }
 
     /// Forgets a browser whose visitor said no.

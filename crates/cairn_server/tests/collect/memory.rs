@@ -168,13 +168,16 @@ fn nothing_is_kept_without_a_yes() {
 fn a_no_forgets_at_once_by_whatever_road_it_comes() {
     let running = Running::start();
     let key = running.site(&SHOP);
-    for road in ["/m", "/e", "/p.gif"] {
+    for road in ["/m", "/e", "/p.gif", "on record"] {
         let mut ada = Browser::new(&running, &key);
         ada.remember("bird", json!("kanarienvogel"));
         assert!(running.files_hold("kanarienvogel"));
-        let headers = [OWN, ("Cookie", &*ada.memory.clone())];
+        let refused = format!("{}; cairn_consent=v1.functional=0.t=1795341600", ada.memory);
+        let cookies = if road == "on record" { refused } else { ada.memory.clone() };
+        let headers = [OWN, ("Cookie", &*cookies)];
         let mut client = running.client();
         let answer = match road {
+            "on record" => client.get(&format!("/p.gif?key={key}"), &headers),
             "/p.gif" => client.get(&format!("/p.gif?key={key}&consent={NO}"), &headers),
             "/e" => client.post(
                 &headers,

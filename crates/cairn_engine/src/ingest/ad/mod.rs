@@ -133,7 +133,10 @@ impl Ingest {
         let is_own = standing == Standing::Own;
         let signals = Signals {
             opted_out: of_cookie.is_some_and(|visitor| site.is_opted_out(visitor.0)),
-            recorded: if is_own { cookies.consent.unwrap_or_default() } else { Default::default() },
+            recorded: match is_own {
+                true => self.recorded(&cookies, of_cookie, hit),
+                false => Default::default(),
+            },
             sent: ad.request.consent.at(hit.received_at_ms),
             gpc: hit.gpc,
             standing,

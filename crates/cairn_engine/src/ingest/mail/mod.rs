@@ -121,14 +121,14 @@ impl Ingest {
     ) -> Result<Decision, Rejection> {
         let id = site.site.id;
         let cookies = Cookies::parse(hit.cookies);
-        let browser_opted_out =
-            cookies.id.is_some_and(|cookie| site.is_opted_out(self.keys.of_cookie(id, &cookie).0));
+        let of_cookie = cookies.id.map(|cookie| self.keys.of_cookie(id, &cookie));
+        let browser_opted_out = of_cookie.is_some_and(|visitor| site.is_opted_out(visitor.0));
         let user_key = mail.claims.user_key();
         let recipient_opted_out = user_key != 0 && site.is_opted_out(user_key);
         if *mail.permission == MailPermission::Withdrawn {
             return Err(opted_out());
         }
-        let recorded = cookies.consent.unwrap_or_default();
+        let recorded = self.recorded(&cookies, of_cookie, hit);
         let browser_denies =
             recorded.choices[0].is_some_and(|recorded| recorded.choice == Choice::Denied);
         let granted = matches!(mail.permission, MailPermission::Granted(_)) && !browser_denies;

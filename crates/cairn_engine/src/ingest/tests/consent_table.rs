@@ -253,7 +253,7 @@ fn memory_needs_functional_and_nothing_else() {
             _ if signals.opted_out => MemoryPermission::Denied,
             _ if signals.standing != Standing::Own => MemoryPermission::Silent,
             Some(Choice::Denied) => MemoryPermission::Denied,
-            _ if gpc && !under_gpc => MemoryPermission::Denied,
+            _ if gpc && !under_gpc => MemoryPermission::Silent,
             Some(Choice::Granted) => MemoryPermission::Granted,
             None => in_silence,
         };

@@ -182,6 +182,11 @@ fn cross_site_cookies_only_where_the_owner_chose_them() {
             .iter()
             .all(|cookie| { cookie.ends_with("SameSite=None; Secure; Partitioned") })
     );
+    // A link on a page that hides its name leads to the image: nobody says that it is one of the owner's.
+    let unnamed = Hit { origin: "", referer: "", ..hit };
+    let taken = take(&shop, &unnamed, CONSENTED, EVENT);
+    assert_eq!(taken.event().identification, Identification::Anonymous);
+    assert!(taken.cookies.is_empty());
 }
 
 #[test]
