@@ -44,15 +44,17 @@ const keys = () =>
 
 function take(words: Words): void {
   const [name, first, second, proof] = Array.from(words) as [string, never, unknown, { token?: string }];
-  const step = name === "identify" && !proof ? undefined : STEPS[name];
+  let step = name === "identify" && !proof ? undefined : STEPS[name];
   const functional = name === "consent" && (first as Record<string, unknown>)?.["functional"];
   if (functional) consent = "functional:" + (functional === "granted" ? functional : "denied");
+  // A no is told by itself: to the core a yes, and a no shortly after it, are nothing new.
+  if (functional && functional !== "granted") step = 0;
   if (step === undefined) {
-    if (!/^(event|identify|consent)$/.test(name)) warn("unknown command", name);
+    if (!/^(event|identify|consent|preferences)$/.test(name)) warn("unknown command", name);
     return;
   }
   let request = waiting[waiting.length - 1]!;
-  if (!request || step < request.step || !step) {
+  if (!request || step < request.step || !step || request.body["consent"] !== consent) {
     waiting.push((request = { step, body: { consent }, asked: [] }));
   }
   const { body } = request;
