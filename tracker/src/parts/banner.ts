@@ -165,7 +165,10 @@ const banner: Part = (_record, watch, _clock, { key }) => {
   /** Nothing is chosen in advance, but for what the visitor chose before. */
   const settings = (asking: Asking) => {
     if (!host) open(asking);
-    if (root.querySelector("dialog")) return;
+    // One that was closed this moment is gone only after its event.
+    const former = root.querySelector("dialog");
+    if (former?.open) return;
+    former?.remove();
     const boxes = PURPOSES.map((name) => {
       const checked = asking.choices[name] === "granted";
       return element("input", { type: "checkbox", name, checked }) as HTMLInputElement;
@@ -175,7 +178,7 @@ const banner: Part = (_record, watch, _clock, { key }) => {
     dialog.onclose = () => {
       dialog.remove();
       // Behind it may be the banner, which still waits for an answer.
-      if (!root.querySelector("section")) close();
+      if (!root.querySelector("section, dialog")) close();
     };
     const rows = boxes.map((box) => {
       const about = element("small", {}, asking.texts[box.name + "_text"]);
