@@ -20,6 +20,7 @@ mod outcomes;
 mod people;
 mod receipts;
 mod removals;
+mod rights;
 mod secret;
 mod sites;
 mod starts;
@@ -43,6 +44,10 @@ pub use receipts::{
     ChainState, EntryKind, FINDINGS_MAX, Finding, GivenHead, HEADS_FILE, Hash, Head, KeptHead,
     NewReceipt, Permission, PermissionCounts, Problem, RECEIPT_AGE_DAYS_MAX, Receipt,
     ReceiptFilter, ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
+};
+pub use rights::{
+    Deed, NewDeed, NewRequest, OPEN_REQUESTS_PER_SITE_MAX, RIGHTS_REQUEST_AGE_DAYS_MAX, RequestList,
+    RequestSource, RequestState, RightsRequest,
 };
 pub use secret::{MasterSecret, Token};
 pub use sites::{NewPixel, NewSite};

@@ -71,6 +71,17 @@ impl Catalog {
         })
     }
 
+    /// The person whose browser it is, as long as that was signed for; a keyed hash of his user id.
+    pub fn memory_person(
+        &self,
+        site: SiteId,
+        browser: [u8; 32],
+        now_ms: i64,
+    ) -> Result<Option<[u8; 32]>, CatalogError> {
+        self.connections
+            .read("looks whose browser it is", |connection| tie_of(connection, site, &browser, now_ms))
+    }
+
     /// Makes changes, all of them or none: fails where the holder would have more than its bounds allow.
     pub fn remember(
         &self,

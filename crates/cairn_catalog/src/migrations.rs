@@ -243,6 +243,43 @@ CREATE TABLE identity_seeds (
     made_at_ms INTEGER NOT NULL
 ) STRICT;
 ",
+    "
+-- What people asked for about themselves. Purpose: answering in time, and proving it; kept until three years after the
+-- request was closed. identifier is what it names, while it is open, '' after that: then only keyed numbers (subject, JSON)
+-- remain. AUTOINCREMENT: the log below keeps the number.
+CREATE TABLE rights_requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    reference TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    law TEXT NOT NULL,
+    source TEXT NOT NULL,
+    state TEXT NOT NULL,
+    identifier_kind TEXT NOT NULL,
+    identifier TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    erasure_id INTEGER,
+    received_at_ms INTEGER NOT NULL,
+    due_at_ms INTEGER NOT NULL,
+    extended INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    closed_at_ms INTEGER
+) STRICT;
+CREATE INDEX rights_requests_by_site ON rights_requests (site_id, id);
+CREATE INDEX rights_requests_open ON rights_requests (site_id, due_at_ms, id) WHERE closed_at_ms IS NULL;
+CREATE INDEX rights_requests_by_end ON rights_requests (closed_at_ms) WHERE closed_at_ms IS NOT NULL;
+
+-- What was done about them, when and by which account (NULL: the visitor, or the instance itself). Goes with the request.
+CREATE TABLE rights_deeds (
+    request_id INTEGER NOT NULL REFERENCES rights_requests (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    user_id INTEGER,
+    deed TEXT NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (request_id, number)
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Newest schema version that this program knows.

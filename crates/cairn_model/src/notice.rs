@@ -3,6 +3,8 @@
 //! Guarantees: every language has every text; an owner's own words replace single texts and change nothing else. It does
 //! not know how they are laid out.
 
+mod privacy_page;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -15,6 +15,7 @@ pub mod live_test;
 mod memory;
 pub mod openapi;
 pub mod ops;
+mod rights;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -431,6 +431,32 @@ impl Catalog {
         })
     }
 
+    /// Receipts that name one of these visitors, the newest first.
+    pub fn receipts_of(
+        &self,
+        site_id: SiteId,
+        visitors: &[VisitorId],
+        limit: usize,
+    ) -> Result<Vec<Receipt>, CatalogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM receipts WHERE site_id = ?1 AND subject = ?2
+             ORDER BY sequence DESC LIMIT ?3"
+        );
+        self.connections.read("looks for a visitor's receipts", |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut found = Vec::new();
+            for visitor in visitors {
+                let rows = params![site_id.0, visitor.0.cast_signed(), limit];
+                for receipt in statement.query_map(rows, read)? {
+                    found.push(receipt?);
+                }
+                found.sort_by_key(|receipt: &Receipt| std::cmp::Reverse(receipt.sequence));
+                found.truncate(limit);
+            }
+            Ok(found)
+        })
+    }
+
     /// For each visitor and instant the newest receipt by which he permitted `analytics` by then: what events rely on.
     pub fn receipts_relied_on(
         &self,

@@ -217,6 +217,9 @@ pub struct RecordedConsent {
     /// When the newest of those in Cairn's words was made, or the newest of all where there is none, Unix
     /// seconds.
     pub at_s: i64,
+    /// The visitor opted out of pixels here: nothing at all is kept of this browser's hits, until he takes that back on
+    /// the page where he said it. A word, no identifier.
+    pub opted_out: bool,
 }
 
 /// Reads the `consent` field.
@@ -288,6 +291,10 @@ impl RecordedConsent {
                 record.at_s = value.parse().ok()?;
                 continue;
             }
+            if name == "out" {
+                record.opted_out = value == "1";
+                continue;
+            }
             let place = Purpose::ALL.iter().position(|known| known.name() == name)?;
             let (digit, mark) = value.split_at_checked(1)?;
             let choice = match digit {
@@ -308,7 +315,7 @@ impl RecordedConsent {
     }
 
     /// `v1.analytics=1.ads=0g.t=1795341600`: `g` marks a choice made under Global Privacy Control, `s` one
-    /// that a consent manager's string told, `u` one that a string of the United States did.
+    /// that a consent manager's string told, `u` one that a string of the United States did. `out=1`: opted out of pixels.
     pub fn cookie_value(&self) -> String {
         let mut value = String::from("v1");
         for (purpose, recorded) in Purpose::ALL.iter().zip(self.choices) {
@@ -323,8 +330,16 @@ impl RecordedConsent {
             // Writing to a String cannot fail.
             let _ = write!(value, ".{}={choice}{mark}", purpose.name());
         }
-        let _ = write!(value, ".t={}", self.at_s);
+        let out = if self.opted_out { ".out=1" } else { "" };
+        let _ = write!(value, "{out}.t={}", self.at_s);
         value
+    }
+
+    /// The record of somebody who opted out of pixels at this time.
+    pub fn of_opt_out(now_s: i64) -> Self {
+        let (choice, under_gpc, by) = (Choice::Denied, false, Speaker::Words);
+        let denied = RecordedChoice { choice, under_gpc, by };
+        RecordedConsent { choices: [Some(denied); 4], at_s: now_s, opted_out: true }
     }
 
     /// The record of somebody who took permission back at this time, while the browser still shows an older one.
@@ -492,7 +507,7 @@ mod tests {
         let recorded = |choice, is_string, day: i64| {
             let by = if is_string { Speaker::ConsentString } else { Speaker::Words };
             let one = RecordedChoice { choice, under_gpc: false, by };
-            RecordedConsent { choices: [Some(one); 4], at_s: day * DAY_S + 40_000 }
+            RecordedConsent { choices: [Some(one); 4], at_s: day * DAY_S + 40_000, opted_out: false }
         };
         let newest = |recorded: RecordedConsent, sent: &str| {
             recorded.newest(&parse(sent).unwrap(), 0).unwrap().0
@@ -577,7 +592,8 @@ mod tests {
 
     fn record() -> impl Strategy<Value = RecordedConsent> {
         let one = proptest::option::of((any::<bool>(), 0..4_u8));
-        (proptest::array::uniform4(one), any::<i64>()).prop_map(|(choices, at_s)| {
+        let rest = (any::<i64>(), any::<bool>());
+        (proptest::array::uniform4(one), rest).prop_map(|(choices, (at_s, opted_out))| {
             let choices = choices.map(|choice| {
                 choice.map(|(yes, mark)| RecordedChoice {
                     choice: if yes { Choice::Granted } else { Choice::Denied },
@@ -589,7 +605,7 @@ mod tests {
                     },
                 })
             });
-            RecordedConsent { choices, at_s }
+            RecordedConsent { choices, at_s, opted_out }
         })
     }
 

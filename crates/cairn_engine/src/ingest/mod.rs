@@ -160,9 +160,10 @@ impl Ingest {
             _ => Cookies::default(),
         };
         // An opt-out on record holds wherever its cookie is shown, also where cookies serve nothing else.
-        let opted_out = sent_cookies
-            .id
-            .is_some_and(|id| entry.site.is_opted_out(self.keys.of_cookie(site.id, &id).0));
+        let opted_out = sent_cookies.consent.is_some_and(|record| record.opted_out)
+            || sent_cookies
+                .id
+                .is_some_and(|id| entry.site.is_opted_out(self.keys.of_cookie(site.id, &id).0));
         let cookies = if uses_cookies { sent_cookies } else { Cookies::default() };
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
         let recorded = self.recorded(&cookies, cookie_visitor, hit);
@@ -263,6 +264,26 @@ impl<'r> Admission<'r> {
     /// The decision for the event that was taken last: an event may bring words of its own.
     pub fn latest_decision(&self) -> &Decision {
         &self.latest
+    }
+
+    /// The visitor of the cookie that was sent, whatever is permitted now: what is held of him is his to see and to erase.
+    pub fn held_visitor(&self) -> Option<VisitorId> {
+        self.cookie_visitor
+    }
+
+    /// Nothing may be kept of this browser's hits.
+    pub fn is_opted_out(&self) -> bool {
+        self.signals.opted_out
+    }
+
+    /// Whether cookies count for this request: pages elsewhere have none.
+    pub fn uses_cookies(&self) -> bool {
+        self.uses_cookies
+    }
+
+    /// Code of the country and name of its part where the visitor is, as his network tells; empty = unknown.
+    pub fn place(&self) -> (&str, &str) {
+        (self.location.place.country.as_str(), &self.location.place.region)
     }
 
     /// Whether the browser's cookie names the visitor: `Some(true)` if the answer sets it only now.

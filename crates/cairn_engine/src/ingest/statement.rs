@@ -57,11 +57,13 @@ pub enum Signal {
     ConsentMode,
     /// The page where sale and sharing are objected to.
     OptOutPage,
+    /// The page that shows a visitor what is known about his browser.
+    PrivacyPage,
 }
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Signal; 8] = [
+    pub const ALL: [Signal; 9] = [
         Signal::Banner,
         Signal::PreferenceCentre,
         Signal::Page,
@@ -70,6 +72,7 @@ impl Signal {
         Signal::UsPrivacy,
         Signal::ConsentMode,
         Signal::OptOutPage,
+        Signal::PrivacyPage,
     ];
 
     /// By what strings say it was said, where nobody told; several strings have no one name.
@@ -95,6 +98,7 @@ impl Signal {
             Signal::UsPrivacy => "us_privacy",
             Signal::ConsentMode => "consent_mode",
             Signal::OptOutPage => "opt_out_page",
+            Signal::PrivacyPage => "privacy_page",
         }
     }
 }
@@ -196,7 +200,7 @@ fn signal(name: &str) -> Result<Signal, Rejection> {
         Rejection::malformed(
             "consent.signal",
             "not one of banner, preference_centre, page, tcf, gpp, us_privacy, consent_mode, \
-             opt_out_page",
+             opt_out_page, privacy_page",
         )
     })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use cairn_catalog::SiteEntry;
 use cairn_model::currency::minor_unit_decimals;
 use cairn_model::question::{Asking, EventsQuestion};
 use cairn_model::session::{Attribute, Attributes};
@@ -239,7 +240,7 @@ async fn cut_page(
         let receipts = why::receipts_of(app, access, relied).await?;
         for (stored, receipt) in found.into_iter().zip(receipts) {
             let attributes = Attributes::of(&stored.event);
-            let mut body = EventBody::new(access, stored.session_id, &stored.event, &attributes);
+            let mut body = EventBody::new(access.entry(), stored.session_id, &stored.event, &attributes);
             body.why = body.why.relying_on(receipt.as_ref());
             size_bytes += serde_json::to_vec(&body).map_or(0, |json| json.len());
             let is_full = page.items.len() == limit || size_bytes > PAGE_SIZE_BYTES_MAX;
@@ -265,13 +266,13 @@ fn json(text: &str, name: &str) -> Result<Value, ApiError> {
 impl EventBody {
     /// An event with the attributes of its visit.
     pub fn new(
-        access: &SiteAccess,
+        site: &SiteEntry,
         session_id: u64,
         event: &Event<'_>,
         visit: &Attributes,
     ) -> Self {
         let visit = |attribute| visit.get(attribute).to_owned();
-        let pixels = &access.entry().pixels;
+        let pixels = &site.pixels;
         let pixel = pixels.iter().find(|pixel| pixel.id == event.pixel_id);
         EventBody {
             event: event.name.to_string(),

@@ -118,7 +118,7 @@ async fn feed(
             }
             event = events.recv() => match event {
                 Ok(row) if row.event.site_id == access.site_id() => {
-                    let body = EventBody::new(&access, row.session_id, &row.event, &row.attributes);
+                    let body = EventBody::new(access.entry(), row.session_id, &row.event, &row.attributes);
                     message("event", &body)
                 }
                 Ok(_) => continue,
@@ -138,7 +138,7 @@ fn message(name: &str, data: &impl serde::Serialize) -> Bytes {
 }
 
 /// A body that ends when its feeder does.
-pub(super) struct Messages(pub(super) mpsc::Receiver<Bytes>);
+pub(crate) struct Messages(pub(crate) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Messages {
     type Data = Bytes;

@@ -9,13 +9,13 @@ mod asking;
 pub(crate) mod body;
 mod cookie_report;
 mod emails;
-mod events;
+pub(crate) mod events;
 mod goals;
 mod idempotency;
 mod identity;
 mod import;
 mod links;
-mod live;
+pub(crate) mod live;
 mod live_test;
 mod memory;
 mod opt_outs;
@@ -25,8 +25,8 @@ mod permission;
 mod pixel_activity;
 mod pixels;
 mod query;
-mod receipts;
-mod show;
+pub(crate) mod receipts;
+pub(crate) mod show;
 mod signed;
 mod sites;
 mod tokens;
@@ -156,7 +156,7 @@ async fn with_store<T: Send + 'static>(
 }
 
 /// The same for work that fails as the store does.
-async fn store<T: Send + 'static>(
+pub(crate) async fn store<T: Send + 'static>(
     app: &Arc<App>,
     work: impl FnOnce(&dyn EventStore) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {

@@ -237,7 +237,8 @@ fn wrong(name: &'static str, wanted: &str) -> ApiError {
 }
 
 impl ReceiptBody {
-    fn new(receipt: Receipt) -> Self {
+    /// An entry as the API shows it.
+    pub fn new(receipt: Receipt) -> Self {
         ReceiptBody {
             receipt: receipt.sequence,
             at: show::instant(receipt.at_ms),

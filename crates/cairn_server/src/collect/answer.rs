@@ -39,6 +39,16 @@ pub enum AnswerBody {
     Routed(axum::body::Body, #[allow(dead_code)] Box<dyn Send>),
 }
 
+impl AnswerBody {
+    /// The same; what waits for its end waits with it, or is over where the body is at hand.
+    pub fn until_sent(self, ending: impl Send + 'static) -> Self {
+        match self {
+            AnswerBody::Routed(body, until) => AnswerBody::Routed(body, Box::new((until, ending))),
+            whole => whole,
+        }
+    }
+}
+
 /// An answer to any request.
 pub type Answer = Response<AnswerBody>;
 

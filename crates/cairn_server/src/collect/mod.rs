@@ -1,6 +1,7 @@
 //! The collecting paths: `GET /p.gif`, `POST /e`, `POST /m`, `GET /cairn.js` and its parts, mails' and advertisements'
 //! `GET /o/TOKEN.gif`, `GET /i/TOKEN.gif` and `GET /l/TOKEN`, postbacks, and other products' formats; what asks
-//! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`.
+//! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`; and `/privacy`, where they
+//! see what is known about them.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about
@@ -21,7 +22,10 @@ mod limiter;
 mod mail;
 mod memory;
 mod opt_out;
+mod page;
 mod postback;
+mod privacy;
+mod privacy_page;
 pub(crate) mod request;
 mod script;
 
@@ -53,6 +57,8 @@ pub(crate) struct Edge {
     limiter: RateLimiter,
     /// Of calls that remember and recall: each costs more than a hit.
     memory_limiter: RateLimiter,
+    /// Of looks at what is held: each reads the store.
+    rights_limiter: RateLimiter,
     tracker: Option<Tracker>,
     tokens: TokenKeys,
     recent_mail: RecentTraces,
@@ -77,6 +83,7 @@ impl Edge {
             trusted_proxies,
             limiter: RateLimiter::new(rate_limit),
             memory_limiter: RateLimiter::new(memory::rate_limit(rate_limit)),
+            rights_limiter: RateLimiter::new(privacy::rate_limit(rate_limit)),
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),
             recent_mail: RecentTraces::default(),

@@ -7,28 +7,22 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use cairn_catalog::PixelEntry;
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_enrich::RequestKind;
-use cairn_model::notice::{LANGUAGES, Language};
+use cairn_model::notice::Language;
 use cairn_model::{Choice, Notice, Purpose};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, StatusCode};
 use hyper::body::Body;
-use serde_json::json;
 
 use super::Collector;
-use super::answer::{Answer, read_body, whole};
-use super::asking::{Query, version};
+use super::answer::Answer;
+use super::asking::Query;
+use super::page::{Choosing, Form, STYLE, back, languages, nothing, page, plain};
 use super::request::Head;
-
-const STYLE: &str = include_str!("opt_out.css");
-/// The form has three short fields.
-const FORM_SIZE_BYTES_MAX: usize = 4096;
+use crate::rights::html::escaped;
 
 /// What holds in this browser.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +54,9 @@ impl Collector {
             _ if hit.gpc => Standing::Signal,
             _ => Standing::Silent,
         };
-        page(&entry, query.language(&hit), standing)
+        let language = query.language(&hit);
+        let headers = HeaderMap::with_capacity(8);
+        page(headers, "'none'", |nonce| html(&entry, language, standing, nonce))
     }
 
     /// Takes the choice, and leads back to the page.
@@ -68,82 +64,26 @@ impl Collector {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        if !is_own_form(&request.headers) {
-            return plain(StatusCode::FORBIDDEN, "This form was sent by another site.");
-        }
-        let Some(Ok(body)) = read_body(body, FORM_SIZE_BYTES_MAX).await else {
-            return plain(StatusCode::BAD_REQUEST, "The form could not be read.");
+        let form = match Form::read(&request.headers, body).await {
+            Ok(form) => form,
+            Err(refusal) => return refusal,
         };
-        let (mut key, mut choice, mut wanted) = (String::new(), None, String::new());
-        for (name, value) in url::form_urlencoded::parse(&body) {
-            match (name.as_ref(), value.as_ref()) {
-                ("key", _) => key = value.into_owned(),
-                ("language", _) => wanted = value.into_owned(),
-                ("choice", "opt_out") => choice = Some("ads:denied"),
-                ("choice", "opt_in") => choice = Some("ads:granted"),
-                _ => {}
+        let Some(entry) = self.asking_entry(form.get("key")) else { return nothing() };
+        let choice = match form.get("choice") {
+            "opt_out" => "ads:denied",
+            "opt_in" => "ads:granted",
+            _ => return plain(StatusCode::BAD_REQUEST, "The form says neither yes nor no."),
+        };
+        let language = form.language();
+        let (signal, is_framed) = ("opt_out_page", false);
+        let choosing = Choosing { entry: &entry, language, choice, signal, is_framed };
+        match self.choose(&mut request, peer, &choosing).await {
+            Ok(cookies) => {
+                back(cookies, &[("key", form.get("key")), ("language", language.tag)])
             }
+            Err(refusal) => refusal,
         }
-        let Some(entry) = self.asking_entry(&key) else { return nothing() };
-        let Some(choice) = choice else {
-            return plain(StatusCode::BAD_REQUEST, "The form says neither yes nor no.");
-        };
-        let language = cairn_model::notice::language([wanted.as_str()]);
-        let notice = &entry.site.site.asking.notice;
-        let shown = json!({"version": version(language, notice), "language": language.tag});
-        let consent = json!({"choice": choice, "signal": "opt_out_page", "shown": shown});
-        let envelope = json!({"key": key, "events": [], "consent": consent}).to_string();
-        // The page is this host's own, whatever host that is: its visitors are here by themselves.
-        for name in [header::ORIGIN, header::REFERER, header::CONTENT_ENCODING] {
-            request.headers.remove(name);
-        }
-        let kind = HeaderValue::from_static("application/json");
-        request.headers.insert(header::CONTENT_TYPE, kind);
-        let taken = self.events(&request, Full::new(Bytes::from(envelope)), peer).await;
-        if taken.status() != StatusCode::ACCEPTED {
-            return plain(taken.status(), "The choice could not be kept. Please try again.");
-        }
-        let mut headers = HeaderMap::with_capacity(8);
-        for cookie in taken.headers().get_all(header::SET_COOKIE) {
-            headers.append(header::SET_COOKIE, cookie.clone());
-        }
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([("key", key.as_str()), ("language", language.tag)])
-            .finish();
-        if let Ok(back) = HeaderValue::try_from(format!("?{query}")) {
-            headers.insert(header::LOCATION, back);
-        }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        whole(StatusCode::SEE_OTHER, headers, Bytes::new())
     }
-}
-
-/// Browsers say where a form came from in a header that pages cannot write; older ones at least name the origin.
-fn is_own_form(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {
-        return site == "same-origin";
-    }
-    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://"));
-    origin.is_some_and(|(_, host)| text(header::HOST) == Some(host))
-}
-
-fn page(entry: &PixelEntry, language: &'static Language, standing: Standing) -> Answer {
-    let mut random = [0; 16];
-    if getrandom::fill(&mut random).is_err() {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "Please try again.");
-    }
-    let nonce = BASE64_STANDARD.encode(random);
-    let html = html(entry, language, standing, &nonce);
-    let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'"
-    );
-    let mut headers = page_headers("text/html; charset=utf-8");
-    if let Ok(policy) = HeaderValue::try_from(policy) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    whole(StatusCode::OK, headers, html.into())
 }
 
 fn html(
@@ -180,51 +120,7 @@ fn html(
         // Writing to a String cannot fail.
         let _ = write!(html, "<p><a href=\"{address}\">{words}</a></p>");
     }
-    html.push_str("<nav>");
-    for other in LANGUAGES.iter().filter(|other| other.tag != tag) {
-        let (tag, name) = (other.tag, other.name);
-        let _ = write!(
-            html,
-            "<a href=\"?key={key}&amp;language={tag}\" lang=\"{tag}\" hreflang=\"{tag}\">{name}</a>"
-        );
-    }
-    html.push_str("</nav></main></body></html>");
+    html.push_str(&languages(language, &[("key", &entry.pixel.key)]));
+    html.push_str("</main></body></html>");
     html
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
-}
-
-fn page_headers(content_type: &'static str) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    for (name, value) in [
-        (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // Without it the form would name no origin.
-        (header::REFERRER_POLICY, "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    headers
-}
-
-fn plain(status: StatusCode, words: &'static str) -> Answer {
-    whole(status, page_headers("text/plain; charset=utf-8"), Bytes::from_static(words.as_bytes()))
-}
-
-fn nothing() -> Answer {
-    plain(StatusCode::NOT_FOUND, "There is nothing here.")
 }

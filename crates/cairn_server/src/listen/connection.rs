@@ -129,6 +129,7 @@ async fn answer(
         "/consent.json" | "/opt-out" | "/.well-known/gpc.json" => {
             Box::pin(ask(core, request, peer, state)).await
         }
+        "/privacy" => return Box::pin(own_data(core, request, peer, state)).await,
         _ if path.starts_with("/cairn/") || is_signed(path) => {
             collect(core, request, peer, state).await
         }
@@ -218,6 +219,29 @@ async fn ask(
         "/opt-out" => wrong_method("GET, HEAD, POST"),
         _ => wrong_method("GET, HEAD"),
     }
+}
+
+/// A visitor's own page: its files are sent while they are made, and the request lasts until they are.
+async fn own_data(
+    core: &Core,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    state: &Arc<ConnectionState>,
+) -> Answer {
+    let ending = Ending { state: Arc::clone(state), tick: Arc::clone(&core.tick) };
+    let (parts, body) = request.into_parts();
+    let mut answer = match parts.method {
+        Method::GET | Method::HEAD => core.collector.privacy_page(parts, peer.ip()).await,
+        Method::POST => {
+            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
+            core.collector.privacy_form(parts, watched, peer.ip()).await
+        }
+        _ => wrong_method("GET, HEAD, POST"),
+    };
+    if core.is_stopping.load(Ordering::Relaxed) {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer.map(|body| body.until_sent(ending))
 }
 
 async fn collect_format(

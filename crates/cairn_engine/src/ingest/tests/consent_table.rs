@@ -55,7 +55,7 @@ fn signals() -> Vec<Signals> {
                             let choices = [place(recorded), place(recorded_ads), None, None];
                             all.push(Signals {
                                 opted_out: bits & 1 != 0,
-                                recorded: RecordedConsent { choices, at_s: 0 },
+                                recorded: RecordedConsent { choices, at_s: 0, opted_out: false },
                                 sent,
                                 gpc: bits & 2 != 0,
                                 standing,
@@ -198,7 +198,7 @@ fn row(recorded: &str, sent: &str, gpc: bool, standing: Standing) -> Signals {
     };
     Signals {
         opted_out: false,
-        recorded: RecordedConsent { choices: [recorded; 4], at_s: 0 },
+        recorded: RecordedConsent { choices: [recorded; 4], at_s: 0, opted_out: false },
         sent,
         gpc,
         standing,

@@ -73,7 +73,7 @@ fn signals(choices: Recorded, sent: SentConsent, gpc: bool) -> Signals {
     let at_s = i64::from(DAY) * 24 * 60 * 60 + 1;
     Signals {
         opted_out: false,
-        recorded: RecordedConsent { choices, at_s },
+        recorded: RecordedConsent { choices, at_s, opted_out: false },
         sent,
         gpc,
         standing: Standing::Own,

@@ -1,0 +1,487 @@
+//! Requests of people about themselves, with what was done about each.
+//!
+//! Purpose: answering in time, and proving it. Guarantees: the direct identifier of a request is there while it is open, and
+//! is overwritten in the transaction that closes it; then only keyed numbers remain, for [`RIGHTS_REQUEST_AGE_DAYS_MAX`].
+//! A closed request never opens again; of two that close it one fails.
+
+use cairn_model::SiteId;
+use cairn_model::rights::{Law, RequestKind};
+use cairn_model::subject::Subject;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use crate::sites::{read_json, require_room};
+use crate::{Catalog, CatalogError, UserId};
+
+/// How long a closed request is kept, days: three years in which its answer may have to be proven (11 CCR § 7101 asks for
+/// two).
+pub const RIGHTS_REQUEST_AGE_DAYS_MAX: i64 = 3 * 366;
+/// Open requests of one site.
+pub const OPEN_REQUESTS_PER_SITE_MAX: usize = 100_000;
+const AGE_MS_MAX: i64 = RIGHTS_REQUEST_AGE_DAYS_MAX * 24 * 60 * 60 * 1000;
+/// Requests that go in one transaction.
+const EXPIRED_PER_COMMIT_MAX: usize = 1_000;
+/// Random bytes of a reference, each written as two digits.
+const REFERENCE_SIZE_BYTES: usize = 8;
+
+const COLUMNS: &str = "id, site_id, reference, kind, law, source, state, identifier_kind, \
+     identifier, subject, erasure_id, received_at_ms, due_at_ms, extended, reason, closed_at_ms";
+
+/// Who made a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestSource {
+    /// The owner wrote it down for somebody.
+    Owner,
+    /// A visitor, on his page.
+    Visitor,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestState {
+    /// Nothing yet.
+    Open,
+    /// What it asks to be erased is being erased.
+    Erasing,
+    /// It was fulfilled.
+    Done,
+    /// It was refused, for a reason.
+    Refused,
+    /// Who made it took it back.
+    Withdrawn,
+}
+
+impl RequestSource {
+    const ALL: [RequestSource; 2] = [RequestSource::Owner, RequestSource::Visitor];
+
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RequestSource::Owner => "owner",
+            RequestSource::Visitor => "visitor",
+        }
+    }
+}
+
+impl RequestState {
+    /// Every state.
+    pub const ALL: [RequestState; 5] = [
+        RequestState::Open,
+        RequestState::Erasing,
+        RequestState::Done,
+        RequestState::Refused,
+        RequestState::Withdrawn,
+    ];
+
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RequestState::Open => "open",
+            RequestState::Erasing => "erasing",
+            RequestState::Done => "done",
+            RequestState::Refused => "refused",
+            RequestState::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// A request to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewRequest {
+    /// The site.
+    pub site_id: SiteId,
+    /// What is asked for.
+    pub kind: RequestKind,
+    /// Under which law.
+    pub law: Law,
+    /// Who made it.
+    pub source: RequestSource,
+    /// What kind of identifier it names: `user_id`, `email`, ….
+    pub identifier_kind: String,
+    /// The identifier itself; empty where the request is carried out at once.
+    pub identifier: String,
+    /// Whom it was found to be.
+    pub subject: Subject,
+    /// When it came, Unix milliseconds.
+    pub received_at_ms: i64,
+    /// From then on it is overdue.
+    pub due_at_ms: i64,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct RightsRequest {
+    /// Its number, which only the owner sees.
+    pub id: i64,
+    /// The site.
+    pub site_id: SiteId,
+    /// A random number that whoever asked is given: it names nobody.
+    pub reference: String,
+    /// What is asked for.
+    pub kind: RequestKind,
+    /// Under which law.
+    pub law: Law,
+    /// Who made it.
+    pub source: RequestSource,
+    /// What became of it.
+    pub state: RequestState,
+    /// What kind of identifier it names.
+    pub identifier_kind: String,
+    /// The identifier; empty once it is closed.
+    pub identifier: String,
+    /// Whom it was found to be, as keyed numbers.
+    pub subject: Subject,
+    /// The erasure that fulfils it.
+    pub erasure_id: Option<i64>,
+    /// When it came, Unix milliseconds.
+    pub received_at_ms: i64,
+    /// From then on it is overdue.
+    pub due_at_ms: i64,
+    /// Its time was extended.
+    pub extended: bool,
+    /// Why it was refused, or its time extended.
+    pub reason: String,
+    /// When it was closed.
+    pub closed_at_ms: Option<i64>,
+}
+
+/// Something that was done about a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deed {
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// Address of the account that did it; empty: the visitor, the instance itself, or an account that is gone.
+    pub account: String,
+    /// What: `received`, `exported`, `extended`, `refused`, ….
+    pub deed: String,
+    /// The reason given, or what it came to.
+    pub note: String,
+}
+
+/// Who does something, what, and when.
+#[derive(Clone, Debug)]
+pub struct NewDeed {
+    /// The account; `None`: the visitor or the instance itself.
+    pub user: Option<UserId>,
+    /// What is done.
+    pub deed: &'static str,
+    /// The reason given, or what it came to.
+    pub note: String,
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// Which requests are wanted, and from where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestList {
+    /// Those that wait, by the day they are due; behind this time and number.
+    Waiting {
+        /// Only those that are due at or before this instant.
+        due_by_ms: i64,
+        /// `due_at_ms` and number of the last of the page before.
+        after: Option<(i64, i64)>,
+    },
+    /// All, or those in one state, the newest first; before this number.
+    Newest {
+        /// The state.
+        state: Option<RequestState>,
+        /// Number of the last of the page before.
+        before: Option<i64>,
+    },
+}
+
+impl Catalog {
+    /// Records a request. Gives it as it is now.
+    pub fn add_request(
+        &self,
+        new: &NewRequest,
+        deed: &NewDeed,
+    ) -> Result<RightsRequest, CatalogError> {
+        let doing = "records a request";
+        let mut random = [0_u8; REFERENCE_SIZE_BYTES];
+        getrandom::fill(&mut random).map_err(|_| CatalogError::Random)?;
+        let reference: String = random.iter().map(|byte| format!("{byte:02X}")).collect();
+        let subject = serde_json::to_string(&new.subject).unwrap_or_default();
+        self.connections.write(doing, |transaction| {
+            let count = format!(
+                "SELECT count(*) FROM rights_requests WHERE site_id = {} AND closed_at_ms IS NULL",
+                new.site_id
+            );
+            require_room(transaction, &count, "open requests", OPEN_REQUESTS_PER_SITE_MAX)?;
+            let recorded = |transaction: &Transaction<'_>| {
+                transaction.execute(
+                    "INSERT INTO rights_requests (site_id, reference, kind, law, source, state,
+                        identifier_kind, identifier, subject, received_at_ms, due_at_ms, extended, reason)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 'open', ?6, ?7, ?8, ?9, ?10, 0, '')",
+                    params![
+                        new.site_id.0,
+                        reference,
+                        new.kind.name(),
+                        new.law.name(),
+                        new.source.name(),
+                        new.identifier_kind,
+                        new.identifier,
+                        subject,
+                        new.received_at_ms,
+                        new.due_at_ms
+                    ],
+                )?;
+                let id = transaction.last_insert_rowid();
+                note(transaction, id, deed)?;
+                find(transaction, new.site_id, id)
+            };
+            let found = recorded(transaction).map_err(CatalogError::during(doing))?;
+            found.ok_or(CatalogError::Corrupt { what: "request" })
+        })
+    }
+
+    /// A request of the site.
+    pub fn request(&self, site: SiteId, id: i64) -> Result<Option<RightsRequest>, CatalogError> {
+        self.connections.read("looks for a request", |connection| find(connection, site, id))
+    }
+
+    /// The request with this reference.
+    pub fn request_by_reference(
+        &self,
+        site: SiteId,
+        reference: &str,
+    ) -> Result<Option<RightsRequest>, CatalogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM rights_requests WHERE site_id = ?1 AND reference = ?2"
+        );
+        self.connections.read("looks for a request", |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            statement.query_row(params![site.0, reference], read).optional()
+        })
+    }
+
+    /// Requests of a site, at most `limit`.
+    pub fn requests(
+        &self,
+        site: SiteId,
+        list: RequestList,
+        limit: usize,
+    ) -> Result<Vec<RightsRequest>, CatalogError> {
+        let select = format!("SELECT {COLUMNS} FROM rights_requests WHERE site_id = ?1");
+        self.connections.read("lists requests", |connection| match list {
+            RequestList::Waiting { due_by_ms, after } => {
+                let (due, id) = after.unwrap_or((i64::MIN, 0));
+                connection
+                    .prepare_cached(&format!(
+                        "{select} AND closed_at_ms IS NULL AND due_at_ms <= ?2
+                         AND (due_at_ms, id) > (?3, ?4) ORDER BY due_at_ms, id LIMIT ?5"
+                    ))?
+                    .query_map(params![site.0, due_by_ms, due, id, limit], read)?
+                    .collect()
+            }
+            RequestList::Newest { state, before } => {
+                let state = state.map(RequestState::name);
+                connection
+                    .prepare_cached(&format!(
+                        "{select} AND (?2 IS NULL OR state = ?2) AND id < ?3
+                         ORDER BY id DESC LIMIT ?4"
+                    ))?
+                    .query_map(params![site.0, state, before.unwrap_or(i64::MAX), limit], read)?
+                    .collect()
+            }
+        })
+    }
+
+    /// How many requests wait, and how many of them are overdue.
+    pub fn waiting_requests(&self, site: SiteId, now_ms: i64) -> Result<(u64, u64), CatalogError> {
+        self.connections.read("counts requests", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*), count(*) FILTER (WHERE due_at_ms <= ?2) FROM rights_requests
+                     WHERE site_id = ?1 AND closed_at_ms IS NULL",
+                )?
+                .query_row(params![site.0, now_ms], |row| Ok((row.get(0)?, row.get(1)?)))
+        })
+    }
+
+    /// What was done about a request, in order.
+    pub fn deeds(&self, id: i64) -> Result<Vec<Deed>, CatalogError> {
+        self.connections.read("reads what was done", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT at_ms, coalesce(email, ''), deed, note FROM rights_deeds
+                     LEFT JOIN users ON users.id = user_id WHERE request_id = ?1 ORDER BY number",
+                )?
+                .query_map([id], |row| {
+                    Ok(Deed {
+                        at_ms: row.get(0)?,
+                        account: row.get(1)?,
+                        deed: row.get(2)?,
+                        note: row.get(3)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// Notes something that changes nothing about an open request, as an export.
+    pub fn note_deed(&self, id: i64, deed: &NewDeed) -> Result<(), CatalogError> {
+        let doing = "notes what was done";
+        self.connections.write(doing, |transaction| {
+            note(transaction, id, deed).map_err(CatalogError::during(doing))
+        })
+    }
+
+    /// Extends the time of an open request, once. False: it is closed, or was extended before.
+    pub fn extend_request(
+        &self,
+        site: SiteId,
+        id: i64,
+        due_at_ms: i64,
+        deed: &NewDeed,
+    ) -> Result<bool, CatalogError> {
+        let doing = "extends the time of a request";
+        self.connections.write(doing, |transaction| {
+            let extended = |transaction: &Transaction<'_>| {
+                let changed = transaction
+                    .prepare_cached(
+                        "UPDATE rights_requests SET extended = 1, due_at_ms = ?3, reason = ?4
+                         WHERE site_id = ?1 AND id = ?2 AND state = 'open' AND extended = 0",
+                    )?
+                    .execute(params![site.0, id, due_at_ms, deed.note])?;
+                if changed > 0 {
+                    note(transaction, id, deed)?;
+                }
+                Ok(changed > 0)
+            };
+            extended(transaction).map_err(CatalogError::during(doing))
+        })
+    }
+
+    /// Says that an erasure fulfils an open request: from now on only keyed numbers of it remain. False: it is closed, or
+    /// is being carried out already.
+    pub fn begin_request_erasure(
+        &self,
+        site: SiteId,
+        id: i64,
+        (subject, erasure_id): (&Subject, i64),
+        deed: &NewDeed,
+    ) -> Result<bool, CatalogError> {
+        let doing = "begins to fulfil a request";
+        let subject = serde_json::to_string(subject).unwrap_or_default();
+        self.connections.write(doing, |transaction| {
+            let begun = |transaction: &Transaction<'_>| {
+                let changed = transaction
+                    .prepare_cached(
+                        "UPDATE rights_requests SET state = 'erasing', erasure_id = ?3, subject = ?4,
+                            identifier = ''
+                         WHERE site_id = ?1 AND id = ?2 AND state = 'open'",
+                    )?
+                    .execute(params![site.0, id, erasure_id, subject])?;
+                if changed > 0 {
+                    note(transaction, id, deed)?;
+                }
+                Ok(changed > 0)
+            };
+            begun(transaction).map_err(CatalogError::during(doing))
+        })
+    }
+
+    /// Closes a request for good. False: it was closed before. A request whose erasure is under way can only be done.
+    pub fn close_request(
+        &self,
+        site: SiteId,
+        id: i64,
+        state: RequestState,
+        deed: &NewDeed,
+    ) -> Result<bool, CatalogError> {
+        let doing = "closes a request";
+        let is_done = state == RequestState::Done;
+        let closed = self.connections.write(doing, |transaction| {
+            let closed = |transaction: &Transaction<'_>| {
+                let changed = transaction
+                    .prepare_cached(
+                        "UPDATE rights_requests SET state = ?3, identifier = '', closed_at_ms = ?4,
+                            reason = CASE WHEN ?5 THEN reason ELSE ?6 END
+                         WHERE site_id = ?1 AND id = ?2 AND closed_at_ms IS NULL
+                            AND (state = 'open' OR ?5)",
+                    )?
+                    .execute(params![site.0, id, state.name(), deed.at_ms, is_done, deed.note])?;
+                if changed > 0 {
+                    note(transaction, id, deed)?;
+                }
+                Ok(changed > 0)
+            };
+            closed(transaction).map_err(CatalogError::during(doing))
+        })?;
+        if closed && let Err(error) = self.checkpoint() {
+            tracing::warn!(%error, "the journal still holds who asked");
+        }
+        Ok(closed)
+    }
+
+    /// Lets requests go whose time of keeping is over. Gives how many.
+    pub fn expire_requests(&self, now_ms: i64) -> Result<usize, CatalogError> {
+        let doing = "lets old requests go";
+        let mut expired = 0;
+        loop {
+            let count = self.connections.write(doing, |transaction| {
+                transaction
+                    .prepare_cached(
+                        "DELETE FROM rights_requests WHERE id IN (SELECT id FROM rights_requests
+                         WHERE closed_at_ms IS NOT NULL AND closed_at_ms < ?1 LIMIT ?2)",
+                    )
+                    .and_then(|mut delete| {
+                        let before_ms = now_ms.saturating_sub(AGE_MS_MAX);
+                        delete.execute(params![before_ms, EXPIRED_PER_COMMIT_MAX])
+                    })
+                    .map_err(CatalogError::during(doing))
+            })?;
+            expired += count;
+            if count < EXPIRED_PER_COMMIT_MAX {
+                return Ok(expired);
+            }
+        }
+    }
+}
+
+fn find(connection: &Connection, site: SiteId, id: i64) -> rusqlite::Result<Option<RightsRequest>> {
+    let sql = format!("SELECT {COLUMNS} FROM rights_requests WHERE site_id = ?1 AND id = ?2");
+    connection.prepare_cached(&sql)?.query_row(params![site.0, id], read).optional()
+}
+
+fn note(transaction: &Transaction<'_>, id: i64, deed: &NewDeed) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO rights_deeds (request_id, number, at_ms, user_id, deed, note)
+             VALUES (?1, (SELECT count(*) FROM rights_deeds WHERE request_id = ?1), ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![id, deed.at_ms, deed.user.map(|user| user.0), deed.deed, deed.note])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<RightsRequest> {
+    let text = |column: usize| row.get::<_, String>(column);
+    let unreadable = |column: usize| {
+        rusqlite::Error::InvalidColumnType(column, String::new(), rusqlite::types::Type::Text)
+    };
+    let (source, state) = (text(5)?, text(6)?);
+    Ok(RightsRequest {
+        id: row.get(0)?,
+        site_id: SiteId(row.get(1)?),
+        reference: text(2)?,
+        kind: RequestKind::from_name(&text(3)?).ok_or_else(|| unreadable(3))?,
+        law: Law::from_name(&text(4)?).ok_or_else(|| unreadable(4))?,
+        source: RequestSource::ALL
+            .into_iter()
+            .find(|known| known.name() == source)
+            .ok_or_else(|| unreadable(5))?,
+        state: RequestState::ALL
+            .into_iter()
+            .find(|known| known.name() == state)
+            .ok_or_else(|| unreadable(6))?,
+        identifier_kind: text(7)?,
+        identifier: text(8)?,
+        subject: read_json(row, 9)?,
+        erasure_id: row.get(10)?,
+        received_at_ms: row.get(11)?,
+        due_at_ms: row.get(12)?,
+        extended: row.get(13)?,
+        reason: text(14)?,
+        closed_at_ms: row.get(15)?,
+    })
+}
