@@ -244,6 +244,27 @@ CREATE TABLE identity_seeds (
 ) STRICT;
 ",
     "
+-- Erasures: who is erased (keyed numbers), where that was done, how much. Purpose: to bring them to their end, and to prove
+-- them; kept as the class `erasures` of the table of retention says. Watched: a hit may still be under way.
+CREATE TABLE erasures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    asked_at_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    request_id INTEGER,
+    visitors TEXT NOT NULL,
+    users TEXT NOT NULL,
+    holders BLOB NOT NULL,
+    state TEXT NOT NULL,
+    done_at_ms INTEGER,
+    is_watched INTEGER NOT NULL,
+    places TEXT NOT NULL
+) STRICT;
+CREATE INDEX erasures_by_site ON erasures (site_id, id);
+CREATE INDEX erasures_watched ON erasures (id) WHERE is_watched = 1;
+CREATE INDEX memory_left_by ON memory (site_id, left_by) WHERE left_by IS NOT NULL;
+",
+    "
 -- What people asked for about themselves. Purpose: answering in time, and proving it; kept until three years after the
 -- request was closed. identifier is what it names, while it is open, '' after that: then only keyed numbers (subject, JSON)
 -- remain. AUTOINCREMENT: the log below keeps the number.

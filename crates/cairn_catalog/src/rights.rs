@@ -245,9 +245,8 @@ impl Catalog {
         site: SiteId,
         reference: &str,
     ) -> Result<Option<RightsRequest>, CatalogError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM rights_requests WHERE site_id = ?1 AND reference = ?2"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM rights_requests WHERE site_id = ?1 AND reference = ?2");
         self.connections.read("looks for a request", |connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_row(params![site.0, reference], read).optional()

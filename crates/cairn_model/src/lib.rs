@@ -19,6 +19,7 @@ pub mod receipt;
 pub mod rights;
 pub mod session;
 pub mod site;
+pub mod subject;
 pub mod tracker;
 
 pub use answer::Answer;
@@ -32,4 +33,5 @@ pub use outcome::Outcome;
 pub use question::Question;
 pub use session::Session;
 pub use site::{Asking, Pixel, PixelKind, Policy, PrivacySettings, Site};
+pub use subject::Subject;
 pub use tracker::TrackerSettings;

@@ -22,12 +22,8 @@ pub enum RequestKind {
 
 impl RequestKind {
     /// Every kind.
-    pub const ALL: [RequestKind; 4] = [
-        RequestKind::Access,
-        RequestKind::Erase,
-        RequestKind::OptOut,
-        RequestKind::Rectification,
-    ];
+    pub const ALL: [RequestKind; 4] =
+        [RequestKind::Access, RequestKind::Erase, RequestKind::OptOut, RequestKind::Rectification];
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {

@@ -507,7 +507,11 @@ mod tests {
         let recorded = |choice, is_string, day: i64| {
             let by = if is_string { Speaker::ConsentString } else { Speaker::Words };
             let one = RecordedChoice { choice, under_gpc: false, by };
-            RecordedConsent { choices: [Some(one); 4], at_s: day * DAY_S + 40_000, opted_out: false }
+            RecordedConsent {
+                choices: [Some(one); 4],
+                at_s: day * DAY_S + 40_000,
+                opted_out: false,
+            }
         };
         let newest = |recorded: RecordedConsent, sent: &str| {
             recorded.newest(&parse(sent).unwrap(), 0).unwrap().0

@@ -240,7 +240,8 @@ async fn cut_page(
         let receipts = why::receipts_of(app, access, relied).await?;
         for (stored, receipt) in found.into_iter().zip(receipts) {
             let attributes = Attributes::of(&stored.event);
-            let mut body = EventBody::new(access.entry(), stored.session_id, &stored.event, &attributes);
+            let mut body =
+                EventBody::new(access.entry(), stored.session_id, &stored.event, &attributes);
             body.why = body.why.relying_on(receipt.as_ref());
             size_bytes += serde_json::to_vec(&body).map_or(0, |json| json.len());
             let is_full = page.items.len() == limit || size_bytes > PAGE_SIZE_BYTES_MAX;
@@ -265,12 +266,7 @@ fn json(text: &str, name: &str) -> Result<Value, ApiError> {
 
 impl EventBody {
     /// An event with the attributes of its visit.
-    pub fn new(
-        site: &SiteEntry,
-        session_id: u64,
-        event: &Event<'_>,
-        visit: &Attributes,
-    ) -> Self {
+    pub fn new(site: &SiteEntry, session_id: u64, event: &Event<'_>, visit: &Attributes) -> Self {
         let visit = |attribute| visit.get(attribute).to_owned();
         let pixels = &site.pixels;
         let pixel = pixels.iter().find(|pixel| pixel.id == event.pixel_id);

@@ -78,9 +78,7 @@ impl Collector {
         let (signal, is_framed) = ("opt_out_page", false);
         let choosing = Choosing { entry: &entry, language, choice, signal, is_framed };
         match self.choose(&mut request, peer, &choosing).await {
-            Ok(cookies) => {
-                back(cookies, &[("key", form.get("key")), ("language", language.tag)])
-            }
+            Ok(cookies) => back(cookies, &[("key", form.get("key")), ("language", language.tag)]),
             Err(refusal) => refusal,
         }
     }

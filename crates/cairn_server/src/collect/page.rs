@@ -166,10 +166,7 @@ pub(super) fn languages(current: &Language, parameters: &[(&str, &str)]) -> Stri
             .finish();
         let query = escaped(&query);
         // Writing to a String cannot fail.
-        let _ = write!(
-            html,
-            "<a href=\"?{query}\" lang=\"{tag}\" hreflang=\"{tag}\">{name}</a>"
-        );
+        let _ = write!(html, "<a href=\"?{query}\" lang=\"{tag}\" hreflang=\"{tag}\">{name}</a>");
     }
     html.push_str("</nav>");
     html

@@ -125,7 +125,8 @@ impl Collector {
         if !self.edge.rights_limiter.allows(&entry.pixel.key, hit.address.ip()) {
             return too_many();
         }
-        let accepted = hit.accept_language.split(',').map(|one| one.split(';').next().unwrap_or(""));
+        let accepted =
+            hit.accept_language.split(',').map(|one| one.split(';').next().unwrap_or(""));
         let language = notice::language(query.language.split(',').chain(accepted));
         let admission = self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, false);
         let browser = Browser::of(&admission);
@@ -306,18 +307,13 @@ impl Collector {
         edge.other_clicks.forget(visitor);
     }
 
-    async fn show_progress(
-        &self,
-        looked: &Look<'_>,
-        reference: &str,
-    ) -> Result<Answer, ApiError> {
+    async fn show_progress(&self, looked: &Look<'_>, reference: &str) -> Result<Answer, ApiError> {
         let app = &self.edge.app;
         let (site_id, asked) = (looked.entry.site.site.id, reference.to_owned());
         let found =
             blocking(app, move |catalog| catalog.request_by_reference(site_id, &asked)).await?;
         let Some(request) = found else { return Ok(nothing()) };
-        let (request, erasure): (RightsRequest, _) =
-            settled(app, request, looked.now_ms).await?;
+        let (request, erasure): (RightsRequest, _) = settled(app, request, looked.now_ms).await?;
         let state = erasure.map_or(ErasureState::Waiting, |erasure| erasure.state);
         let view = looked.view();
         Ok(looked.page(HeaderMap::new(), |nonce| progress(&view, &request, state, nonce)))
@@ -392,7 +388,8 @@ fn is_cross(value: &HeaderValue) -> bool {
 }
 
 fn too_many() -> Answer {
-    let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please wait a minute.");
+    let mut answer =
+        plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please wait a minute.");
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
     answer
 }

@@ -74,7 +74,8 @@ impl View<'_> {
 
     /// A form that posts these fields and what `content` has.
     fn form(&self, content: &str) -> String {
-        let framed = if self.is_framed { "<input type=\"hidden\" name=\"framed\" value=\"1\">" } else { "" };
+        let framed =
+            if self.is_framed { "<input type=\"hidden\" name=\"framed\" value=\"1\">" } else { "" };
         format!(
             "<form method=\"post\"><input type=\"hidden\" name=\"key\" value=\"{}\">\
              <input type=\"hidden\" name=\"language\" value=\"{}\">{framed}{content}</form>",
@@ -108,11 +109,8 @@ impl View<'_> {
 pub(super) fn overview(view: &View<'_>, shown: &Shown<'_>, nonce: &str) -> String {
     let mut content = format!("<p>{}</p>", view.text("lead"));
     if view.is_opted_out {
-        let _ = write!(
-            content,
-            "<p class=\"state\" role=\"status\">{}</p>",
-            view.text("opted_out")
-        );
+        let _ =
+            write!(content, "<p class=\"state\" role=\"status\">{}</p>", view.text("opted_out"));
     }
     if !view.sees_cookies {
         let link = view.link(&[], " target=\"_blank\"", "open");
@@ -250,14 +248,10 @@ fn purposes(view: &View<'_>) -> String {
             view.noticed(&format!("{name}_text")),
         );
     }
-    let button = format!(
-        "<button name=\"action\" value=\"choose\">{}</button>",
-        view.noticed("save")
-    );
-    let fields = format!(
-        "<fieldset><legend>{}</legend>{boxes}</fieldset>{button}",
-        view.noticed("centre")
-    );
+    let button =
+        format!("<button name=\"action\" value=\"choose\">{}</button>", view.noticed("save"));
+    let fields =
+        format!("<fieldset><legend>{}</legend>{boxes}</fieldset>{button}", view.noticed("centre"));
     format!("<p role=\"status\">{said}</p>{}", view.form(&fields))
 }
 

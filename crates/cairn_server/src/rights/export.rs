@@ -104,13 +104,14 @@ impl Visits {
     fn list(&self) -> Vec<Visit> {
         let mut visits: Vec<_> = self.0.iter().collect();
         visits.sort_by_key(|(_, (started_ms, ..))| std::cmp::Reverse(*started_ms));
-        let shown = visits.into_iter().map(|(id, (started_ms, ended_ms, events, page_views))| Visit {
-            session_id: id.to_string(),
-            started_at: show::instant(*started_ms),
-            ended_at: show::instant(*ended_ms),
-            events: *events,
-            page_views: *page_views,
-        });
+        let shown =
+            visits.into_iter().map(|(id, (started_ms, ended_ms, events, page_views))| Visit {
+                session_id: id.to_string(),
+                started_at: show::instant(*started_ms),
+                ended_at: show::instant(*ended_ms),
+                events: *events,
+                page_views: *page_views,
+            });
         shown.collect()
     }
 }
@@ -238,8 +239,12 @@ impl Export {
             .iter()
             .map(|said| json!({"opens": said.opens, "clicks": said.clicks}))
             .collect();
-        let names: Map<String, Value> =
-            held.summary.names.iter().map(|(name, count)| (name.clone(), (*count).into())).collect();
+        let names: Map<String, Value> = held
+            .summary
+            .names
+            .iter()
+            .map(|(name, count)| (name.clone(), (*count).into()))
+            .collect();
         let visitors: Vec<_> =
             held.subject.visitors.iter().map(|visitor| format!("{:016x}", visitor.0)).collect();
         let receipts: Vec<_> = held.receipts.iter().cloned().map(ReceiptBody::new).collect();
@@ -292,7 +297,8 @@ impl Export {
         self.add_people(&mut html);
         html.push_str(&section(text("remembered"), text("none"), memory(held)));
         if let Some(choice) = &self.choice {
-            let rows: Vec<_> = choice.iter().map(|(name, said)| (*name, text(said).into())).collect();
+            let rows: Vec<_> =
+                choice.iter().map(|(name, said)| (*name, text(said).into())).collect();
             html.push_str(&section(text("choice"), text("silent"), terms_or_none(&rows)));
         }
         let receipts = receipts_table(&held.receipts, self.language, zone).unwrap_or_default();
@@ -331,7 +337,8 @@ impl Export {
         };
         let mut mails = String::new();
         for choices in &self.held.mail_choices {
-            let rows = [(text("opens"), said(choices.opens)), (text("clicks"), said(choices.clicks))];
+            let rows =
+                [(text("opens"), said(choices.opens)), (text("clicks"), said(choices.clicks))];
             mails.push_str(&terms(&rows));
         }
         if !mails.is_empty() {
