@@ -60,6 +60,7 @@ codes! {
     TooSlow "too_slow" REQUEST_TIMEOUT "The body came too slowly; send less at once, or from a faster line."
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The header `Allow` lists the methods that work here."
     Conflict "conflict" CONFLICT "Something with this name exists already."
+    NotOpen "not_open" CONFLICT "The request is closed, is being carried out, or cannot be answered in this way; `state`, `kind` and `extendable` of the request tell."
     LimitReached "limit_reached" CONFLICT "The list is full; remove something first."
     IdempotencyKeyReused "idempotency_key_reused" CONFLICT "This Idempotency-Key came with another request; use a new key for each new request."
     ImportedInPart "imported_in_part" CONFLICT "The first request with this Idempotency-Key failed after a part of its lines was taken; send the others, as the message counts them, with a new key."

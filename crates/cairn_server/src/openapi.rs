@@ -29,6 +29,7 @@ use crate::error::ErrorBody;
         (name = "emails", description = "Mails and links: tracked opens and clicks"),
         (name = "ads", description = "Advertisements: tracked impressions, views and clicks"),
         (name = "privacy", description = "Permission: receipts of visitors' choices, and how often it is given"),
+        (name = "rights", description = "Rights of people: finding somebody, and answering requests in time"),
         (name = "memory", description = "Memory: what visitors had remembered, and whose browser is whose"),
         (name = "queries", description = "Reports"),
         (name = "account", description = "Accounts, sessions and API tokens"),

@@ -26,6 +26,7 @@ mod pixel_activity;
 mod pixels;
 mod query;
 pub(crate) mod receipts;
+mod rights;
 pub(crate) mod show;
 mod signed;
 mod sites;
@@ -91,6 +92,17 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(receipts::export))
         .routes(routes!(receipts::verify))
         .routes(routes!(permission::show))
+        // Rights of people
+        .routes(routes!(rights::find::find))
+        .routes(routes!(rights::requests::waiting))
+        .routes(routes!(rights::requests::list, rights::requests::create))
+        .routes(routes!(rights::requests::show))
+        .routes(routes!(rights::requests::export))
+        .routes(routes!(rights::requests::erase))
+        .routes(routes!(rights::requests::extend))
+        .routes(routes!(rights::requests::refuse))
+        .routes(routes!(rights::requests::withdraw))
+        .routes(routes!(rights::requests::done))
         // Reports
         .routes(routes!(query::ask))
 }

@@ -1,0 +1,482 @@
+//! Requests: written down, answered, closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use cairn_catalog::{
+    Catalog, CatalogError, ErasureReason, NewDeed, NewErasure, NewRequest, RequestList,
+    RequestSource, RequestState, RightsRequest,
+};
+use cairn_model::notice::{self, LANGUAGES};
+use cairn_model::rights::{Law, RequestKind};
+use http::{HeaderMap, StatusCode};
+use utoipa::ToSchema;
+
+use super::RightsRequestBody;
+use super::answers::WaitingRequests;
+use super::find::{Identifier, found, held_of};
+use crate::App;
+use crate::api::body::{Fields, JsonBody, Parameters};
+use crate::api::idempotency::Unrepeatable;
+use crate::api::page::{Page, PageRequest};
+use crate::auth::{SiteAccess, blocking};
+use crate::error::{ApiError, Code};
+use crate::rights::{Export, Format, settled};
+
+/// How long the answer waits for an erasure: longer ones are told as under way.
+const ERASURE_PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of a reason.
+const REASON_SIZE_BYTES_MAX: usize = 1_000;
+
+/// What somebody asks for, and who he is: exactly one identifier.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that `Fields` reads")]
+pub struct NewRequestBody {
+    /// `access`, `erase`, `opt_out` or `rectification`.
+    #[schema(example = "erase")]
+    pub kind: String,
+    /// `gdpr` or `ccpa`. Default: by where he was last seen, California or elsewhere.
+    pub law: Option<String>,
+    /// When it came (RFC 3339 or Unix milliseconds). Default: now.
+    #[schema(value_type = Option<String>)]
+    pub received_at: Option<String>,
+    /// User id, as `identify` sends it.
+    pub user_id: Option<String>,
+    /// E-mail address: a trait that he claimed, or his user id.
+    pub email: Option<String>,
+    /// Value of the visitor's cookie `cairn_id`.
+    pub cairn_id: Option<String>,
+    /// The visitor's number, as events have it.
+    pub visitor_id: Option<String>,
+    /// Id that an SDK made for a browser or device.
+    pub anonymous_id: Option<String>,
+    /// An order.
+    pub order_id: Option<String>,
+}
+
+/// Why.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that `Fields` reads")]
+pub struct ReasonBody {
+    /// The reason, as it was told to whoever asked; it stays on record, so let it name nobody.
+    pub reason: String,
+}
+
+/// Writes a request down. One to opt out is carried out at once. No answer is kept for repetitions, since it names somebody:
+/// a repetition with the same `Idempotency-Key` does nothing and is answered with 409.
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests", tag = "rights",
+    request_body = NewRequestBody,
+    params(("site_id" = String, Path, description = "Number of the site")),
+    responses((status = 201, body = RightsRequestBody)))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    headers: HeaderMap,
+    JsonBody(mut fields): JsonBody,
+) -> Result<(StatusCode, Unrepeatable, Json<RightsRequestBody>), ApiError> {
+    let now_ms = app.now_ms(&headers);
+    let kind = fields.required_text("kind")?;
+    let kind = RequestKind::from_name(&kind).ok_or_else(|| {
+        ApiError::invalid("kind", "Known kinds: access, erase, opt_out, rectification.")
+    })?;
+    let law = match fields.text("law")? {
+        None => None,
+        Some(name) => Some(
+            Law::from_name(&name)
+                .ok_or_else(|| ApiError::invalid("law", "Known laws: gdpr, ccpa."))?,
+        ),
+    };
+    let received_at_ms = received(&mut fields, now_ms)?;
+    let identifier = Identifier::read(&mut fields)?;
+    fields.finish()?;
+    let found = found(&app, &access, &identifier).await?;
+    let law = match law {
+        Some(law) => law,
+        None => found.law(&app).await?,
+    };
+    let (site_id, zone) = (access.site_id(), access.entry().zone.clone());
+    let is_opt_out = kind == RequestKind::OptOut;
+    let new = NewRequest {
+        site_id,
+        kind,
+        law,
+        source: RequestSource::Owner,
+        identifier_kind: identifier.kind().to_owned(),
+        identifier: if is_opt_out { String::new() } else { identifier.value().to_owned() },
+        subject: found.subject.clone(),
+        received_at_ms,
+        due_at_ms: law.due_at_ms(kind, received_at_ms, &zone, false),
+    };
+    let user = access.caller().user_id();
+    let (numbers, holders) = (found.opt_out_numbers(), found.holders);
+    let request = blocking(&app, move |catalog| {
+        let deed = |deed| NewDeed { user, deed, note: String::new(), at_ms: now_ms };
+        let request = catalog.add_request(&new, &deed("received"))?;
+        if !is_opt_out {
+            return Ok(request);
+        }
+        for number in numbers {
+            catalog.add_opt_out(site_id, number, now_ms)?;
+        }
+        for holder in holders {
+            catalog.forget_memory(site_id, holder)?;
+        }
+        catalog.close_request(site_id, request.id, RequestState::Done, &deed("done"))?;
+        Ok(catalog.request(site_id, request.id)?.unwrap_or(request))
+    })
+    .await?;
+    Ok((StatusCode::CREATED, Unrepeatable, shown(&app, &access, request, now_ms).await?))
+}
+
+/// Lists requests: those that wait by the day they are due, others the newest first.
+#[utoipa::path(get, path = "/api/v1/sites/{site_id}/rights/requests", tag = "rights",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("state" = Option<String>, Query, description = "`waiting` (open or being erased, the earliest due first), `open`, `erasing`, `done`, `refused`, `withdrawn`; default: all"),
+           ("overdue" = Option<String>, Query, description = "`true`: only those that wait and whose last day is over"),
+           ("after" = Option<String>, Query, description = "`next` of the page before"),
+           ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000 (default 100)")),
+    responses((status = 200, body = Page<RightsRequestBody>)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<RightsRequestBody>>, ApiError> {
+    let now_ms = app.now_ms(&headers);
+    let mut parameters = Parameters::new(query.as_deref())?;
+    let page = PageRequest::read(&mut parameters)?;
+    let state = parameters.text("state")?.unwrap_or_default();
+    let overdue = match parameters.text("overdue")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(wrong("overdue", "true or false")),
+    };
+    parameters.finish()?;
+    let waits = overdue || state == "waiting";
+    let list = match (waits, state.as_str()) {
+        (true, _) => RequestList::Waiting {
+            due_by_ms: if overdue { now_ms } else { i64::MAX },
+            after: page.key(|text| {
+                let (due, id) = text.split_once(':')?;
+                Some((due.parse().ok()?, id.parse().ok()?))
+            })?,
+        },
+        (false, name) => RequestList::Newest {
+            state: match name {
+                "" => None,
+                name => Some(state_of(name)?),
+            },
+            before: page.key(|text| text.parse().ok())?,
+        },
+    };
+    let (site_id, limit) = (access.site_id(), page.limit + 1);
+    let requests = blocking(&app, move |catalog| catalog.requests(site_id, list, limit)).await?;
+    let mut items = Vec::with_capacity(requests.len());
+    for request in requests {
+        items.push(settled(&app, request, now_ms).await?);
+    }
+    let key = |(request, _): &(RightsRequest, _)| match waits {
+        true => format!("{}:{}", request.due_at_ms, request.id),
+        false => request.id.to_string(),
+    };
+    let zone = &access.entry().zone;
+    Ok(Json(Page::cut(items.into_iter(), &page, key, |(request, erasure)| {
+        RightsRequestBody::new(request, erasure.as_ref(), Vec::new(), (zone, now_ms))
+    })))
+}
+
+/// Says how many requests wait.
+#[utoipa::path(get, path = "/api/v1/sites/{site_id}/rights", tag = "rights",
+    params(("site_id" = String, Path, description = "Number of the site")),
+    responses((status = 200, body = WaitingRequests)))]
+pub async fn waiting(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    headers: HeaderMap,
+) -> Result<Json<WaitingRequests>, ApiError> {
+    let (site_id, now_ms) = (access.site_id(), app.now_ms(&headers));
+    let counted = blocking(&app, move |catalog| catalog.waiting_requests(site_id, now_ms));
+    let (open, overdue) = counted.await?;
+    Ok(Json(WaitingRequests { open, overdue }))
+}
+
+/// Shows a request with what was done about it.
+#[utoipa::path(get, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}", tag = "rights",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("request_id" = String, Path, description = "Number of the request")),
+    responses((status = 200, body = RightsRequestBody)))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, request_id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    let request = asked(&app, &access, &request_id).await?;
+    shown(&app, &access, request, app.now_ms(&headers)).await
+}
+
+/// Gives everything that is held of whom an open request names, as a file for him.
+#[utoipa::path(get, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/export", tag = "rights",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("request_id" = String, Path, description = "Number of the request"),
+           ("format" = Option<String>, Query, description = "`json` (default), or `html`, to be read"),
+           ("language" = Option<String>, Query, description = "Of the page to be read: `en` (default), `de`, `fr` or `es`")),
+    responses((status = 200, content_type = "application/json", body = String)))]
+pub async fn export(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, request_id)): Path<(String, String)>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let now_ms = app.now_ms(&headers);
+    let mut parameters = Parameters::new(query.as_deref())?;
+    let format = parameters.text("format")?.unwrap_or_else(|| "json".to_owned());
+    let format = Format::from_name(&format).ok_or_else(|| wrong("format", "json or html"))?;
+    let language = parameters.text("language")?.unwrap_or_else(|| LANGUAGES[0].tag.to_owned());
+    parameters.finish()?;
+    let request = open(&app, &access, &request_id).await?;
+    let identifier = Identifier::of(&request)?;
+    let found = found(&app, &access, &identifier).await?;
+    let held = held_of(&app, &access, found.subject, now_ms).await?;
+    let language = notice::language([language.as_str()]);
+    let answer = Export { held, choice: None, format, language, now_ms }.answer(&app)?;
+    let deed = deed(&access, "exported", String::new(), now_ms);
+    blocking(&app, move |catalog| catalog.note_deed(request.id, &deed)).await?;
+    Ok(answer)
+}
+
+/// Erases whom an open request to erase names, everywhere on the machine. The answer waits a moment for the end; later the
+/// request's own address tells it.
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/erase", tag = "rights",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("request_id" = String, Path, description = "Number of the request")),
+    responses((status = 200, body = RightsRequestBody)))]
+pub async fn erase(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, request_id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    let now_ms = app.now_ms(&headers);
+    let request = open(&app, &access, &request_id).await?;
+    if request.kind != RequestKind::Erase {
+        return Err(ApiError::new(Code::NotOpen, "This request does not ask for an erasure."));
+    }
+    let identifier = Identifier::of(&request)?;
+    let found = found(&app, &access, &identifier).await?;
+    let (site_id, id) = (access.site_id(), request.id);
+    let deed = deed(&access, "erasing", String::new(), now_ms);
+    let new = NewErasure {
+        subject: found.subject,
+        holders: found.holders,
+        reason: ErasureReason::Owner,
+        request_id: Some(id),
+        names: found.names,
+    };
+    let erasure = blocking(&app, move |catalog| {
+        let erasure = catalog.begin_erasure(&new, now_ms)?;
+        let begun =
+            catalog.begin_request_erasure(site_id, id, (&new.subject, erasure.0), &deed)?;
+        Ok(begun.then_some(erasure))
+    })
+    .await?;
+    let erasure = erasure.ok_or_else(closed)?;
+    app.apply.wait_erased(erasure, ERASURE_PATIENCE).await;
+    let request = asked(&app, &access, &request_id).await?;
+    shown(&app, &access, request, now_ms).await
+}
+
+/// Extends the time of an open request, once and before it is over, for a reason that whoever asked was told: under the GDPR
+/// to three months (Art. 12(3)), under the CCPA to 90 days (§ 1798.130(a)(2)(A)).
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/extend", tag = "rights",
+    request_body = ReasonBody,
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("request_id" = String, Path, description = "Number of the request")),
+    responses((status = 200, body = RightsRequestBody)))]
+pub async fn extend(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, request_id)): Path<(String, String)>,
+    headers: HeaderMap,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    let now_ms = app.now_ms(&headers);
+    let reason = reason(&mut fields)?;
+    fields.finish()?;
+    let request = open(&app, &access, &request_id).await?;
+    let RightsRequest { law, kind, received_at_ms, .. } = request;
+    if !law.may_extend(kind) {
+        let message = "The law gives no extension for this kind of request.";
+        return Err(ApiError::new(Code::NotOpen, message));
+    }
+    if request.extended {
+        let message = "The time of this request was extended already.";
+        return Err(ApiError::new(Code::NotOpen, message));
+    }
+    if now_ms >= request.due_at_ms {
+        let message = "The time is over: it may be extended only before.";
+        return Err(ApiError::new(Code::NotOpen, message));
+    }
+    let due_at_ms = law.due_at_ms(kind, received_at_ms, &access.entry().zone, true);
+    let deed = deed(&access, "extended", reason, now_ms);
+    let site_id = access.site_id();
+    changed(&app, &access, &request_id, now_ms, move |catalog| {
+        catalog.extend_request(site_id, request.id, due_at_ms, &deed)
+    })
+    .await
+}
+
+/// Refuses an open request, for a reason that whoever asked was told.
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/refuse", tag = "rights",
+    request_body = ReasonBody,
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("request_id" = String, Path, description = "Number of the request")),
+    responses((status = 200, body = RightsRequestBody)))]
+pub async fn refuse(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, request_id)): Path<(String, String)>,
+    headers: HeaderMap,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    let now_ms = app.now_ms(&headers);
+    let reason = reason(&mut fields)?;
+    fields.finish()?;
+    close(&app, &access, &request_id, (RequestState::Refused, "refused", reason), now_ms).await
+}
+
+/// Closes an open request as withdrawn by whoever made it.
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/withdraw", tag = "rights",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("request_id" = String, Path, description = "Number of the request")),
+    responses((status = 200, body = RightsRequestBody)))]
+pub async fn withdraw(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, request_id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    let now_ms = app.now_ms(&headers);
+    let state = (RequestState::Withdrawn, "withdrawn", String::new());
+    close(&app, &access, &request_id, state, now_ms).await
+}
+
+/// Closes an open request as fulfilled, as after its export was handed over. One to erase is done by its erasure.
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/done", tag = "rights",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("request_id" = String, Path, description = "Number of the request")),
+    responses((status = 200, body = RightsRequestBody)))]
+pub async fn done(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, request_id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    let now_ms = app.now_ms(&headers);
+    let request = open(&app, &access, &request_id).await?;
+    if request.kind == RequestKind::Erase {
+        let message = "A request to erase is done by its erasure.";
+        return Err(ApiError::new(Code::NotOpen, message));
+    }
+    let state = (RequestState::Done, "done", String::new());
+    close(&app, &access, &request_id, state, now_ms).await
+}
+
+async fn close(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    request_id: &str,
+    (state, name, note): (RequestState, &'static str, String),
+    now_ms: i64,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    let request = open(app, access, request_id).await?;
+    let (site_id, deed) = (access.site_id(), deed(access, name, note, now_ms));
+    changed(app, access, request_id, now_ms, move |catalog| {
+        catalog.close_request(site_id, request.id, state, &deed)
+    })
+    .await
+}
+
+/// Makes a change of an open request, which somebody else may have closed meanwhile.
+async fn changed(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    request_id: &str,
+    now_ms: i64,
+    change: impl FnOnce(&Catalog) -> Result<bool, CatalogError> + Send + 'static,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    if !blocking(app, change).await? {
+        return Err(closed());
+    }
+    let request = asked(app, access, request_id).await?;
+    shown(app, access, request, now_ms).await
+}
+
+async fn asked(app: &App, access: &SiteAccess, id: &str) -> Result<RightsRequest, ApiError> {
+    let id: i64 = id.parse().map_err(|_| ApiError::not_found())?;
+    let site_id = access.site_id();
+    let found = blocking(app, move |catalog| catalog.request(site_id, id)).await?;
+    found.ok_or_else(ApiError::not_found)
+}
+
+async fn open(app: &App, access: &SiteAccess, id: &str) -> Result<RightsRequest, ApiError> {
+    let request = asked(app, access, id).await?;
+    if request.state == RequestState::Open { Ok(request) } else { Err(closed()) }
+}
+
+fn closed() -> ApiError {
+    ApiError::new(Code::NotOpen, "This request is closed, or is being carried out.")
+}
+
+async fn shown(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    request: RightsRequest,
+    now_ms: i64,
+) -> Result<Json<RightsRequestBody>, ApiError> {
+    let (request, erasure) = settled(app, request, now_ms).await?;
+    let id = request.id;
+    let deeds = blocking(app, move |catalog| catalog.deeds(id)).await?;
+    let at = (&access.entry().zone, now_ms);
+    Ok(Json(RightsRequestBody::new(request, erasure.as_ref(), deeds, at)))
+}
+
+fn deed(access: &SiteAccess, deed: &'static str, note: String, now_ms: i64) -> NewDeed {
+    NewDeed { user: access.caller().user_id(), deed, note, at_ms: now_ms }
+}
+
+fn reason(fields: &mut Fields) -> Result<String, ApiError> {
+    let reason = fields.required_text("reason")?;
+    if reason.len() > REASON_SIZE_BYTES_MAX {
+        let message = format!("The reason is longer than {REASON_SIZE_BYTES_MAX} bytes.");
+        return Err(ApiError::invalid("reason", message));
+    }
+    Ok(reason)
+}
+
+/// When a request came: not in the future.
+fn received(fields: &mut Fields, now_ms: i64) -> Result<i64, ApiError> {
+    let Some(text) = fields.text("received_at")? else { return Ok(now_ms) };
+    let instant = || text.parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond());
+    let at_ms = text.parse().ok().or_else(instant);
+    let known = at_ms.filter(|at_ms| (0..=now_ms).contains(at_ms));
+    known.ok_or_else(|| {
+        let message = "The time must be an instant such as 2026-11-22T10:00:00Z, and not to come.";
+        ApiError::invalid("received_at", message)
+    })
+}
+
+fn state_of(name: &str) -> Result<RequestState, ApiError> {
+    let wanted = "waiting, open, erasing, done, refused or withdrawn";
+    let found = RequestState::ALL.into_iter().find(|state| state.name() == name);
+    found.ok_or_else(|| wrong("state", wanted))
+}
+
+fn wrong(name: &'static str, wanted: &str) -> ApiError {
+    ApiError::new(Code::MalformedRequest, format!("The parameter {name} must be {wanted}."))
+        .on(name)
+}
