@@ -5,6 +5,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use cairn_catalog::CatalogError;
+use cairn_engine::rights::find::FindError;
 use cairn_store::StoreError;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -222,6 +223,15 @@ impl From<CatalogError> for ApiError {
                 tracing::error!(error = &other as &dyn std::error::Error, "the catalog failed");
                 ApiError::new(Code::Unavailable, "The settings cannot be read or written now.")
             }
+        }
+    }
+}
+
+impl From<FindError> for ApiError {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Store(error) => error.into(),
+            FindError::Catalog(error) => error.into(),
         }
     }
 }

@@ -152,7 +152,7 @@ async fn never_cached(request: Request, next: Next) -> Response {
 static STORE_WORK: Semaphore = Semaphore::const_new(8);
 
 /// Runs blocking work of the store off the async threads.
-async fn with_store<T: Send + 'static>(
+pub(crate) async fn with_store<T: Send + 'static>(
     app: &Arc<App>,
     work: impl FnOnce(&dyn EventStore) -> T + Send + 'static,
 ) -> Result<T, ApiError> {

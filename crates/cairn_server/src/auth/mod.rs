@@ -174,6 +174,11 @@ impl SiteAccess {
         &self.entry
     }
 
+    /// The same, to be kept beyond the request.
+    pub fn shared_entry(&self) -> Arc<SiteEntry> {
+        Arc::clone(&self.entry)
+    }
+
     /// Its number.
     pub fn site_id(&self) -> SiteId {
         self.entry.site.id

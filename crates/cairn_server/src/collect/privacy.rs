@@ -12,16 +12,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_catalog::{
-    ErasureReason, ErasureState, MemoryHolder, NewDeed, NewErasure, NewRequest, PixelEntry,
-    RequestSource, RightsRequest,
+    ErasureReason, ErasureState, MemoryHolder, NewDeed, NewRequest, PixelEntry, RequestSource,
+    RightsRequest,
 };
 use cairn_engine::ingest::Admission;
 use cairn_engine::ingest::consent::{RecordedConsent, SentConsent};
 use cairn_engine::ingest::visitor::CookieId;
+use cairn_engine::rights::find::{Finder, Found, Identifier};
 use cairn_enrich::RequestKind;
 use cairn_model::notice::{self, Language};
 use cairn_model::rights::{Law, RequestKind as Asked};
-use cairn_model::{Choice, Purpose, Subject, VisitorId};
+use cairn_model::{Choice, Purpose, SiteId, Subject, VisitorId};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Body;
@@ -31,6 +32,7 @@ use super::page::{Choosing, Form, as_own_page, back, nothing, page, plain};
 use super::privacy_page::{Shown, View, confirmation, overview, progress};
 use super::request::Head;
 use super::{Collector, RateLimit};
+use crate::api::with_store;
 use crate::auth::blocking;
 use crate::error::ApiError;
 use crate::rights::{Export, Format, Held, Viewer, latest, settled};
@@ -260,12 +262,9 @@ impl Collector {
         if browser.visitor.is_none() && browser.memory.is_none() {
             return Ok(looked.back(headers));
         }
-        if let Some(visitor) = browser.visitor {
-            self.forget_lately(visitor);
-        }
         let site_id = entry.site.site.id;
+        let found = self.browsers(site_id, browser.visitor).await?;
         let holder = browser.memory.map(|id| app.ingest.keys().of_memory(site_id, &id));
-        let subject = browser.subject(entry);
         let new = NewRequest {
             site_id,
             kind: Asked::Erase,
@@ -273,20 +272,15 @@ impl Collector {
             source: RequestSource::Visitor,
             identifier_kind: "cairn_id".to_owned(),
             identifier: String::new(),
-            subject: subject.clone(),
+            subject: found.subject.clone(),
             received_at_ms: now_ms,
             due_at_ms: browser.law.due_at_ms(Asked::Erase, now_ms, &entry.site.zone, false),
         };
         let (request, erasure) = blocking(app, move |catalog| {
             let deed = |deed| NewDeed { user: None, deed, note: String::new(), at_ms: now_ms };
             let request = catalog.add_request(&new, &deed("received"))?;
-            let erasure = NewErasure {
-                subject,
-                holders: holder.map(MemoryHolder::Browser).into_iter().collect(),
-                reason: ErasureReason::Visitor,
-                request_id: Some(request.id),
-                names: Vec::new(),
-            };
+            let mut erasure = found.erasure(ErasureReason::Visitor, Some(request.id));
+            erasure.holders.extend(holder.map(MemoryHolder::Browser));
             let erasure = catalog.begin_erasure(&erasure, now_ms)?;
             let what = (&new.subject, erasure.0);
             catalog.begin_request_erasure(site_id, request.id, what, &deed("erasing"))?;
@@ -299,12 +293,23 @@ impl Collector {
         Ok(looked.back_with(headers, ("reference", &request.reference)))
     }
 
-    /// Forgets what waits in memory for a visitor's next hit.
-    fn forget_lately(&self, visitor: VisitorId) {
-        let edge = &*self.edge;
-        edge.recent_users.forget(visitor);
-        edge.recipients_clicks.forget(visitor);
-        edge.other_clicks.forget(visitor);
+    /// What a browser's erasure is about: its events, and persons whom nothing else names.
+    async fn browsers(
+        &self,
+        site_id: SiteId,
+        visitor: Option<VisitorId>,
+    ) -> Result<Found, ApiError> {
+        let app = &self.edge.app;
+        let Some(visitor) = visitor else {
+            let subject = Subject { site_id, ..Subject::default() };
+            return Ok(Found { subject, ..Found::default() });
+        };
+        let (ingest, catalog) = (Arc::clone(&app.ingest), Arc::clone(&app.catalog));
+        let found = with_store(app, move |store| {
+            let finder = Finder { store, catalog: &catalog, keys: ingest.keys(), site_id };
+            finder.find(&Identifier::Visitor(visitor))
+        });
+        Ok(found.await??)
     }
 
     async fn show_progress(&self, looked: &Look<'_>, reference: &str) -> Result<Answer, ApiError> {

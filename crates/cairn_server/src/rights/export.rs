@@ -224,11 +224,16 @@ impl Export {
 
     fn json_head(&self) -> String {
         let held = &self.held;
-        let memory: Vec<_> = held.memory.iter().map(|row| {
-            let value: Value = serde_json::from_str(&row.value).unwrap_or_default();
-            json!({"name": row.name, "value": value, "changed_at": show::instant(row.changed_at_ms),
-                   "expires_at": show::instant(row.expires_at_ms)})
-        });
+        let memory: Vec<_> = held
+            .memory
+            .iter()
+            .map(|row| {
+                let value: Value = serde_json::from_str(&row.value).unwrap_or_default();
+                let (changed, expires) = (row.changed_at_ms, row.expires_at_ms);
+                json!({"name": row.name, "value": value, "changed_at": show::instant(changed),
+                       "expires_at": show::instant(expires)})
+            })
+            .collect();
         let people: Vec<_> = held
             .people
             .iter()

@@ -13,4 +13,5 @@ mod operations;
 mod pixels;
 mod receipts;
 mod rig;
+mod rights;
 mod settings;

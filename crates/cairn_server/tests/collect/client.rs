@@ -87,12 +87,7 @@ impl Client {
 
     /// Reads the next answer.
     pub fn answer(&mut self, is_head: bool) -> Answer {
-        let end = loop {
-            if let Some(end) = self.unread.windows(4).position(|part| part == b"\r\n\r\n") {
-                break end;
-            }
-            assert!(self.fill(), "the connection ended within a head: {:?}", self.unread);
-        };
+        let end = self.upto(b"\r\n\r\n");
         let head = String::from_utf8(self.unread.drain(..end + 4).collect()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -100,6 +95,9 @@ impl Client {
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
+        if headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked") {
+            return Answer { status, headers, body: self.chunks() };
+        }
         let length = headers.iter().find(|(name, _)| name == "content-length");
         let length = length.map_or(0, |(_, value)| value.parse().unwrap());
         let length = if is_head { 0 } else { length };
@@ -107,6 +105,34 @@ impl Client {
             assert!(self.fill(), "the connection ended within a body");
         }
         Answer { status, headers, body: self.unread.drain(..length).collect() }
+    }
+
+    /// A body that comes in pieces of told sizes, up to the empty one.
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let end = self.upto(b"\r\n");
+            let size = std::str::from_utf8(&self.unread[..end]).unwrap();
+            let size = usize::from_str_radix(size, 16).unwrap();
+            self.unread.drain(..end + 2);
+            while self.unread.len() < size + 2 {
+                assert!(self.fill(), "the connection ended within a piece");
+            }
+            let piece: Vec<u8> = self.unread.drain(..size + 2).take(size).collect();
+            body.extend(piece);
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
+    fn upto(&mut self, mark: &[u8]) -> usize {
+        loop {
+            if let Some(end) = self.unread.windows(mark.len()).position(|part| part == mark) {
+                return end;
+            }
+            assert!(self.fill(), "the connection ended early: {:?}", self.unread);
+        }
     }
 
     fn fill(&mut self) -> bool {

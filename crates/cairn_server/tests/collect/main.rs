@@ -17,4 +17,5 @@ mod live_test;
 mod mail;
 mod memory;
 mod postbacks;
+mod rights;
 mod running;

@@ -78,7 +78,7 @@ fn secret(running: &Running, key: &str) -> String {
 }
 
 /// What a site's server does to sign: HMAC-SHA-256, written here once more by the RFC.
-fn token(secret: &str, user_id: &str, expires_at_s: i64) -> String {
+pub fn token(secret: &str, user_id: &str, expires_at_s: i64) -> String {
     let mut key = [0; 64];
     match secret.len() {
         0..=64 => key[..secret.len()].copy_from_slice(secret.as_bytes()),

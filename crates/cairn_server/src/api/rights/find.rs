@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use cairn_catalog::{MemoryHolder, RightsRequest};
+use cairn_catalog::RightsRequest;
 use cairn_engine::ingest::visitor::parse_cookie_id;
-use cairn_engine::rights;
+use cairn_engine::rights::find as finding;
+use cairn_engine::rights::find::Finder;
 use cairn_model::limits::ID_SIZE_BYTES_MAX;
 use cairn_model::rights::Law;
 use cairn_model::{Subject, VisitorId};
@@ -19,14 +20,13 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::api::body::{Fields, JsonBody};
 use crate::api::idempotency::Unrepeatable;
-use crate::api::{show, store, with_store};
-use crate::auth::{SiteAccess, blocking};
+use crate::api::{show, with_store};
+use crate::auth::SiteAccess;
 use crate::error::{ApiError, Code};
 use crate::rights::{Held, Viewer, latest};
 
 /// Kinds of identifiers, in the order in which they are described.
-const KINDS: [&str; 6] =
-    ["user_id", "email", "cairn_id", "visitor_id", "anonymous_id", "order_id"];
+const KINDS: [&str; 6] = ["user_id", "email", "cairn_id", "visitor_id", "anonymous_id", "order_id"];
 
 /// Who is looked for: exactly one of them.
 #[derive(ToSchema)]
@@ -76,6 +76,8 @@ pub struct FoundBody {
     pub mail_choices: u64,
     /// An opt-out or an erasure of his is on record: nothing new of him is kept.
     pub opted_out: bool,
+    /// There are more browsers or accounts than one look may have; those found are meant, so look again after an erasure.
+    pub is_cut: bool,
     /// Browsers that others use as well: of these only events that name his accounts are counted, taken along and erased.
     pub shared_visitor_ids: Vec<String>,
     /// The law of where he was last seen: `gdpr` or `ccpa`.
@@ -107,9 +109,9 @@ pub async fn find(
     let identifier = Identifier::read(&mut fields)?;
     fields.finish()?;
     let found = found(&app, &access, &identifier).await?;
-    let law = found.law(&app).await?;
-    let opted_out = found.opt_out_numbers().iter().any(|it| access.entry().is_opted_out(*it));
-    let shared = found.shared.iter().map(number).collect();
+    let law = law_of(&app, &found.subject).await?;
+    let opted_out = found.subject.identifiers().any(|it| access.entry().is_opted_out(it));
+    let (shared, is_cut) = (found.shared.iter().map(number).collect(), found.is_cut);
     let now_ms = app.now_ms(&headers);
     let held = held_of(&app, &access, found.subject, now_ms).await?;
     let found = !held.is_empty();
@@ -130,6 +132,7 @@ pub async fn find(
         receipts: held.receipts.len() as u64,
         mail_choices: held.mail_choices.len() as u64,
         opted_out,
+        is_cut,
         shared_visitor_ids: shared,
         law: law.name(),
     };
@@ -182,17 +185,19 @@ impl Identifier {
         &self.value
     }
 
-    fn sought(&self) -> Result<rights::Identifier, ApiError> {
+    fn sought(&self) -> Result<finding::Identifier, ApiError> {
         let value = || self.value.clone();
         Ok(match self.kind {
-            "user_id" => rights::Identifier::UserId(value()),
-            "email" => rights::Identifier::Email(value()),
-            "anonymous_id" => rights::Identifier::AnonymousId(value()),
-            "order_id" => rights::Identifier::OrderId(value()),
-            "cairn_id" => rights::Identifier::CairnId(parse_cookie_id(&self.value).ok_or_else(
-                || ApiError::invalid("cairn_id", "The id must be the 32 digits of the cookie."),
-            )?),
-            _ => rights::Identifier::VisitorId(visitor(&self.value).ok_or_else(|| {
+            "user_id" => finding::Identifier::UserId(value()),
+            "email" => finding::Identifier::Email(value()),
+            "anonymous_id" => finding::Identifier::AnonymousId(value()),
+            "order_id" => finding::Identifier::OrderId(value()),
+            "cairn_id" => {
+                finding::Identifier::CairnId(parse_cookie_id(&self.value).ok_or_else(|| {
+                    ApiError::invalid("cairn_id", "The id must be the 32 digits of the cookie.")
+                })?)
+            }
+            _ => finding::Identifier::Visitor(visitor(&self.value).ok_or_else(|| {
                 ApiError::invalid("visitor_id", "The number must be the 16 digits of an event.")
             })?),
         })
@@ -205,5 +210,41 @@ fn visitor(text: &str) -> Option<VisitorId> {
 }
 
 fn one_of_them(code: Code, field: &'static str) -> ApiError {
-    ApiError::new(code, format!("Exactly one identifier is needed: {}.", KINDS.join(", "))).on(field)
+    ApiError::new(code, format!("Exactly one identifier is needed: {}.", KINDS.join(", ")))
+        .on(field)
+}
+
+/// Looks somebody up.
+pub async fn found(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    identifier: &Identifier,
+) -> Result<finding::Found, ApiError> {
+    let sought = identifier.sought()?;
+    let site_id = access.site_id();
+    let (ingest, catalog) = (Arc::clone(&app.ingest), Arc::clone(&app.catalog));
+    let found = with_store(app, move |store| {
+        let finder = Finder { store, catalog: &catalog, keys: ingest.keys(), site_id };
+        finder.find(&sought)
+    });
+    Ok(found.await??)
+}
+
+/// What the owner may know of it.
+pub async fn held_of(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    subject: Subject,
+    now_ms: i64,
+) -> Result<Held, ApiError> {
+    let site = access.shared_entry();
+    Held::gather(app, site, subject, Viewer::Owner, now_ms).await
+}
+
+/// The law of where somebody was last seen.
+pub async fn law_of(app: &Arc<App>, subject: &Subject) -> Result<Law, ApiError> {
+    let latest = latest(app, subject, 1).await?;
+    let place = latest.first().map(|stored| (&*stored.event.country, &*stored.event.region));
+    let (country, part) = place.unwrap_or(("", ""));
+    Ok(Law::of_place(country, part))
 }

@@ -8,4 +8,4 @@ pub mod requests;
 
 mod answers;
 
-pub use answers::{ErasedPlace, ErasureBody, RightsDeed, RightsRequestBody, WaitingRequests};
+use answers::{RightsRequestBody, WaitingRequests};

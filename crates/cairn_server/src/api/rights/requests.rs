@@ -7,17 +7,16 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use cairn_catalog::{
-    Catalog, CatalogError, ErasureReason, NewDeed, NewErasure, NewRequest, RequestList,
-    RequestSource, RequestState, RightsRequest,
+    Catalog, CatalogError, ErasureReason, NewDeed, NewRequest, RequestList, RequestSource,
+    RequestState, RightsRequest,
 };
 use cairn_model::notice::{self, LANGUAGES};
 use cairn_model::rights::{Law, RequestKind};
 use http::{HeaderMap, StatusCode};
 use utoipa::ToSchema;
 
-use super::RightsRequestBody;
-use super::answers::WaitingRequests;
-use super::find::{Identifier, found, held_of};
+use super::find::{Identifier, found, held_of, law_of};
+use super::{RightsRequestBody, WaitingRequests};
 use crate::App;
 use crate::api::body::{Fields, JsonBody, Parameters};
 use crate::api::idempotency::Unrepeatable;
@@ -95,7 +94,7 @@ pub async fn create(
     let found = found(&app, &access, &identifier).await?;
     let law = match law {
         Some(law) => law,
-        None => found.law(&app).await?,
+        None => law_of(&app, &found.subject).await?,
     };
     let (site_id, zone) = (access.site_id(), access.entry().zone.clone());
     let is_opt_out = kind == RequestKind::OptOut;
@@ -111,14 +110,14 @@ pub async fn create(
         due_at_ms: law.due_at_ms(kind, received_at_ms, &zone, false),
     };
     let user = access.caller().user_id();
-    let (numbers, holders) = (found.opt_out_numbers(), found.holders);
+    let holders = found.holders;
     let request = blocking(&app, move |catalog| {
         let deed = |deed| NewDeed { user, deed, note: String::new(), at_ms: now_ms };
         let request = catalog.add_request(&new, &deed("received"))?;
         if !is_opt_out {
             return Ok(request);
         }
-        for number in numbers {
+        for number in new.subject.identifiers() {
             catalog.add_opt_out(site_id, number, now_ms)?;
         }
         for holder in holders {
@@ -270,17 +269,10 @@ pub async fn erase(
     let found = found(&app, &access, &identifier).await?;
     let (site_id, id) = (access.site_id(), request.id);
     let deed = deed(&access, "erasing", String::new(), now_ms);
-    let new = NewErasure {
-        subject: found.subject,
-        holders: found.holders,
-        reason: ErasureReason::Owner,
-        request_id: Some(id),
-        names: found.names,
-    };
+    let new = found.erasure(ErasureReason::Owner, Some(id));
     let erasure = blocking(&app, move |catalog| {
         let erasure = catalog.begin_erasure(&new, now_ms)?;
-        let begun =
-            catalog.begin_request_erasure(site_id, id, (&new.subject, erasure.0), &deed)?;
+        let begun = catalog.begin_request_erasure(site_id, id, (&new.subject, erasure.0), &deed)?;
         Ok(begun.then_some(erasure))
     })
     .await?;
