@@ -108,21 +108,29 @@ const PLACES: [(&str, &str, Option<&str>); 13] = [
     ("mail_choices", "choices about mails", None),
     ("memory", "remembered values, and which browsers are whose", None),
     ("answers", "answers of the API kept for repetitions", None),
-    ("receipts", "names in receipts", Some(
-        "the choices themselves stay without a name, as proof of permission",
-    )),
+    (
+        "receipts",
+        "names in receipts",
+        Some("the choices themselves stay without a name, as proof of permission"),
+    ),
     ("process", "visits in memory, and who visitors were lately known as", None),
     ("events", "events", None),
     ("visits", "visits without any event left", None),
     ("store_file", "bytes of erased rows in the store's files", None),
     ("log", "records in the log's files", None),
     ("catalog_file", "bytes in the catalog's file and its journal", None),
-    ("event_ids", "nothing", Some(
-        "keyed hashes of event ids recognise repetitions for seven days; they name nobody",
-    )),
-    ("opt_outs", "nothing", Some(
-        "keyed numbers of the erased browsers and users stay, so that nothing new of them is kept",
-    )),
+    (
+        "event_ids",
+        "nothing",
+        Some("keyed hashes of event ids recognise repetitions for seven days; they name nobody"),
+    ),
+    (
+        "opt_outs",
+        "nothing",
+        Some(
+            "keyed numbers of the erased browsers and users stay, so that nothing new of them is kept",
+        ),
+    ),
 ];
 
 /// An erasure on record.
@@ -155,6 +163,19 @@ impl Erasure {
     }
 }
 
+/// What the catalog holds of a subject.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SubjectCounts {
+    /// Entries of people.
+    pub people: u64,
+    /// Choices about mails.
+    pub mail_choices: u64,
+    /// Remembered values.
+    pub memory: u64,
+    /// Receipts that name it.
+    pub receipts: u64,
+}
+
 /// The erasures that are not over for good: open ones, and those of which a hit may be under way.
 #[derive(Debug, Default)]
 pub(crate) struct OpenErasures {
@@ -178,6 +199,33 @@ impl Catalog {
         })?;
         self.rebuild_directory()?;
         Ok(id)
+    }
+
+    /// What is held of a subject.
+    pub fn subject_counts(
+        &self,
+        subject: &Subject,
+        holders: &[MemoryHolder],
+    ) -> Result<SubjectCounts, CatalogError> {
+        let receipts = self.receipts_naming(subject.site_id, &subject.visitors)?;
+        self.connections.read("counts what it holds of somebody", |connection| {
+            let mut counts = SubjectCounts { receipts, ..SubjectCounts::default() };
+            let count = |table: &str, user: u64| {
+                let sql =
+                    format!("SELECT count(*) FROM {table} WHERE site_id = ?1 AND user_key = ?2");
+                let asked = params![subject.site_id.0, user.cast_signed()];
+                connection.prepare_cached(&sql)?.query_row(asked, |row| row.get::<_, i64>(0))
+            };
+            for user in &subject.users {
+                counts.people += count("people", *user)?.cast_unsigned();
+                counts.mail_choices += count("mail_choices", *user)?.cast_unsigned();
+            }
+            for holder in holders {
+                let held = memory::count(connection, subject.site_id, *holder)?;
+                counts.memory += held.cast_unsigned();
+            }
+            Ok(counts)
+        })
     }
 
     /// The erasure with this number.
@@ -438,7 +486,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Erasure> {
             users: numbers(&row.get::<_, String>(6)?).ok_or_else(|| unreadable(6))?,
         },
         holders: holders(&row.get::<_, Vec<u8>>(7)?).ok_or_else(|| unreadable(7))?,
-        reason: reasons.into_iter().find(|one| one.name() == reason).ok_or_else(|| unreadable(3))?,
+        reason: reasons
+            .into_iter()
+            .find(|one| one.name() == reason)
+            .ok_or_else(|| unreadable(3))?,
         request_id: row.get(4)?,
         state: states.into_iter().find(|one| one.name() == state).ok_or_else(|| unreadable(8))?,
         asked_at_ms: row.get(2)?,

@@ -48,8 +48,7 @@ mod tests {
 
     #[test]
     fn an_event_is_theirs_by_browser_or_by_user() {
-        let subject =
-            Subject { site_id: SiteId(1), visitors: vec![VisitorId(5)], users: vec![9] };
+        let subject = Subject { site_id: SiteId(1), visitors: vec![VisitorId(5)], users: vec![9] };
         assert!(subject.names(SiteId(1), VisitorId(5), 0));
         assert!(subject.names(SiteId(1), VisitorId(6), 9));
         assert!(!subject.names(SiteId(1), VisitorId(6), 0), "no user is nobody");
