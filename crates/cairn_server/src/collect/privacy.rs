@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_catalog::{
@@ -39,8 +38,6 @@ use crate::rights::{Export, Format, Held, Viewer, latest, settled};
 
 /// Requests of one place with one key in a minute: each reads what is held.
 const REQUESTS_PER_MINUTE_MAX: u32 = 60;
-/// How long the answer waits for an erasure: longer ones are told as under way.
-const ERASURE_PATIENCE: Duration = Duration::from_secs(2);
 /// Events of which the page shows something.
 const EVENTS_SHOWN: usize = 50;
 
@@ -276,7 +273,8 @@ impl Collector {
             received_at_ms: now_ms,
             due_at_ms: browser.law.due_at_ms(Asked::Erase, now_ms, &entry.site.zone, false),
         };
-        let (request, erasure) = blocking(app, move |catalog| {
+        // Not waited for: that would have the store's files written anew for every visitor who asks.
+        let request = blocking(app, move |catalog| {
             let deed = |deed| NewDeed { user: None, deed, note: String::new(), at_ms: now_ms };
             let request = catalog.add_request(&new, &deed("received"))?;
             let mut erasure = found.erasure(ErasureReason::Visitor, Some(request.id));
@@ -284,10 +282,9 @@ impl Collector {
             let erasure = catalog.begin_erasure(&erasure, now_ms)?;
             let what = (&new.subject, erasure.0);
             catalog.begin_request_erasure(site_id, request.id, what, &deed("erasing"))?;
-            Ok((request, erasure))
+            Ok(request)
         })
         .await?;
-        app.apply.wait_erased(erasure, ERASURE_PATIENCE).await;
         let jar = admission.jar();
         add_cookies(&mut headers, vec![jar.forget_id(), jar.forget_memory()]);
         Ok(looked.back_with(headers, ("reference", &request.reference)))

@@ -177,7 +177,8 @@ async fn the_inbox_has_what_is_due_first() {
         let body = json!({"kind": "access", "user_id": "ada-7", "received_at": received_at});
         made.push(desk.request(body).await);
     }
-    let [third, first, second] = made.each_ref_ids();
+    let made_id = |at: usize| made[at]["id"].as_str().unwrap();
+    let (third, first, second) = (made_id(0), made_id(1), made_id(2));
     assert_eq!(desk.get("").await.ok(200), json!({"open": 3, "overdue": 1}));
     let page = desk.list("state=waiting&limit=2").await;
     assert_eq!(ids(&page), [first, second]);
@@ -206,17 +207,6 @@ async fn the_inbox_has_what_is_due_first() {
     let (_, stranger) = rig.tenant("other@example.com");
     let path = format!("{}/requests/{}", desk.path, made[0]["id"].as_str().unwrap());
     rig.get(&path).bearer(stranger.reveal()).send().await.is(404, "not_found");
-}
-
-trait Ids {
-    fn each_ref_ids(&self) -> [&str; 3];
-}
-
-impl Ids for Vec<Value> {
-    fn each_ref_ids(&self) -> [&str; 3] {
-        let ids: Vec<_> = self.iter().map(|made| made["id"].as_str().unwrap()).collect();
-        ids.try_into().unwrap()
-    }
 }
 
 #[tokio::test]

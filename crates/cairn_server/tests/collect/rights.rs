@@ -7,7 +7,7 @@ use cairn_model::{Identification, Outcome, Policy, SiteId};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::running::{NOW_MS, Running, SHOP, Site, until};
+use crate::running::{NOW_MS, Running, SHOP, Site};
 
 const OWN: (&str, &str) = ("Origin", "https://shop.example");
 const SAME: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
@@ -359,10 +359,10 @@ fn erasing_asks_once_more_and_leaves_nothing_of_the_browser() {
         String::from_utf8(answer.body).unwrap()
     };
     let mut client = running.client();
-    until("the erasure is done", || {
-        progress(&mut client).contains("Everything was erased on 2026-")
-    });
-    assert!(progress(&mut client).contains(&reference));
+    assert!(progress(&mut client).contains("Nothing new is kept"));
+    running.wait_erased(site);
+    let html = progress(&mut client);
+    assert!(html.contains("Everything was erased on 2026-") && html.contains(&reference), "{html}");
     let other = running.site(&Site { domain: "two.example", ..SHOP });
     let elsewhere = format!("/privacy?key={other}&reference={reference}");
     assert_eq!(client.get(&elsewhere, &[]).status, 404, "another site knows nothing of it");

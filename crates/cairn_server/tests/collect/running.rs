@@ -12,7 +12,7 @@ use cairn_engine::record;
 use cairn_enrich::Enricher;
 use cairn_enrich::network::Network as Databases;
 use cairn_log::{Log, LogOptions, Offset, RealDisk};
-use cairn_model::{Event, Outcome, PixelKind, Policy, PrivacySettings};
+use cairn_model::{Event, Outcome, PixelKind, Policy, PrivacySettings, SiteId};
 use cairn_server::listen::{self, ListenOptions, Server};
 use cairn_server::{App, Network, ServerConfig};
 use cairn_store::EventStore;
@@ -155,6 +155,15 @@ impl Running {
     pub fn wait_applied(&self) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         assert!(runtime.block_on(self.app.wait_applied(Duration::from_secs(60))));
+    }
+
+    /// Waits until every erasure of a site is done.
+    pub fn wait_erased(&self, site: SiteId) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for erasure in self.app.catalog.erasures(site, None, 100).unwrap() {
+            let limit = Duration::from_secs(60);
+            assert!(runtime.block_on(self.app.apply.wait_erased(erasure.id, limit)));
+        }
     }
 
     /// Whether any file of the data directory has these bytes.
