@@ -152,10 +152,15 @@ fn write_counters(parts: &Parts, counters: &OutcomeCounters) {
     }
 }
 
-/// Lets old receipts go, and says where the chains end: whoever keeps the log elsewhere can tell if they are changed.
+/// Lets old receipts and requests go, and says where the chains end: whoever keeps the log elsewhere can tell if they are changed.
 fn tend_receipts(catalog: &Catalog, test_clock: bool) {
     // Under the test clock receipts have times of their own.
     let expired = if test_clock { Ok(0) } else { catalog.expire_receipts(now_ms()) };
+    // Requests of people go with them: both are proof, kept for about as long.
+    let expired = expired.and_then(|count| match test_clock {
+        true => Ok(count),
+        false => catalog.expire_requests(now_ms()),
+    });
     let told = expired.and_then(|_| catalog.receipt_heads());
     match told {
         Err(error) => tracing::warn!(%error, "receipts are not looked after until tomorrow"),

@@ -534,6 +534,186 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/rights": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how many requests wait. */
+        get: operations["get_sites_by_site_id_rights"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/find": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Finds somebody. The identifier stands in the body, and no answer is kept for repetitions. */
+        post: operations["post_sites_by_site_id_rights_find"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists requests: those that wait by the day they are due, others the newest first. */
+        get: operations["get_sites_by_site_id_rights_requests"];
+        put?: never;
+        /**
+         * Writes a request down. One to opt out is carried out at once. No answer is kept for repetitions, since it names somebody:
+         *     a repetition with the same `Idempotency-Key` does nothing and is answered with 409.
+         */
+        post: operations["post_sites_by_site_id_rights_requests"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/requests/{request_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a request with what was done about it. */
+        get: operations["get_sites_by_site_id_rights_requests_by_request_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/requests/{request_id}/done": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Closes an open request as fulfilled, as after its export was handed over. One to erase is done by its erasure. */
+        post: operations["post_sites_by_site_id_rights_requests_by_request_id_done"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/requests/{request_id}/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erases whom an open request to erase names, everywhere on the machine. The answer waits a moment for the end; later the
+         *     request's own address tells it.
+         */
+        post: operations["post_sites_by_site_id_rights_requests_by_request_id_erase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/requests/{request_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives everything that is held of whom an open request names, as a file for him. */
+        get: operations["get_sites_by_site_id_rights_requests_by_request_id_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/requests/{request_id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Extends the time of an open request, once and before it is over, for a reason that whoever asked was told: under the GDPR
+         *     to three months (Art. 12(3)), under the CCPA to 90 days (§ 1798.130(a)(2)(A)).
+         */
+        post: operations["post_sites_by_site_id_rights_requests_by_request_id_extend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/requests/{request_id}/refuse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuses an open request, for a reason that whoever asked was told. */
+        post: operations["post_sites_by_site_id_rights_requests_by_request_id_refuse"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/rights/requests/{request_id}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Closes an open request as withdrawn by whoever made it. */
+        post: operations["post_sites_by_site_id_rights_requests_by_request_id_withdraw"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -983,6 +1163,42 @@ export interface components {
             /** @description The address in the mail. */
             url: string;
         };
+        /** @description One place where somebody was erased. */
+        ErasedPlace: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /** @description Since when nothing is there. Null: it is not done yet. */
+            done_at: string | null;
+            /**
+             * @description Its name.
+             * @example events
+             */
+            place: string;
+            /** @description What stays there, and why; empty: nothing. */
+            remains: string;
+            /** @description What was erased there. */
+            what: string;
+        };
+        /** @description The record of an erasure. */
+        Erasure: {
+            /** @description When it was asked for (RFC 3339). */
+            asked_at: string;
+            /** @description Since when it is done. Null: it is not. */
+            done_at: string | null;
+            /** @description Its number. */
+            id: string;
+            /** @description Where it was done. */
+            places: components["schemas"]["ErasedPlace"][];
+            /**
+             * @description `waiting`: nothing new is kept; `running`: no question finds anything any more; `done`: nothing is left but what
+             *     its places say.
+             * @example done
+             */
+            state: string;
+        };
         /** @description Body of every error answer. */
         ErrorBody: {
             /** @description The error. */
@@ -1088,6 +1304,79 @@ export interface components {
             visitor_id: string;
             /** @description Why it was kept, and in what way. */
             why: components["schemas"]["Why"];
+        };
+        /** @description Who is looked for: exactly one of them. */
+        FindBody: {
+            /** @description Id that an SDK made for a browser or device. */
+            anonymous_id?: string | null;
+            /** @description Value of the visitor's cookie `cairn_id`. */
+            cairn_id?: string | null;
+            /** @description E-mail address: a trait that he claimed, or his user id. */
+            email?: string | null;
+            /** @description An order. */
+            order_id?: string | null;
+            /** @description User id, as `identify` sends it. */
+            user_id?: string | null;
+            /** @description The visitor's number, as events have it. */
+            visitor_id?: string | null;
+        };
+        /** @description What is held of somebody. */
+        FoundBody: {
+            /**
+             * Format: int64
+             * @description Events of his.
+             */
+            events: number;
+            /** @description When the earliest of them happened (RFC 3339). Null: there is none. */
+            first: string | null;
+            /** @description Anything is held of him. */
+            found: boolean;
+            /** @description There are more browsers or accounts than one look may have; those found are meant, so look again after an erasure. */
+            is_cut: boolean;
+            /** @description When the latest of them happened. */
+            last: string | null;
+            /**
+             * @description The law of where he was last seen: `gdpr` or `ccpa`.
+             * @example gdpr
+             */
+            law: string;
+            /**
+             * Format: int64
+             * @description Accounts with a word about mails on record.
+             */
+            mail_choices: number;
+            /**
+             * Format: int64
+             * @description Values remembered for him.
+             */
+            memory: number;
+            /** @description Events by name. */
+            names: Record<string, never>;
+            /** @description An opt-out or an erasure of his is on record: nothing new of him is kept. */
+            opted_out: boolean;
+            /** @description His accounts. */
+            people: components["schemas"]["FoundPerson"][];
+            /**
+             * Format: int64
+             * @description Receipts of choices that name him.
+             */
+            receipts: number;
+            /** @description Browsers that others use as well: of these only events that name his accounts are counted, taken along and erased. */
+            shared_visitor_ids: string[];
+            /** @description Numbers of browsers and devices that are his alone. */
+            visitor_ids: string[];
+            /**
+             * Format: int64
+             * @description Visits that any of them belongs to.
+             */
+            visits: number;
+        };
+        /** @description An account of the site. */
+        FoundPerson: {
+            /** @description What the site's pages said about him; claimed, not proven. */
+            claimed_traits: Record<string, never>;
+            /** @description The user id. */
+            user_id: string;
         };
         /** @description Place of a visitor. */
         Geo: {
@@ -1467,6 +1756,30 @@ export interface components {
             /** @description Where it is installed. */
             url?: string | null;
         };
+        /** @description What somebody asks for, and who he is: exactly one identifier. */
+        NewRequestBody: {
+            /** @description Id that an SDK made for a browser or device. */
+            anonymous_id?: string | null;
+            /** @description Value of the visitor's cookie `cairn_id`. */
+            cairn_id?: string | null;
+            /** @description E-mail address: a trait that he claimed, or his user id. */
+            email?: string | null;
+            /**
+             * @description `access`, `erase`, `opt_out` or `rectification`.
+             * @example erase
+             */
+            kind: string;
+            /** @description `gdpr` or `ccpa`. Default: by where he was last seen, California or elsewhere. */
+            law?: string | null;
+            /** @description An order. */
+            order_id?: string | null;
+            /** @description When it came (RFC 3339 or Unix milliseconds). Default: now. */
+            received_at?: string | null;
+            /** @description User id, as `identify` sends it. */
+            user_id?: string | null;
+            /** @description The visitor's number, as events have it. */
+            visitor_id?: string | null;
+        };
         /** @description A site to be made. */
         NewSiteBody: {
             /** @description ISO 4217 code; default `EUR`. */
@@ -1750,6 +2063,73 @@ export interface components {
                 version: string;
                 /** @description The visitor's number on this site; empty: the choice permits nobody to be known, or he was erased. */
                 visitor_id: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
+        Page_RightsRequest: {
+            /** @description The entries. */
+            items: {
+                /** @description When it was closed (RFC 3339). Null: it waits. */
+                closed_at: string | null;
+                /**
+                 * Format: int64
+                 * @description Days until then; negative: days since. Null: it is closed.
+                 */
+                days_left: number | null;
+                /**
+                 * @description The last day for the answer, in the site's time zone.
+                 * @example 2026-12-23
+                 */
+                due_on: string;
+                erasure: null | components["schemas"]["Erasure"];
+                /** @description It waits, its time may be extended under its law, and was not yet. */
+                extendable: boolean;
+                /** @description Its time was extended. */
+                extended: boolean;
+                /** @description Its number. */
+                id: string;
+                /** @description The identifier; empty once nothing more is to be looked up by it. */
+                identifier: string;
+                /**
+                 * @description What kind of identifier it names.
+                 * @example user_id
+                 */
+                identifier_kind: string;
+                /**
+                 * @description `access`, `erase`, `opt_out` or `rectification`.
+                 * @example erase
+                 */
+                kind: string;
+                /**
+                 * @description `gdpr` or `ccpa`.
+                 * @example gdpr
+                 */
+                law: string;
+                /** @description What was done about it; only where one request is asked for. */
+                log: components["schemas"]["RightsDeed"][];
+                /** @description It waits, and its last day is over. */
+                overdue: boolean;
+                /** @description Why it was refused, or its time extended. */
+                reason: string;
+                /** @description When it came (RFC 3339). */
+                received_at: string;
+                /**
+                 * @description The number that whoever asked was given; it names nobody.
+                 * @example 6C1E40A9B2D85F37
+                 */
+                reference: string;
+                /**
+                 * @description `owner`: written down here; `visitor`: made on the visitor's page, and carried out by itself.
+                 * @example owner
+                 */
+                source: string;
+                /**
+                 * @description `open`, `erasing`, `done`, `refused` or `withdrawn`.
+                 * @example open
+                 */
+                state: string;
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
@@ -2062,6 +2442,11 @@ export interface components {
             /** @description Values of the metrics: numbers, null, or money as an object. */
             metrics: Record<string, never>[];
         };
+        /** @description Why. */
+        ReasonBody: {
+            /** @description The reason, as it was told to whoever asked; it stays on record, so let it name nobody. */
+            reason: string;
+        };
         /** @description One entry of a site's chain of receipts. What is missing is empty. */
         Receipt: {
             /** @description When (RFC 3339). */
@@ -2221,6 +2606,85 @@ export interface components {
              * @example removing
              */
             status: string;
+        };
+        /** @description Something that was done about a request. */
+        RightsDeed: {
+            /**
+             * @description Address of the account that did it; empty: the visitor, a program with the instance's own token, or an account that
+             *     is gone.
+             */
+            account: string;
+            /** @description When (RFC 3339). */
+            at: string;
+            /**
+             * @description What: `received`, `exported`, `extended`, `erasing`, `done`, `refused`, `withdrawn`.
+             * @example received
+             */
+            deed: string;
+            /** @description The reason given. */
+            note: string;
+        };
+        /** @description A request of somebody about himself. */
+        RightsRequest: {
+            /** @description When it was closed (RFC 3339). Null: it waits. */
+            closed_at: string | null;
+            /**
+             * Format: int64
+             * @description Days until then; negative: days since. Null: it is closed.
+             */
+            days_left: number | null;
+            /**
+             * @description The last day for the answer, in the site's time zone.
+             * @example 2026-12-23
+             */
+            due_on: string;
+            erasure: null | components["schemas"]["Erasure"];
+            /** @description It waits, its time may be extended under its law, and was not yet. */
+            extendable: boolean;
+            /** @description Its time was extended. */
+            extended: boolean;
+            /** @description Its number. */
+            id: string;
+            /** @description The identifier; empty once nothing more is to be looked up by it. */
+            identifier: string;
+            /**
+             * @description What kind of identifier it names.
+             * @example user_id
+             */
+            identifier_kind: string;
+            /**
+             * @description `access`, `erase`, `opt_out` or `rectification`.
+             * @example erase
+             */
+            kind: string;
+            /**
+             * @description `gdpr` or `ccpa`.
+             * @example gdpr
+             */
+            law: string;
+            /** @description What was done about it; only where one request is asked for. */
+            log: components["schemas"]["RightsDeed"][];
+            /** @description It waits, and its last day is over. */
+            overdue: boolean;
+            /** @description Why it was refused, or its time extended. */
+            reason: string;
+            /** @description When it came (RFC 3339). */
+            received_at: string;
+            /**
+             * @description The number that whoever asked was given; it names nobody.
+             * @example 6C1E40A9B2D85F37
+             */
+            reference: string;
+            /**
+             * @description `owner`: written down here; `visitor`: made on the visitor's page, and carried out by itself.
+             * @example owner
+             */
+            source: string;
+            /**
+             * @description `open`, `erasing`, `done`, `refused` or `withdrawn`.
+             * @example open
+             */
+            state: string;
         };
         /** @description Section of a page that was seen. */
         Section: {
@@ -2494,6 +2958,19 @@ export interface components {
             language: string;
             /** @description The version; empty: not told. */
             version: string;
+        };
+        /** @description How many requests wait. */
+        WaitingRequests: {
+            /**
+             * Format: int64
+             * @description Those that are not closed.
+             */
+            open: number;
+            /**
+             * Format: int64
+             * @description Those of them whose last day is over.
+             */
+            overdue: number;
         };
         /** @description Why an event was kept, and in what way. */
         Why: {
@@ -3842,6 +4319,391 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReceiptsVerification"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_rights: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WaitingRequests"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_rights_find: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FindBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_rights_requests: {
+        parameters: {
+            query?: {
+                /** @description `waiting` (open or being erased, the earliest due first), `open`, `erasing`, `done`, `refused`, `withdrawn`; default: all */
+                state?: string;
+                /** @description `true`: only those that wait and whose last day is over */
+                overdue?: string;
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RightsRequest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_rights_requests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRequestBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RightsRequest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_rights_requests_by_request_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the request */
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RightsRequest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_rights_requests_by_request_id_done: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the request */
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RightsRequest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_rights_requests_by_request_id_erase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the request */
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RightsRequest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_rights_requests_by_request_id_export: {
+        parameters: {
+            query?: {
+                /** @description `json` (default), or `html`, to be read */
+                format?: string;
+                /** @description Of the page to be read: `en` (default), `de`, `fr` or `es` */
+                language?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the request */
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_rights_requests_by_request_id_extend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the request */
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RightsRequest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_rights_requests_by_request_id_refuse: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the request */
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RightsRequest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_rights_requests_by_request_id_withdraw: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the request */
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RightsRequest"];
                 };
             };
             /** @description An error, see docs/errors.md */
