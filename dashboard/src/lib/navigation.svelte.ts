@@ -1,10 +1,10 @@
 // Where we are: the address bar is the state, this is its reactive copy.
 export type Place =
   { page: "home" | "login" | "setup" | "site-new" | "missing" } | { page: SitePage; site: string };
-export type SitePage = "overview" | "pixels" | "filtered" | "permission" | "settings";
+export type SitePage = "overview" | "pixels" | "filtered" | "permission" | "rights" | "settings";
 
 /** Pages of a site that have a name in the address. */
-const SITE_PAGES = ["pixels", "filtered", "permission", "settings"] as const;
+const SITE_PAGES = ["pixels", "filtered", "permission", "rights", "settings"] as const;
 
 export const here = $state({ path: location.pathname, search: location.search });
 

@@ -72,6 +72,7 @@ export const permission = {
     us_privacy: "US Privacy string",
     consent_mode: "Consent mode",
     opt_out_page: "Opt-out page",
+    privacy_page: "Privacy page",
   } as Record<string, string>,
   signalLabel: "Signal",
   fromDay: "From",

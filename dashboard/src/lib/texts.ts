@@ -1,6 +1,7 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
+import { rights } from "./texts.rights.ts";
 import { FIGURE_TEXTS, GRADE_TEXTS } from "./texts.figures.ts";
 
 export const t = {
@@ -28,6 +29,7 @@ export const t = {
     pixels: "Pixels",
     filtered: "Filtered traffic",
     permission: "Permission",
+    rights: "Rights",
     settings: "Settings",
     sites: "All sites",
     addSite: "Add a site",
@@ -143,6 +145,7 @@ export const t = {
     removeLead: "Its pixels, goals, people and all its events are removed. This cannot be undone.",
   },
   permission,
+  rights,
   identity: {
     title: "Identity secret",
     lead: "With it your server signs who its users are. Signed, what a visitor had you remember (cart, preferences) follows the person to other browsers; unsigned, nobody’s memory opens.",

@@ -23,6 +23,10 @@ export type Link = Schemas["Link"];
 export type Receipt = Schemas["Receipt"];
 export type ReceiptsVerification = Schemas["ReceiptsVerification"];
 export type Permission = Schemas["Permission"];
+export type RightsRequest = Schemas["RightsRequest"];
+export type WaitingRequests = Schemas["WaitingRequests"];
+export type Found = Schemas["FoundBody"];
+export type Erasure = Schemas["Erasure"];
 
 export type Ad = Schemas["Ad"];
 /** An ad to be tracked; its cost is sent as the text that was typed, which is exact. */
@@ -273,6 +277,45 @@ export const api = {
       after = part.headers.get("Cairn-Next");
     } while (after);
     return new Blob(parts);
+  },
+  findPerson: (site: string, body: Schemas["FindBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/rights/find", { path: ofSite(site), body }),
+  waitingRequests: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/rights", { path: ofSite(site), signal }),
+  rightsRequests: (
+    site: string,
+    query: { state?: string; after?: string; limit?: number },
+    signal?: AbortSignal,
+  ) =>
+    call("get", "/api/v1/sites/{site_id}/rights/requests", { path: ofSite(site), query, signal }),
+  addRightsRequest: (site: string, body: Schemas["NewRequestBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/rights/requests", { path: ofSite(site), body }),
+  rightsRequest: (site: string, request_id: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/rights/requests/{request_id}", {
+      path: { site_id: site, request_id },
+      signal,
+    }),
+  /** Does something about an open request; two of the deeds take a reason. */
+  answerRightsRequest: (
+    site_id: string,
+    request_id: string,
+    deed: "erase" | "extend" | "refuse" | "withdraw" | "done",
+    body?: Schemas["ReasonBody"],
+  ) =>
+    send("post", `/api/v1/sites/{site_id}/rights/requests/{request_id}/${deed}`, {
+      path: { site_id, request_id },
+      body,
+    }) as Promise<RightsRequest>,
+  /** Everything that is held of whom a request names, as one file. */
+  exportPerson: async (
+    site_id: string,
+    request_id: string,
+    format: "html" | "json",
+    language: string,
+  ) => {
+    const where = "/api/v1/sites/{site_id}/rights/requests/{request_id}/export";
+    const asked = address(where, { site_id, request_id }, { format, language });
+    return (await answered(asked, { credentials: "same-origin" })).blob();
   },
   liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
   query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
