@@ -67,6 +67,8 @@ const pages: [name: string, mock: Mock, path: string, ready: string][] = [
   ["filtered", full, `${OVERVIEW}/filtered`, "tbody tr"],
   ["permission", full, `${OVERVIEW}/permission`, "tbody code"],
   ["permission-empty", empty, `${OVERVIEW}/permission`, "[role=status]"],
+  ["rights", full, `${OVERVIEW}/rights`, "section li button"],
+  ["rights-empty", empty, `${OVERVIEW}/rights`, ".note"],
   ["sites", long, "/sites", "main li"],
   ["site-new", full, "/sites/new", "form"],
   ["setup", fresh, "/setup?token=setup-token", "form"],

@@ -158,6 +158,40 @@ const CASES: Case[] = [
     act: (page) => page.locator("summary").first().click(),
   },
   { name: "permission without receipts", path: "/sites/1/permission", ready: "h3", mock: "empty" },
+  {
+    name: "rights",
+    path: "/sites/1/rights",
+    ready: "section li button",
+    mock: "full",
+    act: async (page) => {
+      await page.getByLabel("Value").fill("ada-7");
+      await page.getByRole("button", { name: "Find", exact: true }).click();
+      await page.getByRole("button", { name: "Write down" }).waitFor();
+    },
+  },
+  {
+    name: "rights, a request",
+    path: "/sites/1/rights",
+    ready: "section li button",
+    mock: "full",
+    act: async (page) => {
+      await page.getByRole("button", { name: /Erasure.*ada-7/ }).click();
+      await page.getByRole("button", { name: "Refuse …" }).waitFor();
+    },
+  },
+  {
+    name: "rights, an erasure's record",
+    path: "/sites/1/rights",
+    ready: "section li button",
+    mock: "full",
+    act: async (page) => {
+      await page.getByRole("button", { name: /^Which/ }).click();
+      await page.getByRole("menuitemradio", { name: "Done" }).click();
+      await page.getByRole("button", { name: /A visitor, on the privacy page/ }).click();
+      await page.getByRole("heading", { name: "The erasure" }).waitFor();
+    },
+  },
+  { name: "rights of nobody", path: "/sites/1/rights", ready: ".note", mock: "empty" },
   { name: "sites", path: "/sites", ready: "main li", mock: "full" },
   { name: "new site", path: "/sites/new", ready: "form", mock: "full" },
   { name: "set-up", path: "/setup?token=setup-token", ready: "form", mock: "new" },

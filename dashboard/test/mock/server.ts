@@ -12,13 +12,14 @@ import type {
   EventItem,
   Outcomes,
   Pixel,
-  Place,
   Query,
   Receipt,
   Site,
 } from "../../src/lib/api/client.ts";
 import { BadQuestion, answer } from "./engine.ts";
+import { PLACES } from "./places.ts";
 import { listReceipts, makeReceipts, permissionOf, verify } from "./receipts.ts";
+import { NotOpen, Requests } from "./rights.ts";
 import { type Visit, makeVisits } from "./visits.ts";
 
 const DIST = fileURLToPath(new URL("../../dist/", import.meta.url));
@@ -93,31 +94,6 @@ const OUTCOMES: Omit<Outcomes, "since"> = {
   },
 } as Omit<Outcomes, "since">;
 
-const PLACES: Place[] = [
-  {
-    code: "DE",
-    name: "Germany",
-    members: [],
-    silence: "opt_in",
-    advised: "opt_in_strict",
-    gpc: false,
-    since: "2021-12-01",
-    law: "Telekommunikation-Digitale-Dienste-Datenschutz-Gesetz, § 25",
-    source: "https://www.gesetze-im-internet.de/ttdsg/__25.html",
-  },
-  {
-    code: "EEA",
-    name: "European Economic Area",
-    members: ["AT", "DE"],
-    silence: "opt_in",
-    advised: "opt_in",
-    gpc: false,
-    since: "2018-05-25",
-    law: "Directive 2002/58/EC, art. 5(3)",
-    source: "https://eur-lex.europa.eu/eli/dir/2002/58/oj",
-  },
-];
-
 /** The mock, and what a test may do to it. */
 export class Mock {
   readonly visits: Visit[];
@@ -128,6 +104,7 @@ export class Mock {
   readonly asked: Query[] = [];
   readonly requests: string[] = [];
   readonly receipts: Receipt[];
+  readonly rights: Requests;
   /** What a verification of the receipts comes to. */
   soundReceipts = true;
   setupNeeded: boolean;
@@ -151,6 +128,7 @@ export class Mock {
     this.now = options.now ?? Date.now();
     this.visits = options.visits ?? makeVisits(this.now);
     this.receipts = this.visits.length > 0 ? makeReceipts(this.now) : [];
+    this.rights = new Requests(this.now, this.visits.length > 0);
     this.sites = options.sites ?? [makeSite("1", "Stone & Linen", "shop.example")];
     this.setupNeeded = options.setupNeeded ?? false;
     this.signedIn = options.signedIn ?? true;
@@ -385,6 +363,9 @@ export class Mock {
       /\/api\/v1\/sites\/([^/]+)\/(identity-secret|cookies)$/.exec(url.pathname) ?? [];
     if (asked === "cookies") return ok(this.#cookies(of));
     if (asked) return this.#identity(route.split(" ")[0], of, response);
+    const [, ofRights] = /\/api\/v1\/sites\/[^/]+\/rights(.*)$/.exec(url.pathname) ?? [];
+    if (ofRights !== undefined)
+      return this.#ofRights(route.split(" ")[0], ofRights, body, url.searchParams, response);
     const [, id = "", rest = "", key = ""] =
       /^\w+ \/api\/v1\/sites\/([^/]+)(?:\/(\w+))?(?:\/(\w+))?(?:\/live-test)?(?:\/\w+)?$/.exec(
         route,
@@ -401,6 +382,34 @@ export class Mock {
     if (key !== "")
       return ok(this.#changePixel(id, key, method, body), method === "PATCH" ? 200 : 204);
     return this.#ofSite(`${method} ${rest}`, id, body, url, response);
+  }
+
+  #ofRights(
+    method: string | undefined,
+    path: string,
+    body: Record<string, string>,
+    asked: URLSearchParams,
+    response: ServerResponse,
+  ): void {
+    const [, what = "", id = "", deed = ""] = path.split("/");
+    if (what === "") return this.#send(response, 200, this.rights.waiting);
+    if (what === "find") return this.#send(response, 200, this.rights.found(body));
+    if (id === "" && method === "POST") return this.#send(response, 201, this.rights.add(body));
+    if (id === "") return this.#send(response, 200, this.rights.list(asked));
+    const request = this.rights.look(id);
+    if (!request) throw new Refusal(404, "not_found", "There is nothing here.");
+    if (deed === "") return this.#send(response, 200, request);
+    if (deed === "export") {
+      response.writeHead(200, { "Content-Type": "application/octet-stream" });
+      response.end(this.rights.export(request, asked.get("format") ?? "json"));
+      return;
+    }
+    try {
+      this.#send(response, 200, this.rights.act(request, deed, body["reason"] ?? ""));
+    } catch (cause) {
+      if (cause instanceof NotOpen) throw new Refusal(409, "not_open", cause.message);
+      throw cause;
+    }
   }
 
   #ofReceipts(what: string, asked: URLSearchParams, response: ServerResponse): void {
