@@ -6,7 +6,7 @@
 //! a crash at any moment is followed by the rest. An erasure is done when no question, no table and no file has anything of
 //! the subject but what its record names. It does not know how the subject was found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use cairn_catalog::{Catalog, Erasure, ErasureId, ErasureState};
@@ -26,13 +26,22 @@ struct Open {
 /// The erasures that are not over for good.
 pub(super) struct Erasures {
     open: BTreeMap<ErasureId, Open>,
+    /// Those done lately, for whoever waits for one.
+    done: BTreeSet<ErasureId>,
     patience: Patience,
 }
+
+/// Erasures remembered as done; of more the oldest are forgotten.
+const DONE_REMEMBERED_MAX: usize = 10_000;
 
 impl Erasures {
     /// Takes up what an earlier process did not complete.
     pub fn at_start(catalog: &Catalog) -> Result<Self, cairn_catalog::CatalogError> {
-        let mut erasures = Erasures { open: BTreeMap::new(), patience: Patience::default() };
+        let mut erasures = Erasures {
+            open: BTreeMap::new(),
+            done: BTreeSet::new(),
+            patience: Patience::default(),
+        };
         erasures.note_new(catalog, None)?;
         Ok(erasures)
     }
@@ -92,8 +101,7 @@ impl Erasures {
             .and_then(|()| self.clean_files(databases))
             .and_then(|()| self.end(databases));
         self.patience.note("somebody who was erased", outcome);
-        let done = self.open.iter().filter(|(_, open)| open.state == ErasureState::Done);
-        databases.shared.set_erased(done.map(|(id, _)| *id));
+        databases.shared.set_erased(&self.done);
     }
 
     /// Deletes what the databases hold of those that are waiting.
@@ -139,6 +147,7 @@ impl Erasures {
             catalog.note_erased(*id, &places, now_ms)?;
             catalog.set_erasure_state(*id, ErasureState::Done, now_ms)?;
             open.state = ErasureState::Done;
+            self.done.insert(*id);
         }
         Ok(())
     }
@@ -157,6 +166,10 @@ impl Erasures {
             empty_journal(databases.catalog)?;
             databases.catalog.end_erasure(id)?;
             self.open.remove(&id);
+            self.done.insert(id);
+        }
+        while self.done.len() > DONE_REMEMBERED_MAX {
+            self.done.pop_first();
         }
         Ok(())
     }
