@@ -21,6 +21,7 @@ mod outcomes;
 mod people;
 mod receipts;
 mod removals;
+mod retention;
 mod rights;
 mod secret;
 mod sites;
@@ -49,9 +50,10 @@ pub use receipts::{
     NewReceipt, Permission, PermissionCounts, Problem, RECEIPT_AGE_DAYS_MAX, Receipt,
     ReceiptFilter, ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
 };
+pub use retention::RetentionRun;
 pub use rights::{
-    Deed, NewDeed, NewRequest, OPEN_REQUESTS_PER_SITE_MAX, RIGHTS_REQUEST_AGE_DAYS_MAX,
-    RequestList, RequestSource, RequestState, RightsRequest,
+    Deed, NewDeed, NewRequest, OPEN_REQUESTS_PER_SITE_MAX, RequestList, RequestSource,
+    RequestState, RightsRequest,
 };
 pub use secret::{MasterSecret, Token};
 pub use sites::{NewPixel, NewSite};

@@ -262,11 +262,19 @@ CREATE TABLE erasures (
 ) STRICT;
 CREATE INDEX erasures_by_site ON erasures (site_id, id);
 CREATE INDEX erasures_watched ON erasures (id) WHERE is_watched = 1;
+-- What was removed because it had been kept long enough, last time; site 0: of the whole instance.
+CREATE TABLE retention_runs (
+    site_id INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    ran_at_ms INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    PRIMARY KEY (site_id, class)
+) STRICT, WITHOUT ROWID;
 CREATE INDEX memory_left_by ON memory (site_id, left_by) WHERE left_by IS NOT NULL;
 ",
     "
--- What people asked for about themselves. Purpose: answering in time, and proving it; kept until three years after the
--- request was closed. identifier is what it names, while it is open, '' after that: then only keyed numbers (subject, JSON)
+-- What people asked for about themselves. Purpose: answering in time, and proving it; kept as the class `requests` of the
+-- table of retention says. identifier is what it names, while it is open, '' after that: then only keyed numbers (subject, JSON)
 -- remain. AUTOINCREMENT: the log below keeps the number.
 CREATE TABLE rights_requests (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

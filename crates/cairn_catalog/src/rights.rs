@@ -1,7 +1,8 @@
 //! Requests of people about themselves, with what was done about each.
 //!
 //! Purpose: answering in time, and proving it. Guarantees: the direct identifier of a request is there while it is open, and
-//! is overwritten in the transaction that closes it; then only keyed numbers remain, for [`RIGHTS_REQUEST_AGE_DAYS_MAX`].
+//! is overwritten in the transaction that closes it; then only keyed numbers remain, as long as the class `requests` of
+//! [`cairn_model::retention`] says.
 //! A closed request never opens again; of two that close it one fails.
 
 use cairn_model::SiteId;
@@ -12,14 +13,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use crate::sites::{read_json, require_room};
 use crate::{Catalog, CatalogError, UserId};
 
-/// How long a closed request is kept, days: three years in which its answer may have to be proven (11 CCR § 7101 asks for
-/// two).
-pub const RIGHTS_REQUEST_AGE_DAYS_MAX: i64 = 3 * 366;
 /// Open requests of one site.
 pub const OPEN_REQUESTS_PER_SITE_MAX: usize = 100_000;
-const AGE_MS_MAX: i64 = RIGHTS_REQUEST_AGE_DAYS_MAX * 24 * 60 * 60 * 1000;
-/// Requests that go in one transaction.
-const EXPIRED_PER_COMMIT_MAX: usize = 1_000;
 /// Random bytes of a reference, each written as two digits.
 const REFERENCE_SIZE_BYTES: usize = 8;
 
@@ -411,30 +406,6 @@ impl Catalog {
             tracing::warn!(%error, "the journal still holds who asked");
         }
         Ok(closed)
-    }
-
-    /// Lets requests go whose time of keeping is over. Gives how many.
-    pub fn expire_requests(&self, now_ms: i64) -> Result<usize, CatalogError> {
-        let doing = "lets old requests go";
-        let mut expired = 0;
-        loop {
-            let count = self.connections.write(doing, |transaction| {
-                transaction
-                    .prepare_cached(
-                        "DELETE FROM rights_requests WHERE id IN (SELECT id FROM rights_requests
-                         WHERE closed_at_ms IS NOT NULL AND closed_at_ms < ?1 LIMIT ?2)",
-                    )
-                    .and_then(|mut delete| {
-                        let before_ms = now_ms.saturating_sub(AGE_MS_MAX);
-                        delete.execute(params![before_ms, EXPIRED_PER_COMMIT_MAX])
-                    })
-                    .map_err(CatalogError::during(doing))
-            })?;
-            expired += count;
-            if count < EXPIRED_PER_COMMIT_MAX {
-                return Ok(expired);
-            }
-        }
     }
 }
 

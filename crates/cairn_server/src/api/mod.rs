@@ -26,6 +26,7 @@ mod pixel_activity;
 mod pixels;
 mod query;
 pub(crate) mod receipts;
+mod retention;
 mod rights;
 pub(crate) mod show;
 mod signed;
@@ -92,6 +93,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(receipts::export))
         .routes(routes!(receipts::verify))
         .routes(routes!(permission::show))
+        .routes(routes!(retention::show))
         // Rights of people
         .routes(routes!(rights::find::find))
         .routes(routes!(rights::requests::waiting))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_catalog::RIGHTS_REQUEST_AGE_DAYS_MAX;
+use cairn_model::retention::{DataClass, Retention};
 use serde_json::{Value, json};
 
 use crate::rig::{Answer, NOW_MS, Rig};
@@ -327,9 +327,13 @@ async fn closed_requests_go_when_their_time_is_over() {
     let request = desk.request(json!({"kind": "access", "user_id": "ada-7"})).await;
     let waits = desk.request(json!({"kind": "access", "user_id": "bob-1"})).await;
     desk.act(&request, "withdraw", json!({})).await.ok(200);
-    let catalog = &rig.app.catalog;
-    let end = NOW_MS + RIGHTS_REQUEST_AGE_DAYS_MAX * DAY_MS;
-    assert_eq!(catalog.expire_requests(end).unwrap(), 0);
-    assert_eq!(catalog.expire_requests(end + 1).unwrap(), 1);
+    let site = desk.path.split('/').nth(4).unwrap().parse().unwrap();
+    let removed = |now_ms| {
+        let removed = rig.app.catalog.expire_site(site, &Retention::default(), now_ms).unwrap();
+        removed.into_iter().find(|(class, _)| *class == DataClass::Requests).unwrap().1
+    };
+    let end = NOW_MS + 3 * 366 * DAY_MS;
+    assert_eq!(removed(end), 0);
+    assert_eq!(removed(end + 1), 1);
     assert_eq!(ids(&desk.list("").await), [waits["id"].as_str().unwrap()]);
 }
