@@ -164,6 +164,22 @@ export const rights = {
     done: "Done",
   } as Record<string, string>,
   byItself: "by itself, or by a program",
+  retention: "How long data are kept",
+  retentionLead:
+    "A daily job removes what is older. Fewer days remove with the next run, and nothing brings it back.",
+  dataClass: "Class",
+  kept: "Kept",
+  countedFrom: "Counted from",
+  purpose: "Why",
+  oldest: "Oldest held",
+  lastRun: "Last run",
+  days: (days: number) => counted(days, "day", "days"),
+  daysOf: (what: string) => `Days for ${what}`,
+  daysUnit: "days",
+  asLongAsSite: "as long as the site",
+  removed: (count: number) => `${exact(count)} removed`,
+  save: "Save",
+  saved: "Saved.",
   keptFor:
     "Requests stay three years after they were closed, under keyed numbers: 11 CCR § 7101 asks for two.",
 };

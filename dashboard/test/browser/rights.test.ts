@@ -107,6 +107,26 @@ test("time is extended and a request refused for a reason only", async () => {
   });
 });
 
+test("how long data are kept: shown with what the job removed, chosen by the owner", async () => {
+  await on({}, async (page, mock) => {
+    const table = page.getByRole("region", { name: "How long data are kept" });
+    await table.getByText("1,204 removed").waitFor();
+    await table.getByText("as long as the site").waitFor();
+    const days = page.getByLabel("Days for events and visits");
+    assert.equal(await days.inputValue(), "", "the default is no choice");
+    await days.fill("400");
+    await page.keyboard.press("Enter");
+    await table.getByText("Saved.").waitFor();
+    assert.equal(await days.inputValue(), "400");
+    assert.equal(mock.sites[0]?.privacy.retention.events, 400);
+    await days.fill("");
+    await button(page, "Save").click();
+    await page.waitForFunction(() => !document.querySelector("button:disabled"));
+    await table.getByText("Saved.").waitFor();
+    assert.equal(mock.sites[0]?.privacy.retention.events, null);
+  });
+});
+
 test("nobody waits: the page says so", async () => {
   await on({ visits: [] }, async (page) => {
     await page.getByText("Nobody waits for an answer.").waitFor();

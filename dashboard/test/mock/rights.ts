@@ -1,5 +1,5 @@
 // Made-up requests of people, and what the server answers about them.
-import type { Erasure, Found, RightsRequest } from "../../src/lib/api/client.ts";
+import type { Erasure, Found, Retention, RightsRequest, Site } from "../../src/lib/api/client.ts";
 
 const DAY_MS = 86_400_000;
 const IDENTIFIERS = ["user_id", "email", "cairn_id", "visitor_id", "anonymous_id", "order_id"];
@@ -161,4 +161,39 @@ export class Requests {
     this.#note(request, "exported");
     return format === "html" ? "<!doctype html><title>Your data</title>" : "{}";
   }
+}
+
+/** Two classes: one whose days are the owner's to choose. */
+export function retentionOf(site: Site, now: number): Retention {
+  const days = site.privacy.retention.events;
+  const common = { source: "our own choice", last_run_at: new Date(now - 3_600_000).toISOString() };
+  return {
+    classes: [
+      {
+        ...common,
+        class: "events",
+        what: "events and visits",
+        purpose: "analytics and ads",
+        counted_from: "arrival",
+        days: days ?? 760,
+        is_chosen: days !== null,
+        bounds: { days_min: 1, days_max: 3660, days_default: 760 },
+        oldest_held_at: new Date(now - 60 * DAY_MS).toISOString(),
+        last_removed: 1204,
+      },
+      {
+        ...common,
+        class: "opt_outs",
+        what: "keyed numbers of those who opted out or were erased",
+        purpose: "to keep nothing of them",
+        counted_from: "never ends before the site does",
+        days: null,
+        is_chosen: false,
+        bounds: null,
+        oldest_held_at: null,
+        last_run_at: null,
+        last_removed: null,
+      },
+    ],
+  };
 }

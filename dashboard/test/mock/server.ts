@@ -19,7 +19,7 @@ import type {
 import { BadQuestion, answer } from "./engine.ts";
 import { PLACES } from "./places.ts";
 import { listReceipts, makeReceipts, permissionOf, verify } from "./receipts.ts";
-import { NotOpen, Requests } from "./rights.ts";
+import { NotOpen, Requests, retentionOf } from "./rights.ts";
 import { type Visit, makeVisits } from "./visits.ts";
 
 const DIST = fileURLToPath(new URL("../../dist/", import.meta.url));
@@ -70,7 +70,12 @@ export function makeSite(id: string, name: string, domain: string): Site {
     timezone: "UTC",
     currency: "EUR",
     hosts: [],
-    privacy: { policy: "regional", gpc: "ads", cross_site_cookies: false },
+    privacy: {
+      policy: "regional",
+      gpc: "ads",
+      cross_site_cookies: false,
+      retention: { events: null, people: null, mail_choices: null },
+    },
     created_at: "2026-01-01T00:00:00Z",
   };
 }
@@ -366,6 +371,7 @@ export class Mock {
     const [, ofRights] = /\/api\/v1\/sites\/[^/]+\/rights(.*)$/.exec(url.pathname) ?? [];
     if (ofRights !== undefined)
       return this.#ofRights(route.split(" ")[0], ofRights, body, url.searchParams, response);
+    if (url.pathname.endsWith("/retention")) return ok(retentionOf(this.sites[0]!, this.now));
     const [, id = "", rest = "", key = ""] =
       /^\w+ \/api\/v1\/sites\/([^/]+)(?:\/(\w+))?(?:\/(\w+))?(?:\/live-test)?(?:\/\w+)?$/.exec(
         route,

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_catalog::{
@@ -38,6 +39,8 @@ use crate::rights::{Export, Format, Held, Viewer, latest, settled};
 
 /// Requests of one place with one key in a minute: each reads what is held.
 const REQUESTS_PER_MINUTE_MAX: u32 = 60;
+/// How long the page waits for what is on its way to the store.
+const FRESHNESS_LIMIT: Duration = Duration::from_secs(2);
 /// Events of which the page shows something.
 const EVENTS_SHOWN: usize = 50;
 
@@ -192,6 +195,8 @@ impl Collector {
     async fn held(&self, looked: &Look<'_>) -> Result<Held, ApiError> {
         let subject = looked.browser.subject(looked.entry);
         let viewer = Viewer::Browser(looked.browser.memory);
+        // So that a choice of a moment ago stands there with its receipt.
+        self.edge.app.wait_applied(FRESHNESS_LIMIT).await;
         let site = Arc::clone(&looked.entry.site);
         Held::gather(&self.edge.app, site, subject, viewer, looked.now_ms).await
     }

@@ -27,6 +27,8 @@ export type RightsRequest = Schemas["RightsRequest"];
 export type WaitingRequests = Schemas["WaitingRequests"];
 export type Found = Schemas["FoundBody"];
 export type Erasure = Schemas["Erasure"];
+export type Retention = Schemas["Retention"];
+export type RetentionClass = Schemas["RetentionClass"];
 
 export type Ad = Schemas["Ad"];
 /** An ad to be tracked; its cost is sent as the text that was typed, which is exact. */
@@ -278,6 +280,8 @@ export const api = {
     } while (after);
     return new Blob(parts);
   },
+  retention: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/retention", { path: ofSite(site), signal }),
   findPerson: (site: string, body: Schemas["FindBody"]) =>
     call("post", "/api/v1/sites/{site_id}/rights/find", { path: ofSite(site), body }),
   waitingRequests: (site: string, signal?: AbortSignal) =>

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -25,6 +26,8 @@ use crate::auth::SiteAccess;
 use crate::error::{ApiError, Code};
 use crate::rights::{Held, Viewer, latest};
 
+/// How long an answer waits for what is on its way to the store.
+const FRESHNESS_LIMIT: Duration = Duration::from_secs(2);
 /// Kinds of identifiers, in the order in which they are described.
 const KINDS: [&str; 6] = ["user_id", "email", "cairn_id", "visitor_id", "anonymous_id", "order_id"];
 
@@ -222,6 +225,7 @@ pub async fn found(
 ) -> Result<finding::Found, ApiError> {
     let sought = identifier.sought()?;
     let site_id = access.site_id();
+    app.wait_applied(FRESHNESS_LIMIT).await;
     let (ingest, catalog) = (Arc::clone(&app.ingest), Arc::clone(&app.catalog));
     let found = with_store(app, move |store| {
         let finder = Finder { store, catalog: &catalog, keys: ingest.keys(), site_id };
