@@ -52,8 +52,8 @@ pub use receipts::{
 };
 pub use retention::RetentionRun;
 pub use rights::{
-    Deed, NewDeed, NewRequest, OPEN_REQUESTS_PER_SITE_MAX, RequestList, RequestSource,
-    RequestState, RightsRequest,
+    NewRequest, NewStep, OPEN_REQUESTS_PER_SITE_MAX, RequestList, RequestSource, RequestState,
+    RightsRequest, Step,
 };
 pub use secret::{MasterSecret, Token};
 pub use sites::{NewPixel, NewSite};

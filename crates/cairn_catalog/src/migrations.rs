@@ -299,12 +299,12 @@ CREATE INDEX rights_requests_open ON rights_requests (site_id, due_at_ms, id) WH
 CREATE INDEX rights_requests_by_end ON rights_requests (closed_at_ms) WHERE closed_at_ms IS NOT NULL;
 
 -- What was done about them, when and by which account (NULL: the visitor, or the instance itself). Goes with the request.
-CREATE TABLE rights_deeds (
+CREATE TABLE rights_steps (
     request_id INTEGER NOT NULL REFERENCES rights_requests (id) ON DELETE CASCADE,
     number INTEGER NOT NULL,
     at_ms INTEGER NOT NULL,
     user_id INTEGER,
-    deed TEXT NOT NULL,
+    step TEXT NOT NULL,
     note TEXT NOT NULL,
     PRIMARY KEY (request_id, number)
 ) STRICT, WITHOUT ROWID;

@@ -141,24 +141,24 @@ pub struct RightsRequest {
 
 /// Something that was done about a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Deed {
+pub struct Step {
     /// When, Unix milliseconds.
     pub at_ms: i64,
     /// Address of the account that did it; empty: the visitor, the instance itself, or an account that is gone.
     pub account: String,
     /// What: `received`, `exported`, `extended`, `refused`, ….
-    pub deed: String,
+    pub step: String,
     /// The reason given, or what it came to.
     pub note: String,
 }
 
 /// Who does something, what, and when.
 #[derive(Clone, Debug)]
-pub struct NewDeed {
+pub struct NewStep {
     /// The account; `None`: the visitor or the instance itself.
     pub user: Option<UserId>,
     /// What is done.
-    pub deed: &'static str,
+    pub step: &'static str,
     /// The reason given, or what it came to.
     pub note: String,
     /// When, Unix milliseconds.
@@ -189,7 +189,7 @@ impl Catalog {
     pub fn add_request(
         &self,
         new: &NewRequest,
-        deed: &NewDeed,
+        step: &NewStep,
     ) -> Result<RightsRequest, CatalogError> {
         let doing = "records a request";
         let mut random = [0_u8; REFERENCE_SIZE_BYTES];
@@ -221,7 +221,7 @@ impl Catalog {
                     ],
                 )?;
                 let id = transaction.last_insert_rowid();
-                note(transaction, id, deed)?;
+                note(transaction, id, step)?;
                 find(transaction, new.site_id, id)
             };
             let found = recorded(transaction).map_err(CatalogError::during(doing))?;
@@ -293,18 +293,18 @@ impl Catalog {
     }
 
     /// What was done about a request, in order.
-    pub fn deeds(&self, id: i64) -> Result<Vec<Deed>, CatalogError> {
+    pub fn steps(&self, id: i64) -> Result<Vec<Step>, CatalogError> {
         self.connections.read("reads what was done", |connection| {
             connection
                 .prepare_cached(
-                    "SELECT at_ms, coalesce(email, ''), deed, note FROM rights_deeds
+                    "SELECT at_ms, coalesce(email, ''), step, note FROM rights_steps
                      LEFT JOIN users ON users.id = user_id WHERE request_id = ?1 ORDER BY number",
                 )?
                 .query_map([id], |row| {
-                    Ok(Deed {
+                    Ok(Step {
                         at_ms: row.get(0)?,
                         account: row.get(1)?,
-                        deed: row.get(2)?,
+                        step: row.get(2)?,
                         note: row.get(3)?,
                     })
                 })?
@@ -313,10 +313,10 @@ impl Catalog {
     }
 
     /// Notes something that changes nothing about an open request, as an export.
-    pub fn note_deed(&self, id: i64, deed: &NewDeed) -> Result<(), CatalogError> {
+    pub fn note_step(&self, id: i64, step: &NewStep) -> Result<(), CatalogError> {
         let doing = "notes what was done";
         self.connections.write(doing, |transaction| {
-            note(transaction, id, deed).map_err(CatalogError::during(doing))
+            note(transaction, id, step).map_err(CatalogError::during(doing))
         })
     }
 
@@ -326,7 +326,7 @@ impl Catalog {
         site: SiteId,
         id: i64,
         due_at_ms: i64,
-        deed: &NewDeed,
+        step: &NewStep,
     ) -> Result<bool, CatalogError> {
         let doing = "extends the time of a request";
         self.connections.write(doing, |transaction| {
@@ -336,9 +336,9 @@ impl Catalog {
                         "UPDATE rights_requests SET extended = 1, due_at_ms = ?3, reason = ?4
                          WHERE site_id = ?1 AND id = ?2 AND state = 'open' AND extended = 0",
                     )?
-                    .execute(params![site.0, id, due_at_ms, deed.note])?;
+                    .execute(params![site.0, id, due_at_ms, step.note])?;
                 if changed > 0 {
-                    note(transaction, id, deed)?;
+                    note(transaction, id, step)?;
                 }
                 Ok(changed > 0)
             };
@@ -353,7 +353,7 @@ impl Catalog {
         site: SiteId,
         id: i64,
         (subject, erasure_id): (&Subject, i64),
-        deed: &NewDeed,
+        step: &NewStep,
     ) -> Result<bool, CatalogError> {
         let doing = "begins to fulfil a request";
         let subject = serde_json::to_string(subject).unwrap_or_default();
@@ -367,7 +367,7 @@ impl Catalog {
                     )?
                     .execute(params![site.0, id, erasure_id, subject])?;
                 if changed > 0 {
-                    note(transaction, id, deed)?;
+                    note(transaction, id, step)?;
                 }
                 Ok(changed > 0)
             };
@@ -381,7 +381,7 @@ impl Catalog {
         site: SiteId,
         id: i64,
         state: RequestState,
-        deed: &NewDeed,
+        step: &NewStep,
     ) -> Result<bool, CatalogError> {
         let doing = "closes a request";
         let is_done = state == RequestState::Done;
@@ -394,9 +394,9 @@ impl Catalog {
                          WHERE site_id = ?1 AND id = ?2 AND closed_at_ms IS NULL
                             AND (state = 'open' OR ?5)",
                     )?
-                    .execute(params![site.0, id, state.name(), deed.at_ms, is_done, deed.note])?;
+                    .execute(params![site.0, id, state.name(), step.at_ms, is_done, step.note])?;
                 if changed > 0 {
-                    note(transaction, id, deed)?;
+                    note(transaction, id, step)?;
                 }
                 Ok(changed > 0)
             };
@@ -414,13 +414,13 @@ fn find(connection: &Connection, site: SiteId, id: i64) -> rusqlite::Result<Opti
     connection.prepare_cached(&sql)?.query_row(params![site.0, id], read).optional()
 }
 
-fn note(transaction: &Transaction<'_>, id: i64, deed: &NewDeed) -> rusqlite::Result<()> {
+fn note(transaction: &Transaction<'_>, id: i64, step: &NewStep) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
-            "INSERT INTO rights_deeds (request_id, number, at_ms, user_id, deed, note)
-             VALUES (?1, (SELECT count(*) FROM rights_deeds WHERE request_id = ?1), ?2, ?3, ?4, ?5)",
+            "INSERT INTO rights_steps (request_id, number, at_ms, user_id, step, note)
+             VALUES (?1, (SELECT count(*) FROM rights_steps WHERE request_id = ?1), ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![id, deed.at_ms, deed.user.map(|user| user.0), deed.deed, deed.note])?;
+        .execute(params![id, step.at_ms, step.user.map(|user| user.0), step.step, step.note])?;
     Ok(())
 }
 

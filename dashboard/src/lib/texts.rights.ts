@@ -154,7 +154,7 @@ export const rights = {
     backups: "Backups",
   } as Record<string, string>,
   log: "What was done",
-  deeds: {
+  steps: {
     received: "Written down",
     exported: "Copy taken",
     extended: "Time extended",

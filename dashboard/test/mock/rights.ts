@@ -45,15 +45,15 @@ export class Requests {
       reason: "",
       closed_at: null,
       erasure: null,
-      log: [{ at, account: "owner@shop.example", deed: "received", note: "" }],
+      log: [{ at, account: "owner@shop.example", step: "received", note: "" }],
     } as RightsRequest;
     this.all.push(request);
     return request;
   }
 
-  #note(request: RightsRequest, deed: string, note = ""): void {
+  #note(request: RightsRequest, step: string, note = ""): void {
     const at = new Date(this.#now).toISOString();
-    request.log.push({ at, account: "owner@shop.example", deed, note });
+    request.log.push({ at, account: "owner@shop.example", step, note });
   }
 
   #close(request: RightsRequest, state: string, reason = ""): void {
@@ -142,17 +142,17 @@ export class Requests {
     return request;
   }
 
-  act(request: RightsRequest, deed: string, reason: string): RightsRequest {
+  act(request: RightsRequest, step: string, reason: string): RightsRequest {
     if (request.state !== "open") throw new NotOpen("This request is closed.");
-    if (deed === "extend") {
+    if (step === "extend") {
       Object.assign(request, { extended: true, extendable: false, reason, days_left: 91 });
       this.#note(request, "extended", reason);
-    } else if (deed === "erase") {
+    } else if (step === "erase") {
       Object.assign(request, { state: "erasing", identifier: "", extendable: false });
       this.#note(request, "erasing");
     } else {
       const states: Record<string, string> = { refuse: "refused", withdraw: "withdrawn" };
-      this.#close(request, states[deed] ?? "done", reason);
+      this.#close(request, states[step] ?? "done", reason);
     }
     return request;
   }

@@ -397,21 +397,21 @@ export class Mock {
     asked: URLSearchParams,
     response: ServerResponse,
   ): void {
-    const [, what = "", id = "", deed = ""] = path.split("/");
+    const [, what = "", id = "", step = ""] = path.split("/");
     if (what === "") return this.#send(response, 200, this.rights.waiting);
     if (what === "find") return this.#send(response, 200, this.rights.found(body));
     if (id === "" && method === "POST") return this.#send(response, 201, this.rights.add(body));
     if (id === "") return this.#send(response, 200, this.rights.list(asked));
     const request = this.rights.look(id);
     if (!request) throw new Refusal(404, "not_found", "There is nothing here.");
-    if (deed === "") return this.#send(response, 200, request);
-    if (deed === "export") {
+    if (step === "") return this.#send(response, 200, request);
+    if (step === "export") {
       response.writeHead(200, { "Content-Type": "application/octet-stream" });
       response.end(this.rights.export(request, asked.get("format") ?? "json"));
       return;
     }
     try {
-      this.#send(response, 200, this.rights.act(request, deed, body["reason"] ?? ""));
+      this.#send(response, 200, this.rights.act(request, step, body["reason"] ?? ""));
     } catch (cause) {
       if (cause instanceof NotOpen) throw new Refusal(409, "not_open", cause.message);
       throw cause;

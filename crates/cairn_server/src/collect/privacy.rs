@@ -1,9 +1,9 @@
 //! `/privacy`: the page where a visitor sees what is known about his browser, changes his choice, opts out of pixels, takes
 //! his data along and has them erased.
 //!
-//! Guarantees: it speaks of the browser that asks, by its cookies and by nothing else, and only to it: nothing is answered
-//! to other origins. It needs no script and no account. Changes come from its own forms only; erasing asks once more.
-//! Whose browser it is, is shown only where the site's server signed for it.
+//! Guarantees: it speaks of the browser that asks, by its cookies and by nothing else, and only to it; of other origins, only
+//! scripts on the site's listed ones may read what is held. It needs no script and no account. Changes come from its own
+//! forms only; erasing asks once more. Whose browser it is, is shown only where the site's server signed for it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_catalog::{
-    ErasureReason, ErasureState, MemoryHolder, NewDeed, NewRequest, PixelEntry, RequestSource,
+    ErasureReason, ErasureState, MemoryHolder, NewRequest, NewStep, PixelEntry, RequestSource,
     RightsRequest,
 };
 use cairn_engine::ingest::Admission;
@@ -27,7 +27,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Body;
 
-use super::answer::{Answer, add_cookies, routed};
+use super::answer::{Answer, Cors, add_cookies, add_cors, routed};
 use super::page::{Choosing, Form, as_own_page, back, nothing, page, plain};
 use super::privacy_page::{Shown, View, confirmation, overview, progress};
 use super::request::Head;
@@ -56,6 +56,7 @@ struct Query {
     language: String,
     reference: String,
     download: String,
+    framed: String,
 }
 
 impl Query {
@@ -68,6 +69,7 @@ impl Query {
                 "language" => &mut read.language,
                 "reference" => &mut read.reference,
                 "download" => &mut read.download,
+                "framed" => &mut read.framed,
                 _ => continue,
             };
             *place = value.into_owned();
@@ -115,12 +117,7 @@ impl Collector {
     pub async fn privacy_page(&self, mut request: Parts, peer: IpAddr) -> Answer {
         let query = Query::read(&request);
         let Some(entry) = self.asking_entry(&query.key) else { return nothing() };
-        let dest = request.headers.get("sec-fetch-dest").and_then(|dest| dest.to_str().ok());
-        let is_frame = matches!(dest, Some("iframe" | "frame" | "embed" | "object"));
-        let is_framed = is_frame && request.headers.get("sec-fetch-site").is_some_and(is_cross);
-        if !is_frame {
-            as_own_page(&mut request.headers, &entry, false);
-        }
+        let is_framed = settle_frame(&mut request.headers, &entry, &query);
         let now_ms = self.edge.app.now_ms(&request.headers);
         let head = Head::read(&request.headers);
         let hit = head.hit(peer, &self.edge.trusted_proxies, RequestKind::Script, now_ms);
@@ -136,7 +133,10 @@ impl Collector {
         let answer = match (query.reference.as_str(), query.download.as_str()) {
             ("", "") => self.show(&looked, false).await,
             ("", download) => match Format::from_name(download) {
-                Some(format) => self.download(&looked, format).await,
+                Some(format) => {
+                    let listed = admission.has_listed_origin().then(|| head.origin());
+                    self.download(&looked, format, listed).await
+                }
                 None => return nothing(),
             },
             (reference, _) => self.show_progress(&looked, reference).await,
@@ -201,12 +201,22 @@ impl Collector {
         Held::gather(&self.edge.app, site, subject, viewer, looked.now_ms).await
     }
 
-    async fn download(&self, looked: &Look<'_>, format: Format) -> Result<Answer, ApiError> {
+    /// Everything as a file; a script on a page of a listed origin may read it.
+    async fn download(
+        &self,
+        looked: &Look<'_>,
+        format: Format,
+        listed_origin: Option<&str>,
+    ) -> Result<Answer, ApiError> {
         let held = self.held(looked).await?;
         let (language, now_ms) = (looked.language, looked.now_ms);
         let choice = Some(looked.browser.choice());
         let export = Export { held, choice, format, language, now_ms };
-        Ok(routed(export.answer(&self.edge.app)?, Box::new(())))
+        let mut answer = routed(export.answer(&self.edge.app)?, Box::new(()));
+        if let Some(origin) = listed_origin {
+            add_cors(answer.headers_mut(), Cors::Listed(origin));
+        }
+        Ok(answer)
     }
 
     async fn take_choice(
@@ -280,19 +290,19 @@ impl Collector {
         };
         // Not waited for: that would have the store's files written anew for every visitor who asks.
         let request = blocking(app, move |catalog| {
-            let deed = |deed| NewDeed { user: None, deed, note: String::new(), at_ms: now_ms };
-            let request = catalog.add_request(&new, &deed("received"))?;
+            let step = |step| NewStep { user: None, step, note: String::new(), at_ms: now_ms };
+            let request = catalog.add_request(&new, &step("received"))?;
             let mut erasure = found.erasure(ErasureReason::Visitor, Some(request.id));
             erasure.holders.extend(holder.map(MemoryHolder::Browser));
             let erasure = catalog.begin_erasure(&erasure, now_ms)?;
             let what = (&new.subject, erasure.0);
-            catalog.begin_request_erasure(site_id, request.id, what, &deed("erasing"))?;
+            catalog.begin_request_erasure(site_id, request.id, what, &step("erasing"))?;
             Ok(request)
         })
         .await?;
         let jar = admission.jar();
         add_cookies(&mut headers, vec![jar.forget_id(), jar.forget_memory()]);
-        Ok(looked.back_with(headers, ("reference", &request.reference)))
+        Ok(looked.back_with(headers, Some(("reference", &request.reference))))
     }
 
     /// What a browser's erasure is about: its events, and persons whom nothing else names.
@@ -360,12 +370,15 @@ impl Look<'_> {
     }
 
     fn back(&self, headers: HeaderMap) -> Answer {
-        back(headers, &[("key", &self.entry.pixel.key), ("language", self.language.tag)])
+        self.back_with(headers, None)
     }
 
-    fn back_with(&self, headers: HeaderMap, parameter: (&str, &str)) -> Answer {
+    fn back_with(&self, headers: HeaderMap, parameter: Option<(&str, &str)>) -> Answer {
         let (key, tag) = (self.entry.pixel.key.as_str(), self.language.tag);
-        back(headers, &[("key", key), ("language", tag), parameter])
+        let mut parameters = vec![("key", key), ("language", tag)];
+        parameters.extend(self.is_framed.then_some(("framed", "1")));
+        parameters.extend(parameter);
+        back(headers, &parameters)
     }
 
     /// The word in the browser is taken back; the no to every purpose stays until something else is chosen.
@@ -390,8 +403,18 @@ fn framed_by(entry: &PixelEntry) -> String {
     sources.join(" ")
 }
 
-fn is_cross(value: &HeaderValue) -> bool {
-    value == "cross-site"
+/// Whether the page is in a frame on another site. What is followed inside of the frame comes from the frame itself, and
+/// says by its address where that is. Only a script of another page names an origin; all else comes from the visitor.
+fn settle_frame(headers: &mut HeaderMap, entry: &PixelEntry, query: &Query) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_frame = matches!(text("sec-fetch-dest"), Some("iframe" | "frame" | "embed" | "object"));
+    let (from, is_script) = (text("sec-fetch-site"), headers.contains_key(header::ORIGIN));
+    let is_inside = is_frame && from == Some("same-origin") && query.framed == "1";
+    let is_framed = is_frame && from == Some("cross-site") || is_inside;
+    if is_inside || !(is_frame || is_script) {
+        as_own_page(headers, entry, is_inside);
+    }
+    is_framed
 }
 
 fn too_many() -> Answer {

@@ -67,7 +67,10 @@ impl View<'_> {
                 self.noticed("policy")
             );
         }
-        html.push_str(&languages(self.language, &[("key", key)]));
+        let framed = if self.is_framed { "1" } else { "" };
+        let parameters = [("key", key), ("framed", framed)];
+        let parameters = if self.is_framed { &parameters[..] } else { &parameters[..1] };
+        html.push_str(&languages(self.language, parameters));
         html.push_str("</main></body></html>");
         html
     }
@@ -91,6 +94,7 @@ impl View<'_> {
     fn address(&self, more: &[(&str, &str)]) -> String {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("key", self.entry.pixel.key.as_str()), ("language", self.language.tag)])
+            .extend_pairs(self.is_framed.then_some(("framed", "1")))
             .extend_pairs(more)
             .finish();
         escaped(&format!("?{query}"))

@@ -9,7 +9,7 @@ pub mod html;
 use std::sync::Arc;
 
 use cairn_catalog::{
-    Erasure, ErasureId, ErasureState, MailChoices, MemoryHolder, NewDeed, Receipt, Remembered,
+    Erasure, ErasureId, ErasureState, MailChoices, MemoryHolder, NewStep, Receipt, Remembered,
     RequestState, RightsRequest, SiteEntry,
 };
 use cairn_engine::ingest::visitor::CookieId;
@@ -172,8 +172,8 @@ pub async fn settled(
             return Ok((request, Some(erasure)));
         }
         let at_ms = erasure.done_at_ms.unwrap_or(now_ms);
-        let deed = NewDeed { user: None, deed: "done", note: String::new(), at_ms };
-        catalog.close_request(request.site_id, request.id, RequestState::Done, &deed)?;
+        let step = NewStep { user: None, step: "done", note: String::new(), at_ms };
+        catalog.close_request(request.site_id, request.id, RequestState::Done, &step)?;
         let closed = catalog.request(request.site_id, request.id)?;
         Ok((closed.unwrap_or(request), Some(erasure)))
     })

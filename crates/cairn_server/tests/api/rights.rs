@@ -68,8 +68,8 @@ impl<'r> Desk<'r> {
     }
 
     /// Something that is done about a request.
-    async fn act(&self, request: &Value, deed: &str, body: Value) -> Answer {
-        self.post(&format!("requests/{}/{deed}", request["id"].as_str().unwrap()), body).await
+    async fn act(&self, request: &Value, step: &str, body: Value) -> Answer {
+        self.post(&format!("requests/{}/{step}", request["id"].as_str().unwrap()), body).await
     }
 
     async fn list(&self, query: &str) -> Value {
@@ -202,8 +202,8 @@ async fn the_inbox_has_what_is_due_first() {
     assert_eq!(ids(&all), [second, first], "the newest first");
     assert_eq!(ids(&desk.list(&format!("after={}", all["next"].as_str().unwrap())).await), [third]);
     assert_eq!(desk.get("").await.ok(200), json!({"open": 1, "overdue": 0}));
-    for deed in ["extend", "refuse", "withdraw", "done", "erase"] {
-        desk.act(&made[1], deed, json!({"reason": "Again."})).await.is(409, "not_open");
+    for step in ["extend", "refuse", "withdraw", "done", "erase"] {
+        desk.act(&made[1], step, json!({"reason": "Again."})).await.is(409, "not_open");
     }
     desk.get("requests/999").await.is(404, "not_found");
     desk.get("requests?state=lost").await.is(400, "malformed_request");
@@ -242,8 +242,8 @@ async fn a_copy_is_complete_and_ends_with_its_request() {
     assert!(html.text.contains("<html lang=\"de\">") && html.text.contains("Ada@Shop.example"));
     desk.get(&format!("{export}?format=pdf")).await.is(400, "malformed_request");
     let closed = desk.act(&request, "done", json!({})).await.ok(200);
-    let deeds: Vec<_> = closed["log"].as_array().unwrap().iter().map(|it| &it["deed"]).collect();
-    assert_eq!(deeds, ["received", "exported", "exported", "done"]);
+    let steps: Vec<_> = closed["log"].as_array().unwrap().iter().map(|it| &it["step"]).collect();
+    assert_eq!(steps, ["received", "exported", "exported", "done"]);
     assert_eq!(closed["identifier"], "", "what it was about is gone with the answer");
     desk.get(&export).await.is(409, "not_open");
 }
@@ -257,11 +257,11 @@ async fn the_account_that_acts_is_on_record() {
     let path = format!("/api/v1/sites/{}/rights/requests", made["id"].as_str().unwrap());
     let asked = json!({"kind": "rectification", "user_id": "ada-7"});
     let request = rig.post(&path, &asked).bearer(token.reveal()).send().await.ok(201);
-    let deed = format!("{path}/{}/done", request["id"].as_str().unwrap());
-    let done = rig.post(&deed, &json!({})).bearer(token.reveal()).send().await.ok(200);
+    let step = format!("{path}/{}/done", request["id"].as_str().unwrap());
+    let done = rig.post(&step, &json!({})).bearer(token.reveal()).send().await.ok(200);
     let log = done["log"].as_array().unwrap();
     assert_eq!(log.len(), 2);
-    assert!(log.iter().all(|deed| deed["account"] == "owner@shop.example"), "{done}");
+    assert!(log.iter().all(|step| step["account"] == "owner@shop.example"), "{done}");
 }
 
 #[tokio::test]
@@ -296,8 +296,8 @@ async fn an_erasure_fulfils_its_request_and_says_where() {
     assert_eq!((&found["found"], &found["opted_out"]), (&json!(false), &json!(true)), "{found}");
     let bob = desk.find(json!({"user_id": "bob-1"})).await;
     assert_eq!((&bob["events"], &bob["opted_out"]), (&json!(1), &json!(false)));
-    let deeds: Vec<_> = erased["log"].as_array().unwrap().iter().map(|it| &it["deed"]).collect();
-    assert_eq!(deeds, ["received", "erasing", "done"]);
+    let steps: Vec<_> = erased["log"].as_array().unwrap().iter().map(|it| &it["step"]).collect();
+    assert_eq!(steps, ["received", "erasing", "done"]);
     desk.act(&request, "erase", json!({})).await.is(409, "not_open");
 }
 

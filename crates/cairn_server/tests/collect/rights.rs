@@ -191,6 +191,14 @@ fn a_frame_elsewhere_works_where_the_owner_chose_cookies_there() {
     let chosen = ada.submit("action=choose&framed=1&analytics=granted");
     let set = chosen.all("set-cookie");
     assert!(set[0].ends_with("SameSite=None; Secure; Partitioned"), "{set:?}");
+    // Inside of the frame the browser names the frame, whose address remembers where it is.
+    let place = chosen.header("location").to_owned();
+    assert!(place.ends_with("&framed=1"), "{place}");
+    let inside = [SAME, ("Sec-Fetch-Dest", "iframe")];
+    let html = ada.request("GET", &format!("/privacy{place}"), &inside, "").body;
+    let html = String::from_utf8(html).unwrap();
+    assert!(html.contains("/one") && html.contains("name=\"framed\" value=\"1\""), "{html}");
+    assert!(html.contains("&amp;framed=1&amp;language=de"), "{html}");
 }
 
 #[test]
@@ -297,6 +305,24 @@ fn everything_can_be_taken_along() {
     assert!(html.contains("&lt;o-1&gt;") && !html.contains("<o-1>"), "texts are no HTML");
     assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="));
     assert_eq!(ada.look("&download=exe", &[]).status, 404);
+}
+
+#[test]
+fn a_script_on_a_listed_page_reads_its_visitors_data_and_no_other_does() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let mut ada = Browser::known(&running, &key, &["/one"]);
+    let script = [OWN, ("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Dest", "empty")];
+    let file = ada.look("&download=json", &script);
+    assert_eq!(file.header("access-control-allow-origin"), OWN.1);
+    assert_eq!(file.header("access-control-allow-credentials"), "true");
+    assert_eq!(file.json()["summary"]["events"], 1);
+    for origin in ["https://evil.example", "null"] {
+        let stranger = [("Origin", origin), ("Sec-Fetch-Site", "cross-site")];
+        let file = ada.look("&download=json", &stranger);
+        assert!(file.header("access-control-allow-origin").is_empty());
+        assert_eq!(file.json()["summary"]["events"], 0, "{origin}");
+    }
 }
 
 #[test]

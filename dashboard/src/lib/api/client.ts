@@ -299,14 +299,14 @@ export const api = {
       path: { site_id: site, request_id },
       signal,
     }),
-  /** Does something about an open request; two of the deeds take a reason. */
+  /** Does something about an open request; two of the steps take a reason. */
   answerRightsRequest: (
     site_id: string,
     request_id: string,
-    deed: "erase" | "extend" | "refuse" | "withdraw" | "done",
+    step: "erase" | "extend" | "refuse" | "withdraw" | "done",
     body?: Schemas["ReasonBody"],
   ) =>
-    send("post", `/api/v1/sites/{site_id}/rights/requests/{request_id}/${deed}`, {
+    send("post", `/api/v1/sites/{site_id}/rights/requests/{request_id}/${step}`, {
       path: { site_id, request_id },
       body,
     }) as Promise<RightsRequest>,

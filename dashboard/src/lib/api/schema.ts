@@ -2125,7 +2125,7 @@ export interface components {
                  */
                 law: string;
                 /** @description What was done about it; only where one request is asked for. */
-                log: components["schemas"]["RightsDeed"][];
+                log: components["schemas"]["RightsStep"][];
                 /** @description It waits, and its last day is over. */
                 overdue: boolean;
                 /** @description Why it was refused, or its time extended. */
@@ -2720,23 +2720,6 @@ export interface components {
              */
             people?: number | null;
         };
-        /** @description Something that was done about a request. */
-        RightsDeed: {
-            /**
-             * @description Address of the account that did it; empty: the visitor, a program with the instance's own token, or an account that
-             *     is gone.
-             */
-            account: string;
-            /** @description When (RFC 3339). */
-            at: string;
-            /**
-             * @description What: `received`, `exported`, `extended`, `erasing`, `done`, `refused`, `withdrawn`.
-             * @example received
-             */
-            deed: string;
-            /** @description The reason given. */
-            note: string;
-        };
         /** @description A request of somebody about himself. */
         RightsRequest: {
             /** @description When it was closed (RFC 3339). Null: it waits. */
@@ -2776,7 +2759,7 @@ export interface components {
              */
             law: string;
             /** @description What was done about it; only where one request is asked for. */
-            log: components["schemas"]["RightsDeed"][];
+            log: components["schemas"]["RightsStep"][];
             /** @description It waits, and its last day is over. */
             overdue: boolean;
             /** @description Why it was refused, or its time extended. */
@@ -2798,6 +2781,23 @@ export interface components {
              * @example open
              */
             state: string;
+        };
+        /** @description Something that was done about a request. */
+        RightsStep: {
+            /**
+             * @description Address of the account that did it; empty: the visitor, a program with the instance's own token, or an account that
+             *     is gone.
+             */
+            account: string;
+            /** @description When (RFC 3339). */
+            at: string;
+            /** @description The reason given. */
+            note: string;
+            /**
+             * @description What: `received`, `exported`, `extended`, `erasing`, `done`, `refused`, `withdrawn`.
+             * @example received
+             */
+            step: string;
         };
         /** @description Section of a page that was seen. */
         Section: {

@@ -1,6 +1,6 @@
 //! Requests and erasures as the API shows them.
 
-use cairn_catalog::{Deed, Erasure, Place, RightsRequest};
+use cairn_catalog::{Erasure, Place, RightsRequest, Step};
 use cairn_model::rights::day_of;
 use jiff::Unit;
 use jiff::tz::TimeZone;
@@ -58,7 +58,7 @@ pub struct RightsRequestBody {
     #[schema(required)]
     pub erasure: Option<ErasureBody>,
     /// What was done about it; only where one request is asked for.
-    pub log: Vec<RightsDeed>,
+    pub log: Vec<RightsStep>,
 }
 
 /// The record of an erasure.
@@ -99,7 +99,7 @@ pub struct ErasedPlace {
 
 /// Something that was done about a request.
 #[derive(Serialize, ToSchema)]
-pub struct RightsDeed {
+pub struct RightsStep {
     /// When (RFC 3339).
     pub at: String,
     /// Address of the account that did it; empty: the visitor, a program with the instance's own token, or an account that
@@ -107,7 +107,7 @@ pub struct RightsDeed {
     pub account: String,
     /// What: `received`, `exported`, `extended`, `erasing`, `done`, `refused`, `withdrawn`.
     #[schema(example = "received")]
-    pub deed: String,
+    pub step: String,
     /// The reason given.
     pub note: String,
 }
@@ -126,7 +126,7 @@ impl RightsRequestBody {
     pub fn new(
         request: RightsRequest,
         erasure: Option<&Erasure>,
-        deeds: Vec<Deed>,
+        steps: Vec<Step>,
         (zone, now_ms): (&TimeZone, i64),
     ) -> Self {
         let is_open = request.closed_at_ms.is_none();
@@ -157,7 +157,7 @@ impl RightsRequestBody {
             reason: request.reason,
             closed_at: request.closed_at_ms.map(show::instant),
             erasure: erasure.map(ErasureBody::new),
-            log: deeds.into_iter().map(RightsDeed::new).collect(),
+            log: steps.into_iter().map(RightsStep::new).collect(),
         }
     }
 }
@@ -185,13 +185,13 @@ fn place(place: &Place) -> ErasedPlace {
     }
 }
 
-impl RightsDeed {
-    fn new(deed: Deed) -> Self {
-        RightsDeed {
-            at: show::instant(deed.at_ms),
-            account: deed.account,
-            deed: deed.deed,
-            note: deed.note,
+impl RightsStep {
+    fn new(step: Step) -> Self {
+        RightsStep {
+            at: show::instant(step.at_ms),
+            account: step.account,
+            step: step.step,
+            note: step.note,
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use cairn_catalog::{
-    Catalog, CatalogError, ErasureReason, NewDeed, NewRequest, RequestList, RequestSource,
+    Catalog, CatalogError, ErasureReason, NewRequest, NewStep, RequestList, RequestSource,
     RequestState, RightsRequest,
 };
 use cairn_model::notice::{self, LANGUAGES};
@@ -112,8 +112,8 @@ pub async fn create(
     let user = access.caller().user_id();
     let holders = found.holders;
     let request = blocking(&app, move |catalog| {
-        let deed = |deed| NewDeed { user, deed, note: String::new(), at_ms: now_ms };
-        let request = catalog.add_request(&new, &deed("received"))?;
+        let step = |step| NewStep { user, step, note: String::new(), at_ms: now_ms };
+        let request = catalog.add_request(&new, &step("received"))?;
         if !is_opt_out {
             return Ok(request);
         }
@@ -123,7 +123,7 @@ pub async fn create(
         for holder in holders {
             catalog.forget_memory(site_id, holder)?;
         }
-        catalog.close_request(site_id, request.id, RequestState::Done, &deed("done"))?;
+        catalog.close_request(site_id, request.id, RequestState::Done, &step("done"))?;
         Ok(catalog.request(site_id, request.id)?.unwrap_or(request))
     })
     .await?;
@@ -243,8 +243,8 @@ pub async fn export(
     let held = held_of(&app, &access, found.subject, now_ms).await?;
     let language = notice::language([language.as_str()]);
     let answer = Export { held, choice: None, format, language, now_ms }.answer(&app)?;
-    let deed = deed(&access, "exported", String::new(), now_ms);
-    blocking(&app, move |catalog| catalog.note_deed(request.id, &deed)).await?;
+    let step = step(&access, "exported", String::new(), now_ms);
+    blocking(&app, move |catalog| catalog.note_step(request.id, &step)).await?;
     Ok(answer)
 }
 
@@ -268,11 +268,11 @@ pub async fn erase(
     let identifier = Identifier::of(&request)?;
     let found = found(&app, &access, &identifier).await?;
     let (site_id, id) = (access.site_id(), request.id);
-    let deed = deed(&access, "erasing", String::new(), now_ms);
+    let step = step(&access, "erasing", String::new(), now_ms);
     let new = found.erasure(ErasureReason::Owner, Some(id));
     let erasure = blocking(&app, move |catalog| {
         let erasure = catalog.begin_erasure(&new, now_ms)?;
-        let begun = catalog.begin_request_erasure(site_id, id, (&new.subject, erasure.0), &deed)?;
+        let begun = catalog.begin_request_erasure(site_id, id, (&new.subject, erasure.0), &step)?;
         Ok(begun.then_some(erasure))
     })
     .await?;
@@ -314,10 +314,10 @@ pub async fn extend(
         return Err(ApiError::new(Code::NotOpen, message));
     }
     let due_at_ms = law.due_at_ms(kind, received_at_ms, &access.entry().zone, true);
-    let deed = deed(&access, "extended", reason, now_ms);
+    let step = step(&access, "extended", reason, now_ms);
     let site_id = access.site_id();
     changed(&app, &access, &request_id, now_ms, move |catalog| {
-        catalog.extend_request(site_id, request.id, due_at_ms, &deed)
+        catalog.extend_request(site_id, request.id, due_at_ms, &step)
     })
     .await
 }
@@ -386,9 +386,9 @@ async fn close(
     now_ms: i64,
 ) -> Result<Json<RightsRequestBody>, ApiError> {
     let request = open(app, access, request_id).await?;
-    let (site_id, deed) = (access.site_id(), deed(access, name, note, now_ms));
+    let (site_id, step) = (access.site_id(), step(access, name, note, now_ms));
     changed(app, access, request_id, now_ms, move |catalog| {
-        catalog.close_request(site_id, request.id, state, &deed)
+        catalog.close_request(site_id, request.id, state, &step)
     })
     .await
 }
@@ -432,13 +432,13 @@ async fn shown(
 ) -> Result<Json<RightsRequestBody>, ApiError> {
     let (request, erasure) = settled(app, request, now_ms).await?;
     let id = request.id;
-    let deeds = blocking(app, move |catalog| catalog.deeds(id)).await?;
+    let steps = blocking(app, move |catalog| catalog.steps(id)).await?;
     let at = (&access.entry().zone, now_ms);
-    Ok(Json(RightsRequestBody::new(request, erasure.as_ref(), deeds, at)))
+    Ok(Json(RightsRequestBody::new(request, erasure.as_ref(), steps, at)))
 }
 
-fn deed(access: &SiteAccess, deed: &'static str, note: String, now_ms: i64) -> NewDeed {
-    NewDeed { user: access.caller().user_id(), deed, note, at_ms: now_ms }
+fn step(access: &SiteAccess, step: &'static str, note: String, now_ms: i64) -> NewStep {
+    NewStep { user: access.caller().user_id(), step, note, at_ms: now_ms }
 }
 
 fn reason(fields: &mut Fields) -> Result<String, ApiError> {
