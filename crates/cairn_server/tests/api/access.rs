@@ -54,8 +54,12 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
     let token = rig.post("/api/v1/tokens", &token).owner().send().await.ok(201);
     let test = format!("{base}/pixels/{}/live-test", pixel["key"].as_str().unwrap());
     let test = rig.post(&test, &json!({})).owner().send().await.ok(201);
+    let request = json!({"kind": "access", "user_id": "ada-7"});
+    let request = rig.post(&format!("{base}/rights/requests"), &request).owner().send().await;
+    let request = request.ok(201);
     let ids = [
         ("site_id", &*site),
+        ("request_id", request["id"].as_str().unwrap()),
         ("code", test["code"].as_str().unwrap()),
         ("key", pixel["key"].as_str().unwrap()),
         ("goal_id", goal["id"].as_str().unwrap()),

@@ -140,8 +140,10 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
             let name = schema.rsplit('/').next().unwrap();
             let properties =
                 document["components"]["schemas"][name]["properties"].as_object().unwrap();
-            let path =
-                path.replace("{site_id}", &site).replace("{key}", pixel["key"].as_str().unwrap());
+            let path = path
+                .replace("{site_id}", &site)
+                .replace("{key}", pixel["key"].as_str().unwrap())
+                .replace("{request_id}", "1");
             // Sound values for what is required, so that reading gets to the end and finds the odd one.
             let mut body = json!({"no_such_field": 1});
             for (field, value) in sound_values(name).as_object().unwrap() {
@@ -173,6 +175,9 @@ fn sound_values(schema: &str) -> Value {
         "NewAdBody" => json!({"campaign": "x", "target": "https://a.example/"}),
         "NewLinkBody" => json!({"url": "https://a.example/", "campaign": "x"}),
         "RecipientBody" => json!({"user_id": "x", "opens": "granted"}),
+        "FindBody" => json!({"user_id": "x"}),
+        "NewRequestBody" => json!({"kind": "access", "user_id": "x"}),
+        "ReasonBody" => json!({"reason": "x"}),
         "MemoryCallBody" => json!({"user_id": "x", "recall": ["x"]}),
         "SetupBody" => json!({"token": "x", "email": "a@b.example", "password": "x"}),
         _ => json!({}),
