@@ -274,10 +274,13 @@ impl ApplyLoop {
     }
 
     fn checkpoint(&mut self) {
+        let begun = Instant::now();
         if let Err(error) = self.store.checkpoint() {
             tracing::warn!(%error, "the checkpoint failed; the write-ahead file keeps growing");
         }
         self.last_checkpoint = Instant::now();
+        let (bytes, took_ms) = (self.bytes_since_checkpoint, begun.elapsed().as_millis());
+        tracing::debug!(bytes, took_ms, "a checkpoint");
         self.bytes_since_checkpoint = 0;
     }
 }
