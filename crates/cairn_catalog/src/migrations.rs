@@ -243,6 +243,18 @@ CREATE TABLE identity_seeds (
     made_at_ms INTEGER NOT NULL
 ) STRICT;
 ",
+    "
+-- Links that show a site's figures. Only a hash of what lets someone in; kept until its owner ends it.
+CREATE TABLE shares (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_hash BLOB NOT NULL UNIQUE,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    group_size_min INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX shares_by_site ON shares (site_id);
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -26,6 +26,7 @@ mod pixel_activity;
 mod pixels;
 mod query;
 mod receipts;
+mod shares;
 mod show;
 mod signed;
 mod sites;
@@ -93,6 +94,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(permission::show))
         // Reports
         .routes(routes!(query::ask))
+        .routes(routes!(shares::list, shares::create))
+        .routes(routes!(shares::remove))
+        // With the link of a shared report instead of a log-in
+        .routes(routes!(shares::about))
+        .routes(routes!(shares::ask))
 }
 
 /// The description of [`routes`], and of other products' formats.
