@@ -45,21 +45,28 @@ const MEMORY_ROUNDS_MAX: usize = 100;
 /// Pause between two publications of where the chains of receipts end; old receipts expire then, too.
 const RECEIPTS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Everything that runs.
-struct Parts {
+/// Everything that runs beneath the server.
+pub struct Parts {
     _directory: DataDirectory,
-    catalog: Arc<Catalog>,
-    store: Arc<dyn EventStore>,
-    log: Log,
-    apply: ApplyHandle,
+    /// Settings and people.
+    pub catalog: Arc<Catalog>,
+    /// Events.
+    pub store: Arc<dyn EventStore>,
+    /// The durable log.
+    pub log: Log,
+    /// The loop between the two.
+    pub apply: ApplyHandle,
     apply_thread: JoinHandle<Result<(), ApplyError>>,
-    ingest: Arc<Ingest>,
+    /// From hits to events.
+    pub ingest: Arc<Ingest>,
 }
 
 /// Runs the server until SIGTERM or SIGINT.
 pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let mut server = server_config(config)?;
     let parts = open(config)?;
+    // The keys of anonymous visitors live in memory only: from here on they are others.
+    parts.catalog.add_start(now_ms())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if demo {
         runtime.block_on(prepare_demo(&parts, server.listen))?;
@@ -170,7 +177,7 @@ fn tend_receipts(catalog: &Catalog, test_clock: bool) {
 }
 
 /// Opens the databases and starts the apply loop.
-fn open(config: &Config) -> Result<Parts, Failure> {
+pub fn open(config: &Config) -> Result<Parts, Failure> {
     let directory = DataDirectory::take(&config.data.directory)?;
     let catalog = Arc::new(Catalog::open(&directory.join("catalog.sqlite"))?);
     let store = open_store(config, &directory, &catalog)?;
@@ -184,8 +191,6 @@ fn open(config: &Config) -> Result<Parts, Failure> {
     };
     let (log, recovery) = Log::open(log, Arc::new(RealDisk))?;
     tracing::info!(?recovery, stored = watermark.offset, "the log is open");
-    // The keys of anonymous visitors live in memory only: from here on they are others.
-    catalog.add_start(now_ms())?;
     let sessions = SessionOptions {
         timeout_minutes: config.sessions.timeout_minutes,
         in_memory_max: config.sessions.in_memory_max,
@@ -194,6 +199,9 @@ fn open(config: &Config) -> Result<Parts, Failure> {
         sessions,
         commit_interval: Duration::from_millis(config.apply.commit_interval_ms),
         checkpoint_interval: Duration::from_secs(config.apply.checkpoint_interval_seconds),
+        // Under the test clock events arrive in days of their own.
+        is_retention_on: !config.server.test_clock,
+        rewrite_wait_max: Duration::from_secs(config.privacy.erasure_rewrite_hours_max * 60 * 60),
         ..ApplyOptions::default()
     };
     let (apply_loop, apply) = ApplyLoop::open(
@@ -232,7 +240,7 @@ fn open_store(
 }
 
 /// Takes everything down; what was acknowledged is in the store afterwards.
-fn close(parts: Parts) -> Result<(), Failure> {
+pub fn close(parts: Parts) -> Result<(), Failure> {
     parts.log.close();
     parts.apply.stop();
     match parts.apply_thread.join() {

@@ -9,6 +9,7 @@
 mod accounts;
 mod connection;
 mod directory;
+mod erasures;
 mod error;
 mod goals;
 mod idempotency;
@@ -20,6 +21,7 @@ mod outcomes;
 mod people;
 mod receipts;
 mod removals;
+mod retention;
 mod secret;
 mod shares;
 mod sites;
@@ -31,6 +33,9 @@ use std::sync::{Arc, Mutex};
 
 pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
 pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
+pub use erasures::{
+    Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place, SubjectCounts,
+};
 pub use error::CatalogError;
 pub use goals::{Goal, NewGoal};
 pub use idempotency::{Replay, StoredResponse};
@@ -45,6 +50,7 @@ pub use receipts::{
     NewReceipt, Permission, PermissionCounts, Problem, RECEIPT_AGE_DAYS_MAX, Receipt,
     ReceiptFilter, ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
 };
+pub use retention::RetentionRun;
 pub use secret::{MasterSecret, Token};
 pub use shares::Share;
 pub use sites::{NewPixel, NewSite};
@@ -64,6 +70,10 @@ pub const SHARES_PER_SITE_MAX: usize = 100;
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).
 pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
+/// Erasures that are not over for good, of all sites.
+pub const ERASURES_OPEN_MAX: usize = 10_000;
+/// Erasures on record per site.
+pub const ERASURES_PER_SITE_MAX: usize = 1_000_000;
 /// Recipients of mails with a choice on record, per site.
 pub const MAIL_CHOICES_PER_SITE_MAX: usize = 4_000_000;
 /// Bytes of names and values remembered by one site, on disk.

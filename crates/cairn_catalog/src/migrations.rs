@@ -244,6 +244,35 @@ CREATE TABLE identity_seeds (
 ) STRICT;
 ",
     "
+-- Erasures: who is erased (keyed numbers), where that was done, how much. Purpose: to bring them to their end, and to prove
+-- them; kept as the class `erasures` of the table of retention says. Watched: a hit may still be under way.
+CREATE TABLE erasures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    asked_at_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    request_id INTEGER,
+    visitors TEXT NOT NULL,
+    users TEXT NOT NULL,
+    holders BLOB NOT NULL,
+    state TEXT NOT NULL,
+    done_at_ms INTEGER,
+    is_watched INTEGER NOT NULL,
+    places TEXT NOT NULL
+) STRICT;
+CREATE INDEX erasures_by_site ON erasures (site_id, id);
+CREATE INDEX erasures_watched ON erasures (id) WHERE is_watched = 1;
+-- What was removed because it had been kept long enough, last time; site 0: of the whole instance.
+CREATE TABLE retention_runs (
+    site_id INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    ran_at_ms INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    PRIMARY KEY (site_id, class)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memory_left_by ON memory (site_id, left_by) WHERE left_by IS NOT NULL;
+",
+    "
 -- Links that show a site's figures. Only a hash of what lets someone in; kept until its owner ends it.
 CREATE TABLE shares (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

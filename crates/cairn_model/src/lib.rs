@@ -16,8 +16,10 @@ pub mod notice;
 pub mod outcome;
 pub mod question;
 pub mod receipt;
+pub mod retention;
 pub mod session;
 pub mod site;
+pub mod subject;
 pub mod tracker;
 
 pub use answer::Answer;
@@ -31,4 +33,5 @@ pub use outcome::Outcome;
 pub use question::Question;
 pub use session::Session;
 pub use site::{Asking, Pixel, PixelKind, Policy, PrivacySettings, Site};
+pub use subject::Subject;
 pub use tracker::TrackerSettings;

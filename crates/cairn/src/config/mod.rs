@@ -121,6 +121,8 @@ pub struct Privacy {
     pub policy: Policy,
     /// Reach of Global Privacy Control on new sites.
     pub gpc: GpcReach,
+    /// Longest time between an erasure and the rewriting of the store's file.
+    pub erasure_rewrite_hours_max: u64,
 }
 
 impl Privacy {
@@ -166,7 +168,8 @@ impl Config {
     /// Decides from the layers, and checks what single values cannot say.
     pub fn from_layers(layers: &Layers) -> Result<Config, ConfigError> {
         let config: Config = layers.decide()?;
-        let ranges: [(&str, u64, u64, u64); 7] = [
+        let rewrite_hours = config.privacy.erasure_rewrite_hours_max;
+        let ranges: [(&str, u64, u64, u64); 8] = [
             ("log.segment_size_bytes", config.log.segment_size_bytes, 1 << 20, 1 << 30),
             (
                 "log.size_bytes_max",
@@ -178,6 +181,7 @@ impl Config {
             ("store.question_seconds_max", config.store.question_seconds_max, 1, 3600),
             ("apply.commit_interval_ms", config.apply.commit_interval_ms, 1, 1500),
             ("sessions.timeout_minutes", config.sessions.timeout_minutes.max(0) as u64, 1, 475),
+            ("privacy.erasure_rewrite_hours_max", rewrite_hours, 0, 24 * 7),
             ("server.connections_max", config.server.connections_max as u64, 1, 1 << 20),
         ];
         for (key, value, least, most) in ranges {

@@ -13,7 +13,9 @@ fn text(bytes: &[u8]) -> String {
 /// docs/cli.md, as the program's own help says it.
 fn reference() -> String {
     let mut page = String::from("# Command line\n\nGenerated from `cairn --help` by a test.\n");
-    for command in ["", "serve", "demo", "check-config", "verify-receipts", "openapi", "version"] {
+    let commands =
+        ["", "serve", "demo", "check-config", "verify-receipts", "erase", "openapi", "version"];
+    for command in commands {
         let mut arguments: Vec<&str> =
             Some(command).filter(|name| !name.is_empty()).into_iter().collect();
         arguments.push("--help");

@@ -1,12 +1,13 @@
 //! What the rest of the program may know of the apply loop, and ask of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use cairn_model::SiteId;
+use cairn_catalog::ErasureId;
+use cairn_model::{SiteId, Subject};
 use cairn_store::{Row, Watermark};
 use foldhash::{HashMap, HashSet};
 use tokio::sync::{broadcast, watch};
@@ -61,12 +62,20 @@ pub(super) struct Shared {
     watermark: watch::Sender<Watermark>,
     /// Removed sites of which store and log hold nothing.
     removed: watch::Sender<HashSet<SiteId>>,
+    /// Erasures that were done lately.
+    erased: watch::Sender<BTreeSet<ErasureId>>,
+    /// Somebody waits for an erasure: the store's file is rewritten without delay.
+    pub rewrite_at_once: AtomicBool,
+    forgetting: RwLock<Vec<Forget>>,
     duplicates: Mutex<VecDeque<u64>>,
     live: broadcast::Sender<Arc<LiveEvent>>,
     visitors_now: RwLock<HashMap<SiteId, u32>>,
     visitors_counted: Mutex<Option<Instant>>,
     stop_signal: (Mutex<bool>, Condvar),
 }
+
+/// Takes somebody out of what a part of the program keeps in memory.
+type Forget = Box<dyn Fn(&Subject) + Send + Sync>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -83,6 +92,9 @@ impl Shared {
             duplicates_total: AtomicU64::new(0),
             watermark: watch::Sender::new(watermark),
             removed: watch::Sender::new(HashSet::default()),
+            erased: watch::Sender::new(BTreeSet::new()),
+            rewrite_at_once: AtomicBool::new(false),
+            forgetting: RwLock::default(),
             duplicates: Mutex::new(VecDeque::new()),
             live: broadcast::Sender::new(LIVE_EVENTS_MAX),
             visitors_now: RwLock::new(HashMap::default()),
@@ -162,6 +174,22 @@ impl Shared {
         });
     }
 
+    pub fn set_erased(&self, ids: &BTreeSet<ErasureId>) {
+        self.erased.send_if_modified(|known| {
+            let differs = known != ids;
+            if differs {
+                known.clone_from(ids);
+            }
+            differs
+        });
+    }
+
+    /// Takes a subject out of every memory that was told of.
+    pub fn forget(&self, subject: &Subject) {
+        let forgetting = self.forgetting.read().unwrap_or_else(PoisonError::into_inner);
+        forgetting.iter().for_each(|forget| forget(subject));
+    }
+
     pub fn set_stopped(&self) {
         self.stopped.store(true, Ordering::Release);
     }
@@ -204,6 +232,21 @@ impl ApplyHandle {
         let mut removed = self.shared.removed.subscribe();
         let gone = removed.wait_for(|sites| sites.contains(&site_id));
         matches!(tokio::time::timeout(limit, gone).await, Ok(Ok(_)))
+    }
+
+    /// Waits until an erasure is done, without the delay that the rewriting of the store's file may have otherwise; false when
+    /// `limit` passed first. For one that an earlier process completed, ask the catalog.
+    pub async fn wait_erased(&self, id: ErasureId, limit: Duration) -> bool {
+        self.shared.rewrite_at_once.store(true, Ordering::Release);
+        let mut erased = self.shared.erased.subscribe();
+        let done = erased.wait_for(|ids| ids.contains(&id));
+        matches!(tokio::time::timeout(limit, done).await, Ok(Ok(_)))
+    }
+
+    /// Has `forget` take erased subjects out of what is kept in memory elsewhere. It must not wait.
+    pub fn on_erasure(&self, forget: impl Fn(&Subject) + Send + Sync + 'static) {
+        let mut forgetting = self.shared.forgetting.write().unwrap_or_else(PoisonError::into_inner);
+        forgetting.push(Box::new(forget));
     }
 
     /// What became of the records of these ranges, all of them applied lately.
@@ -281,6 +324,7 @@ mod tests {
             size_bytes: 0,
             undecodable: 0,
             of_removed: HashMap::default(),
+            of_erased: HashMap::default(),
         };
         shared.publish(&applied, Watermark::default());
     }

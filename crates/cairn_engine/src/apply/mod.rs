@@ -3,13 +3,19 @@
 //! Guarantees: records are taken strictly in order; each becomes a row, or is counted as a duplicate, exactly once: rows,
 //! visits, outcome counts and the watermark go into the store in one commit, and after a crash the loop goes on
 //! behind the store's watermark. Direct identifiers go to the people table, choices to the chains of receipts; both share a watermark of their own.
-//! Events of removed sites are left out, and the rest of such a site is removed.
+//! Events of removed sites and erased visitors are left out, and the rest of them is removed.
 //! An unavailable store is waited for (one warning); the log grows meanwhile, and hits are refused once it is full.
 //! It does not know HTTP, consent or where an event came from.
 
 mod batch;
+mod erasure;
 mod handle;
+#[cfg(test)]
+mod machine;
+mod remains;
 mod removal;
+mod retention;
+mod rewriting;
 #[cfg(test)]
 mod tests;
 
@@ -28,8 +34,12 @@ use crate::session::{SessionOptions, Sessions};
 pub use handle::{AppliedCounts, ApplyHandle, ApplyStatus, LiveEvent};
 
 use batch::Applied;
+use erasure::Erasures;
 use handle::Shared;
-use removal::{Databases, Removals};
+use remains::Databases;
+use removal::Removals;
+use retention::Retaining;
+use rewriting::Rewriting;
 
 /// How the loop runs.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +54,10 @@ pub struct ApplyOptions {
     pub checkpoint_interval: Duration,
     /// Log bytes after which the same happens earlier.
     pub checkpoint_size_bytes: u64,
+    /// Longest time for which the store's file may hold bytes of rows that were deleted, before it is rewritten.
+    pub rewrite_wait_max: Duration,
+    /// What was kept long enough is removed.
+    pub is_retention_on: bool,
 }
 
 impl Default for ApplyOptions {
@@ -54,6 +68,8 @@ impl Default for ApplyOptions {
             batch_size_bytes_max: 8 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
             checkpoint_size_bytes: 64 * 1024 * 1024,
+            rewrite_wait_max: Duration::from_secs(60 * 60),
+            is_retention_on: true,
         }
     }
 }
@@ -65,6 +81,8 @@ const STOP_TRIES: u32 = 20;
 const STOP_PAUSE: Duration = Duration::from_millis(50);
 /// How long the loop waits for records before it looks at its other duties.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
+/// The same while there is something to be done.
+const BUSY_WAIT: Duration = Duration::from_millis(5);
 /// People seen within this time are "now".
 const NOW_WINDOW_MS: i64 = 5 * 60 * 1000;
 
@@ -96,6 +114,9 @@ pub struct ApplyLoop {
     event_ids: Arc<EventIds>,
     sessions: Sessions,
     removals: Removals,
+    erasures: Erasures,
+    rewriting: Rewriting,
+    retaining: Retaining,
     shared: Arc<Shared>,
     options: ApplyOptions,
     clock: fn() -> i64,
@@ -138,6 +159,9 @@ impl ApplyLoop {
         };
         let sessions = Sessions::new(options.sessions, active, others_until_ms);
         let removals = Removals::at_start(&catalog);
+        let erasures = Erasures::at_start(&catalog)?;
+        let rewriting = Rewriting::new(options.rewrite_wait_max);
+        let retaining = Retaining::new(options.is_retention_on);
         let shared = Arc::new(Shared::new(watermark));
         let handle = ApplyHandle::new(Arc::clone(&shared));
         let apply = ApplyLoop {
@@ -147,6 +171,9 @@ impl ApplyLoop {
             event_ids,
             sessions,
             removals,
+            erasures,
+            rewriting,
+            retaining,
             shared,
             options,
             clock,
@@ -170,7 +197,7 @@ impl ApplyLoop {
         let mut behind = false;
         loop {
             let stopping = self.shared.stopping.load(Ordering::Acquire);
-            let more = self.log.wait_durable_after(Offset(self.resume_offset()), IDLE_WAIT);
+            let more = self.log.wait_durable_after(Offset(self.resume_offset()), self.idle_wait());
             if more {
                 // Under load commits are spaced: each costs a sync and a search for the visits it replaces.
                 let pause = self.options.commit_interval.saturating_sub(last_commit.elapsed());
@@ -226,6 +253,9 @@ impl ApplyLoop {
         for (site_id, offset) in &applied.of_removed {
             self.removals.left_out(*site_id, *offset);
         }
+        for (site_id, offset) in &applied.of_erased {
+            self.erasures.left_out(*site_id, *offset);
+        }
         if !applied.people.is_empty() || !applied.receipts.is_empty() {
             retry("writes people and receipts", &self.shared, || {
                 let (people, receipts) = (&applied.people, &applied.receipts);
@@ -255,8 +285,20 @@ impl ApplyLoop {
             catalog: &self.catalog,
             shared: &self.shared,
             applied: self.resume_offset(),
+            now_ms: (self.clock)(),
         };
         self.removals.complete(&databases, &mut self.sessions);
+        // A deletion would make the rewriting begin anew.
+        let may_delete = !self.rewriting.is_running();
+        self.erasures.complete(&databases, &mut self.sessions, may_delete);
+        if may_delete {
+            self.retaining.step(&databases);
+        }
+        let is_forced = self.shared.rewrite_at_once.load(Ordering::Acquire);
+        self.rewriting.step(&databases, is_forced);
+        if is_forced && !self.erasures.are_waiting() && !self.rewriting.is_running() {
+            self.shared.rewrite_at_once.store(false, Ordering::Release);
+        }
         let due = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval
             || self.bytes_since_checkpoint >= self.options.checkpoint_size_bytes;
         // Waiting for a quiet moment costs nothing; waiting for ever would.
@@ -264,6 +306,16 @@ impl ApplyLoop {
             && (due || (!busy && self.last_checkpoint.elapsed() >= Duration::from_secs(5)))
         {
             self.checkpoint();
+        }
+    }
+
+    /// Nobody waits for the rest of a rewriting longer than it takes.
+    fn idle_wait(&self) -> Duration {
+        let is_asked = self.shared.rewrite_at_once.load(Ordering::Acquire);
+        let is_busy = self.rewriting.is_running() || self.retaining.is_running();
+        match is_busy || is_asked && self.erasures.are_waiting() {
+            true => BUSY_WAIT,
+            false => IDLE_WAIT,
         }
     }
 

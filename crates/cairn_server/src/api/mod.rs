@@ -27,6 +27,7 @@ mod pixels;
 mod query;
 mod receipts;
 mod shares;
+mod retention;
 mod show;
 mod signed;
 mod sites;
@@ -92,6 +93,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(receipts::export))
         .routes(routes!(receipts::verify))
         .routes(routes!(permission::show))
+        .routes(routes!(retention::show))
         // Reports
         .routes(routes!(query::ask))
         .routes(routes!(shares::list, shares::create))

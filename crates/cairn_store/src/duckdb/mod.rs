@@ -6,10 +6,13 @@
 mod appender;
 mod code_pages;
 mod connection;
+mod erase;
 mod error;
 mod ffi;
 mod pixels;
 mod query;
+mod rewrite;
+mod sessions;
 mod store;
 mod texts;
 mod time_limit;
