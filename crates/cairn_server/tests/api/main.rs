@@ -14,3 +14,4 @@ mod pixels;
 mod receipts;
 mod rig;
 mod settings;
+mod shares;
