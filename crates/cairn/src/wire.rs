@@ -90,6 +90,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     });
     let router = cairn_server::api::router(Arc::clone(&app));
     let running = listen::serve(Arc::clone(&app), router, listen_options(config, &server))?;
+    cairn_store::duckdb::release_code_pages();
     announce(&parts, &server, running.address(), demo)?;
     runtime.block_on(run(&parts, &counters, server.test_clock));
     tracing::info!("stopping");

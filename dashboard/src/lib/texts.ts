@@ -2,6 +2,7 @@
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
+import { shared } from "./texts.shared.ts";
 import { FIGURE_TEXTS, GRADE_TEXTS } from "./texts.figures.ts";
 
 export const t = {
@@ -644,6 +645,7 @@ export const t = {
     help: "This list",
     arrows: "Earlier or later",
   },
+  shared,
   unit: {
     none: "–",
     less: (text: string) => `<${text}`,

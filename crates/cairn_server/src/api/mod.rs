@@ -28,6 +28,7 @@ mod query;
 pub(crate) mod receipts;
 mod retention;
 mod rights;
+mod shares;
 pub(crate) mod show;
 mod signed;
 mod sites;
@@ -107,6 +108,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rights::requests::done))
         // Reports
         .routes(routes!(query::ask))
+        .routes(routes!(shares::list, shares::create))
+        .routes(routes!(shares::remove))
+        // With the link of a shared report instead of a log-in
+        .routes(routes!(shares::about))
+        .routes(routes!(shares::ask))
 }
 
 /// The description of [`routes`], and of other products' formats.

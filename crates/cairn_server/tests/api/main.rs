@@ -15,3 +15,4 @@ mod receipts;
 mod rig;
 mod rights;
 mod settings;
+mod shares;

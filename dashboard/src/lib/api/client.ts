@@ -29,6 +29,11 @@ export type Found = Schemas["FoundBody"];
 export type Erasure = Schemas["Erasure"];
 export type Retention = Schemas["Retention"];
 export type RetentionClass = Schemas["RetentionClass"];
+export type Share = Schemas["Share"];
+export type CreatedShare = Schemas["CreatedShare"];
+export type SharedSite = Schemas["SharedSite"];
+/** An answer of a shared report, with the figures that are numbers in it. */
+export type SharedAnswer = Omit<Schemas["SharedAnswer"], "results"> & { results: Row[] };
 
 export type Ad = Schemas["Ad"];
 /** An ad to be tracked; its cost is sent as the text that was typed, which is exact. */
@@ -115,6 +120,8 @@ interface Options<O> {
   signal?: AbortSignal | undefined;
   /** Being signed out is an answer here, not the end of the session. */
   anonymous?: boolean;
+  /** What lets the caller in instead of a session. */
+  bearer?: string;
 }
 
 function address(path: string, inPath: unknown, inQuery?: unknown): string {
@@ -142,6 +149,7 @@ interface Sent {
   body?: unknown;
   signal?: AbortSignal | undefined;
   anonymous?: boolean;
+  bearer?: string;
 }
 
 function call<M extends Method, P extends PathOf<M>>(
@@ -156,6 +164,7 @@ async function send(method: Method, path: string, options: Sent): Promise<unknow
   const headers: Record<string, string> = { Accept: "application/json" };
   if (method !== "get") headers["Cairn-Request"] = "dashboard";
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
+  if (options.bearer !== undefined) headers["Authorization"] = `Bearer ${options.bearer}`;
   const request: RequestInit = {
     method: method.toUpperCase(),
     headers,
@@ -321,6 +330,16 @@ export const api = {
     const asked = address(where, { site_id, request_id }, { format, language });
     return (await answered(asked, { credentials: "same-origin" })).blob();
   },
+  shares: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/shares", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  share: (site: string, body: Schemas["NewShareBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/shares", { path: ofSite(site), body }),
+  endShare: (site_id: string, share_id: string) =>
+    call("delete", "/api/v1/sites/{site_id}/shares/{share_id}", { path: { site_id, share_id } }),
   liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
   query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
     const question = body as unknown as Schemas["Query"];
@@ -328,3 +347,14 @@ export const api = {
     return answer as unknown as Answer;
   },
 };
+
+/** What the holder of a shared report's link may ask. */
+export const shared = (bearer: string) => ({
+  about: (signal?: AbortSignal) =>
+    call("get", "/api/v1/shared", { bearer, signal, anonymous: true }),
+  query: async (body: Schemas["SharedQuery"], signal?: AbortSignal): Promise<SharedAnswer> => {
+    const options = { body, bearer, signal, anonymous: true };
+    const answer = await call("post", "/api/v1/shared/query", options);
+    return answer as unknown as SharedAnswer;
+  },
+});
