@@ -118,12 +118,12 @@ test("how long data are kept: shown with what the job removed, chosen by the own
     await page.keyboard.press("Enter");
     await table.getByText("Saved.").waitFor();
     assert.equal(await days.inputValue(), "400");
-    assert.equal(mock.sites[0]?.privacy.retention.events, 400);
+    assert.equal(mock.sites[0]?.privacy.retention?.events, 400);
     await days.fill("");
     await button(page, "Save").click();
     await page.waitForFunction(() => !document.querySelector("button:disabled"));
     await table.getByText("Saved.").waitFor();
-    assert.equal(mock.sites[0]?.privacy.retention.events, null);
+    assert.equal(mock.sites[0]?.privacy.retention?.events, null);
   });
 });
 

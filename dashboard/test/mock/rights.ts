@@ -165,7 +165,7 @@ export class Requests {
 
 /** Two classes: one whose days are the owner's to choose. */
 export function retentionOf(site: Site, now: number): Retention {
-  const days = site.privacy.retention.events;
+  const days = site.privacy.retention?.events ?? null;
   const common = { source: "our own choice", last_run_at: new Date(now - 3_600_000).toISOString() };
   return {
     classes: [
