@@ -129,7 +129,7 @@ mod tests {
         let id = "00112233445566778899aabbccddeeff";
         let cookies = Cookies::parse(&format!("a=b; cairn_id={id}; cairn_consent=v1.ads=0.t=7;x"));
         assert_eq!(cookies.id.unwrap()[15], 0xff);
-        assert_eq!(cookies.consent.unwrap().at_s, 7);
+        assert_eq!(cookies.consent.unwrap().choices[1].unwrap().at_s, 7);
         let memory = Cookies::parse(&format!("cairn_memory={id}; cairn_memory=x"));
         assert!(memory.memory == cookies.id && memory.has_memory && memory.id.is_none());
         assert_eq!(Cookies::parse("cairn_id=short").id, None);

@@ -48,7 +48,7 @@ use cairn_model::{
 
 use crate::record;
 use cairn_store::event_ids::EventIds;
-use consent::{RecordedConsent, SentConsent, Speaker};
+use consent::{RecordedConsent, Said, SentConsent, Speaker};
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
 use gate::{
@@ -139,13 +139,12 @@ impl Ingest {
     }
 
     /// Judges a request: what its events may be, and which cookies the answer sets.
-    /// `choice_alone`: the request exists only to report a choice.
     pub fn admit<'r>(
         &'r self,
         hit: &'r Hit<'r>,
         entry: &'r PixelEntry,
         sent: SentConsent,
-        choice_alone: bool,
+        telling: Telling,
     ) -> Admission<'r> {
         let site = &entry.site.site;
         let voice = match entry.pixel.kind {
@@ -167,7 +166,8 @@ impl Ingest {
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
         let recorded = self.recorded(&cookies, cookie_visitor, hit);
         let sent = sent.at(hit.received_at_ms);
-        let signals = Signals { opted_out, recorded, sent, gpc: hit.gpc, standing, voice };
+        let said = telling.said(hit.received_at_ms);
+        let signals = Signals { opted_out, recorded, sent, said, gpc: hit.gpc, standing, voice };
         let location = match voice {
             Voice::Browser => self.enricher.locate(&hit.address),
             _ => Location::default(),
@@ -183,7 +183,7 @@ impl Ingest {
             location,
             cookies,
             uses_cookies,
-            choice_alone,
+            choice_alone: telling.alone,
             listed_origin,
             cookie_visitor,
             visitor: cookie_visitor.map(identified),
@@ -193,6 +193,28 @@ impl Ingest {
         admission.greet();
         admission.note_withdrawal();
         admission
+    }
+}
+
+/// How a request tells what the visitor said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Telling {
+    /// It exists only for that.
+    pub alone: bool,
+    /// How long ago it was said, milliseconds; `None`: with this request.
+    pub age_ms: Option<i64>,
+    /// It was told before, or another request tells it.
+    pub is_repeated: bool,
+}
+
+impl Telling {
+    fn said(self, now_ms: i64) -> Said {
+        let at_s = self.age_ms.map(|age_ms| now_ms.saturating_sub(age_ms).div_euclid(1000));
+        match at_s {
+            _ if self.is_repeated => Said::Repeated(at_s),
+            Some(at_s) => Said::At(at_s),
+            None => Said::Now,
+        }
     }
 }
 
@@ -339,11 +361,18 @@ impl<'r> Admission<'r> {
         }
     }
 
+    /// The newest choice about analytics, and whether it was sent with the request.
+    fn newest_of_analytics(&self) -> Option<(Choice, bool)> {
+        let Signals { recorded, sent, said, .. } = &self.signals;
+        recorded.newest(sent, *said, 0)
+    }
+
     /// What the browser's record becomes by what was sent; `None`: that says nothing new.
     fn updated_record(&self) -> Option<RecordedConsent> {
         let under_gpc = self.signals.gpc && self.choice_alone;
         let now_s = self.hit.received_at_ms.div_euclid(1000);
-        self.signals.recorded.updated(&self.signals.sent, under_gpc, now_s)
+        let Signals { recorded, sent, said, .. } = &self.signals;
+        recorded.updated(sent, *said, under_gpc, now_s)
     }
 
     /// Turns one event into a record at the end of `buffer`; without one, what comes back is `buffer` as it was.
@@ -513,6 +542,14 @@ impl<'r> Admission<'r> {
         Jar { secure: self.hit.secure, cross_site: self.hit.cross_site }
     }
 
+    /// The same request, made for what is remembered: that gives nobody an id.
+    pub fn for_memory(mut self) -> Self {
+        if self.new_id.take().is_some() {
+            self.visitor = None;
+        }
+        self
+    }
+
     /// The `Set-Cookie` headers of the answer; mostly none.
     pub fn set_cookies(&self) -> Vec<String> {
         let mut headers = Vec::new();
@@ -524,7 +561,7 @@ impl<'r> Admission<'r> {
         if let Some(id) = &self.new_id {
             headers.push(jar.id(id));
         }
-        let newest = self.signals.recorded.newest(&self.signals.sent, 0);
+        let newest = self.newest_of_analytics();
         debug_assert_eq!(Purpose::ALL[0], Purpose::Analytics);
         let denied = newest.is_some_and(|(choice, _)| choice == Choice::Denied);
         if must_forget(&self.cookies, &self.decision, denied) {

@@ -12,7 +12,7 @@ use cairn_engine::ingest::formats::{Events, Terms};
 use cairn_engine::ingest::landing::recent::NamedUser;
 use cairn_engine::ingest::page::origin_host;
 use cairn_engine::ingest::proof::Told;
-use cairn_engine::ingest::{Admission, Common, Rejection, is_listed};
+use cairn_engine::ingest::{Admission, Common, Rejection, Telling, is_listed};
 use cairn_engine::outcomes::Received;
 use cairn_enrich::RequestKind;
 use cairn_model::limits::EVENTS_PER_BODY_MAX;
@@ -45,6 +45,8 @@ pub(super) struct Parcel<'a, E: ?Sized> {
     pub events: &'a E,
     /// What the visitor said, of the request as a whole.
     pub consent: SentConsent,
+    /// How the request tells it.
+    pub telling: Telling,
     /// How he said it; `None`: not himself.
     pub told: Option<Told<'a>>,
     /// What belongs to all events.
@@ -148,7 +150,7 @@ impl Collector {
             let cors = cors_of(head, &entry);
             return Err(refusal(StatusCode::TOO_MANY_REQUESTS, &rate_limited(), cors));
         }
-        let mut admission = app.ingest.admit(&hit, &entry, parcel.consent, count == 0);
+        let mut admission = app.ingest.admit(&hit, &entry, parcel.consent, parcel.telling);
         let cors = match admission.has_listed_origin() {
             true => Cors::Listed(head.origin()),
             false => Cors::Any,

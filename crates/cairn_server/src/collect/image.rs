@@ -8,7 +8,7 @@ use cairn_catalog::PixelEntry;
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::query::{self, ImageQuery};
-use cairn_engine::ingest::{Admission, Common, Hit, ParsedEvent, Rejection};
+use cairn_engine::ingest::{Admission, Common, Hit, ParsedEvent, Rejection, Telling};
 use cairn_engine::outcomes::Received;
 use cairn_enrich::RequestKind;
 use cairn_model::{Outcome, PixelKind, SiteId};
@@ -205,7 +205,7 @@ impl Collector {
         let query = request.uri.query().unwrap_or("");
         let ImageQuery { event, consent } =
             query::image(query, asked.head.referer()).map_err(|rejection| refused(&rejection))?;
-        let admission = self.edge.app.ingest.admit(hit, &asked.entry, consent, false);
+        let admission = self.edge.app.ingest.admit(hit, &asked.entry, consent, Telling::default());
         Ok((event, admission, consent))
     }
 

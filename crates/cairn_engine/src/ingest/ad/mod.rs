@@ -17,6 +17,7 @@ use cairn_enrich::ad::{AdFacts, AdTraces, AdVerdict, judge};
 use cairn_enrich::mail::SenderClass;
 use cairn_model::{Origin, Purpose, Verdict, VisitorId};
 
+use super::consent::Said;
 use super::cookies::Cookies;
 use super::enrich::Arrival;
 use super::fields::props_json;
@@ -138,6 +139,7 @@ impl Ingest {
                 false => Default::default(),
             },
             sent: ad.request.consent.at(hit.received_at_ms),
+            said: Said::Now,
             gpc: hit.gpc,
             standing,
             voice: Voice::Browser,

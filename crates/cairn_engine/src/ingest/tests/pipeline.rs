@@ -10,7 +10,7 @@ use crate::ingest::import::Importer;
 use crate::ingest::json::Raw;
 use crate::ingest::landing::landed;
 use crate::ingest::visitor::parse_cookie_id;
-use crate::ingest::{Common, Hit, Rejection, consent, query};
+use crate::ingest::{Common, Hit, Rejection, Telling, consent, query};
 use crate::record;
 use crate::token::click::ClickClaims;
 
@@ -43,7 +43,7 @@ impl Taken {
 
 fn take(shop: &Shop, hit: &Hit<'_>, sent: &str, json: &str) -> Taken {
     let sent = consent::parse(sent).unwrap();
-    let mut admission = shop.ingest.admit(hit, &shop.entry, sent, false);
+    let mut admission = shop.ingest.admit(hit, &shop.entry, sent, Telling::default());
     let sender = match shop.entry.pixel.kind {
         PixelKind::Server => Sender::Server,
         _ => Sender::Public,
@@ -205,7 +205,8 @@ fn a_fixed_image_of_a_mail_or_an_advertisement_knows_nobody() {
             let image = |shop: &Shop, hit: &Hit<'_>, asked: &str| {
                 let query::ImageQuery { event, consent } =
                     query::image(asked, hit.referer).unwrap();
-                let mut admission = shop.ingest.admit(hit, &shop.entry, consent, false);
+                let mut admission =
+                    shop.ingest.admit(hit, &shop.entry, consent, Telling::default());
                 let (record, result) = admission.take(event, Common::default(), Vec::new());
                 Taken { record, result, cookies: admission.set_cookies(), listed: false }
             };
@@ -225,7 +226,7 @@ fn a_fixed_image_of_a_mail_or_an_advertisement_knows_nobody() {
                 event(Raw(r#"{"event":"a","user_id":"anna"}"#), Sender::Public).unwrap();
             own_word.consent = consent::parse(CONSENTED).unwrap();
             let nothing = consent::parse("").unwrap();
-            let mut admission = shop.ingest.admit(&known, &shop.entry, nothing, false);
+            let mut admission = shop.ingest.admit(&known, &shop.entry, nothing, Telling::default());
             let (record, result) = admission.take(own_word, Common::default(), Vec::new());
             result.unwrap();
             let kept = record::decode(&record).unwrap();
@@ -251,7 +252,12 @@ fn an_override_of_the_signal_is_a_click_of_its_own() {
     let under_gpc = Hit { gpc: true, ..hit() };
     let record = |alone: bool| {
         let sent = consent::parse(CONSENTED).unwrap();
-        let admission = shop.ingest.admit(&under_gpc, &shop.entry, sent, alone);
+        let admission = shop.ingest.admit(
+            &under_gpc,
+            &shop.entry,
+            sent,
+            Telling { alone, ..Telling::default() },
+        );
         let cookies = admission.set_cookies();
         let cookie = cookies.iter().find(|cookie| cookie.starts_with("cairn_consent")).unwrap();
         cookie.split(';').next().unwrap().to_owned()
@@ -302,7 +308,7 @@ fn addresses_of_items_keep_what_the_page_may_keep() {
         "url":"https://shop.example/p?tok=secretq&utm_source=mail#x","image_url":"/i.png?t=1"}]}"#;
     let admission = |consent| {
         let hit = hit();
-        let mut admission = shop.ingest.admit(&hit, &shop.entry, consent, false);
+        let mut admission = shop.ingest.admit(&hit, &shop.entry, consent, Telling::default());
         let (record, result) = admission.take(
             event(Raw(json), Sender::Public).unwrap(),
             Common::default(),
@@ -323,7 +329,8 @@ fn addresses_of_items_keep_what_the_page_may_keep() {
 fn times_and_repetitions() {
     let shop = Shop::new(policy(Policy::OptOut), PixelKind::Web);
     let hit = hit();
-    let mut admission = shop.ingest.admit(&hit, &shop.entry, consent::SentConsent::Nothing, false);
+    let mut admission =
+        shop.ingest.admit(&hit, &shop.entry, consent::SentConsent::Nothing, Telling::default());
     let mut take = |json: &str| {
         let parsed = event(Raw(json), Sender::Public).unwrap();
         let (record, result) = admission.take(parsed, Common::default(), Vec::new());
@@ -388,7 +395,7 @@ fn prefetched_images_are_bots() {
     let mut hit = hit();
     hit.agent.headers.purpose = "prefetch;prerender";
     let read = query::image("", "https://shop.example/p").unwrap();
-    let mut admission = shop.ingest.admit(&hit, &shop.entry, read.consent, false);
+    let mut admission = shop.ingest.admit(&hit, &shop.entry, read.consent, Telling::default());
     let (record, result) = admission.take(read.event, Common::default(), Vec::new());
     result.unwrap();
     assert_eq!(record::decode(&record).unwrap().bot, "prefetch");
@@ -528,7 +535,8 @@ fn records_of_version_1_stay_readable() {
 /// A page view at this address, to which one of our links led.
 fn landing(shop: &Shop, sent: &str, url: &str) -> [String; 3] {
     let hit = hit();
-    let mut admission = shop.ingest.admit(&hit, &shop.entry, consent::parse(sent).unwrap(), false);
+    let mut admission =
+        shop.ingest.admit(&hit, &shop.entry, consent::parse(sent).unwrap(), Telling::default());
     let json = format!(r#"{{"event":"page_view","url":"{url}"}}"#);
     let mut parsed = event(Raw(&json), Sender::Public).unwrap();
     let utm = ["ads", "display", "spring", "", ""].map(str::to_owned);
