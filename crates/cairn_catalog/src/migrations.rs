@@ -243,6 +243,14 @@ CREATE TABLE identity_seeds (
     made_at_ms INTEGER NOT NULL
 ) STRICT;
 ",
+    "
+-- Which cookies a pixel uses on its owner's pages of other sites; before, one setting of the site.
+ALTER TABLE pixels ADD COLUMN cross_site_cookies TEXT NOT NULL DEFAULT 'none';
+UPDATE pixels SET cross_site_cookies = 'partitioned'
+WHERE kind IN ('web', 'image', 'ad')
+    AND site_id IN (SELECT id FROM sites WHERE privacy ->> '$.cross_site_cookies');
+UPDATE sites SET privacy = json_remove(privacy, '$.cross_site_cookies');
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -110,6 +110,7 @@ fn shop(catalog: &Catalog) -> Result<Arc<PixelEntry>, Box<dyn std::error::Error>
         kind: PixelKind::Web,
         url: String::new(),
         settings: Default::default(),
+        cross_site_cookies: Default::default(),
     };
     let key = catalog.add_pixel(&pixel, NOW_MS)?.key;
     catalog.directory().current().by_key(&key).ok_or_else(|| "the pixel is missing".into())

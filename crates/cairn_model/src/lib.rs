@@ -30,5 +30,5 @@ pub use notice::Notice;
 pub use outcome::Outcome;
 pub use question::Question;
 pub use session::Session;
-pub use site::{Asking, Pixel, PixelKind, Policy, PrivacySettings, Site};
+pub use site::{Asking, CrossSiteCookies, Pixel, PixelKind, Policy, PrivacySettings, Site};
 pub use tracker::TrackerSettings;

@@ -57,6 +57,20 @@ export const pixels = {
     | "hash_routes",
     [name: string, about: string]
   >,
+  crossSite: "Cookies on your pages of other domains",
+  crossSiteHint:
+    "For pages on domains that are listed in the site’s settings and lie outside of the collector’s own. Nothing is set without permission.",
+  crossSites: {
+    none: ["None", "Visits there are counted without being recognised."],
+    partitioned: [
+      "Partitioned",
+      "Another cookie on each of your domains: recognised there, never across them. Current browsers allow it.",
+    ],
+    third_party: [
+      "Third-party",
+      "One cookie on all of your domains. Warning: this follows people across sites, which permission must cover; Safari blocks it, Firefox keeps it apart, and anybody may block it.",
+    ],
+  } as Record<string, [name: string, about: string]>,
   managers: "Consent managers of your pages",
   managersHint:
     "Where you ask with another product: what it tells is heard. One that is not there says nothing.",

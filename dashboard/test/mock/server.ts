@@ -69,7 +69,7 @@ export function makeSite(id: string, name: string, domain: string): Site {
     timezone: "UTC",
     currency: "EUR",
     hosts: [],
-    privacy: { policy: "regional", gpc: "ads", cross_site_cookies: false },
+    privacy: { policy: "regional", gpc: "ads" },
     created_at: "2026-01-01T00:00:00Z",
   };
 }
@@ -198,6 +198,7 @@ export class Mock {
       kind,
       url,
       status: "waiting",
+      cross_site_cookies: "none",
       settings: {
         clicks: false,
         forms: false,

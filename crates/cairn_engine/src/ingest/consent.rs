@@ -374,6 +374,18 @@ impl RecordedConsent {
         value
     }
 
+    /// Of each purpose the newer choice; of two at once a no.
+    pub fn newer_of_each(&self, other: &Self) -> Self {
+        let mut newer = *self;
+        for (known, other) in newer.choices.iter_mut().zip(other.choices) {
+            let order = |it: RecordedChoice| (it.at_s, it.choice == Choice::Denied);
+            if other.map(order) > known.map(order) {
+                *known = other;
+            }
+        }
+        newer
+    }
+
     /// The record of somebody who took permission back at this time, while the browser still shows an older one.
     pub fn withdrawn(mut self, by: Speaker, now_s: i64) -> Self {
         let choice = Choice::Denied;

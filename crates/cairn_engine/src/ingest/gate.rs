@@ -92,6 +92,12 @@ impl Decision {
         Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..self }
     }
 
+    /// The same on another site, before the browser has shown that it keeps cookies there.
+    pub fn awaiting_cookie(self) -> Self {
+        let reason = "cross-site, before its cookie came back";
+        Decision { basis: Basis::ForeignOrigin, reason, ..self.anonymous() }
+    }
+
     /// Whether identifiers may be kept for this purpose.
     pub fn grants(&self, purpose: Purpose) -> bool {
         Purpose::ALL.iter().zip(self.granted).any(|(known, granted)| *known == purpose && granted)

@@ -42,8 +42,8 @@ use std::sync::Arc;
 use cairn_catalog::{MasterSecret, PixelEntry, SiteEntry};
 use cairn_enrich::{Address, Enricher, Location, RequestKind};
 use cairn_model::{
-    Choice, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings, Purpose, Site,
-    Verdict, VisitorId,
+    Choice, CrossSiteCookies, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings,
+    Purpose, Site, Verdict, VisitorId,
 };
 
 use crate::record;
@@ -151,7 +151,8 @@ impl Ingest {
             PixelKind::Server => Voice::Server,
             _ => Voice::Browser,
         };
-        let (standing, listed_origin) = standing(hit, site);
+        let with_cookies = entry.pixel.cross_site_cookies != CrossSiteCookies::None;
+        let (standing, listed_origin) = standing(hit, site, with_cookies);
         let standing = standing.of_pixel(entry.pixel.kind);
         let uses_cookies = voice == Voice::Browser && standing == Standing::Own;
         let sent_cookies = match voice {
@@ -188,9 +189,11 @@ impl Ingest {
             cookie_visitor,
             visitor: cookie_visitor.map(identified),
             new_id: None,
+            untried: None,
             seen: Vec::new(),
         };
         admission.greet();
+        admission.await_cookie();
         admission.note_withdrawal();
         admission
     }
@@ -237,6 +240,8 @@ pub struct Admission<'r> {
     /// The visitor, once known.
     visitor: Option<Visitor>,
     new_id: Option<CookieId>,
+    /// Whose `new_id` is, as long as nobody can tell whether the browser keeps it.
+    untried: Option<VisitorId>,
     /// Keys of the event ids taken so far.
     seen: Vec<u128>,
 }
@@ -344,6 +349,17 @@ impl<'r> Admission<'r> {
             }
             Verdict::Anonymous => self.visitor = None,
         }
+    }
+
+    /// On another site browsers may keep no cookies: whoever shows none yet is known from his next request on, and without
+    /// cookies never, instead of anew with every request.
+    fn await_cookie(&mut self) {
+        if !self.hit.cross_site || self.new_id.is_none() {
+            return;
+        }
+        self.untried = self.visitor.take().map(|visitor| visitor.id);
+        self.decision = self.decision.awaiting_cookie();
+        self.latest = self.decision;
     }
 
     /// Remembers a visitor who takes permission back, until he gives it again.
@@ -530,16 +546,21 @@ impl<'r> Admission<'r> {
         (self.memory_permission() == MemoryPermission::Denied).then_some(memory)
     }
 
-    /// The `Set-Cookie` header that takes `cairn_memory` back from whoever has one and said no to it.
-    pub fn forget_memory(&self) -> Option<String> {
-        let is_withdrawn =
-            self.cookies.has_memory && self.memory_permission() == MemoryPermission::Denied;
-        is_withdrawn.then(|| self.jar().forget_memory())
+    /// The `Set-Cookie` headers that take `cairn_memory` back from whoever has one and said no to it.
+    pub fn forget_memory(&self) -> Vec<String> {
+        match self.cookies.has_memory && self.memory_permission() == MemoryPermission::Denied {
+            true => self.jar().forget_memory(),
+            false => Vec::new(),
+        }
     }
 
     /// How cookies are to be set for this request.
     pub fn jar(&self) -> Jar {
-        Jar { secure: self.hit.secure, cross_site: self.hit.cross_site }
+        Jar {
+            secure: self.hit.secure,
+            cross_site: self.hit.cross_site,
+            kind: self.entry.pixel.cross_site_cookies,
+        }
     }
 
     /// The same request, made for what is remembered: that gives nobody an id.
@@ -552,8 +573,7 @@ impl<'r> Admission<'r> {
 
     /// The `Set-Cookie` headers of the answer; mostly none.
     pub fn set_cookies(&self) -> Vec<String> {
-        let mut headers = Vec::new();
-        headers.extend(self.forget_memory());
+        let mut headers = self.forget_memory();
         if !self.uses_cookies || self.signals.opted_out {
             return headers;
         }
@@ -565,7 +585,7 @@ impl<'r> Admission<'r> {
         debug_assert_eq!(Purpose::ALL[0], Purpose::Analytics);
         let denied = newest.is_some_and(|(choice, _)| choice == Choice::Denied);
         if must_forget(&self.cookies, &self.decision, denied) {
-            headers.push(jar.forget_id());
+            headers.extend(jar.forget_id());
         }
         if let Some(record) = self.updated_record() {
             headers.push(jar.consent(&record));
@@ -667,7 +687,8 @@ fn privacy_at(site: &Site, location: &Location) -> PrivacySettings {
 }
 
 /// Where the request stands, and whether it names an origin to echo.
-fn standing(hit: &Hit<'_>, site: &Site) -> (Standing, bool) {
+/// `with_cookies`: the owner chose cookies on his pages of other sites.
+fn standing(hit: &Hit<'_>, site: &Site, with_cookies: bool) -> (Standing, bool) {
     let named = if hit.origin.is_empty() { hit.referer } else { hit.origin };
     let host = page::origin_host(named);
     let listed = host.as_deref().map(|host| is_listed(site, host));
@@ -675,10 +696,8 @@ fn standing(hit: &Hit<'_>, site: &Site) -> (Standing, bool) {
         Some(false) => Standing::Foreign,
         // `Origin: null` is an origin that nobody lists.
         None if !hit.origin.is_empty() => Standing::Foreign,
-        // Where the owner chose cookies across sites, they are for his own pages: without a name it may be anybody's.
-        _ if hit.cross_site && !(site.privacy.cross_site_cookies && listed == Some(true)) => {
-            Standing::CrossSite
-        }
+        // The cookies are for the owner's own pages: without a name it may be anybody's.
+        _ if hit.cross_site && !(with_cookies && listed == Some(true)) => Standing::CrossSite,
         _ => Standing::Own,
     };
     (standing, !hit.origin.is_empty() && listed == Some(true))

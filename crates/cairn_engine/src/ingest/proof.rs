@@ -130,7 +130,7 @@ impl Admission<'_> {
             *purpose != Purpose::Functional && *answer == Some(Choice::Granted)
         };
         match Purpose::ALL.iter().zip(answers).any(permits) {
-            true => self.known_visitor().unwrap_or(VisitorId(0)),
+            true => self.known_visitor().or(self.untried).unwrap_or(VisitorId(0)),
             false => VisitorId(0),
         }
     }

@@ -41,8 +41,6 @@ pub struct PrivacyBody {
     /// What Global Privacy Control denies: `ads` (with sale and any forwarding), or `all` purposes.
     #[schema(example = "ads", pattern = "^(ads|all)$")]
     pub gpc: String,
-    /// Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`).
-    pub cross_site_cookies: bool,
     /// How visitors are asked.
     #[serde(flatten)]
     pub asking: AskingBody,
@@ -119,8 +117,6 @@ pub struct PrivacyPatch {
     pub policy: Option<String>,
     /// `ads` or `all`.
     pub gpc: Option<String>,
-    /// Cookies on cross-site pixels.
-    pub cross_site_cookies: Option<bool>,
     /// Place → policy that holds there instead; replaces all rules. See `GET /api/v1/places`.
     #[schema(example = json!({"DE": "opt_in_strict", "CA-QC": "opt_in"}))]
     pub places: Option<BTreeMap<String, String>>,
@@ -263,7 +259,6 @@ pub(super) fn body(site: &Site) -> SiteBody {
         privacy: PrivacyBody {
             policy: named(&POLICIES, site.privacy.policy),
             gpc: named(&GPC_REACHES, site.privacy.gpc),
-            cross_site_cookies: site.privacy.cross_site_cookies,
             asking: AskingBody::from(&site.asking),
         },
         created_at: show::instant(site.created_at_ms),
@@ -373,8 +368,6 @@ fn privacy(
     let Some(mut inner) = fields.object("privacy")? else { return Ok(()) };
     settings.policy = choice(&mut inner, "policy", &POLICIES)?.unwrap_or(settings.policy);
     settings.gpc = choice(&mut inner, "gpc", &GPC_REACHES)?.unwrap_or(settings.gpc);
-    let cookies = inner.boolean("cross_site_cookies")?;
-    settings.cross_site_cookies = cookies.unwrap_or(settings.cross_site_cookies);
     asking::change(&mut inner, asking)?;
     inner.finish()
 }

@@ -17,7 +17,7 @@ async fn a_site_lives_from_its_making_to_its_removal() {
     let id = site["id"].as_str().unwrap().to_owned();
     let wanted = json!({"id": id, "name": "Bücher", "domain": "xn--bcher-kva.example", "hosts": [],
         "timezone": "Europe/Berlin", "currency": "CHF",
-        "privacy": {"policy": "opt_in", "gpc": "ads", "cross_site_cookies": false},
+        "privacy": {"policy": "opt_in", "gpc": "ads"},
         "created_at": "2026-11-22T10:00:00Z"});
     assert_eq!(site, wanted);
     let again = json!({"name": "Again", "domain": "bücher.example"});
@@ -56,7 +56,7 @@ async fn rules_for_places_and_own_words_are_kept_until_they_are_replaced() {
     assert_eq!(changed["privacy"]["places"], places, "what is left out stays");
     let none = json!({"privacy": {"places": {}, "notice": {"policy_url": "", "texts": {}}}});
     let bare = rig.call("PATCH", &path).owner().json(&none).send().await.ok(200);
-    let wanted = json!({"policy": "regional", "gpc": "ads", "cross_site_cookies": false});
+    let wanted = json!({"policy": "regional", "gpc": "ads"});
     assert_eq!(bare["privacy"], wanted);
 }
 

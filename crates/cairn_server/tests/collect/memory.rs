@@ -2,7 +2,7 @@
 
 use cairn_engine::identity::IdentitySecret;
 use cairn_engine::ingest::visitor::parse_cookie_id;
-use cairn_model::{PixelKind, Policy, SiteId};
+use cairn_model::{CrossSiteCookies, PixelKind, Policy, SiteId};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -231,7 +231,11 @@ fn other_origins_get_nothing_and_leave_nothing() {
     let headers = [OWN, ("Sec-Fetch-Site", "cross-site"), ("Cookie", &*ada.memory)];
     let answer = running.client().request("POST", "/m", &headers, body.as_bytes());
     assert_eq!(answer.json(), json!({"allowed": false, "memory": {}}));
-    let chosen = running.site(&Site { domain: "two.example", cross_site_cookies: true, ..SHOP });
+    let chosen = running.site(&Site {
+        domain: "two.example",
+        cross_site_cookies: CrossSiteCookies::Partitioned,
+        ..SHOP
+    });
     let body = json!({"key": chosen, "consent": YES, "remember": {"size": "L"}}).to_string();
     let headers = [("Origin", "https://two.example"), ("Sec-Fetch-Site", "cross-site")];
     let answer = running.client().request("POST", "/m", &headers, body.as_bytes());
@@ -373,6 +377,7 @@ fn a_server_with_the_secret_key_speaks_for_its_people() {
         kind: PixelKind::Server,
         url: String::new(),
         settings: Default::default(),
+        cross_site_cookies: Default::default(),
     };
     let sk = running.app.catalog.add_pixel(&server, NOW_MS).unwrap().key;
     let bearer = format!("Bearer {sk}");

@@ -1,7 +1,8 @@
 //! Whole hits through decode, gate, enrich and encode: what is in the record, and what is not.
 
 use cairn_model::{
-    Basis, Event, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings, SiteId,
+    Basis, CrossSiteCookies, Event, Identification, Origin, Outcome, PixelKind, Policy,
+    PrivacySettings, SiteId,
 };
 
 use super::{AGENT, NOW_MS, Shop, everything, hit};
@@ -171,17 +172,34 @@ fn origins_decide_what_is_echoed_and_kept() {
 
 #[test]
 fn cross_site_cookies_only_where_the_owner_chose_them() {
-    let privacy = PrivacySettings { cross_site_cookies: true, ..PrivacySettings::default() };
-    let shop = Shop::new(privacy, PixelKind::Web);
+    let shop = |kind| Shop::new(PrivacySettings::default(), PixelKind::Web).with_cookies(kind);
+    let on_own = hit();
     let hit = Hit { cross_site: true, ..hit() };
-    let taken = take(&shop, &hit, CONSENTED, EVENT);
-    assert_eq!(taken.event().identification, Identification::Identified);
-    assert!(
-        taken
-            .cookies
-            .iter()
-            .all(|cookie| { cookie.ends_with("SameSite=None; Secure; Partitioned") })
-    );
+    for (kind, own, wanted) in [
+        (CrossSiteCookies::Partitioned, "Lax; Secure", "None; Secure; Partitioned"),
+        (CrossSiteCookies::ThirdParty, "None; Secure", "None; Secure"),
+    ] {
+        for (hit, wanted) in [(&on_own, own), (&hit, wanted)] {
+            let shop = shop(kind);
+            let taken = take(&shop, hit, CONSENTED, EVENT);
+            // Whether other sites' pages may keep cookies is seen when one comes back.
+            let is_known = taken.event().identification == Identification::Identified;
+            assert_eq!(is_known, !hit.cross_site);
+            let cookies: Vec<_> =
+                taken.cookies.iter().map(|set| set.split(';').next().unwrap()).collect();
+            let cookies = cookies.join("; ");
+            let next = take(&shop, &Hit { cookies: &cookies, ..hit.clone() }, "", EVENT);
+            assert_eq!(next.event().identification, Identification::Identified);
+            assert!(next.cookies.is_empty());
+            let wanted = format!("; SameSite={wanted}");
+            assert_eq!(taken.cookies.len(), 2);
+            assert!(taken.cookies.iter().all(|set| set.ends_with(&wanted)), "{:?}", taken.cookies);
+        }
+    }
+    let plain = take(&shop(CrossSiteCookies::None), &hit, CONSENTED, EVENT);
+    assert_eq!(plain.event().identification, Identification::Anonymous);
+    assert!(plain.cookies.is_empty());
+    let shop = shop(CrossSiteCookies::ThirdParty);
     // A link on a page that hides its name leads to the image: nobody says that it is one of the owner's.
     let unnamed = Hit { origin: "", referer: "", ..hit };
     let taken = take(&shop, &unnamed, CONSENTED, EVENT);
@@ -197,10 +215,8 @@ fn a_fixed_image_of_a_mail_or_an_advertisement_knows_nobody() {
     let known = Hit { cookies: &cookie, ..silent.clone() };
     let on_own_page = Hit { referer: "https://shop.example/p", ..known.clone() };
     for (kind, name) in [(PixelKind::Email, "email_open"), (PixelKind::Ad, "ad_impression")] {
-        for cross_site_cookies in [false, true] {
-            let mut privacy = policy(Policy::OptOut);
-            privacy.cross_site_cookies = cross_site_cookies;
-            let mut shop = Shop::new(privacy, kind);
+        for cookies in [CrossSiteCookies::None, CrossSiteCookies::ThirdParty] {
+            let mut shop = Shop::new(policy(Policy::OptOut), kind).with_cookies(cookies);
             let asked = format!("event={name}&user_id=anna&consent=analytics:granted,ads:granted");
             let image = |shop: &Shop, hit: &Hit<'_>, asked: &str| {
                 let query::ImageQuery { event, consent } =

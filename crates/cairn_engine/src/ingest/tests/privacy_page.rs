@@ -91,7 +91,7 @@ fn signals(choices: Recorded, (sent, said): Sent, gpc: bool) -> Signals {
 }
 
 fn privacy(policy: Policy, gpc: GpcReach) -> PrivacySettings {
-    PrivacySettings { policy, gpc, cross_site_cookies: false }
+    PrivacySettings { policy, gpc }
 }
 
 /// A verdict with its purposes, in few words.
