@@ -134,6 +134,7 @@ fn cookies_of_other_sites_were_a_setting_of_the_site() {
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
     file.execute_batch(
         "ALTER TABLE pixels DROP COLUMN cross_site_cookies;
+        DROP TRIGGER memory_tie_added; DROP TRIGGER memory_tie_removed;
         UPDATE sites SET privacy = json_set(privacy, '$.cross_site_cookies', json('true'))
         WHERE domain = 'chosen.example';
         PRAGMA user_version = 7",

@@ -46,8 +46,11 @@ const TIE_AGE_MS: i64 = MEMORY_TIE_AGE_DAYS_MAX as i64 * 24 * 60 * 60 * 1000;
 
 /// The limit of calls; where hits have none, these have none either.
 pub(super) fn rate_limit(of_hits: RateLimit) -> RateLimit {
-    RateLimit { hits_per_minute_max: of_hits.hits_per_minute_max.min(CALLS_PER_MINUTE_MAX) }
+    let hits_per_minute_max = of_hits.hits_per_minute_max.min(CALLS_PER_MINUTE_MAX);
+    RateLimit { hits_per_minute_max, ..of_hits }
 }
+
+const NEW_HOLDER_RETRY_S: u64 = 60;
 
 /// A request that was read.
 struct Call {
@@ -258,6 +261,7 @@ impl Collector {
         }
         let tied = cookies.clone();
         if call.wanted.remembers() {
+            self.require_holder(admission, cookie, now_ms).await?;
             let known = match cookie {
                 Some(known) => known,
                 None => fresh_id()?,
@@ -277,6 +281,29 @@ impl Collector {
             // Nothing of it was done but the tie.
             Err(error) => Done { body: None, fault: Some(error), cookies: tied },
         })
+    }
+
+    /// Refuses one browser more of a place that had too many new ones. A cookie that was made up is a new browser's.
+    async fn require_holder(
+        &self,
+        admission: &Admission<'_>,
+        cookie: Option<CookieId>,
+        now_ms: i64,
+    ) -> Result<(), ApiError> {
+        let (app, site) = (&self.edge.app, admission.entry().site.site.id);
+        if let Some(cookie) = cookie {
+            let browser = app.ingest.keys().of_memory(site, &cookie);
+            let asked = blocking(app, move |catalog| catalog.has_memory(site, browser, now_ms));
+            if asked.await? {
+                return Ok(());
+            }
+        }
+        let ip = admission.hit().address.ip();
+        if self.edge.memory_holders.allows(&site.to_string(), ip) {
+            return Ok(());
+        }
+        let message = "Too many new browsers from one place have something remembered.";
+        Err(ApiError::new(Code::RateLimited, message).retry_after(NEW_HOLDER_RETRY_S))
     }
 
     /// Whether the token says that the visitor is this user; false: it does, and he has opted out.

@@ -53,6 +53,8 @@ pub(crate) struct Edge {
     limiter: RateLimiter,
     /// Of calls that remember and recall: each costs more than a hit.
     memory_limiter: RateLimiter,
+    /// Of browsers that have something remembered for the first time.
+    memory_holders: RateLimiter,
     tracker: Option<Tracker>,
     tokens: TokenKeys,
     recent_mail: RecentTraces,
@@ -77,6 +79,7 @@ impl Edge {
             trusted_proxies,
             limiter: RateLimiter::new(rate_limit),
             memory_limiter: RateLimiter::new(memory::rate_limit(rate_limit)),
+            memory_holders: RateLimiter::hourly(rate_limit.new_memories_per_hour_max),
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),
             recent_mail: RecentTraces::default(),

@@ -435,3 +435,27 @@ fn the_cookie_is_a_plain_random_number() {
     ada.memory = "cairn_memory=tampered".to_owned();
     assert_eq!(ada.recall("size"), Value::Null);
 }
+
+#[test]
+fn one_place_cannot_begin_memories_without_end() {
+    let running = Running::with(|options| options.rate_limit.new_memories_per_hour_max = 20);
+    let key = running.site(&SHOP);
+    let said = json!({"functional": "granted", "repeated": true});
+    let body = json!({"key": key, "consent": said, "remember": {"size": "M"}}).to_string();
+    let mut client = running.client();
+    let mut remember = |place: &str, cookie: &str| {
+        let headers = [OWN, ("X-Forwarded-For", place), ("Cookie", cookie)];
+        client.request("POST", "/m", &headers, body.as_bytes())
+    };
+    let known = memory_cookie(&remember("203.0.113.9", "")).unwrap();
+    // A number that somebody made up is a new browser's, too.
+    let refused = (0..100).find_map(|made_up| {
+        let answer = remember("203.0.113.9", &format!("cairn_memory={made_up:032x}"));
+        (answer.status != 200)
+            .then(|| (made_up, answer.status, answer.header("retry-after").to_owned()))
+    });
+    assert_eq!(refused, Some((19, 429, "60".to_owned())));
+    assert_eq!(remember("203.0.113.9", "").status, 429);
+    assert_eq!(remember("203.0.113.9", &known).status, 200, "it has something already");
+    assert_eq!(remember("203.0.113.10", "").status, 200, "another place");
+}
