@@ -301,6 +301,11 @@ impl<'r> Admission<'r> {
         }
     }
 
+    /// The browser's `cairn_id`, where cookies count.
+    pub fn cookie_id(&self) -> Option<CookieId> {
+        self.cookies.id
+    }
+
     /// The request names an origin that the site lists: it is echoed, with credentials.
     pub fn has_listed_origin(&self) -> bool {
         self.listed_origin
@@ -360,6 +365,24 @@ impl<'r> Admission<'r> {
         self.untried = self.visitor.take().map(|visitor| visitor.id);
         self.decision = self.decision.awaiting_cookie();
         self.latest = self.decision;
+    }
+
+    /// Gives a browser that is nobody yet, and may be known, the id that it has on another domain of the site; false: it is
+    /// somebody, or whoever has that id opted out or took permission back.
+    pub fn adopt(&mut self, id: CookieId) -> bool {
+        let site = self.entry.site.site.id;
+        let visitor = self.ingest.keys.of_cookie(site, &id);
+        let has_left = self.entry.site.is_opted_out(visitor.0)
+            || self.ingest.withdrawals.of(visitor).is_some();
+        if self.new_id.is_none() || has_left {
+            return false;
+        }
+        self.new_id = Some(id);
+        match &mut self.untried {
+            Some(untried) => *untried = visitor,
+            None => self.visitor = Some(identified(visitor)),
+        }
+        true
     }
 
     /// Remembers a visitor who takes permission back, until he gives it again.

@@ -1,6 +1,6 @@
 //! The collecting paths: `GET /p.gif`, `POST /e`, `POST /m`, `GET /cairn.js` and its parts, mails' and advertisements'
 //! `GET /o/TOKEN.gif`, `GET /i/TOKEN.gif` and `GET /l/TOKEN`, postbacks, and other products' formats; what asks
-//! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`.
+//! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`; links between own domains: `GET /link.json`.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about
@@ -10,6 +10,7 @@ mod ad;
 mod answer;
 mod asking;
 mod choice;
+mod crossing;
 mod delivery;
 pub(crate) mod description;
 mod events;
@@ -32,6 +33,7 @@ use cairn_engine::ingest::landing::recent::{RecentClicks, RecentUsers};
 use cairn_engine::ingest::traces::RecentTraces;
 use cairn_engine::token::TokenKeys;
 use cairn_engine::token::click::ClickClaims;
+use cairn_engine::token::crossing::Crossings;
 use cairn_enrich::network::Prefix;
 use cairn_log::Appender;
 use cairn_model::Outcome;
@@ -66,6 +68,8 @@ pub(crate) struct Edge {
     other_clicks: RecentClicks,
     /// Whose browsers became lately.
     recent_users: RecentUsers,
+    /// Links between a site's domains that were followed.
+    crossings: Crossings,
 }
 
 impl Edge {
@@ -87,6 +91,7 @@ impl Edge {
             recipients_clicks: RecentClicks::default(),
             other_clicks: RecentClicks::default(),
             recent_users: RecentUsers::default(),
+            crossings: Crossings::since((app.clock)()),
             app,
         }
     }

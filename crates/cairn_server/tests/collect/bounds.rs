@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use cairn_model::Outcome;
-use cairn_server::collect::RateLimit;
 use serde_json::json;
 
 use crate::running::{Running, SHOP, until};
