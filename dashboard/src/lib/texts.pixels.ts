@@ -44,6 +44,10 @@ export const pixels = {
       "Ask for permission",
       "A banner where the policy of the visitor’s place needs it, and a preference centre that any element with data-cairn-preferences opens.",
     ],
+    links: [
+      "Links to your other domains",
+      "Carry a visit there, with permission for analytics: by a signed word in the link, for one browser and two minutes.",
+    ],
     hash_routes: ["Routes after #", "For apps whose pages differ only after the # of the address."],
   } as Record<
     | "scroll"
@@ -54,6 +58,7 @@ export const pixels = {
     | "not_found"
     | "vitals"
     | "banner"
+    | "links"
     | "hash_routes",
     [name: string, about: string]
   >,

@@ -309,6 +309,7 @@ test("what a script reports is ticked where its pixel is edited", async () => {
       sections: false,
       vitals: false,
       banner: true,
+      links: false,
       hash_routes: false,
       consent_managers: ["tcf"],
       download_extensions: ["pdf", "zip"],

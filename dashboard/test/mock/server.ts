@@ -208,6 +208,7 @@ export class Mock {
         sections: false,
         vitals: false,
         banner: false,
+        links: false,
         hash_routes: false,
         consent_managers: [],
         download_extensions: [],

@@ -161,7 +161,7 @@ async fn a_pixel_waits_receives_and_falls_silent() {
     let script = format!("<script async src=\"http://stats.example/cairn.js?key={key}\"></script>");
     assert!(snippet.ends_with(&script), "{snippet}");
     let settings = json!({"clicks": false, "forms": false, "not_found": false, "scroll": true, "search": false,
-        "sections": false, "vitals": false, "banner": false, "hash_routes": false, "consent_managers": [],
+        "sections": false, "vitals": false, "banner": false, "hash_routes": false, "links": false, "consent_managers": [],
         "download_extensions": [], "search_parameters": []});
     assert_eq!(pixel["settings"], settings);
     let found = rig.app.directory.current().by_key(&key).unwrap();

@@ -2435,6 +2435,8 @@ export interface components {
             forms: boolean;
             /** @description The part of an address after # names a page. */
             hash_routes: boolean;
+            /** @description Links to other domains of the site carry the visit there, with permission for analytics. */
+            links: boolean;
             /** @description Pages that were not found. */
             not_found: boolean;
             /** @description How far down a page was seen. */
@@ -2467,6 +2469,8 @@ export interface components {
             forms?: boolean | null;
             /** @description The part of an address after # names a page. */
             hash_routes?: boolean | null;
+            /** @description Links to other domains of the site carry the visit there. */
+            links?: boolean | null;
             /** @description Pages that were not found. */
             not_found?: boolean | null;
             /** @description How far down a page was seen; on for a new pixel, as the only part. */
