@@ -126,7 +126,7 @@ pub struct Privacy {
 impl Privacy {
     /// The settings that a new site starts with.
     pub fn settings(&self) -> PrivacySettings {
-        PrivacySettings { policy: self.policy, gpc: self.gpc, ..PrivacySettings::default() }
+        PrivacySettings { policy: self.policy, gpc: self.gpc }
     }
 }
 

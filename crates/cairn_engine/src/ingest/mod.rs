@@ -25,6 +25,7 @@ pub mod postback;
 pub mod proof;
 pub mod query;
 pub mod rejection;
+mod standing;
 pub mod statement;
 pub mod text;
 pub mod timestamp;
@@ -48,7 +49,8 @@ use cairn_model::{
 
 use crate::record;
 use cairn_store::event_ids::EventIds;
-use consent::{RecordedConsent, Said, SentConsent, Speaker};
+pub use consent::Telling;
+use consent::{RecordedConsent, SentConsent, Speaker};
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
 use gate::{
@@ -57,6 +59,8 @@ use gate::{
 pub use parsed::ParsedEvent;
 use proof::RecentChoices;
 pub use rejection::Rejection;
+pub use standing::is_listed;
+use standing::standing;
 use visitor::{AnonymousKeys, CookieId, IdentityKeys};
 use withdrawal::Withdrawals;
 
@@ -196,28 +200,6 @@ impl Ingest {
         admission.await_cookie();
         admission.note_withdrawal();
         admission
-    }
-}
-
-/// How a request tells what the visitor said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Telling {
-    /// It exists only for that.
-    pub alone: bool,
-    /// How long ago it was said, milliseconds; `None`: with this request.
-    pub age_ms: Option<i64>,
-    /// It was told before, or another request tells it.
-    pub is_repeated: bool,
-}
-
-impl Telling {
-    fn said(self, now_ms: i64) -> Said {
-        let at_s = self.age_ms.map(|age_ms| now_ms.saturating_sub(age_ms).div_euclid(1000));
-        match at_s {
-            _ if self.is_repeated => Said::Repeated(at_s),
-            Some(at_s) => Said::At(at_s),
-            None => Said::Now,
-        }
     }
 }
 
@@ -707,29 +689,4 @@ fn dropped(signals: &Signals) -> Rejection {
 /// What holds for a visitor at this place.
 fn privacy_at(site: &Site, location: &Location) -> PrivacySettings {
     site.privacy_at(location.place.country.as_str(), &location.place.region)
-}
-
-/// Where the request stands, and whether it names an origin to echo.
-/// `with_cookies`: the owner chose cookies on his pages of other sites.
-fn standing(hit: &Hit<'_>, site: &Site, with_cookies: bool) -> (Standing, bool) {
-    let named = if hit.origin.is_empty() { hit.referer } else { hit.origin };
-    let host = page::origin_host(named);
-    let listed = host.as_deref().map(|host| is_listed(site, host));
-    let standing = match listed {
-        Some(false) => Standing::Foreign,
-        // `Origin: null` is an origin that nobody lists.
-        None if !hit.origin.is_empty() => Standing::Foreign,
-        // The cookies are for the owner's own pages: without a name it may be anybody's.
-        _ if hit.cross_site && !(with_cookies && listed == Some(true)) => Standing::CrossSite,
-        _ => Standing::Own,
-    };
-    (standing, !hit.origin.is_empty() && listed == Some(true))
-}
-
-/// Whether a host belongs to the site: its domain, a subdomain of it, or one that was added.
-pub fn is_listed(site: &Site, host: &str) -> bool {
-    let is_domain = host
-        .strip_suffix(site.domain.as_str())
-        .is_some_and(|before| before.is_empty() || before.ends_with('.'));
-    (is_domain && !site.domain.is_empty()) || site.hosts.iter().any(|known| known == host)
 }

@@ -89,11 +89,7 @@ fn whoever_permits_nothing_is_not_named() {
             assert!(!found || is_named, "{policy:?} {sent}");
         }
     }
-    let all = PrivacySettings {
-        policy: Policy::OptIn,
-        gpc: cairn_model::site::GpcReach::All,
-        ..PrivacySettings::default()
-    };
+    let all = PrivacySettings { policy: Policy::OptIn, gpc: cairn_model::site::GpcReach::All };
     let shop = Shop::new(all, PixelKind::Web);
     let under_gpc = Hit { gpc: true, cookies: COOKIE, ..hit() };
     let record = proof(&shop, &under_gpc, YES, false, Told::default());
