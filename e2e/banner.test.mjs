@@ -36,8 +36,10 @@ const TEXTS = {
   policy: "Privacy policy",
 };
 const SHOWN = { version: "1-abc", language: "en" };
-const ALL_DENIED = "analytics:denied,ads:denied,personalization:denied,functional:denied";
-const ALL_GRANTED = ALL_DENIED.replaceAll("denied", "granted");
+const all = (choice) =>
+  Object.fromEntries(["analytics", "ads", "personalization", "functional"].map((name) => [name, choice]));
+const ALL_DENIED = all("denied");
+const ALL_GRANTED = all("granted");
 
 const banner = () => page.getByRole("dialog", { name: TEXTS.title });
 const centre = () => page.getByRole("dialog", { name: TEXTS.centre });
@@ -110,7 +112,7 @@ for (const [name, choice] of [
     await page.keyboard.press("Enter");
     await choiceCame();
     const [sent] = told();
-    assert.deepEqual(sent.consent, { choice, signal: "banner", shown: SHOWN });
+    assert.deepEqual(sent.consent, { ...choice, signal: "banner", shown: SHOWN, age_ms: 0 });
     assert.deepEqual(sent.events, [], "by itself");
     assert.equal(await page.locator("cairn-consent").count(), 0);
   });
@@ -174,8 +176,8 @@ test("one by one: nothing is chosen in advance; Escape leads back to the banner"
   await page.keyboard.press("Enter");
   await choiceCame();
   assert.equal(told().length, 1);
-  const choice = ALL_DENIED.replace("analytics:denied", "analytics:granted");
-  assert.deepEqual(told()[0].consent, { choice, signal: "preference_centre", shown: SHOWN });
+  const choice = { ...ALL_DENIED, analytics: "granted" };
+  assert.deepEqual(told()[0].consent, { ...choice, signal: "preference_centre", shown: SHOWN, age_ms: 0 });
   assert.equal(await page.locator("cairn-consent").count(), 0);
 });
 
@@ -211,7 +213,8 @@ for (const way of ["link", "command"]) {
     await cairn("preferences");
     await centre().getByText(TEXTS.no).click();
     await choiceCame();
-    assert.equal(told()[0].consent.choice, ALL_DENIED);
+    const { signal, shown, age_ms, ...choice } = told()[0].consent;
+    assert.deepEqual(choice, ALL_DENIED);
     assert.equal(await focused(), "first");
   });
 }

@@ -34,8 +34,8 @@ export function launchBrowser() {
 }
 
 /** A browser's context that stays in a directory when it is closed. */
-export const launchKept = (profile) =>
-  chromium.launchPersistentContext(profile, { executablePath, headless: true, args: ARGUMENTS });
+export const launchKept = (profile, options = {}) =>
+  chromium.launchPersistentContext(profile, { executablePath, headless: true, args: ARGUMENTS, ...options });
 
 /**
  * A browser that nobody drives, since one that is driven renders no page ahead. It opens the address,

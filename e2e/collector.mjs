@@ -210,7 +210,7 @@ export class Collector {
       ...given.headers,
     };
     if (listed) headers["Access-Control-Allow-Credentials"] = "true";
-    if (listed && /analytics:granted/.test(JSON.stringify(body.consent))) {
+    if (listed && body.consent?.analytics === "granted") {
       headers["Set-Cookie"] = "cairn_id=test; HttpOnly; SameSite=Lax; Path=/";
     }
     const report = given.report ?? { accepted: body.events.length, duplicate: 0, rejected: [] };

@@ -77,13 +77,23 @@ async function visit(path = "/") {
 /** Does something, and waits until its choice was taken. */
 async function choose(act) {
   const taken = page.waitForResponse(
-    (response) => response.url() === `${collector}/e` && /"choice"/.test(response.request().postData()),
+    (response) => response.url() === `${collector}/e` && /"signal"/.test(response.request().postData()),
   );
   await act();
   const response = await taken;
   assert.equal(response.status(), 202);
   // Cookies of an answer are there once its body is.
   await response.finished();
+}
+
+/** What `look` finds, once that is something; each look waits for the server's answer. */
+async function eventually(look) {
+  const deadline = Date.now() + 15_000;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    assert.ok(Date.now() < deadline, "never came");
+  }
 }
 
 const cookies = async () =>
@@ -121,6 +131,62 @@ test("a yes: recognised, not asked again, and withdrawn as easily", async () => 
   const after = await cookies();
   assert.equal(after.cairn_id, undefined);
   assert.match(after.cairn_consent, /^v1\.analytics=0\./);
+});
+
+test("two tabs: the no of one holds in the other, which said yes before", async () => {
+  await visit();
+  const other = await context.newPage();
+  other.setDefaultTimeout(15_000);
+  const told = async (tab, act) => {
+    const taken = tab.waitForResponse((response) => response.url() === `${collector}/e`);
+    await act();
+    await (await taken).finished();
+  };
+  const happened = (tab, name) => told(tab, () => tab.evaluate((name) => cairn("event", name), name));
+  await choose(() => button("Accept all").click());
+  const { cairn_id: id } = await cookies();
+  assert.match(id, /^[0-9a-f]{32}$/);
+  await happened(page, "with_permission");
+  await told(other, () => other.goto(shop + "/"));
+  await other.getByRole("button", { name: "Privacy" }).click();
+  await told(other, () => other.getByRole("button", { name: "Refuse all", exact: true }).click());
+  const refused = await cookies();
+  assert.deepEqual(Object.keys(refused), ["cairn_consent"]);
+  assert.match(refused.cairn_consent, /^v1\.analytics=0\.ads=0\.personalization=0\.functional=0\.t=/);
+
+  // The first tab knows of nothing, and goes on.
+  await page.evaluate(() => cairn("identify", "user-7", { email: "ada@shop.test" }));
+  for (const name of ["left_open", "left_open_again"]) await happened(page, name);
+  assert.deepEqual(await cookies(), refused, "the no stands");
+
+  // A new word there is newer than the no.
+  await page.getByRole("button", { name: "Privacy" }).click();
+  await choose(() => button("Accept all").click());
+  assert.match((await cookies()).cairn_consent, /^v1\.analytics=1\./);
+  await happened(other, "left_open_with_no");
+  assert.match((await cookies()).cairn_consent, /^v1\.analytics=1\./, "nor does the old no undo it");
+
+  const sites = (await server.api("GET", "/api/v1/sites")).items;
+  const { id: site } = sites.find(({ domain }) => domain === "shop.test");
+  const names = ["with_permission", "left_open", "left_open_again", "left_open_with_no"];
+  const withBots = encodeURIComponent(JSON.stringify([["is", "visit:bot", ["true", "false"]]]));
+  const events = await eventually(async () => {
+    const { items } = await server.api("GET", `/api/v1/sites/${site}/events?limit=200&filters=${withBots}`);
+    return names.every((name) => items.some(({ event }) => event === name)) && items;
+  });
+  const verdicts = names.map((name) => events.find(({ event }) => event === name).why.verdict);
+  assert.deepEqual(verdicts, ["full", "anonymous", "anonymous", "full"]);
+  for (const name of ["left_open", "left_open_again"]) {
+    const event = events.find((event) => event.event === name);
+    assert.ok(!event.user_id && !event.user_key, JSON.stringify(event));
+  }
+  const { items: receipts } = await server.api("GET", `/api/v1/sites/${site}/receipts`);
+  const mine = receipts.slice(0, 3).map(({ signal, choices }) => [signal, choices.analytics]);
+  assert.deepEqual(mine, [
+    ["preference_centre", "granted"],
+    ["preference_centre", "denied"],
+    ["banner", "granted"],
+  ]);
 });
 
 test("one by one: only what was chosen", async () => {

@@ -36,10 +36,10 @@ test("TCF: the string is handed on once the visitor answered, and each change af
     yes,
   );
   await toldCame(1);
-  assert.deepEqual(told()[0], { tcf: "C-yes", signal: "tcf" });
+  assert.deepEqual(told()[0], { tcf: "C-yes", signal: "tcf", age_ms: 0 });
   await page.evaluate(() => window.change({ tcString: "C-no", purpose: { consents: { 1: true } } }));
   await toldCame(2);
-  assert.deepEqual(told()[1], { tcf: "C-no", signal: "tcf" });
+  assert.deepEqual(told()[1], { tcf: "C-no", signal: "tcf", age_ms: 0 });
   await page.evaluate(() => window.change({}));
   await cairn("event", "marker");
   await came("marker", 2);
@@ -92,7 +92,7 @@ test("GPP: when its manager is ready, with the sections that apply", async () =>
     string,
   );
   await toldCame(1);
-  assert.deepEqual(told()[0], { gpp: string, gpp_sid: [8], signal: "gpp" });
+  assert.deepEqual(told()[0], { gpp: string, gpp_sid: [8], signal: "gpp", age_ms: 0 });
 });
 
 test("US Privacy: the string", async () => {
@@ -100,7 +100,7 @@ test("US Privacy: the string", async () => {
     window.__uspapi = (command, version, answer) =>
       command === "getUSPData" && version === 1 && answer({ version: 1, uspString: "1YYN" }, true);`);
   await toldCame(1);
-  assert.deepEqual(told()[0], { us_privacy: "1YYN", signal: "us_privacy" });
+  assert.deepEqual(told()[0], { us_privacy: "1YYN", signal: "us_privacy", age_ms: 0 });
 });
 
 test("consent mode: an update is the visitor's word, a default is not", async () => {
@@ -113,7 +113,7 @@ test("consent mode: an update is the visitor's word, a default is not", async ()
   await page.evaluate(() => gtag("consent", "update", { analytics_storage: "granted", wait_for_update: 500 }));
   await toldCame(1);
   const mode = { analytics_storage: "granted" };
-  assert.deepEqual(told()[0], { consent_mode: mode, signal: "consent_mode" });
+  assert.deepEqual(told()[0], { consent_mode: mode, signal: "consent_mode", age_ms: 0 });
   await page.evaluate(() => {
     gtag("event", "login");
     gtag("consent", "update", { ad_storage: "granted", ad_user_data: "granted" });
@@ -134,7 +134,7 @@ test("only the managers that the settings name are heard", async () => {
     { read: ["consent_mode"] },
   );
   await toldCame(1);
-  assert.deepEqual(told()[0], { consent_mode: { analytics_storage: "granted" }, signal: "consent_mode" });
+  assert.deepEqual(told()[0], { consent_mode: { analytics_storage: "granted" }, signal: "consent_mode", age_ms: 0 });
   assert.deepEqual(await page.evaluate(() => window.asked), []);
 });
 

@@ -156,7 +156,7 @@ test("without permission nothing is kept, and a no forgets", async () => {
   assert.equal(await recall(page, "bird"), "kanarienvogel-2");
   assert.equal(await kept("kanarienvogel-2"), true, "the search finds what is there");
   const told = page.waitForResponse(
-    (answer) => answer.url().endsWith("/m") && /functional:denied/.test(answer.request().postData()),
+    (answer) => answer.url().endsWith("/m") && /"functional":"denied"/.test(answer.request().postData()),
   );
   // At once after the yes, which the tracker has perhaps not told yet.
   await say(page, "consent", { functional: "denied" });

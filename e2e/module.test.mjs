@@ -47,7 +47,7 @@ test("the module reports what the script would, with the parts of its settings",
   assert.deepEqual(collector.names(), ["page_view", "sign_up"]);
   const [{ url, envelope }, signUp] = collector.events;
   assert.equal(url, `${collector.site}/#/tents`);
-  assert.equal(envelope.body.consent, "analytics:granted");
+  assert.equal(envelope.body.consent.analytics, "granted");
   assert.deepEqual(signUp.props, { plan: "pro" });
   await partRuns("clicks");
   await page.click("#buy");

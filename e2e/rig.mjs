@@ -23,7 +23,7 @@ after(async () => {
 beforeEach(async () => {
   // A collector for each test: what a closing page still sends must not reach the next one.
   collector = await Collector.start();
-  context = await browser.newContext({ locale: "de-AT", timezoneId: "Australia/Adelaide" });
+  context = await browser.newContext({ locale: "de-AT" });
   page = await context.newPage();
   page.setDefaultTimeout(15_000);
   pageErrors = [];

@@ -28,7 +28,8 @@ export class Server {
   /** Lines of standard output so far. */
   lines = [];
 
-  static async start() {
+  /** `settings`: variables of the environment, such as `CAIRN_SERVER__TRUSTED_PROXIES`. */
+  static async start(settings = {}) {
     const server = new Server();
     if (process.env.CAIRN_URL) {
       server.origin = process.env.CAIRN_URL.replace(/\/$/, "");
@@ -42,7 +43,7 @@ export class Server {
       executable(),
       ["demo", "--data", server.directory, "--listen", "127.0.0.1:0"],
       {
-        env: { ...process.env, CAIRN_BOOTSTRAP_TOKEN: server.token },
+        env: { ...process.env, CAIRN_BOOTSTRAP_TOKEN: server.token, ...settings },
         stdio: ["ignore", "pipe", "inherit"],
       },
     );

@@ -174,13 +174,14 @@ test("consent is told at once, goes with what follows, and brings the cookie", a
   await collector.until(({ requests }) => requests.length === 2);
   const told = collector.requests[1];
   assert.deepEqual(told.body.events, []);
-  assert.equal(told.body.consent, "analytics:granted,ads:denied");
+  assert.deepEqual(told.body.consent, { analytics: "granted", ads: "denied", age_ms: 0 });
   assert.equal(told.headers.cookie, undefined);
 
   await cairn("event", "sign_up");
   await came("sign_up");
   assert.equal(collector.requests.length, 3);
-  assert.equal(collector.requests[2].body.consent, "analytics:granted,ads:denied");
+  const again = { analytics: "granted", ads: "denied", repeated: true };
+  assert.deepEqual(collector.requests[2].body.consent, again);
   assert.match(collector.requests[2].headers.cookie ?? "", /cairn_id=test/);
 });
 
@@ -197,8 +198,8 @@ test("a choice goes by itself, ahead of what happens in the same moment", async 
     collector.requests.map(({ body, events }) => [body.consent, events.map(({ event }) => event)]),
     [
       [undefined, ["page_view"]],
-      ["analytics:granted", []],
-      ["analytics:granted", ["sign_up"]],
+      [{ analytics: "granted", age_ms: 0 }, []],
+      [{ analytics: "granted", repeated: true }, ["sign_up"]],
     ],
   );
 });
@@ -210,7 +211,37 @@ test("consent that could not be told is told again", async () => {
   collector.answer = () => (collector.requests.length < 2 ? { status: 503 } : undefined);
   await cairn("consent", { analytics: "granted" });
   await collector.until(({ requests }) => requests.length === 3);
-  assert.equal(collector.requests[2].body.consent, "analytics:granted");
+  const { age_ms, ...said } = collector.requests[2].body.consent;
+  assert.deepEqual(said, { analytics: "granted" });
+  assert.ok(age_ms >= collector.requests[2].at - collector.requests[1].at, `said ${age_ms} ms ago`);
+});
+
+test("what was said of one purpose is not said anew with another", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  const choices = [{ functional: "granted" }, { analytics: "granted" }];
+  for (const choice of choices) {
+    const before = collector.requests.length;
+    await cairn("consent", choice);
+    await collector.until(({ requests }) => requests.length > before);
+    assert.deepEqual(collector.requests.at(-1).body.consent, { ...choice, age_ms: 0 });
+  }
+  await cairn("event", "sign_up");
+  await came("sign_up");
+  const again = { functional: "granted", analytics: "granted", repeated: true };
+  assert.deepEqual(collector.requests.at(-1).body.consent, again);
+});
+
+test("a choice that is repeated is said anew", async () => {
+  collector.page("/");
+  await open("/");
+  await came("page_view");
+  for (const count of [1, 2]) {
+    await cairn("consent", { analytics: "denied" });
+    await collector.until(({ requests }) => requests.length === 1 + count);
+    assert.deepEqual(collector.requests.at(-1).body.consent, { analytics: "denied", age_ms: 0 });
+  }
 });
 
 test("whoever said no is not named", async () => {
@@ -237,7 +268,7 @@ test("purposes that do not exist are left out, with a warning", async () => {
   await came("page_view");
   await cairn("consent", { marketing: "granted", functional: "granted" });
   await collector.until(({ requests }) => requests.length === 2);
-  assert.equal(collector.requests[1].body.consent, "functional:granted");
+  assert.deepEqual(collector.requests[1].body.consent, { functional: "granted", age_ms: 0 });
   await warned(/marketing/);
 });
 
@@ -334,7 +365,9 @@ test("calls from before the script are kept, and a choice goes with the first vi
   await open("/");
   await came("sign_up");
   assert.equal(collector.requests.length, 1);
-  assert.equal(collector.requests[0].body.consent, "analytics:granted");
+  const { age_ms, ...said } = collector.requests[0].body.consent;
+  assert.deepEqual(said, { analytics: "granted" });
+  assert.ok(age_ms > 0, "said before the script came");
   assert.deepEqual(collector.names(), ["page_view", "sign_up"]);
   await page.evaluate(() => window.early("event", "through_the_stub"));
   await came("through_the_stub");

@@ -22,17 +22,19 @@ declare global {
 /** The page runs: what it says now is no repetition of what was said before the script came. */
 let running: unknown;
 
+/** Says who the visitor is, if the page has said so; whoever said no is not named. */
+const introduce = () =>
+  analytics() !== "denied" && identity.user_id && happened("identify", identity);
+
 const commands: Record<string, (...words: never[]) => void> = {
   event: happened,
   identify(id: unknown, traits?: Fields) {
     identity.user_id = "" + id;
     identity.traits = traits;
-    if (analytics() !== "denied") happened("identify", identity);
+    introduce();
   },
   consent(given: Record<string, unknown>, evidence?: object) {
-    if (choose(given, evidence, running) === "denied" && analytics() !== "denied" && identity.user_id) {
-      happened("identify", identity);
-    }
+    if (choose(given, evidence, running) === "denied") introduce();
   },
 };
 

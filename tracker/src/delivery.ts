@@ -9,6 +9,8 @@ const enum Bound {
   QUEUE_EVENTS = 50,
   /** Characters of one envelope: at three bytes each they fit 64 KiB, also the keepalive budget. */
   ENVELOPE_CHARACTERS = 16_000,
+  /** The same with what stands around the events. */
+  KEEPALIVE_CHARACTERS = 32_000,
   /** How long events wait for company, and a new page for its title. */
   BATCH_MS = 50,
   LONGEST_BACKOFF_MS = 300_000,
@@ -18,6 +20,8 @@ const enum Bound {
 export interface Shared extends Array<ArrayLike<unknown>> {
   /** A request is under way. Two at once could each be given a new `cairn_id`. */
   b?: number;
+  /** `Date.now()` when the visitor last said something on this page. */
+  t?: number;
   /** Set under a key and where its events go, once its tracker runs. */
   [tracker: string]: unknown;
 }
@@ -29,8 +33,8 @@ let endpoint: string;
 let queue: TrackedEvent[] = [];
 /** The visitor's choice as this page knows it. The durable record is the collector's own cookie. */
 const choice: Record<string, "granted" | "denied"> = {};
-/** What the visitor said on this page: `analytics:granted,ads:denied`, within an object if there is evidence of it. */
-let said: string | object | undefined;
+/** What of it is new since the collector was told, with the evidence of it; each time another object. */
+let said: object | undefined;
 /** What of it the collector has answered for, or is being told. */
 let told = said;
 let credentials: RequestCredentials = "include";
@@ -73,13 +77,16 @@ export function choose(
   running: unknown,
 ): unknown {
   const before = analytics();
+  // What was said of other purposes earlier is not said anew.
+  const now: typeof choice = said === told ? {} : { ...said };
   for (const name in given) {
     if (/^(analytics|ads|personalization|functional)$/.test(name)) {
-      choice[name] = given[name] === "granted" ? "granted" : "denied";
-    } else warn("purpose", name);
+      now[name] = choice[name] = given[name] === "granted" ? "granted" : "denied";
+    } else warn(name);
   }
-  const text = JSON.stringify(choice).replace(/[{}"]/g, "");
-  said = evidence ? { choice: text, ...evidence } : text;
+  said = { ...now, ...evidence };
+  // For a key that comes later it was said when the first one heard it.
+  shared.t = (!running && shared.t) || Date.now();
   // What an earlier page could not deliver may be read after a yes; after a no it is erased.
   if (granted()) {
     storage((kept) => {
@@ -136,10 +143,14 @@ async function send(): Promise<void> {
     {
       key,
       events: batch,
-      consent: told,
+      // What was told before is no new word: another tab may have said the newest since then.
+      consent:
+        before === told
+          ? told && { repeated: true, ...choice, ...told }
+          : // What goes at once is the newest, however long the way.
+            { ...told, age_ms: failures || !chosenHere ? Date.now() - shared.t! : 0 },
       screen: screen.width + "x" + screen.height,
       language: navigator.language,
-      timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     },
     // Whoever said no is not named, not even to a server that would refuse the name.
     (name, value) =>
@@ -150,7 +161,7 @@ async function send(): Promise<void> {
       method: "POST",
       body,
       credentials,
-      keepalive: body.length < 2 * Bound.ENVELOPE_CHARACTERS,
+      keepalive: body.length < Bound.KEEPALIVE_CHARACTERS,
     });
   shared.b = 1;
   const answer = await post()

@@ -12,6 +12,8 @@ export interface PartOptions {
   parameters?: string[];
   /** The key, for a part that asks the collector by itself. */
   key?: string;
+  /** Hosts of the site, for a part that looks at links. */
+  hosts?: string[];
   /** Consent managers that are heard; all where it is left out. */
   read?: string[];
 }
@@ -21,6 +23,7 @@ export interface Settings {
   banner?: PartOptions;
   clicks?: PartOptions;
   forms?: PartOptions;
+  links?: PartOptions;
   managers?: PartOptions;
   not_found?: PartOptions;
   scroll?: PartOptions;

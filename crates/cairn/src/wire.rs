@@ -282,7 +282,10 @@ fn listen_options(config: &Config, server: &ServerConfig) -> ListenOptions {
     ListenOptions {
         threads: server.threads,
         connections_max: config.server.connections_max,
-        rate_limit: RateLimit { hits_per_minute_max: config.server.hits_per_minute_max },
+        rate_limit: RateLimit {
+            hits_per_minute_max: config.server.hits_per_minute_max,
+            ..RateLimit::default()
+        },
         ..ListenOptions::new(server.listen)
     }
 }

@@ -83,6 +83,25 @@ impl Catalog {
         })
     }
 
+    /// Whether a browser has anything remembered, or is a person's.
+    pub fn has_memory(
+        &self,
+        site: SiteId,
+        browser: [u8; 32],
+        now_ms: i64,
+    ) -> Result<bool, CatalogError> {
+        self.connections.read("looks for a memory", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM memory
+                                    WHERE site_id = ?1 AND holder = ?2 AND expires_at_ms > ?3)
+                         OR EXISTS (SELECT 1 FROM memory_ties
+                                    WHERE site_id = ?1 AND browser = ?2 AND expires_at_ms > ?3)",
+                )?
+                .query_row(params![site.0, browser, now_ms], |row| row.get(0))
+        })
+    }
+
     /// Makes changes, all of them or none: fails where the holder would have more than its bounds allow.
     pub fn remember(
         &self,
@@ -146,7 +165,8 @@ impl Catalog {
         Ok(moved)
     }
 
-    /// Takes a browser from its person again. What the log-in form needs stays with the browser; all else is the person's.
+    /// Takes a browser from its person again. What the log-in form needs stays with the browser, where the site has room for
+    /// it; all else is the person's.
     pub fn sign_out_memory(
         &self,
         site: SiteId,
@@ -154,20 +174,24 @@ impl Catalog {
         now_ms: i64,
     ) -> Result<(), CatalogError> {
         self.connections.write("parts two memories", |transaction| {
-            let parted = |transaction: &Transaction<'_>| {
-                let Some(person) = tie_of(transaction, site, &browser, now_ms)? else {
-                    return Ok(());
-                };
-                untie(transaction, site, &browser)?;
-                for mut row in rows(transaction, site, &person, now_ms)? {
-                    if kind_of(&row.name).stays {
-                        row.left_by = Some(person);
-                        write(transaction, site, &browser, &row)?;
-                    }
+            let doing = || CatalogError::during("parts two memories");
+            let tied = tie_of(transaction, site, &browser, now_ms).map_err(doing())?;
+            let Some(person) = tied else { return Ok(()) };
+            untie(transaction, site, &browser).map_err(doing())?;
+            let mut staying = rows(transaction, site, &person, now_ms).map_err(doing())?;
+            staying.retain(|row| kind_of(&row.name).stays);
+            for mut row in staying {
+                row.left_by = Some(person);
+                write(transaction, site, &browser, &row).map_err(doing())?;
+            }
+            match require_room(transaction, site) {
+                // Whoever leaves must not be kept by what he would leave behind.
+                Err(CatalogError::LimitReached { .. }) => {
+                    clear(transaction, site, &browser).map_err(doing())?;
+                    Ok(())
                 }
-                Ok(())
-            };
-            parted(transaction).map_err(CatalogError::during("parts two memories"))
+                other => other,
+            }
         })
     }
 

@@ -321,6 +321,27 @@ CREATE TABLE rights_steps (
     PRIMARY KEY (request_id, number)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+-- Which cookies a pixel uses on its owner's pages of other sites; before, one setting of the site.
+ALTER TABLE pixels ADD COLUMN cross_site_cookies TEXT NOT NULL DEFAULT 'none';
+UPDATE pixels SET cross_site_cookies = 'partitioned'
+WHERE kind IN ('web', 'image', 'ad')
+    AND site_id IN (SELECT id FROM sites WHERE privacy ->> '$.cross_site_cookies');
+UPDATE sites SET privacy = json_remove(privacy, '$.cross_site_cookies');
+",
+    "
+-- Who is whose browser counts as what is remembered: two keyed hashes and a time.
+CREATE TRIGGER memory_tie_added AFTER INSERT ON memory_ties BEGIN
+    INSERT INTO memory_sizes (site_id, size_bytes) VALUES (new.site_id, 72)
+    ON CONFLICT DO UPDATE SET size_bytes = size_bytes + excluded.size_bytes;
+END;
+CREATE TRIGGER memory_tie_removed AFTER DELETE ON memory_ties BEGIN
+    UPDATE memory_sizes SET size_bytes = size_bytes - 72 WHERE site_id = old.site_id;
+END;
+INSERT INTO memory_sizes (site_id, size_bytes)
+SELECT site_id, 72 * count(*) FROM memory_ties WHERE true GROUP BY site_id
+ON CONFLICT DO UPDATE SET size_bytes = size_bytes + excluded.size_bytes;
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use cairn_model::retention::Retention;
 use cairn_model::site::GpcReach;
 use cairn_model::{
-    Asking, Pixel, PixelId, PixelKind, Policy, PrivacySettings, Site, SiteId, TrackerSettings,
+    Asking, CrossSiteCookies, Pixel, PixelId, PixelKind, Policy, PrivacySettings, Site, SiteId,
+    TrackerSettings,
 };
 use rusqlite::{Connection, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub struct NewPixel {
     pub url: String,
     /// What its script does in the browser.
     pub settings: TrackerSettings,
+    /// Cookies on the owner's pages of other sites.
+    pub cross_site_cookies: CrossSiteCookies,
 }
 
 const DOMAIN_TAKEN: CatalogError = CatalogError::Conflict { what: "a site with this domain" };
@@ -100,11 +103,11 @@ impl Catalog {
             require_room(transaction, &count, "pixels of a site", PIXELS_PER_SITE_MAX)?;
             transaction
                 .execute(
-                    "INSERT INTO pixels (key, site_id, name, kind, url, tracker_settings, created_at_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT INTO pixels (key, site_id, name, kind, url, tracker_settings, cross_site_cookies, created_at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                     params![
                         key, new.site_id.0, new.name, new.kind.name(), new.url,
-                        tracker_text(&new.settings), now_ms
+                        tracker_text(&new.settings), new.cross_site_cookies.name(), now_ms
                     ],
                 )
                 .map_err(CatalogError::during("adds a pixel"))?;
@@ -118,6 +121,7 @@ impl Catalog {
                 kind: new.kind,
                 url: new.url.clone(),
                 settings: new.settings.clone(),
+                cross_site_cookies: new.cross_site_cookies,
                 created_at_ms: now_ms,
             })
         })?;
@@ -130,14 +134,15 @@ impl Catalog {
         let changed = self.connections.write("changes a pixel", |transaction| {
             transaction
                 .execute(
-                    "UPDATE pixels SET name = ?3, url = ?4, tracker_settings = ?5
+                    "UPDATE pixels SET name = ?3, url = ?4, tracker_settings = ?5, cross_site_cookies = ?6
                      WHERE site_id = ?1 AND key = ?2",
                     params![
                         pixel.site_id.0,
                         pixel.key,
                         pixel.name,
                         pixel.url,
-                        tracker_text(&pixel.settings)
+                        tracker_text(&pixel.settings),
+                        pixel.cross_site_cookies.name()
                     ],
                 )
                 .map_err(CatalogError::during("changes a pixel"))
@@ -283,15 +288,13 @@ fn hosts_text(hosts: &[String]) -> String {
 struct StoredPrivacy {
     policy: Policy,
     gpc: GpcReach,
-    cross_site_cookies: bool,
     retention: Retention,
     asking: Asking,
 }
 
 fn privacy_text(privacy: PrivacySettings, asking: &Asking) -> String {
-    let PrivacySettings { policy, gpc, cross_site_cookies, retention } = privacy;
-    let asking = asking.clone();
-    let stored = StoredPrivacy { policy, gpc, cross_site_cookies, retention, asking };
+    let PrivacySettings { policy, gpc, retention } = privacy;
+    let stored = StoredPrivacy { policy, gpc, retention, asking: asking.clone() };
     serde_json::to_string(&stored).unwrap_or_default()
 }
 
@@ -302,7 +305,7 @@ fn tracker_text(settings: &TrackerSettings) -> String {
 fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
     let mut pixels: HashMap<u32, Vec<Pixel>> = HashMap::new();
     let mut statement = connection.prepare_cached(
-        "SELECT id, key, site_id, name, kind, url, tracker_settings, created_at_ms
+        "SELECT id, key, site_id, name, kind, url, tracker_settings, created_at_ms, cross_site_cookies
          FROM pixels ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
@@ -333,8 +336,7 @@ fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
 }
 
 fn read_site(row: &Row<'_>) -> rusqlite::Result<Site> {
-    let stored = read_json(row, 6)?;
-    let StoredPrivacy { policy, gpc, cross_site_cookies, retention, asking } = stored;
+    let StoredPrivacy { policy, gpc, retention, asking } = read_json(row, 6)?;
     Ok(Site {
         id: SiteId(row.get(0)?),
         name: row.get(1)?,
@@ -342,7 +344,7 @@ fn read_site(row: &Row<'_>) -> rusqlite::Result<Site> {
         hosts: read_json(row, 3)?,
         timezone: row.get(4)?,
         currency: row.get(5)?,
-        privacy: PrivacySettings { policy, gpc, cross_site_cookies, retention },
+        privacy: PrivacySettings { policy, gpc, retention },
         asking,
         created_at_ms: row.get(7)?,
     })
@@ -354,6 +356,11 @@ fn read_pixel(row: &Row<'_>) -> rusqlite::Result<Pixel> {
         .into_iter()
         .find(|known| known.name() == kind)
         .ok_or_else(|| unreadable(4, "pixel kind"))?;
+    let cookies: String = row.get(8)?;
+    let cross_site_cookies = CrossSiteCookies::ALL
+        .into_iter()
+        .find(|known| known.name() == cookies)
+        .ok_or_else(|| unreadable(8, "cookies of a pixel"))?;
     Ok(Pixel {
         id: PixelId(row.get(0)?),
         key: row.get(1)?,
@@ -362,6 +369,7 @@ fn read_pixel(row: &Row<'_>) -> rusqlite::Result<Pixel> {
         kind,
         url: row.get(5)?,
         settings: read_json(row, 6)?,
+        cross_site_cookies,
         created_at_ms: row.get(7)?,
     })
 }

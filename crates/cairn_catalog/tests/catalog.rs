@@ -9,7 +9,7 @@ use cairn_catalog::{
     LinkPurpose, NewApiToken, NewGoal, NewPixel, NewSite, PersonChange, Replay, STARTS_MAX,
     StoredResponse, VERSION,
 };
-use cairn_model::{Outcome, PixelKind, PrivacySettings, SiteId, TrackerSettings};
+use cairn_model::{CrossSiteCookies, Outcome, PixelKind, PrivacySettings, SiteId, TrackerSettings};
 
 const NOW_MS: i64 = 1_795_341_600_000;
 
@@ -54,6 +54,7 @@ fn everything_is_there_again_after_a_restart() {
         kind: PixelKind::Web,
         url: String::new(),
         settings: TrackerSettings { clicks: true, ..TrackerSettings::default() },
+        cross_site_cookies: Default::default(),
     };
     let mut pixel = first.add_pixel(&new, NOW_MS).unwrap();
     pixel.settings.search_parameters.push("suche".to_owned());
@@ -106,12 +107,51 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
          WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN ({first})"
     );
     let drops: String = file.query_row(&later, [], |row| row.get(0)).unwrap();
-    let undo = "ALTER TABLE pixels DROP COLUMN tracker_settings; PRAGMA user_version = 1";
+    let undo = "ALTER TABLE pixels DROP COLUMN tracker_settings;
+        ALTER TABLE pixels DROP COLUMN cross_site_cookies; PRAGMA user_version = 1";
     file.execute_batch(&format!("PRAGMA foreign_keys = OFF; {drops}; {undo}")).unwrap();
     drop(file);
     let catalog = open(&directory);
     catalog.add_start(NOW_MS + 7).unwrap();
     assert_eq!(catalog.restarts_ms().unwrap(), [NOW_MS + 7]);
+}
+
+#[test]
+fn cookies_of_other_sites_were_a_setting_of_the_site() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let pixel = |site_id, kind| NewPixel {
+        site_id,
+        name: "Shop".to_owned(),
+        kind,
+        url: String::new(),
+        settings: TrackerSettings::default(),
+        cross_site_cookies: CrossSiteCookies::ThirdParty,
+    };
+    let mut keys = Vec::new();
+    for domain in ["chosen.example", "plain.example"] {
+        let id = site(&catalog, domain);
+        for kind in [PixelKind::Web, PixelKind::Server] {
+            keys.push(catalog.add_pixel(&pixel(id, kind), NOW_MS).unwrap().key);
+        }
+    }
+    drop(catalog);
+    let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
+    file.execute_batch(
+        "ALTER TABLE pixels DROP COLUMN cross_site_cookies;
+        DROP TRIGGER memory_tie_added; DROP TRIGGER memory_tie_removed;
+        UPDATE sites SET privacy = json_set(privacy, '$.cross_site_cookies', json('true'))
+        WHERE domain = 'chosen.example';
+        PRAGMA user_version = 10",
+    )
+    .unwrap();
+    drop(file);
+    let catalog = open(&directory);
+    let directory = catalog.directory().current();
+    let of = |key: &String| directory.by_key(key).unwrap().pixel.cross_site_cookies;
+    let found: Vec<_> = keys.iter().map(of).collect();
+    use CrossSiteCookies::{None, Partitioned};
+    assert_eq!(found, [Partitioned, None, None, None]);
 }
 
 #[cfg(unix)]

@@ -13,7 +13,7 @@ use cairn_engine::ingest::enrich::AgentFacts;
 use cairn_engine::ingest::fields::{Sender, event};
 use cairn_engine::ingest::formats::{Request, Terms, segment};
 use cairn_engine::ingest::json::Raw;
-use cairn_engine::ingest::{Common, Hit, Ingest, envelope, query};
+use cairn_engine::ingest::{Common, Hit, Ingest, Telling, envelope, query};
 use cairn_engine::record;
 use cairn_enrich::network::Network;
 use cairn_enrich::{Address, Enricher};
@@ -76,12 +76,12 @@ fn run(directory: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
         let _ = black_box(opened.events.event(0, &terms));
     });
     measure("judge (gate, anonymous)", || {
-        black_box(ingest.admit(&hit, &entry, SentConsent::Nothing, false));
+        black_box(ingest.admit(&hit, &entry, SentConsent::Nothing, Telling::default()));
     });
     let mut record = Vec::new();
     measure("query to record, all together", || {
         let Ok(read) = query::image(black_box(QUERY), "") else { return };
-        let mut admission = ingest.admit(&hit, &entry, read.consent, false);
+        let mut admission = ingest.admit(&hit, &entry, read.consent, Telling::default());
         let mut buffer = std::mem::take(&mut record);
         buffer.clear();
         record = admission.take(read.event, Common::default(), buffer).0;
@@ -110,6 +110,7 @@ fn shop(catalog: &Catalog) -> Result<Arc<PixelEntry>, Box<dyn std::error::Error>
         kind: PixelKind::Web,
         url: String::new(),
         settings: Default::default(),
+        cross_site_cookies: Default::default(),
     };
     let key = catalog.add_pixel(&pixel, NOW_MS)?.key;
     catalog.directory().current().by_key(&key).ok_or_else(|| "the pixel is missing".into())

@@ -1,5 +1,5 @@
 //! Signed tokens: what the addresses of mails, links and advertisements (`/o/TOKEN.gif`, `/l/TOKEN`, `/i/TOKEN.gif`)
-//! carry, and what a click gives its landing page ([`click`]).
+//! carry, what a click gives its landing page ([`click`]), and what carries a visit to another domain ([`crossing`]).
 //!
 //! A token is `base64url(version ‖ site ‖ nonce ‖ ciphertext ‖ tag)`, sealed with XChaCha20-Poly1305 under a key of its
 //! site and kind, which is derived from the instance's master secret. Nothing is stored when one is made.
@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub mod click;
+pub mod crossing;
 
 /// The format; a token of another is refused.
 const VERSION: u8 = 2;
@@ -44,6 +45,8 @@ pub enum TokenKind {
     Impression,
     /// What a click gives its landing page.
     Landing,
+    /// What carries a visit to another domain of the site.
+    Crossing,
 }
 
 impl TokenKind {
@@ -53,6 +56,7 @@ impl TokenKind {
             TokenKind::Click => b'l',
             TokenKind::Impression => b'i',
             TokenKind::Landing => b'c',
+            TokenKind::Crossing => b'x',
         }
     }
 }
@@ -249,7 +253,7 @@ fn is_sound(kind: TokenKind, claims: &Claims) -> bool {
         TokenKind::Open => !is_link && claims.ad.is_none(),
         TokenKind::Click => is_link,
         TokenKind::Impression => !is_link && claims.ad.is_some(),
-        TokenKind::Landing => false,
+        TokenKind::Landing | TokenKind::Crossing => false,
     }
 }
 

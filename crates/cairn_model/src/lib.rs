@@ -33,6 +33,6 @@ pub use notice::Notice;
 pub use outcome::Outcome;
 pub use question::Question;
 pub use session::Session;
-pub use site::{Asking, Pixel, PixelKind, Policy, PrivacySettings, Site};
+pub use site::{Asking, CrossSiteCookies, Pixel, PixelKind, Policy, PrivacySettings, Site};
 pub use subject::Subject;
 pub use tracker::TrackerSettings;

@@ -57,8 +57,6 @@ pub struct PrivacySettings {
     pub policy: Policy,
     /// Reach of `Sec-GPC`.
     pub gpc: GpcReach,
-    /// Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`).
-    pub cross_site_cookies: bool,
     /// How long data is kept, where the site chose that.
     pub retention: Retention,
 }
@@ -148,6 +146,39 @@ impl PixelKind {
     }
 }
 
+/// Which cookies a pixel may use on the owner's pages of other sites than its collector's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CrossSiteCookies {
+    /// None: hits from there are anonymous.
+    #[default]
+    None,
+    /// Partitioned (CHIPS): another one on each of the owner's sites, which cannot be joined.
+    Partitioned,
+    /// Third-party: one on all of the owner's sites, where browsers still allow it.
+    ThirdParty,
+}
+
+impl CrossSiteCookies {
+    /// All, by their strength.
+    pub const ALL: [CrossSiteCookies; 3] =
+        [CrossSiteCookies::None, CrossSiteCookies::Partitioned, CrossSiteCookies::ThirdParty];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            CrossSiteCookies::None => "none",
+            CrossSiteCookies::Partitioned => "partitioned",
+            CrossSiteCookies::ThirdParty => "third_party",
+        }
+    }
+
+    /// Whether pixels of a kind can have any: those that stand in pages that browsers show.
+    pub fn are_for(kind: PixelKind) -> bool {
+        matches!(kind, PixelKind::Web | PixelKind::Image | PixelKind::Ad)
+    }
+}
+
 /// A managed pixel: one data source.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Pixel {
@@ -165,6 +196,8 @@ pub struct Pixel {
     pub url: String,
     /// What its script does in the browser.
     pub settings: TrackerSettings,
+    /// Cookies on the owner's pages of other sites.
+    pub cross_site_cookies: CrossSiteCookies,
     /// Creation, Unix milliseconds.
     pub created_at_ms: i64,
 }

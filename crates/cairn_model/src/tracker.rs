@@ -56,6 +56,8 @@ pub struct TrackerSettings {
     pub vitals: bool,
     /// Ask visitors where the policy of their place needs it, and let them change their choice.
     pub banner: bool,
+    /// Links to other domains of the site carry the visit there.
+    pub links: bool,
     /// The part of an address after # names a page.
     pub hash_routes: bool,
     /// Consent managers that are heard; one that is not on the page says nothing.
@@ -78,6 +80,7 @@ impl Default for TrackerSettings {
             sections: false,
             vitals: false,
             banner: false,
+            links: false,
             hash_routes: false,
             consent_managers: Vec::new(),
             download_extensions: Vec::new(),
@@ -88,7 +91,7 @@ impl Default for TrackerSettings {
 
 impl TrackerSettings {
     /// The parts by the names of their files, and whether they are asked for.
-    pub fn parts(&self) -> [(&'static str, bool); 9] {
+    pub fn parts(&self) -> [(&'static str, bool); 10] {
         [
             ("clicks", self.clicks),
             ("forms", self.forms),
@@ -98,6 +101,7 @@ impl TrackerSettings {
             ("sections", self.sections),
             ("vitals", self.vitals),
             ("banner", self.banner),
+            ("links", self.links),
             ("managers", !self.consent_managers.is_empty()),
         ]
     }

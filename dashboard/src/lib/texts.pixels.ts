@@ -44,6 +44,10 @@ export const pixels = {
       "Ask for permission",
       "A banner where the policy of the visitor’s place needs it, and a preference centre that any element with data-cairn-preferences opens.",
     ],
+    links: [
+      "Links to your other domains",
+      "Carry a visit there, with permission for analytics: by a signed word in the link, for one browser and two minutes.",
+    ],
     hash_routes: ["Routes after #", "For apps whose pages differ only after the # of the address."],
   } as Record<
     | "scroll"
@@ -54,9 +58,24 @@ export const pixels = {
     | "not_found"
     | "vitals"
     | "banner"
+    | "links"
     | "hash_routes",
     [name: string, about: string]
   >,
+  crossSite: "Cookies on your pages of other domains",
+  crossSiteHint:
+    "For pages on domains that are listed in the site’s settings and lie outside of the collector’s own. Nothing is set without permission.",
+  crossSites: {
+    none: ["None", "Visits there are counted without being recognised."],
+    partitioned: [
+      "Partitioned",
+      "Another cookie on each of your domains: recognised there, never across them. Current browsers allow it.",
+    ],
+    third_party: [
+      "Third-party",
+      "One cookie on all of your domains. Warning: this follows people across sites, which permission must cover; Safari blocks it, Firefox keeps it apart, and anybody may block it.",
+    ],
+  } as Record<string, [name: string, about: string]>,
   managers: "Consent managers of your pages",
   managersHint:
     "Where you ask with another product: what it tells is heard. One that is not there says nothing.",

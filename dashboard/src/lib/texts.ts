@@ -136,10 +136,6 @@ export const t = {
       ],
       all: ["Denies everything", "Every purpose is denied, measuring by a cookie included."],
     } as Record<string, [name: string, about: string]>,
-    cookies: "Cookies on foreign pages",
-    crossSite: "Recognise visitors on pages of other domains",
-    crossSiteHint:
-      "A pixel on a foreign page may set a cookie, kept apart for each page’s site, once there is permission. Without this such visits stay anonymous.",
     save: "Save",
     saved: "Saved.",
     remove: "Delete this site",

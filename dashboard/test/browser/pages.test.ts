@@ -189,7 +189,6 @@ test("a site's settings: what is wrong is said at its field, what is right is ke
     await rule.getByRole("combobox").last().selectOption({ label: "Nothing without permission" });
     await page.getByLabel("Address of your privacy policy").fill("https://shop.example/privacy");
     await page.getByRole("radio", { name: "Denies everything" }).check();
-    await page.getByLabel("Recognise visitors on pages of other domains").check();
     await save.click();
     await page.getByRole("status").getByText("Saved.").waitFor();
     const { name, timezone, currency, hosts: kept, privacy } = mock.sites[0] ?? {};
@@ -198,7 +197,6 @@ test("a site's settings: what is wrong is said at its field, what is right is ke
     assert.deepEqual(privacy, {
       policy: "opt_in",
       gpc: "all",
-      cross_site_cookies: true,
       places: { DE: "opt_in_strict" },
       notice: { policy_url: "https://shop.example/privacy" },
     });
@@ -291,6 +289,12 @@ test("what a script reports is ticked where its pixel is edited", async () => {
     await edit.getByLabel("Parameters of the search page").fill("q suche");
     await tick("Ask for permission").check();
     await tick("IAB TCF").check();
+    const cookies = edit.getByRole("radiogroup", {
+      name: "Cookies on your pages of other domains",
+    });
+    assert.equal(await cookies.getByRole("radio", { name: "None" }).isChecked(), true);
+    await cookies.getByText("Warning: this follows people across sites").waitFor();
+    await cookies.getByRole("radio", { name: "Partitioned" }).check();
     await edit.getByRole("button", { name: "Save" }).click();
     await edit.getByText("Endings of files have 1 to 10 letters or digits").waitFor();
     await edit.getByLabel("Endings of downloads").fill("pdf, zip");
@@ -305,11 +309,13 @@ test("what a script reports is ticked where its pixel is edited", async () => {
       sections: false,
       vitals: false,
       banner: true,
+      links: false,
       hash_routes: false,
       consent_managers: ["tcf"],
       download_extensions: ["pdf", "zip"],
       search_parameters: ["q", "suche"],
     });
+    assert.equal(mock.pixels.get("1")?.[0]?.cross_site_cookies, "partitioned");
   });
 });
 

@@ -73,7 +73,6 @@ export function makeSite(id: string, name: string, domain: string): Site {
     privacy: {
       policy: "regional",
       gpc: "ads",
-      cross_site_cookies: false,
       retention: { events: null, people: null, mail_choices: null },
     },
     created_at: "2026-01-01T00:00:00Z",
@@ -181,6 +180,7 @@ export class Mock {
       kind,
       url,
       status: "waiting",
+      cross_site_cookies: "none",
       settings: {
         clicks: false,
         forms: false,
@@ -190,6 +190,7 @@ export class Mock {
         sections: false,
         vitals: false,
         banner: false,
+        links: false,
         hash_routes: false,
         consent_managers: [],
         download_extensions: [],

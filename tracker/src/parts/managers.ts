@@ -41,7 +41,8 @@ const managers: Part = (_record, _watch, _clock, { read }) => {
     const answers = Object.values(analytics);
     const choice = answers[0] === undefined ? {} : { analytics: answers.includes(false) ? "denied" : "granted" };
     // For the tracker alone: to the collector goes what the managers said, and no words beside it.
-    cairn("consent", choice, { ...heard, choice: undefined, signal });
+    const silent = { analytics: undefined, ads: undefined, personalization: undefined, functional: undefined };
+    cairn("consent", choice, { ...heard, ...silent, signal });
   };
 
   /** Of all that the page tells Google; a default is what the site presumes, and no word of the visitor's. */

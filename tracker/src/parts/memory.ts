@@ -8,10 +8,17 @@ import type { Part } from "../settings";
 type Words = ArrayLike<unknown>;
 type Asked = [string, (value: unknown) => void];
 
+/** What the page said of `functional`, and when (`Date.now()`), if that is known. */
+interface Said {
+  functional: string;
+  at?: number;
+}
+
 /** One request: who it is comes first, then what changes, then what is asked for. */
 interface Request {
   /** The latest of these that it has. */
   step: number;
+  consent: Said | undefined;
   body: Record<string, unknown>;
   asked: Asked[];
 }
@@ -29,8 +36,8 @@ const STEPS: Record<string, number> = { identify: 0, sign_out: 0, forget: 1, rem
 const address = import.meta.url;
 const calls = cairn.q!;
 const waiting: Request[] = [];
-/** What the page said of `functional`; before it says anything, the collector's cookie tells. */
-let consent: string | undefined;
+/** Before the page says anything, the collector's cookie tells. */
+let consent: Said | undefined;
 let busy = 0;
 
 const warn = (...about: unknown[]) => console.warn("cairn:", ...about);
@@ -46,7 +53,12 @@ function take(words: Words): void {
   const [name, first, second, proof] = Array.from(words) as [string, never, unknown, { token?: string }];
   let step = name === "identify" && !proof ? undefined : STEPS[name];
   const functional = name === "consent" && (first as Record<string, unknown>)?.["functional"];
-  if (functional) consent = "functional:" + (functional === "granted" ? functional : "denied");
+  if (functional) {
+    consent = { functional: functional === "granted" ? functional : "denied", at: calls.t! };
+  } else if (name === "consent" && consent) {
+    // The time is that of the latest word, which was about something else.
+    consent = { functional: consent.functional };
+  }
   // A no is told by itself: to the core a yes, and a no shortly after it, are nothing new.
   if (functional && functional !== "granted") step = 0;
   if (step === undefined) {
@@ -54,8 +66,8 @@ function take(words: Words): void {
     return;
   }
   let request = waiting[waiting.length - 1]!;
-  if (!request || step < request.step || !step || request.body["consent"] !== consent) {
-    waiting.push((request = { step, body: { consent }, asked: [] }));
+  if (!request || step < request.step || !step || request.consent !== consent) {
+    waiting.push((request = { step, consent, body: {}, asked: [] }));
   }
   const { body } = request;
   request.step = step;
@@ -92,7 +104,7 @@ async function send(): Promise<void> {
   for (let request: Request | undefined; (request = waiting.shift()); ) {
     const known: Record<string, unknown> = {};
     for (const key of keys()) {
-      const { error, memory } = await post({ key, ...request.body });
+      const { error, memory } = await post(key, request);
       if (error) warn("memory", error);
       for (const name in memory) known[name] ??= memory[name];
     }
@@ -107,11 +119,20 @@ async function send(): Promise<void> {
   busy = 0;
 }
 
-async function post(body: unknown): Promise<Answer> {
+async function post(key: string, { consent, body }: Request): Promise<Answer> {
   for (let attempt = 1; ; attempt++) {
     const answer = await fetch(address, {
       method: "POST",
-      body: JSON.stringify(body),
+      body: JSON.stringify({
+        key,
+        // The tracker tells it, with what was shown; another tab may have said the newest since then.
+        consent: consent && {
+          functional: consent.functional,
+          age_ms: consent.at && Date.now() - consent.at,
+          repeated: true,
+        },
+        ...body,
+      }),
       credentials: "include",
       keepalive: true,
     }).catch((error) => ({ error, status: 500, json: undefined }));
@@ -124,7 +145,7 @@ async function post(body: unknown): Promise<Answer> {
 
 // Whoever leaves cannot wait, and hears no answer.
 addEventListener("pagehide", () => {
-  for (const { body } of waiting.splice(0)) keys().forEach((key) => void post({ key, ...body }));
+  for (const request of waiting.splice(0)) keys().forEach((key) => void post(key, request));
 });
 calls.forEach(taken);
 const push = calls.push;

@@ -64,6 +64,7 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
         kind: PixelKind::Web,
         url: "/demo/".to_owned(),
         // What a shop's owner would want to see, but for what the shop reports by itself.
+        cross_site_cookies: Default::default(),
         settings: TrackerSettings {
             not_found: true,
             search: true,

@@ -136,6 +136,9 @@ fn a_tie_ends_and_values_expire() {
     let shop = shop();
     shop.set(Browser(PHONE), "size", "\"M\"", 10);
     shop.catalog.tie_memory(shop.site, (PHONE, FRESH), ADA, 100, 20).unwrap();
+    assert_eq!(shop.size_bytes(), 4 + 3 + 72, "who is whose counts, too");
+    let has = |browser, now_ms| shop.catalog.has_memory(shop.site, browser, now_ms).unwrap();
+    assert_eq!((has(FRESH, 99), has(FRESH, 100), has(PHONE, 99)), (true, false, false));
     assert!(shop.get(Browser(FRESH), "size", 99).is_some());
     assert_eq!(shop.get(Browser(FRESH), "size", 100), None);
     let end = 10 + 395 * DAY_MS;
@@ -144,6 +147,25 @@ fn a_tie_ends_and_values_expire() {
     assert_eq!(shop.catalog.expire_memory(end - 1).unwrap(), 1, "the tie");
     assert_eq!(shop.catalog.expire_memory(end).unwrap(), 1, "the value");
     assert_eq!((shop.catalog.expire_memory(end).unwrap(), shop.size_bytes()), (0, 0));
+}
+
+#[test]
+fn a_full_site_lets_people_leave_and_keeps_nothing_for_it() {
+    let shop = shop();
+    shop.set(Browser(PHONE), "email", "\"ada@shop.example\"", 10);
+    shop.catalog.tie_memory(shop.site, (PHONE, FRESH), ADA, LATER, 20).unwrap();
+    let fill = |connection: &Connection| {
+        let full = crate::MEMORY_PER_SITE_SIZE_BYTES_MAX;
+        connection
+            .execute("UPDATE memory_sizes SET size_bytes = ?1 + 72", [full])
+            .map_err(CatalogError::during("fills it"))
+    };
+    shop.catalog.connections.write("fills it", |transaction| fill(transaction)).unwrap();
+    shop.catalog.sign_out_memory(shop.site, FRESH, 30).unwrap();
+    assert_eq!(shop.get(Browser(FRESH), "email", 40), None);
+    assert!(shop.get(Person(ADA), "email", 40).is_some());
+    let full = shop.try_set(Browser(FRESH), "size", &format!("\"{}\"", "x".repeat(80)), 50);
+    assert!(matches!(full, Err(CatalogError::LimitReached { .. })));
 }
 
 #[test]

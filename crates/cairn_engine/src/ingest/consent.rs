@@ -178,6 +178,40 @@ pub struct RecordedChoice {
     pub under_gpc: bool,
     /// Where it came from.
     pub by: Speaker,
+    /// When it was said, Unix seconds.
+    pub at_s: i64,
+}
+
+/// When something was said, as against what is on record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Said {
+    /// With this request.
+    #[default]
+    Now,
+    /// At this time, Unix seconds; it could not be told before.
+    At(i64),
+    /// It was told already, or another request tells it; at this time, Unix seconds. Without a time it was
+    /// before whatever is on record.
+    Repeated(Option<i64>),
+}
+
+impl Said {
+    /// Whether what is on record was said later.
+    fn is_before(self, recorded: &RecordedChoice) -> bool {
+        match self {
+            Said::Now => false,
+            Said::At(at_s) | Said::Repeated(Some(at_s)) => at_s < recorded.at_s,
+            Said::Repeated(None) => true,
+        }
+    }
+
+    /// When that was, for a request that comes now.
+    fn at_s(self, now_s: i64) -> i64 {
+        match self {
+            Said::At(at_s) | Said::Repeated(Some(at_s)) => at_s,
+            Said::Now | Said::Repeated(None) => now_s,
+        }
+    }
 }
 
 /// Where a recorded choice came from.
@@ -209,14 +243,33 @@ impl Speaker {
     }
 }
 
+/// How a request tells what the visitor said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Telling {
+    /// It exists only for that.
+    pub alone: bool,
+    /// How long ago it was said, milliseconds; `None`: with this request.
+    pub age_ms: Option<i64>,
+    /// It was told before, or another request tells it.
+    pub is_repeated: bool,
+}
+
+impl Telling {
+    pub(super) fn said(self, now_ms: i64) -> Said {
+        let at_s = self.age_ms.map(|age_ms| now_ms.saturating_sub(age_ms).div_euclid(1000));
+        match at_s {
+            _ if self.is_repeated => Said::Repeated(at_s),
+            Some(at_s) => Said::At(at_s),
+            None => Said::Now,
+        }
+    }
+}
+
 /// The content of `cairn_consent`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RecordedConsent {
     /// Answers in the order of [`Purpose::ALL`].
     pub choices: [Option<RecordedChoice>; 4],
-    /// When the newest of those in Cairn's words was made, or the newest of all where there is none, Unix
-    /// seconds.
-    pub at_s: i64,
     /// The visitor opted out of pixels here: nothing at all is kept of this browser's hits, until he takes that back on
     /// the page where he said it. A word, no identifier.
     pub opted_out: bool,
@@ -285,10 +338,11 @@ impl RecordedConsent {
     /// Reads the cookie's value; what was not written by [`Self::cookie_value`] is nothing.
     pub fn parse(value: &str) -> Option<Self> {
         let mut record = RecordedConsent::default();
+        let mut newest_s: i64 = 0;
         for part in value.strip_prefix("v1.")?.split('.') {
             let (name, value) = part.split_once('=')?;
             if name == "t" {
-                record.at_s = value.parse().ok()?;
+                newest_s = value.parse().ok()?;
                 continue;
             }
             if name == "out" {
@@ -296,11 +350,15 @@ impl RecordedConsent {
                 continue;
             }
             let place = Purpose::ALL.iter().position(|known| known.name() == name)?;
-            let (digit, mark) = value.split_at_checked(1)?;
+            let (digit, rest) = value.split_at_checked(1)?;
             let choice = match digit {
                 "1" => Choice::Granted,
                 "0" => Choice::Denied,
                 _ => return None,
+            };
+            let (mark, earlier_s) = match rest.split_once('-') {
+                Some((mark, earlier_s)) => (mark, i64::from(earlier_s.parse::<u32>().ok()?)),
+                None => (rest, 0),
             };
             let (under_gpc, by) = match mark {
                 "" => (false, Speaker::Words),
@@ -309,15 +367,23 @@ impl RecordedConsent {
                 "u" => (false, Speaker::UsString),
                 _ => return None,
             };
-            record.choices[place] = Some(RecordedChoice { choice, under_gpc, by });
+            record.choices[place] =
+                Some(RecordedChoice { choice, under_gpc, by, at_s: -earlier_s });
+        }
+        for recorded in record.choices.iter_mut().flatten() {
+            recorded.at_s = newest_s.saturating_add(recorded.at_s);
         }
         Some(record)
     }
 
-    /// `v1.analytics=1.ads=0g.t=1795341600`: `g` marks a choice made under Global Privacy Control, `s` one
-    /// that a consent manager's string told, `u` one that a string of the United States did. `out=1`: opted out of pixels.
+    /// `v1.analytics=1.ads=0g-60.t=1795341600`: `g` marks a choice made under Global Privacy Control, `s` one
+    /// that a consent manager's string told, `u` one that a string of the United States did; `-60` one that
+    /// is so many seconds older than the newest, whose time is `t`. `out=1`:
+    /// opted out of pixels.
     pub fn cookie_value(&self) -> String {
         let mut value = String::from("v1");
+        let newest_s = self.choices.iter().flatten().map(|recorded| recorded.at_s).max();
+        let newest_s = newest_s.unwrap_or(0);
         for (purpose, recorded) in Purpose::ALL.iter().zip(self.choices) {
             let Some(recorded) = recorded else { continue };
             let choice = if recorded.choice == Choice::Granted { '1' } else { '0' };
@@ -329,31 +395,54 @@ impl RecordedConsent {
             };
             // Writing to a String cannot fail.
             let _ = write!(value, ".{}={choice}{mark}", purpose.name());
+            let earlier_s = newest_s.saturating_sub(recorded.at_s);
+            if earlier_s > 0 {
+                let _ = write!(value, "-{}", earlier_s.min(i64::from(u32::MAX)));
+            }
         }
         let out = if self.opted_out { ".out=1" } else { "" };
-        let _ = write!(value, "{out}.t={}", self.at_s);
+        let _ = write!(value, "{out}.t={newest_s}");
         value
     }
 
     /// The record of somebody who opted out of pixels at this time.
     pub fn of_opt_out(now_s: i64) -> Self {
         let (choice, under_gpc, by) = (Choice::Denied, false, Speaker::Words);
-        let denied = RecordedChoice { choice, under_gpc, by };
-        RecordedConsent { choices: [Some(denied); 4], at_s: now_s, opted_out: true }
+        let denied = RecordedChoice { choice, under_gpc, by, at_s: now_s };
+        RecordedConsent { choices: [Some(denied); 4], opted_out: true }
+    }
+
+    /// Of each purpose the newer choice; of two at once a no.
+    pub fn newer_of_each(&self, other: &Self) -> Self {
+        let mut newer = *self;
+        newer.opted_out |= other.opted_out;
+        for (known, other) in newer.choices.iter_mut().zip(other.choices) {
+            let order = |it: RecordedChoice| (it.at_s, it.choice == Choice::Denied);
+            if other.map(order) > known.map(order) {
+                *known = other;
+            }
+        }
+        newer
     }
 
     /// The record of somebody who took permission back at this time, while the browser still shows an older one.
     pub fn withdrawn(mut self, by: Speaker, now_s: i64) -> Self {
-        self.choices[0] = Some(RecordedChoice { choice: Choice::Denied, under_gpc: false, by });
-        self.at_s = now_s;
+        let choice = Choice::Denied;
+        self.choices[0] = Some(RecordedChoice { choice, under_gpc: false, by, at_s: now_s });
         self
     }
 
     /// The newest choice about the purpose at this place of [`Purpose::ALL`], and whether it was sent with
     /// the hit. What a string says now goes before what a string said earlier; an objection under the
     /// law of the United States was taken back if such a string says nothing of it. Between words and a
-    /// string the day decides, and on one day a no wins.
-    pub fn newest(&self, sent: &SentConsent, place: usize) -> Option<(Choice, bool)> {
+    /// string the day decides, and on one day a no wins. What was said before the record was written, as a
+    /// tab that was left open says it, goes after the record.
+    pub fn newest(&self, sent: &SentConsent, said: Said, place: usize) -> Option<(Choice, bool)> {
+        if let Some(recorded) = &self.choices[place]
+            && said.is_before(recorded)
+        {
+            return Some((recorded.choice, false));
+        }
         let rule = match sent {
             SentConsent::Told(told) => told.answers.rule,
             _ => Rule::None,
@@ -367,23 +456,30 @@ impl RecordedConsent {
             }
         };
         let recorded = self.choices[place].filter(|recorded| !is_over(recorded));
-        let recorded = recorded.map(|recorded| recorded.choice);
-        let Some(sent) = sent.answer(place) else { return recorded.map(|choice| (choice, false)) };
+        let Some(sent) = sent.answer(place) else {
+            return recorded.map(|recorded| (recorded.choice, false));
+        };
         let (Some(recorded), Some(day)) = (recorded, sent.on_day) else {
             return Some((sent.choice, true));
         };
-        let is_newer = match i64::from(day).cmp(&self.at_s.div_euclid(DAY_S)) {
+        let is_newer = match i64::from(day).cmp(&recorded.at_s.div_euclid(DAY_S)) {
             std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => recorded == Choice::Granted,
+            std::cmp::Ordering::Equal => recorded.choice == Choice::Granted,
             std::cmp::Ordering::Greater => true,
         };
-        Some(if is_newer { (sent.choice, true) } else { (recorded, false) })
+        Some(if is_newer { (sent.choice, true) } else { (recorded.choice, false) })
     }
 
     /// The record after what was sent; `None` if that says nothing that it does not say already.
     /// `under_gpc`: it was sent by itself, as on the click that makes a choice, while the browser showed
     /// the signal. What a site sends along with every hit is no answer to the signal, nor is a string.
-    pub fn updated(&self, sent: &SentConsent, under_gpc: bool, now_s: i64) -> Option<Self> {
+    pub fn updated(
+        &self,
+        sent: &SentConsent,
+        said: Said,
+        under_gpc: bool,
+        now_s: i64,
+    ) -> Option<Self> {
         let own = match sent {
             SentConsent::Nothing | SentConsent::Unreadable(_) => return None,
             SentConsent::Choices(own) => own,
@@ -391,7 +487,7 @@ impl RecordedConsent {
         };
         let mut updated = *self;
         for (place, recorded) in updated.choices.iter_mut().enumerate() {
-            let newest = match self.newest(sent, place) {
+            let newest = match self.newest(sent, said, place) {
                 Some((choice, true)) => choice,
                 Some((_, false)) => continue,
                 None => {
@@ -410,219 +506,13 @@ impl RecordedConsent {
                     && (recorded.by == by || recorded.by == Speaker::Words)
             };
             if !recorded.is_some_and(says_it) {
-                *recorded = Some(RecordedChoice { choice: newest, under_gpc, by });
+                let at_s = said.at_s(now_s);
+                *recorded = Some(RecordedChoice { choice: newest, under_gpc, by, at_s });
             }
-        }
-        // The time is that of the words: it must not grow younger with what strings add.
-        let words =
-            |record: &Self| record.choices.map(|it| it.filter(|it| it.by == Speaker::Words));
-        if words(&updated) == [None; 4] || words(&updated) != words(self) {
-            updated.at_s = now_s;
         }
         (updated.choices != self.choices).then_some(updated)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn reads_choices() {
-        let given = parse("analytics:granted, ads:denied").unwrap();
-        let wanted = [Some(Choice::Granted), Some(Choice::Denied), None, None];
-        assert_eq!(given, SentConsent::Choices(wanted));
-        assert_eq!(parse("").unwrap(), SentConsent::Nothing);
-        for text in [
-            "yes",
-            "analytics",
-            "analytics:yes",
-            "marketing:granted",
-            "analytics:granted,",
-            "analytics:granted,analytics:denied",
-            "granted:analytics",
-            "CPXX",
-        ] {
-            assert!(parse(text).is_err(), "{text}");
-        }
-    }
-
-    const ALL: &str = "CQgcD4AQgcD4AEsAHBENB4FsAP_gAEPgAAYgAKP__8AFH__-AAAA.IAKP__8A.YAAAAAAAAAAA";
-    const NONE: &str = "CQgcD4AQgcD4AEsAHBENB4FgAAAAAAAAAAYgAAAAAAAA.IAKP__8A.YAAAAAAAAAAA";
-    /// 2026-03-02, the day of both.
-    const DAY: i64 = 20_514;
-
-    fn told(text: &str) -> Choices {
-        let sent = parse(text).unwrap();
-        [0, 1, 2, 3].map(|place| sent.answer(place).map(|answer| answer.choice))
-    }
-
-    #[test]
-    fn strings_are_understood_where_they_stand_alone() {
-        let (yes, no) = (Some(Choice::Granted), Some(Choice::Denied));
-        assert_eq!(told(ALL), [yes; 4]);
-        assert_eq!(told(NONE), [no; 4]);
-        assert_eq!(told("DBABBg~BVVVVUCA.YA"), [None, no, None, None]);
-        assert!(parse("DBABBg~BVVVVUCA.YA").unwrap().tells_gpc());
-        assert_eq!(told("1YYN"), [None, no, None, None]);
-        assert_eq!(told("1YNN"), [None; 4]);
-    }
-
-    #[test]
-    fn strings_that_cannot_be_relied_on_are_a_no_and_told() {
-        for text in [
-            "BOEFEAyOEFEAyAHABDENAI4AAAB9vABAASA",
-            "CQgcD4AQgc*4AEsAHBENB4FsAP_gAEPgAAYgAKP__8AFH__-AAAA.IAKP__8A",
-            "CQgcD4AQgcD4AEsAHBEN",
-            "CP+/AAAA",
-            "DBABM",
-            "DBABM~",
-            "1YXN",
-            "1yxn",
-        ] {
-            let sent = parse(text).unwrap();
-            assert!(
-                sent.complaint().is_some_and(|words| words.ends_with("counts as no")),
-                "{text}"
-            );
-            assert_eq!(told(text), [Some(Choice::Denied); 4], "{text}");
-            assert_eq!(RecordedConsent::default().updated(&sent, false, 1), None);
-        }
-    }
-
-    #[test]
-    fn a_yes_in_a_string_ends_after_13_months() {
-        let sent = parse(ALL).unwrap();
-        let on = |day: i64| sent.at(day * DAY_S * 1000).answer(0).unwrap().choice;
-        assert_eq!(on(DAY), Choice::Granted);
-        assert_eq!(on(DAY + 395), Choice::Granted);
-        assert_eq!(on(DAY + 396), Choice::Denied);
-        assert_eq!(on(DAY - 1), Choice::Granted, "a clock that is a little off");
-        assert_eq!(on(DAY - 2), Choice::Denied, "said in the future");
-    }
-
-    #[test]
-    fn the_newest_choice_wins() {
-        let recorded = |choice, is_string, day: i64| {
-            let by = if is_string { Speaker::ConsentString } else { Speaker::Words };
-            let one = RecordedChoice { choice, under_gpc: false, by };
-            RecordedConsent {
-                choices: [Some(one); 4],
-                at_s: day * DAY_S + 40_000,
-                opted_out: false,
-            }
-        };
-        let newest = |recorded: RecordedConsent, sent: &str| {
-            recorded.newest(&parse(sent).unwrap(), 0).unwrap().0
-        };
-        let (yes, no) = (Choice::Granted, Choice::Denied);
-        for (record, string, wanted) in [
-            (recorded(no, false, DAY - 1), ALL, yes),
-            (recorded(no, false, DAY), ALL, no),
-            (recorded(no, false, DAY + 1), ALL, no),
-            (recorded(yes, false, DAY - 1), NONE, no),
-            (recorded(yes, false, DAY), NONE, no),
-            (recorded(yes, false, DAY + 1), NONE, yes),
-            // The consent manager's own earlier word.
-            (recorded(no, true, DAY + 1), ALL, yes),
-            (recorded(yes, true, DAY + 1), NONE, no),
-            // Cairn's words are said with the hit.
-            (recorded(no, false, DAY + 1), "analytics:granted", yes),
-            (recorded(yes, true, DAY + 1), "analytics:denied", no),
-            // What asks for consent is not taken back by what knows objections only.
-            (recorded(no, true, DAY - 1), "1YNN", no),
-            (recorded(yes, true, DAY - 1), "1YYN", yes),
-        ] {
-            assert_eq!(newest(record, string), wanted, "{record:?} {string}");
-        }
-    }
-
-    #[test]
-    fn the_record_follows_the_consent_manager() {
-        let now_s = DAY * DAY_S + 50_000;
-        let agreed = RecordedConsent::default().updated(&parse(ALL).unwrap(), false, now_s);
-        let agreed = agreed.unwrap();
-        let value = agreed.cookie_value();
-        assert!(value.starts_with("v1.analytics=1s.ads=1s.personalization=1s.functional=1s.t="));
-        assert_eq!(agreed.updated(&parse(ALL).unwrap(), false, now_s), None, "says it already");
-        // Withdrawn and agreed to again on the same day.
-        let refused = agreed.updated(&parse(NONE).unwrap(), false, now_s).unwrap();
-        assert!(refused.choices.iter().all(|choice| choice.unwrap().choice == Choice::Denied));
-        assert!(refused.updated(&parse(ALL).unwrap(), false, now_s).is_some());
-        // An objection in the United States that was taken back: the string says nothing any more.
-        let objected = RecordedConsent::default().updated(&parse("1YYN").unwrap(), false, now_s);
-        let objected = objected.unwrap();
-        assert_eq!(objected.choices[1].unwrap().choice, Choice::Denied);
-        let back = objected.updated(&parse("1YNN").unwrap(), false, now_s).unwrap();
-        assert_eq!(back.choices, [None; 4]);
-        // What was said in Cairn's words stays, and a string is no answer to the signal.
-        let own = RecordedConsent::default().updated(&parse("ads:denied").unwrap(), false, now_s);
-        assert_eq!(own.unwrap().updated(&parse("1YNN").unwrap(), false, now_s), None);
-        // Strings do not make words younger: those of day 1 are older than a string of a later day.
-        let words =
-            RecordedConsent::default().updated(&parse("ads:granted").unwrap(), false, DAY_S);
-        let both = words.unwrap().updated(&parse("1YYN").unwrap(), false, now_s).unwrap();
-        let words = words.unwrap().updated(&parse(ALL).unwrap(), false, now_s + DAY_S).unwrap();
-        assert_eq!((words.at_s, both.at_s), (DAY_S, now_s));
-        assert_eq!(words.newest(&parse(NONE).unwrap(), 1), Some((Choice::Denied, true)));
-        let under_gpc = RecordedConsent::default().updated(&parse(ALL).unwrap(), true, now_s);
-        assert!(under_gpc.unwrap().choices.iter().all(|choice| !choice.unwrap().under_gpc));
-    }
-
-    #[test]
-    fn of_words_and_strings_in_one_hit_a_no_wins() {
-        let strings = Strings { tcf: ALL.into(), us_privacy: "1YYN".into(), ..Strings::default() };
-        let sent = parse("analytics:denied,functional:granted").unwrap().with_strings(&strings);
-        let choices = [0, 1, 2, 3].map(|place| sent.answer(place).unwrap().choice);
-        use Choice::{Denied, Granted};
-        assert_eq!(choices, [Denied, Denied, Granted, Granted]);
-        let applies = Strings { gdpr: "1".into(), ..Strings::default() };
-        let sent = SentConsent::Nothing.with_strings(&applies);
-        assert_eq!(sent, SentConsent::Unreadable(ConsentError::Missing));
-        let own = parse("analytics:granted").unwrap();
-        assert_eq!(own.with_strings(&applies), own, "he was asked");
-    }
-
-    #[test]
-    fn a_repeated_answer_does_not_become_one_under_the_signal() {
-        let granted = SentConsent::Choices([None, Some(Choice::Granted), None, None]);
-        let first = RecordedConsent::default().updated(&granted, false, 10).unwrap();
-        assert_eq!(first.updated(&granted, false, 20), None);
-        let second = first.updated(&granted, true, 30).unwrap();
-        assert!(second.choices[1].unwrap().under_gpc);
-        assert_eq!(second.updated(&granted, false, 40), None, "stays what it was");
-    }
-
-    fn record() -> impl Strategy<Value = RecordedConsent> {
-        let one = proptest::option::of((any::<bool>(), 0..4_u8));
-        let rest = (any::<i64>(), any::<bool>());
-        (proptest::array::uniform4(one), rest).prop_map(|(choices, (at_s, opted_out))| {
-            let choices = choices.map(|choice| {
-                choice.map(|(yes, mark)| RecordedChoice {
-                    choice: if yes { Choice::Granted } else { Choice::Denied },
-                    under_gpc: mark == 1,
-                    by: match mark {
-                        2 => Speaker::ConsentString,
-                        3 => Speaker::UsString,
-                        _ => Speaker::Words,
-                    },
-                })
-            });
-            RecordedConsent { choices, at_s, opted_out }
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn the_cookie_reads_back(record in record()) {
-            prop_assert_eq!(RecordedConsent::parse(&record.cookie_value()), Some(record));
-        }
-
-        #[test]
-        fn any_cookie_is_read_or_ignored(value in "\\PC{0,40}|v1[.a-z=01gsu]{0,60}") {
-            let _ = RecordedConsent::parse(&value);
-            let _ = parse(&value);
-        }
-    }
-}
+mod tests;

@@ -4,8 +4,8 @@
 //! was refused is taken back. Lifetimes are never refreshed: the browser's expiry stands. `cairn_memory` is the exception,
 //! whose values have lifetimes of their own: it is set anew with what is remembered.
 
-use cairn_model::Verdict;
 use cairn_model::limits::COOKIE_AGE_DAYS_MAX;
+use cairn_model::{CrossSiteCookies, Verdict};
 
 use super::consent::RecordedConsent;
 use super::gate::Decision;
@@ -17,6 +17,9 @@ pub const ID_COOKIE: &str = "cairn_id";
 pub const CONSENT_COOKIE: &str = "cairn_consent";
 /// Name of the cookie by which a browser's memory is found.
 pub const MEMORY_COOKIE: &str = "cairn_memory";
+
+const PARTITIONED: &str = "; SameSite=None; Secure; Partitioned";
+const THIRD_PARTY: &str = "; SameSite=None; Secure";
 
 /// What a request's `Cookie` header holds of ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,7 +37,8 @@ pub struct Cookies {
 }
 
 impl Cookies {
-    /// Reads the header; of a repeated name the first counts, as browsers send the nearest path first.
+    /// Reads the header; of a repeated name the first counts, as browsers send the nearest path first;
+    /// of choices the newest.
     pub fn parse(header: &str) -> Self {
         let mut cookies = Cookies::default();
         if header.is_empty() {
@@ -45,8 +49,13 @@ impl Cookies {
             if name == ID_COOKIE && !cookies.has_id {
                 cookies.has_id = true;
                 cookies.id = parse_cookie_id(value);
-            } else if name == CONSENT_COOKIE && cookies.consent.is_none() {
-                cookies.consent = RecordedConsent::parse(value);
+            } else if name == CONSENT_COOKIE {
+                // A browser may have one of this site alone and one of all.
+                let record = RecordedConsent::parse(value);
+                cookies.consent = match (cookies.consent, record) {
+                    (Some(known), Some(record)) => Some(known.newer_of_each(&record)),
+                    (known, record) => known.or(record),
+                };
             } else if name == MEMORY_COOKIE && !cookies.has_memory {
                 cookies.has_memory = true;
                 cookies.memory = parse_cookie_id(value);
@@ -61,8 +70,10 @@ impl Cookies {
 pub struct Jar {
     /// The request came by HTTPS.
     pub secure: bool,
-    /// The page is on another site, and the owner chose cookies there.
+    /// The page is on another site.
     pub cross_site: bool,
+    /// What the owner chose for such pages.
+    pub kind: CrossSiteCookies,
 }
 
 impl Jar {
@@ -71,12 +82,30 @@ impl Jar {
         if http_only {
             cookie.push_str("; HttpOnly");
         }
-        cookie.push_str(match self {
-            Jar { cross_site: true, .. } => "; SameSite=None; Secure; Partitioned",
-            Jar { secure: true, .. } => "; SameSite=Lax; Secure",
-            Jar { .. } => "; SameSite=Lax",
+        cookie.push_str(match (self.kind, self) {
+            // One that serves other sites, too, wherever it is set; browsers take it by HTTPS only.
+            (
+                CrossSiteCookies::ThirdParty,
+                Jar { cross_site: true, .. } | Jar { secure: true, .. },
+            ) => THIRD_PARTY,
+            (_, Jar { cross_site: true, .. }) => PARTITIONED,
+            (_, Jar { secure: true, .. }) => "; SameSite=Lax; Secure",
+            (_, Jar { .. }) => "; SameSite=Lax",
         });
         cookie
+    }
+
+    /// Takes a cookie back; on another site in both forms, since the owner may have chosen another one meanwhile.
+    fn forget(self, name: &str) -> Vec<String> {
+        let mut headers = vec![self.attributes(name, "", 0, true)];
+        if self.cross_site {
+            let kind = match self.kind {
+                CrossSiteCookies::ThirdParty => CrossSiteCookies::Partitioned,
+                _ => CrossSiteCookies::ThirdParty,
+            };
+            headers.push(Jar { kind, ..self }.attributes(name, "", 0, true));
+        }
+        headers
     }
 
     /// `Set-Cookie` for a new visitor.
@@ -85,8 +114,8 @@ impl Jar {
     }
 
     /// `Set-Cookie` that takes the visitor's id back.
-    pub fn forget_id(self) -> String {
-        self.attributes(ID_COOKIE, "", 0, true)
+    pub fn forget_id(self) -> Vec<String> {
+        self.forget(ID_COOKIE)
     }
 
     /// `Set-Cookie` for a browser that has something remembered.
@@ -95,8 +124,8 @@ impl Jar {
     }
 
     /// `Set-Cookie` that ends it.
-    pub fn forget_memory(self) -> String {
-        self.attributes(MEMORY_COOKIE, "", 0, true)
+    pub fn forget_memory(self) -> Vec<String> {
+        self.forget(MEMORY_COOKIE)
     }
 
     /// `Set-Cookie` for a choice. Readable by scripts, so that a banner need not ask again.
@@ -129,9 +158,12 @@ mod tests {
         let id = "00112233445566778899aabbccddeeff";
         let cookies = Cookies::parse(&format!("a=b; cairn_id={id}; cairn_consent=v1.ads=0.t=7;x"));
         assert_eq!(cookies.id.unwrap()[15], 0xff);
-        assert_eq!(cookies.consent.unwrap().at_s, 7);
+        assert_eq!(cookies.consent.unwrap().choices[1].unwrap().at_s, 7);
         let memory = Cookies::parse(&format!("cairn_memory={id}; cairn_memory=x"));
         assert!(memory.memory == cookies.id && memory.has_memory && memory.id.is_none());
+        let twice =
+            Cookies::parse("cairn_consent=v1.ads=1.t=9; cairn_consent=v1.ads=0.analytics=1.t=8");
+        assert_eq!(twice.consent.unwrap().cookie_value(), "v1.analytics=1-1.ads=1.t=9");
         assert_eq!(Cookies::parse("cairn_id=short").id, None);
         assert!(Cookies::parse("cairn_id=short").has_id);
         assert_eq!(Cookies::parse(""), Cookies::default());
@@ -140,7 +172,9 @@ mod tests {
     #[test]
     fn attributes_follow_the_contract() {
         let id = [0xab; 16];
-        let plain = Jar { secure: false, cross_site: false }.id(&id);
+        let jar = |secure, cross_site, kind| Jar { secure, cross_site, kind };
+        use CrossSiteCookies::{None, Partitioned, ThirdParty};
+        let plain = jar(false, false, None).id(&id);
         assert_eq!(
             plain,
             format!(
@@ -148,9 +182,27 @@ mod tests {
                 "ab".repeat(16)
             )
         );
-        assert!(Jar { secure: true, cross_site: false }.id(&id).ends_with("SameSite=Lax; Secure"));
-        let cross = Jar { secure: true, cross_site: true }.id(&id);
-        assert!(cross.ends_with("SameSite=None; Secure; Partitioned"));
-        assert!(Jar { secure: true, cross_site: false }.forget_id().contains("Max-Age=0"));
+        for (secure, cross_site, kind, wanted) in [
+            (true, false, None, "HttpOnly; SameSite=Lax; Secure"),
+            (true, false, Partitioned, "HttpOnly; SameSite=Lax; Secure"),
+            (true, true, Partitioned, "HttpOnly; SameSite=None; Secure; Partitioned"),
+            (false, true, Partitioned, "HttpOnly; SameSite=None; Secure; Partitioned"),
+            // On the own site, too: the other one is to find it.
+            (true, false, ThirdParty, "HttpOnly; SameSite=None; Secure"),
+            (true, true, ThirdParty, "HttpOnly; SameSite=None; Secure"),
+            (false, false, ThirdParty, "HttpOnly; SameSite=Lax"),
+        ] {
+            let cookie = jar(secure, cross_site, kind).id(&id);
+            assert!(cookie.ends_with(&format!("; {wanted}")), "{cookie}");
+        }
+        let forgotten = jar(true, false, None).forget_id();
+        assert_eq!(forgotten, ["cairn_id=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"]);
+        // An id of before the owner changed his mind goes, too.
+        for kind in [Partitioned, ThirdParty] {
+            let forgotten = jar(true, true, kind).forget_memory();
+            let is_partitioned = |set: &String| set.ends_with("Partitioned");
+            assert_eq!(forgotten.len(), 2);
+            assert_eq!(forgotten.iter().filter(|set| is_partitioned(set)).count(), 1);
+        }
     }
 }

@@ -9,13 +9,14 @@ use std::io::Read;
 use cairn_model::limits::{BODY_SIZE_BYTES_MAX, EVENTS_PER_BODY_MAX};
 use cairn_model::{Outcome, PixelKind};
 
+use super::Telling;
 use super::consent::SentConsent;
 use super::fields::{Sender, decoration, event, not_a, text};
 use super::formats::{Events, Terms};
 use super::json::{Kind, Raw, document};
 use super::parsed::ParsedEvent;
 use super::rejection::Rejection;
-use super::statement::{Shown, Signal, statement};
+use super::statement::{Shown, Signal, Statement, statement};
 use super::text as texts;
 
 /// A readable envelope; its events are not yet read.
@@ -31,6 +32,8 @@ pub struct Envelope<'a> {
     pub shown: Option<Shown<'a>>,
     /// By what he said it, if that was told.
     pub signal: Option<Signal>,
+    /// How it is told.
+    pub telling: Telling,
     /// `WIDTHxHEIGHT`, for all events.
     pub screen: Cow<'a, str>,
     /// BCP 47 language, for all events.
@@ -79,6 +82,7 @@ fn rest<'a>(
         consent: SentConsent::Nothing,
         shown: None,
         signal: None,
+        telling: Telling::default(),
         screen: Cow::Borrowed(""),
         language: Cow::Borrowed(""),
     };
@@ -96,6 +100,8 @@ fn rest<'a>(
                 let said = statement(*value)?;
                 (envelope.consent, envelope.shown, envelope.signal) =
                     (said.sent, said.shown, said.signal);
+                let Statement { age_ms, is_repeated, .. } = said;
+                envelope.telling = Telling { age_ms, is_repeated, ..envelope.telling };
             }
             "screen" => envelope.screen = decoration(text("screen", *value)?, texts::screen),
             "language" => {
@@ -118,7 +124,8 @@ fn rest<'a>(
     if envelope.events.len() > EVENTS_PER_BODY_MAX {
         return Err(Rejection::too_large("events", "more than 100 events"));
     }
-    if envelope.events.is_empty() && matches!(envelope.consent, SentConsent::Nothing) {
+    envelope.telling.alone = envelope.events.is_empty();
+    if envelope.telling.alone && matches!(envelope.consent, SentConsent::Nothing) {
         return Err(Rejection::malformed("events", "empty, and there is no consent to record"));
     }
     Ok(envelope)

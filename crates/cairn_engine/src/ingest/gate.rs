@@ -13,7 +13,7 @@ use cairn_model::site::GpcReach;
 use cairn_model::{Basis, Choice, Identification, Policy, PrivacySettings, Purpose, Verdict};
 use cairn_model::{PixelKind, SiteId, VisitorId};
 
-use super::consent::{RecordedConsent, SentConsent};
+use super::consent::{RecordedConsent, Said, SentConsent};
 use super::json::{Raw, push_text};
 use super::page::filtered_query;
 use super::parsed::ParsedEvent;
@@ -63,6 +63,8 @@ pub struct Signals {
     pub recorded: RecordedConsent,
     /// The choice sent with the hit.
     pub sent: SentConsent,
+    /// When it was said.
+    pub said: Said,
     /// `Sec-GPC: 1`.
     pub gpc: bool,
     /// Where the request came from.
@@ -88,6 +90,12 @@ impl Decision {
     /// The same for an event that is to be nobody's, whatever was permitted.
     pub fn anonymous(self) -> Self {
         Decision { verdict: Verdict::Anonymous, granted: [false; 4], ..self }
+    }
+
+    /// The same on another site, before the browser has shown that it keeps cookies there.
+    pub fn awaiting_cookie(self) -> Self {
+        let reason = "cross-site, before its cookie came back";
+        Decision { basis: Basis::ForeignOrigin, reason, ..self.anonymous() }
     }
 
     /// Whether identifiers may be kept for this purpose.
@@ -178,7 +186,7 @@ fn answer(
     region: Region,
 ) -> (Choice, Basis, &'static str) {
     let recorded = signals.recorded.choices[place];
-    let newest = signals.recorded.newest(&signals.sent, place);
+    let newest = signals.recorded.newest(&signals.sent, signals.said, place);
     let explicit = newest.map(|(choice, was_sent)| match was_sent {
         true => (choice, sent_basis(signals), sent_reason(&signals.sent, choice)),
         false if choice == Choice::Granted => (choice, Basis::RecordedChoice, "granted, on record"),

@@ -9,7 +9,7 @@ use cairn_enrich::{Location, RequestKind};
 use cairn_model::limits::{FUTURE_MS_MAX, IMPORT_LINE_SIZE_BYTES_MAX};
 use cairn_model::{Origin, PixelId, Verdict};
 
-use super::consent::{RecordedConsent, SentConsent};
+use super::consent::{RecordedConsent, Said, SentConsent};
 use super::enrich::{AgentFacts, Arrival, apply_overrides, assemble, enrich};
 use super::fields::{Sender, event};
 use super::gate::{Signals, Standing, Visitor, Voice, consented, decide};
@@ -120,6 +120,7 @@ impl<'i> Importer<'i> {
             opted_out: false,
             recorded: RecordedConsent::default(),
             sent: SentConsent::Nothing,
+            said: Said::Now,
             gpc: false,
             standing: Standing::Own,
             voice: Voice::Owner,

@@ -25,6 +25,7 @@ pub mod postback;
 pub mod proof;
 pub mod query;
 pub mod rejection;
+mod standing;
 pub mod statement;
 pub mod text;
 pub mod timestamp;
@@ -42,12 +43,13 @@ use std::sync::Arc;
 use cairn_catalog::{MasterSecret, PixelEntry, SiteEntry};
 use cairn_enrich::{Address, Enricher, Location, RequestKind};
 use cairn_model::{
-    Choice, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings, Purpose, Site,
-    Verdict, VisitorId,
+    Choice, CrossSiteCookies, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings,
+    Purpose, Site, Verdict, VisitorId,
 };
 
 use crate::record;
 use cairn_store::event_ids::EventIds;
+pub use consent::Telling;
 use consent::{RecordedConsent, SentConsent, Speaker};
 use cookies::{Cookies, Jar, must_forget};
 use enrich::{AgentFacts, Arrival};
@@ -57,6 +59,8 @@ use gate::{
 pub use parsed::ParsedEvent;
 use proof::RecentChoices;
 pub use rejection::Rejection;
+pub use standing::is_listed;
+use standing::standing;
 use visitor::{AnonymousKeys, CookieId, IdentityKeys};
 use withdrawal::Withdrawals;
 
@@ -139,20 +143,20 @@ impl Ingest {
     }
 
     /// Judges a request: what its events may be, and which cookies the answer sets.
-    /// `choice_alone`: the request exists only to report a choice.
     pub fn admit<'r>(
         &'r self,
         hit: &'r Hit<'r>,
         entry: &'r PixelEntry,
         sent: SentConsent,
-        choice_alone: bool,
+        telling: Telling,
     ) -> Admission<'r> {
         let site = &entry.site.site;
         let voice = match entry.pixel.kind {
             PixelKind::Server => Voice::Server,
             _ => Voice::Browser,
         };
-        let (standing, listed_origin) = standing(hit, site);
+        let with_cookies = entry.pixel.cross_site_cookies != CrossSiteCookies::None;
+        let (standing, listed_origin) = standing(hit, site, with_cookies);
         let standing = standing.of_pixel(entry.pixel.kind);
         let uses_cookies = voice == Voice::Browser && standing == Standing::Own;
         let sent_cookies = match voice {
@@ -168,7 +172,8 @@ impl Ingest {
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
         let recorded = self.recorded(&cookies, cookie_visitor, hit);
         let sent = sent.at(hit.received_at_ms);
-        let signals = Signals { opted_out, recorded, sent, gpc: hit.gpc, standing, voice };
+        let said = telling.said(hit.received_at_ms);
+        let signals = Signals { opted_out, recorded, sent, said, gpc: hit.gpc, standing, voice };
         let location = match voice {
             Voice::Browser => self.enricher.locate(&hit.address),
             _ => Location::default(),
@@ -184,14 +189,16 @@ impl Ingest {
             location,
             cookies,
             uses_cookies,
-            choice_alone,
+            choice_alone: telling.alone,
             listed_origin,
             cookie_visitor,
             visitor: cookie_visitor.map(identified),
             new_id: None,
+            untried: None,
             seen: Vec::new(),
         };
         admission.greet();
+        admission.await_cookie();
         admission.note_withdrawal();
         admission
     }
@@ -216,6 +223,8 @@ pub struct Admission<'r> {
     /// The visitor, once known.
     visitor: Option<Visitor>,
     new_id: Option<CookieId>,
+    /// Whose `new_id` is, as long as nobody can tell whether the browser keeps it.
+    untried: Option<VisitorId>,
     /// Keys of the event ids taken so far.
     seen: Vec<u128>,
 }
@@ -295,6 +304,11 @@ impl<'r> Admission<'r> {
         }
     }
 
+    /// The browser's `cairn_id`, where cookies count.
+    pub fn cookie_id(&self) -> Option<CookieId> {
+        self.cookies.id
+    }
+
     /// The request names an origin that the site lists: it is echoed, with credentials.
     pub fn has_listed_origin(&self) -> bool {
         self.listed_origin
@@ -345,6 +359,35 @@ impl<'r> Admission<'r> {
         }
     }
 
+    /// On another site browsers may keep no cookies: whoever shows none yet is known from his next request on, and without
+    /// cookies never, instead of anew with every request.
+    fn await_cookie(&mut self) {
+        if !self.hit.cross_site || self.new_id.is_none() {
+            return;
+        }
+        self.untried = self.visitor.take().map(|visitor| visitor.id);
+        self.decision = self.decision.awaiting_cookie();
+        self.latest = self.decision;
+    }
+
+    /// Gives a browser that is nobody yet, and may be known, the id that it has on another domain of the site; false: it is
+    /// somebody, or whoever has that id opted out or took permission back.
+    pub fn adopt(&mut self, id: CookieId) -> bool {
+        let site = self.entry.site.site.id;
+        let visitor = self.ingest.keys.of_cookie(site, &id);
+        let has_left = self.entry.site.is_opted_out(visitor.0)
+            || self.ingest.withdrawals.of(visitor).is_some();
+        if self.new_id.is_none() || has_left {
+            return false;
+        }
+        self.new_id = Some(id);
+        match &mut self.untried {
+            Some(untried) => *untried = visitor,
+            None => self.visitor = Some(identified(visitor)),
+        }
+        true
+    }
+
     /// Remembers a visitor who takes permission back, until he gives it again.
     fn note_withdrawal(&self) {
         let sent = &self.signals.sent;
@@ -360,11 +403,18 @@ impl<'r> Admission<'r> {
         }
     }
 
+    /// The newest choice about analytics, and whether it was sent with the request.
+    fn newest_of_analytics(&self) -> Option<(Choice, bool)> {
+        let Signals { recorded, sent, said, .. } = &self.signals;
+        recorded.newest(sent, *said, 0)
+    }
+
     /// What the browser's record becomes by what was sent; `None`: that says nothing new.
     fn updated_record(&self) -> Option<RecordedConsent> {
         let under_gpc = self.signals.gpc && self.choice_alone;
         let now_s = self.hit.received_at_ms.div_euclid(1000);
-        self.signals.recorded.updated(&self.signals.sent, under_gpc, now_s)
+        let Signals { recorded, sent, said, .. } = &self.signals;
+        recorded.updated(sent, *said, under_gpc, now_s)
     }
 
     /// Turns one event into a record at the end of `buffer`; without one, what comes back is `buffer` as it was.
@@ -522,22 +572,34 @@ impl<'r> Admission<'r> {
         (self.memory_permission() == MemoryPermission::Denied).then_some(memory)
     }
 
-    /// The `Set-Cookie` header that takes `cairn_memory` back from whoever has one and said no to it.
-    pub fn forget_memory(&self) -> Option<String> {
-        let is_withdrawn =
-            self.cookies.has_memory && self.memory_permission() == MemoryPermission::Denied;
-        is_withdrawn.then(|| self.jar().forget_memory())
+    /// The `Set-Cookie` headers that take `cairn_memory` back from whoever has one and said no to it.
+    pub fn forget_memory(&self) -> Vec<String> {
+        match self.cookies.has_memory && self.memory_permission() == MemoryPermission::Denied {
+            true => self.jar().forget_memory(),
+            false => Vec::new(),
+        }
     }
 
     /// How cookies are to be set for this request.
     pub fn jar(&self) -> Jar {
-        Jar { secure: self.hit.secure, cross_site: self.hit.cross_site }
+        Jar {
+            secure: self.hit.secure,
+            cross_site: self.hit.cross_site,
+            kind: self.entry.pixel.cross_site_cookies,
+        }
+    }
+
+    /// The same request, made for what is remembered: that gives nobody an id.
+    pub fn for_memory(mut self) -> Self {
+        if self.new_id.take().is_some() {
+            self.visitor = None;
+        }
+        self
     }
 
     /// The `Set-Cookie` headers of the answer; mostly none.
     pub fn set_cookies(&self) -> Vec<String> {
-        let mut headers = Vec::new();
-        headers.extend(self.forget_memory());
+        let mut headers = self.forget_memory();
         if !self.uses_cookies || self.signals.opted_out {
             return headers;
         }
@@ -545,11 +607,11 @@ impl<'r> Admission<'r> {
         if let Some(id) = &self.new_id {
             headers.push(jar.id(id));
         }
-        let newest = self.signals.recorded.newest(&self.signals.sent, 0);
+        let newest = self.newest_of_analytics();
         debug_assert_eq!(Purpose::ALL[0], Purpose::Analytics);
         let denied = newest.is_some_and(|(choice, _)| choice == Choice::Denied);
         if must_forget(&self.cookies, &self.decision, denied) {
-            headers.push(jar.forget_id());
+            headers.extend(jar.forget_id());
         }
         if let Some(record) = self.updated_record() {
             headers.push(jar.consent(&record));
@@ -648,30 +710,4 @@ fn dropped(signals: &Signals) -> Rejection {
 /// What holds for a visitor at this place.
 fn privacy_at(site: &Site, location: &Location) -> PrivacySettings {
     site.privacy_at(location.place.country.as_str(), &location.place.region)
-}
-
-/// Where the request stands, and whether it names an origin to echo.
-fn standing(hit: &Hit<'_>, site: &Site) -> (Standing, bool) {
-    let named = if hit.origin.is_empty() { hit.referer } else { hit.origin };
-    let host = page::origin_host(named);
-    let listed = host.as_deref().map(|host| is_listed(site, host));
-    let standing = match listed {
-        Some(false) => Standing::Foreign,
-        // `Origin: null` is an origin that nobody lists.
-        None if !hit.origin.is_empty() => Standing::Foreign,
-        // Where the owner chose cookies across sites, they are for his own pages: without a name it may be anybody's.
-        _ if hit.cross_site && !(site.privacy.cross_site_cookies && listed == Some(true)) => {
-            Standing::CrossSite
-        }
-        _ => Standing::Own,
-    };
-    (standing, !hit.origin.is_empty() && listed == Some(true))
-}
-
-/// Whether a host belongs to the site: its domain, a subdomain of it, or one that was added.
-pub fn is_listed(site: &Site, host: &str) -> bool {
-    let is_domain = host
-        .strip_suffix(site.domain.as_str())
-        .is_some_and(|before| before.is_empty() || before.ends_with('.'));
-    (is_domain && !site.domain.is_empty()) || site.hosts.iter().any(|known| known == host)
 }

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: host in lower case and ASCII form without port, log-in or trailing dot; never a
 //! fragment, unless it is a client-side route (`#/…`, `#!…`); never a parameter that names a mail's
-//! recipient, ours (`cairn_click`) included, or a live test. It does not decode or reorder paths: a page is called what its server
+//! recipient, ours (`cairn_click`) included, a live test, or what a link between the owner's domains carries. It does not decode or reorder paths: a page is called what its server
 //! calls it.
 
 use std::borrow::Cow;
@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::rejection::Rejection;
 use crate::token::click::CLICK_PARAMETER;
+use crate::token::crossing::LINK_PARAMETER;
 
 /// Parameters that identify the recipient of a mail, as mail services document them: kept by nobody.
 const RECIPIENT_PARAMETERS: [&str; 9] = [
@@ -125,18 +126,28 @@ impl<'a> Page<'a> {
         query.split('&').find_map(|pair| pair.strip_prefix(CLICK_PARAMETER)?.strip_prefix('='))
     }
 
+    /// What carries a visit here from another domain of the site; nearly always nothing, which is seen at a glance.
+    pub fn link_token(&self) -> Option<&str> {
+        let query = self.raw_query();
+        if query.is_empty() || !query.contains(LINK_PARAMETER) {
+            return None;
+        }
+        query.split('&').find_map(|pair| pair.strip_prefix(LINK_PARAMETER)?.strip_prefix('='))
+    }
+
     /// The address as sent.
     pub fn as_sent(&self) -> &str {
         &self.text
     }
 }
 
-/// The query without the parameters that `keeps` refuses and without those that name a person or a test.
+/// The query without the parameters that `keeps` refuses and without those that name a person, a test or a link.
 pub fn filtered_query(query: &str, keeps: impl Fn(&str) -> bool) -> Cow<'_, str> {
     let kept = |pair: &str| {
         let name = pair.split('=').next().unwrap_or("");
         !RECIPIENT_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))
             && name != TEST_PARAMETER
+            && !name.eq_ignore_ascii_case(LINK_PARAMETER)
             && keeps(name)
     };
     if query.split('&').all(kept) {
@@ -309,6 +320,9 @@ mod tests {
         }
         assert_eq!(filtered_query("a=1&cairn_click=T&b=2", |_| true), "a=1&b=2");
         assert_eq!(filtered_query("Cairn_Click=T", |_| true), "");
+        assert_eq!(filtered_query("a=1&cairn_link=T&Cairn_Link=T", |_| true), "a=1");
+        let page = Page::parse("url", Cow::Borrowed("https://a.example/?b&cairn_link=L-_1#x"));
+        assert_eq!(page.unwrap().link_token(), Some("L-_1"));
     }
 
     #[test]

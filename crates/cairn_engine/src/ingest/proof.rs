@@ -1,7 +1,7 @@
 //! Which choices become receipts, and what a receipt says.
 //!
 //! Guarantees: a choice is proven when it differs from what the browser has on record, and when it was made deliberately
-//! (a request of its own that says how); repeating it with every hit proves nothing more. Whoever refuses is not named: a
+//! (a request of its own that says how); repeating it with every hit, or late behind a newer one, proves nothing more. Whoever refuses is not named: a
 //! visitor is part of a receipt only where the choice grants a purpose that permits to know him. A hit without a choice
 //! costs one comparison. It knows neither the chain nor the disk.
 
@@ -13,8 +13,8 @@ use cairn_model::receipt::{Answers, ChoiceMade};
 use cairn_model::{Choice, Purpose, VisitorId};
 
 use super::Admission;
-use super::consent::SentConsent;
-use super::gate::{Standing, Voice};
+use super::consent::{Said, SentConsent};
+use super::gate::{Signals, Standing, Voice};
 use super::halves::Halves;
 use super::statement::{Shown, Signal};
 use crate::record;
@@ -76,7 +76,11 @@ impl Admission<'_> {
             && self.signals.standing != Standing::Foreign
             && !self.signals.opted_out;
         let now_ms = self.hit.received_at_ms;
-        let is_deliberate = self.choice_alone && (told.shown.is_some() || told.signal.is_some());
+        // The banner was answered once, however often the page repeats it.
+        let told = if self.is_repetition() { Told::default() } else { told };
+        let is_deliberate = self.choice_alone
+            && (told.shown.is_some() || told.signal.is_some())
+            && self.says_the_newest();
         if !is_visitors || !(is_deliberate || self.updated_record().is_some()) {
             return None;
         }
@@ -109,13 +113,24 @@ impl Admission<'_> {
         record::encode_choice(&choice).ok()
     }
 
+    fn is_repetition(&self) -> bool {
+        matches!(self.signals.said, Said::Repeated(_))
+    }
+
+    /// Whether anything that was sent goes before what is on record.
+    fn says_the_newest(&self) -> bool {
+        let Signals { recorded, sent, said, .. } = &self.signals;
+        let mut newest = (0..Purpose::ALL.len()).map(|at| recorded.newest(sent, *said, at));
+        newest.any(|newest| newest.is_some_and(|(_, was_sent)| was_sent))
+    }
+
     /// Whom the choice permits to know; 0 = nobody.
     fn subject_of(&self, answers: &Answers) -> VisitorId {
         let permits = |(purpose, answer): (&Purpose, &Option<Choice>)| {
             *purpose != Purpose::Functional && *answer == Some(Choice::Granted)
         };
         match Purpose::ALL.iter().zip(answers).any(permits) {
-            true => self.known_visitor().unwrap_or(VisitorId(0)),
+            true => self.known_visitor().or(self.untried).unwrap_or(VisitorId(0)),
             false => VisitorId(0),
         }
     }
@@ -126,7 +141,7 @@ impl Admission<'_> {
         if matches!(self.signals.sent, SentConsent::Nothing) {
             return None;
         }
-        let newest = self.signals.recorded.newest(&self.signals.sent, 0);
+        let newest = self.newest_of_analytics();
         self.cookie_visitor.filter(|_| newest == Some((Choice::Denied, true)))
     }
 }

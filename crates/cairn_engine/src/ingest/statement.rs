@@ -9,7 +9,7 @@ use cairn_consent::ConsentMode;
 use cairn_consent::purposes::Rule;
 use cairn_model::Purpose;
 
-use super::consent::{self, SentConsent, Strings};
+use super::consent::{self, Choices, SentConsent, Strings};
 use super::fields::{decoration, not_a, text};
 use super::json::{Kind, Raw};
 use super::rejection::Rejection;
@@ -27,6 +27,22 @@ pub struct Statement<'a> {
     pub shown: Option<Shown<'a>>,
     /// By what it was said; as told, or as its strings are.
     pub signal: Option<Signal>,
+    /// How long ago it was said, milliseconds; `None`: with this request.
+    pub age_ms: Option<i64>,
+    /// It was told before, or another request tells it.
+    pub is_repeated: bool,
+}
+
+impl Statement<'_> {
+    /// The same, for longer than its text.
+    pub fn into_owned(self) -> Statement<'static> {
+        let shown = self.shown.map(|shown| Shown {
+            version: shown.version.into_owned().into(),
+            language: shown.language.into_owned().into(),
+        });
+        let Statement { sent, signal, age_ms, is_repeated, .. } = self;
+        Statement { sent, shown, signal, age_ms, is_repeated }
+    }
 }
 
 /// What a visitor was shown when he was asked.
@@ -112,36 +128,59 @@ pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
         statement.signal = Signal::of(&statement.sent);
         return Ok(statement);
     };
-    let mut own = String::new();
+    let mut own = Choices::default();
     let mut strings = Strings::default();
     for (name, value) in fields {
         if value.kind() == Kind::Null {
             continue;
         }
         match name.as_ref() {
-            "choice" => add_own(&mut own, &text("consent.choice", value)?),
+            "choice" => match consent::parse(&text("consent.choice", value)?)? {
+                SentConsent::Choices(said) => add_own(&mut own, said)?,
+                string => statement.sent = string,
+            },
             "tcf" => strings.tcf = text("consent.tcf", value)?,
             "gpp" => strings.gpp = text("consent.gpp", value)?,
             "gpp_sid" => strings.gpp_sid = sections(value)?,
             "us_privacy" => strings.us_privacy = text("consent.us_privacy", value)?,
             "consent_mode" => strings.mode = Some(mode(value)?),
             "shown" => statement.shown = Some(shown(value)?),
+            "age_ms" => statement.age_ms = Some(age_ms(value)?),
+            "repeated" => {
+                statement.is_repeated =
+                    is_true(value).ok_or_else(|| not_a("consent.repeated", "truth value"))?;
+            }
             "signal" => statement.signal = Some(signal(&text("consent.signal", value)?)?),
             purpose if Purpose::ALL.iter().any(|known| known.name() == purpose) => {
-                let choice = value.text().ok_or_else(consent::unreadable)?;
-                add_own(&mut own, &format!("{purpose}:{choice}"));
+                let said = value.text().as_deref().and_then(consent::choice);
+                let choice = Some(said.ok_or_else(consent::unreadable)?);
+                let of = |known: Purpose| choice.filter(|_| known.name() == purpose);
+                add_own(&mut own, Purpose::ALL.map(of))?;
             }
             _ => return Err(consent::unreadable()),
         }
     }
-    statement.sent = consent::parse(&own)?.with_strings(&strings);
+    if own != Choices::default() {
+        // A string stands for itself.
+        if statement.sent != SentConsent::Nothing {
+            return Err(consent::unreadable());
+        }
+        statement.sent = SentConsent::Choices(own);
+    }
+    statement.sent = statement.sent.with_strings(&strings);
     statement.signal = statement.signal.or_else(|| Signal::of(&statement.sent));
     Ok(statement)
 }
 
-fn add_own(own: &mut String, words: &str) {
-    let comma = if own.is_empty() || words.is_empty() { "" } else { "," };
-    own.extend([comma, words]);
+/// Adds what was said in Cairn's words; two answers about one purpose are none.
+fn add_own(own: &mut Choices, said: Choices) -> Result<(), Rejection> {
+    for (known, said) in own.iter_mut().zip(said) {
+        let Some(choice) = said else { continue };
+        if known.replace(choice).is_some_and(|earlier| earlier != choice) {
+            return Err(consent::unreadable());
+        }
+    }
+    Ok(())
 }
 
 /// `[7]` or `"7"` or `"2,7"`.
@@ -174,6 +213,17 @@ fn mode(value: Raw<'_>) -> Result<ConsentMode, Rejection> {
         mode.update(&name, choice);
     }
     Ok(mode)
+}
+
+fn is_true(value: Raw<'_>) -> Option<bool> {
+    (value.kind() == Kind::Bool).then_some(value.0 == "true")
+}
+
+/// A clock that was set back makes an age negative: then it was said now.
+fn age_ms(value: Raw<'_>) -> Result<i64, Rejection> {
+    let age_ms = value.number().and_then(|number| number.parse::<i64>().ok());
+    let fault = || not_a("consent.age_ms", "whole number of milliseconds");
+    age_ms.map(|age_ms| age_ms.max(0)).ok_or_else(fault)
 }
 
 fn shown<'a>(value: Raw<'a>) -> Result<Shown<'a>, Rejection> {
@@ -233,6 +283,15 @@ mod tests {
     }
 
     #[test]
+    fn it_may_say_when_it_was_said() {
+        let read = |json: &str| statement(Raw(json)).map(|read| (read.age_ms, read.is_repeated));
+        assert_eq!(read(r#"{"choice": "ads:denied"}"#), Ok((None, false)));
+        assert_eq!(read(r#"{"choice": "ads:denied", "age_ms": 70}"#), Ok((Some(70), false)));
+        assert_eq!(read(r#"{"tcf": "CPx", "age_ms": -7, "repeated": true}"#), Ok((Some(0), true)));
+        assert_eq!(read(r#"{"repeated": false}"#), Ok((None, false)));
+    }
+
+    #[test]
     fn strings_name_their_signal() {
         let of = |json: &str| statement(Raw(json)).unwrap().signal;
         assert_eq!(of(r#"{"us_privacy": "1YYN"}"#), Some(Signal::UsPrivacy));
@@ -275,6 +334,8 @@ mod tests {
             (r#"{"signal": "telepathy"}"#, "consent.signal"),
             (r#"{"consent_mode": "12"}"#, "consent.consent_mode"),
             (r#"{"consent_mode": {"ad_storage": "maybe"}}"#, "consent.consent_mode"),
+            (r#"{"age_ms": "soon"}"#, "consent.age_ms"),
+            (r#"{"repeated": 1}"#, "consent.repeated"),
             (r#"{"shown": "v1"}"#, "consent.shown"),
             (r#"{"shown": {"colour": "red"}}"#, "consent.shown"),
             (r#"{"choice": "ads:granted", "ads": "denied"}"#, "consent"),

@@ -13,7 +13,7 @@ use cairn_engine::ingest::cookies::{CONSENT_COOKIE, ID_COOKIE, MEMORY_COOKIE};
 use cairn_engine::ingest::page::origin_host;
 use cairn_model::limits::COOKIE_AGE_DAYS_MAX;
 use cairn_model::memory::KINDS;
-use cairn_model::{PixelKind, Purpose, Site};
+use cairn_model::{CrossSiteCookies, Pixel, PixelKind, Purpose, Site};
 use http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -74,8 +74,8 @@ pub struct CookieBody {
     /// Days it is set for; null: until it was delivered.
     #[schema(required)]
     pub lifetime_days: Option<u32>,
-    /// Its attributes on the site's own pages; empty: it is no cookie.
-    pub attributes: &'static str,
+    /// Its attributes, by what the owner chose for his other sites; empty: it is no cookie.
+    pub attributes: String,
     /// Names of the pixels that set it.
     pub pixels: Vec<String>,
     /// What becomes of the lifetime in browsers.
@@ -136,17 +136,17 @@ pub async fn show(
     let origin = app.public_origin(&headers, https);
     let collector = origin_host(&origin).map_or_else(String::new, |host| host.to_string());
     let site = access.site();
-    let pixels: Vec<(PixelKind, String)> =
-        access.entry().pixels.iter().map(|pixel| (pixel.kind, pixel.name.clone())).collect();
-    Json(report(site, &collector, &pixels))
+    Json(report(site, &collector, &access.entry().pixels))
 }
 
-fn report(site: &Site, collector: &str, pixels: &[(PixelKind, String)]) -> ReportBody {
+fn report(site: &Site, collector: &str, pixels: &[Pixel]) -> ReportBody {
     let places: Vec<(String, Place)> = std::iter::once(&site.domain)
         .chain(site.hosts.iter().filter(|host| **host != site.domain))
         .map(|host| (host.clone(), place(host, collector)))
         .collect();
-    let chosen = site.privacy.cross_site_cookies;
+    let sets_elsewhere = |pixel: &Pixel| {
+        pixel.kind != PixelKind::Ad && pixel.cross_site_cookies != CrossSiteCookies::None
+    };
     let pages = places
         .iter()
         .map(|(host, place)| PagesBody {
@@ -156,17 +156,25 @@ fn report(site: &Site, collector: &str, pixels: &[(PixelKind, String)]) -> Repor
                 Place::Subdomain => "subdomain",
                 Place::Elsewhere => "elsewhere",
             },
-            sets_cookies: *place != Place::Elsewhere || chosen,
+            sets_cookies: *place != Place::Elsewhere || pixels.iter().any(sets_elsewhere),
         })
         .collect();
     let cookies = entries()
         .into_iter()
         .filter_map(|(mut entry, kinds)| {
-            let of_kind = pixels.iter().filter(|(kind, _)| kinds.contains(kind));
-            entry.pixels = of_kind.map(|(_, name)| name.clone()).collect();
+            let of_kind: Vec<&Pixel> =
+                pixels.iter().filter(|pixel| kinds.contains(&pixel.kind)).collect();
+            let chosen: Vec<CrossSiteCookies> = CrossSiteCookies::ALL
+                .into_iter()
+                .filter(|kind| of_kind.iter().any(|pixel| pixel.cross_site_cookies == *kind))
+                .collect();
+            entry.pixels = of_kind.iter().map(|pixel| pixel.name.clone()).collect();
+            if entry.kind == "cookie" {
+                entry.attributes = attributes(entry.attributes, &chosen);
+            }
             entry.practice = places
                 .iter()
-                .flat_map(|(host, place)| practice(&entry, host, *place, chosen))
+                .flat_map(|(host, place)| practice(&entry, host, *place, &chosen))
                 .collect();
             (!entry.pixels.is_empty() && !entry.practice.is_empty()).then_some(entry)
         })
@@ -197,6 +205,22 @@ fn place(page: &str, collector: &str) -> Place {
     }
 }
 
+/// All attributes of a cookie with these of its own.
+fn attributes(mut own: String, chosen: &[CrossSiteCookies]) -> String {
+    let is_third_party = chosen == [CrossSiteCookies::ThirdParty];
+    own.push_str(match is_third_party {
+        true => "SameSite=None; Secure (without HTTPS: SameSite=Lax)",
+        false => "SameSite=Lax; Secure on HTTPS",
+    });
+    if chosen.contains(&CrossSiteCookies::Partitioned) {
+        own.push_str("; on your other sites SameSite=None; Secure; Partitioned");
+    }
+    if chosen.contains(&CrossSiteCookies::ThirdParty) && !is_third_party {
+        own.push_str("; by pixels with third-party cookies SameSite=None; Secure");
+    }
+    own
+}
+
 /// Everything that is left in a browser, and by pixels of which kinds.
 fn entries() -> [(CookieBody, &'static [PixelKind]); 4] {
     let cookie = |name, purpose, holds, set, attributes| CookieBody {
@@ -206,7 +230,7 @@ fn entries() -> [(CookieBody, &'static [PixelKind]); 4] {
         holds,
         set,
         lifetime_days: Some(COOKIE_AGE_DAYS_MAX),
-        attributes,
+        attributes: String::from(attributes),
         pixels: Vec::new(),
         practice: Vec::new(),
     };
@@ -217,7 +241,7 @@ fn entries() -> [(CookieBody, &'static [PixelKind]); 4] {
                 "choice",
                 "the choice itself: each purpose with yes or no, and when; no identifier",
                 "by a choice, yes or no",
-                "SameSite=Lax; Secure on HTTPS",
+                "",
             ),
             &[PixelKind::Web, PixelKind::Image],
         ),
@@ -227,7 +251,7 @@ fn entries() -> [(CookieBody, &'static [PixelKind]); 4] {
                 Purpose::Analytics.name(),
                 "a random number by which the site sees that the browser comes back",
                 "with permission for analytics; never prolonged",
-                "HttpOnly; SameSite=Lax; Secure on HTTPS",
+                "HttpOnly; ",
             ),
             &[PixelKind::Web, PixelKind::Image],
         ),
@@ -237,7 +261,7 @@ fn entries() -> [(CookieBody, &'static [PixelKind]); 4] {
                 Purpose::Functional.name(),
                 "a random number by which the site finds what the visitor had it remember",
                 "with permission for functional, when something is remembered; set anew with each change",
-                "HttpOnly; SameSite=Lax; Secure on HTTPS",
+                "HttpOnly; ",
             ),
             &[PixelKind::Web],
         ),
@@ -258,7 +282,12 @@ fn entries() -> [(CookieBody, &'static [PixelKind]); 4] {
     ]
 }
 
-fn practice(entry: &CookieBody, host: &str, place: Place, chosen: bool) -> Vec<PracticeBody> {
+fn practice(
+    entry: &CookieBody,
+    host: &str,
+    place: Place,
+    chosen: &[CrossSiteCookies],
+) -> Vec<PracticeBody> {
     let row = |browser, (days_min, days_max), why| PracticeBody {
         host: host.to_owned(),
         browser,
@@ -283,7 +312,6 @@ fn practice(entry: &CookieBody, host: &str, place: Place, chosen: bool) -> Vec<P
         ];
     }
     match place {
-        Place::Elsewhere if !chosen => Vec::new(),
         Place::OwnHost => vec![
             row("Chrome, Edge", whole, "as set; at most 400 days"),
             row("Firefox", whole, "as set; at most 400 days"),
@@ -300,15 +328,41 @@ fn practice(entry: &CookieBody, host: &str, place: Place, chosen: bool) -> Vec<P
             ),
             private,
         ],
-        Place::Elsewhere => vec![
-            row("Chrome, Edge", whole, "partitioned: another one on each site; since version 114"),
-            row(
+        Place::Elsewhere => chosen
+            .iter()
+            .flat_map(|kind| elsewhere(*kind))
+            .map(|(browser, days, why)| row(browser, days, why))
+            .collect(),
+    }
+}
+
+/// Browsers, days at least and at most, and why, on sites that are not the collector's.
+type Elsewhere = (&'static str, (u32, u32), &'static str);
+
+fn elsewhere(chosen: CrossSiteCookies) -> Vec<Elsewhere> {
+    let whole = (COOKIE_AGE_DAYS_MAX, COOKIE_AGE_DAYS_MAX);
+    let maybe = (0, COOKIE_AGE_DAYS_MAX);
+    match chosen {
+        CrossSiteCookies::None => Vec::new(),
+        CrossSiteCookies::Partitioned => vec![
+            ("Chrome, Edge", whole, "partitioned: another one on each site; since version 114"),
+            ("Firefox", maybe, "partitioned, since version 141; before, and in strict mode, none"),
+            ("Safari", maybe, "partitioned, since version 26.2; before, none"),
+            ("Private windows", (0, 1), "mostly none"),
+        ],
+        CrossSiteCookies::ThirdParty => vec![
+            (
+                "Chrome, Edge",
+                maybe,
+                "third-party: the same on all sites, unless such cookies are blocked",
+            ),
+            (
                 "Firefox",
                 maybe,
-                "partitioned, since version 141; before, and in strict mode, none",
+                "third-party: kept apart for each site by default; none in strict mode",
             ),
-            row("Safari", maybe, "partitioned, since version 26.2; before, none"),
-            row("Private windows", (0, 1), "mostly none"),
+            ("Safari", (0, 0), "third-party: blocked"),
+            ("Private windows", (0, 1), "mostly none"),
         ],
     }
 }
@@ -362,9 +416,9 @@ fn markdown(report: &ReportBody) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_model::{PrivacySettings, SiteId};
+    use cairn_model::{PixelId, SiteId};
 
-    fn site(hosts: &[&str], cross_site_cookies: bool) -> Site {
+    fn site(hosts: &[&str]) -> Site {
         Site {
             asking: Default::default(),
             id: SiteId(1),
@@ -373,13 +427,30 @@ mod tests {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             timezone: "UTC".into(),
             currency: "EUR".into(),
-            privacy: PrivacySettings { cross_site_cookies, ..PrivacySettings::default() },
+            privacy: Default::default(),
             created_at_ms: 0,
         }
     }
 
-    fn pixels(kinds: &[PixelKind]) -> Vec<(PixelKind, String)> {
-        kinds.iter().map(|kind| (*kind, format!("Our {}", kind.name()))).collect()
+    fn pixels(kinds: &[PixelKind]) -> Vec<Pixel> {
+        let pixel = |kind: &PixelKind| Pixel {
+            id: PixelId(1),
+            key: String::new(),
+            site_id: SiteId(1),
+            name: format!("Our {}", kind.name()),
+            kind: *kind,
+            url: String::new(),
+            settings: Default::default(),
+            cross_site_cookies: CrossSiteCookies::None,
+            created_at_ms: 0,
+        };
+        kinds.iter().map(pixel).collect()
+    }
+
+    fn with_cookies(kind: CrossSiteCookies) -> Vec<Pixel> {
+        let mut pixels = pixels(&[PixelKind::Web]);
+        pixels[0].cross_site_cookies = kind;
+        pixels
     }
 
     fn names(report: &ReportBody) -> Vec<&'static str> {
@@ -388,49 +459,65 @@ mod tests {
 
     #[test]
     fn each_kind_of_pixel_leaves_what_it_leaves() {
-        let of =
-            |kinds: &[PixelKind]| names(&report(&site(&[], false), "shop.example", &pixels(kinds)));
+        let of = |kinds: &[PixelKind]| names(&report(&site(&[]), "shop.example", &pixels(kinds)));
         assert_eq!(of(&[PixelKind::Image]), ["cairn_consent", "cairn_id"]);
         let web = ["cairn_consent", "cairn_id", "cairn_memory", "cairn:KEY"];
         assert_eq!(of(&[PixelKind::Web]), web);
         let none = [PixelKind::Server, PixelKind::App, PixelKind::Email, PixelKind::Ad];
         assert!(of(&none).is_empty(), "{:?}", of(&none));
-        let both =
-            report(&site(&[], false), "shop.example", &pixels(&[PixelKind::Web, PixelKind::Image]));
+        let both = report(&site(&[]), "shop.example", &pixels(&[PixelKind::Web, PixelKind::Image]));
         assert_eq!(both.cookies[1].pixels, ["Our web", "Our image"]);
         assert_eq!(both.cookies[2].pixels, ["Our web"]);
     }
 
     #[test]
     fn safari_and_the_settings_decide_how_long() {
-        let safari = |collector: &str, chosen: bool, host: &str| {
-            let report =
-                report(&site(&["pay.example"], chosen), collector, &pixels(&[PixelKind::Web]));
+        let of = |collector: &str, chosen, host: &str, browser: &str| {
+            let report = report(&site(&["pay.example"]), collector, &with_cookies(chosen));
             let id = report.cookies.into_iter().find(|entry| entry.name == ID_COOKIE);
             let rows = id.map(|id| id.practice).unwrap_or_default();
-            let found = rows.into_iter().find(|row| row.host == host && row.browser == "Safari");
+            let found = rows.into_iter().find(|row| row.host == host && row.browser == browser);
             found.map(|row| (row.days_min, row.days_max))
         };
-        assert_eq!(safari("shop.example", false, "shop.example"), Some((395, 395)));
-        assert_eq!(safari("stats.shop.example", false, "shop.example"), Some((7, 395)));
-        assert_eq!(safari("stats.shop.example", false, "pay.example"), None, "no cookie at all");
-        assert_eq!(safari("stats.shop.example", true, "pay.example"), Some((0, 395)));
-        assert_eq!(safari("stats.other.example", false, "shop.example"), None);
+        let safari = |collector, chosen, host| of(collector, chosen, host, "Safari");
+        use CrossSiteCookies::{None as No, Partitioned, ThirdParty};
+        assert_eq!(safari("shop.example", No, "shop.example"), Some((395, 395)));
+        assert_eq!(safari("stats.shop.example", No, "shop.example"), Some((7, 395)));
+        assert_eq!(safari("stats.shop.example", No, "pay.example"), None, "no cookie at all");
+        assert_eq!(safari("stats.shop.example", Partitioned, "pay.example"), Some((0, 395)));
+        let chrome = |chosen| of("stats.shop.example", chosen, "pay.example", "Chrome, Edge");
+        assert_eq!((chrome(Partitioned), chrome(ThirdParty)), (Some((395, 395)), Some((0, 395))));
+        assert_eq!(safari("stats.shop.example", ThirdParty, "pay.example"), Some((0, 0)));
+        let report =
+            |chosen| report(&site(&["pay.example"]), "shop.example", &with_cookies(chosen));
+        for (chosen, wanted, sets) in [
+            (No, "HttpOnly; SameSite=Lax; Secure on HTTPS", false),
+            (Partitioned, "; on your other sites SameSite=None; Secure; Partitioned", true),
+            (ThirdParty, "HttpOnly; SameSite=None; Secure (without HTTPS: SameSite=Lax)", true),
+        ] {
+            let body = report(chosen);
+            assert!(body.cookies[1].attributes.ends_with(wanted), "{}", body.cookies[1].attributes);
+            assert_eq!(body.pages[1].sets_cookies, sets);
+        }
+        assert_eq!(safari("stats.other.example", No, "shop.example"), None);
         assert!(place("notshop.example", "shop.example") == Place::Elsewhere);
-        let twice =
-            report(&site(&["shop.example"], false), "shop.example", &pixels(&[PixelKind::Web]));
-        assert_eq!(twice.pages.len(), 1, "a domain among the further hosts is no second one");
+    }
+
+    #[test]
+    fn a_domain_among_the_further_hosts_is_no_second_one() {
+        let twice = report(&site(&["shop.example"]), "shop.example", &pixels(&[PixelKind::Web]));
+        assert_eq!(twice.pages.len(), 1);
     }
 
     #[test]
     fn the_text_has_every_row() {
-        let body = report(&site(&[], false), "stats.shop.example", &pixels(&[PixelKind::Web]));
+        let body = report(&site(&[]), "stats.shop.example", &pixels(&[PixelKind::Web]));
         for wanted in
             ["`cairn_consent`", "`cairn_id`", "`cairn_memory`", "recently_seen", "7 to 395"]
         {
             assert!(body.markdown.contains(wanted), "{wanted}: {}", body.markdown);
         }
-        let none = report(&site(&[], false), "stats.shop.example", &[]);
+        let none = report(&site(&[]), "stats.shop.example", &[]);
         assert!(none.markdown.contains("sets no cookies"));
     }
 }

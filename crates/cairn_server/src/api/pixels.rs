@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, Path, RawQuery, State};
 use cairn_catalog::NewPixel;
-use cairn_model::{Pixel, PixelId, PixelKind, TrackerSettings};
+use cairn_model::{CrossSiteCookies, Pixel, PixelId, PixelKind, TrackerSettings};
 use cairn_store::PixelActivity;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -44,6 +44,10 @@ pub struct PixelBody {
     pub snippet: String,
     /// What its script does in the browser; for kind `web`.
     pub settings: TrackerBody,
+    /// Cookies on your pages of other sites than the collector's: `none` (hits from there are anonymous), `partitioned` (a cookie
+    /// of its own on each of your sites) or `third_party` (one on all of them, where browsers allow it). For kinds `web`, `image`, `ad`.
+    #[schema(example = "none", pattern = "^(none|partitioned|third_party)$")]
+    pub cross_site_cookies: &'static str,
     /// What counts where scripts do not run; null for kinds other than `web`.
     #[schema(required)]
     pub noscript: Option<String>,
@@ -72,6 +76,8 @@ pub struct NewPixelBody {
     pub url: Option<String>,
     /// What its script does in the browser; what is left out has its default.
     pub settings: Option<TrackerPatch>,
+    /// `none` (default), `partitioned` or `third_party`; for kinds `web`, `image` and `ad`.
+    pub cross_site_cookies: Option<String>,
 }
 
 /// Changes of a pixel; what is left out stays.
@@ -84,6 +90,8 @@ pub struct PixelPatch {
     pub url: Option<String>,
     /// What its script does in the browser; what is left out stays.
     pub settings: Option<TrackerPatch>,
+    /// `none`, `partitioned` or `third_party`; for kinds `web`, `image` and `ad`. Holds from the next hit on.
+    pub cross_site_cookies: Option<String>,
 }
 
 /// Lists the pixels of a site, by time of creation.
@@ -123,10 +131,12 @@ pub async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<(StatusCode, Json<PixelBody>), ApiError> {
     let kinds = PixelKind::ALL.map(|kind| (kind.name(), kind));
+    let kind = sites::choice(&mut fields, "kind", &kinds)?.ok_or_else(|| missing("kind"))?;
     let new = NewPixel {
         site_id: access.site_id(),
         name: sites::name(&mut fields)?.ok_or_else(|| missing("name"))?,
-        kind: sites::choice(&mut fields, "kind", &kinds)?.ok_or_else(|| missing("kind"))?,
+        kind,
+        cross_site_cookies: cookies(&mut fields, kind)?.unwrap_or_default(),
         url: url(&mut fields)?.unwrap_or_default(),
         settings: tracker::settings(&mut fields, TrackerSettings::default())?,
     };
@@ -172,6 +182,8 @@ pub async fn change(
     pixel.name = sites::name(&mut fields)?.unwrap_or(pixel.name);
     pixel.url = url(&mut fields)?.unwrap_or(pixel.url);
     pixel.settings = tracker::settings(&mut fields, pixel.settings)?;
+    let chosen = cookies(&mut fields, pixel.kind)?;
+    pixel.cross_site_cookies = chosen.unwrap_or(pixel.cross_site_cookies);
     fields.finish()?;
     let changed = pixel.clone();
     if !blocking(&app, move |catalog| catalog.update_pixel(&changed)).await? {
@@ -211,6 +223,17 @@ pub(super) fn url(fields: &mut Fields) -> Result<Option<String>, ApiError> {
         Ok(url) if web(&url) => Ok(Some(url.into())),
         _ => Err(ApiError::invalid("url", "The URL must begin with http:// or https://.")),
     }
+}
+
+fn cookies(fields: &mut Fields, kind: PixelKind) -> Result<Option<CrossSiteCookies>, ApiError> {
+    let kinds = CrossSiteCookies::ALL.map(|kind| (kind.name(), kind));
+    let chosen = sites::choice(fields, "cross_site_cookies", &kinds)?;
+    let is_none = chosen.unwrap_or_default() == CrossSiteCookies::None;
+    if !is_none && !CrossSiteCookies::are_for(kind) {
+        let message = "Only pixels of kind web, image and ad stand in pages that have cookies.";
+        return Err(ApiError::invalid("cross_site_cookies", message));
+    }
+    Ok(chosen)
 }
 
 /// What showing pixels takes: their activity, and the address to install.
@@ -261,6 +284,7 @@ impl View {
             status: status.to_owned(),
             snippet,
             settings: TrackerBody::from(&pixel.settings),
+            cross_site_cookies: pixel.cross_site_cookies.name(),
             noscript,
             first_event_at: activity.first_received_ms.map(show::instant),
             last_event_at: activity.last_received_ms.map(show::instant),
@@ -325,6 +349,7 @@ mod tests {
             kind,
             url: url.to_owned(),
             settings: TrackerSettings::default(),
+            cross_site_cookies: CrossSiteCookies::None,
             created_at_ms: 0,
         }
     }

@@ -42,8 +42,6 @@ pub struct PrivacyBody {
     /// What Global Privacy Control denies: `ads` (with sale and any forwarding), or `all` purposes.
     #[schema(example = "ads", pattern = "^(ads|all)$")]
     pub gpc: String,
-    /// Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`).
-    pub cross_site_cookies: bool,
     /// Days for which data is kept, where the site chose them. See `GET /api/v1/sites/{site_id}/retention`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionChoiceBody>,
@@ -123,8 +121,6 @@ pub struct PrivacyPatch {
     pub policy: Option<String>,
     /// `ads` or `all`.
     pub gpc: Option<String>,
-    /// Cookies on cross-site pixels.
-    pub cross_site_cookies: Option<bool>,
     /// Days for which data is kept.
     pub retention: Option<RetentionPatch>,
     /// Place → policy that holds there instead; replaces all rules. See `GET /api/v1/places`.
@@ -269,7 +265,6 @@ pub(super) fn body(site: &Site) -> SiteBody {
         privacy: PrivacyBody {
             policy: named(&POLICIES, site.privacy.policy),
             gpc: named(&GPC_REACHES, site.privacy.gpc),
-            cross_site_cookies: site.privacy.cross_site_cookies,
             retention: RetentionChoiceBody::of(site.privacy.retention),
             asking: AskingBody::from(&site.asking),
         },
@@ -380,8 +375,6 @@ fn privacy(
     let Some(mut inner) = fields.object("privacy")? else { return Ok(()) };
     settings.policy = choice(&mut inner, "policy", &POLICIES)?.unwrap_or(settings.policy);
     settings.gpc = choice(&mut inner, "gpc", &GPC_REACHES)?.unwrap_or(settings.gpc);
-    let cookies = inner.boolean("cross_site_cookies")?;
-    settings.cross_site_cookies = cookies.unwrap_or(settings.cross_site_cookies);
     retention::change(&mut inner, &mut settings.retention)?;
     asking::change(&mut inner, asking)?;
     inner.finish()

@@ -33,6 +33,8 @@ pub struct TrackerBody {
     pub vitals: bool,
     /// The banner asks visitors where the policy of their place needs it; the preference centre lets them change.
     pub banner: bool,
+    /// Links to other domains of the site carry the visit there, with permission for analytics.
+    pub links: bool,
     /// The part of an address after # names a page.
     pub hash_routes: bool,
     /// Consent managers of the page that are heard: `tcf`, `gpp`, `us_privacy`, `consent_mode`.
@@ -67,6 +69,8 @@ pub struct TrackerPatch {
     pub vitals: Option<bool>,
     /// Banner and preference centre.
     pub banner: Option<bool>,
+    /// Links to other domains of the site carry the visit there.
+    pub links: Option<bool>,
     /// The part of an address after # names a page.
     pub hash_routes: Option<bool>,
     /// Any of `tcf`, `gpp`, `us_privacy`, `consent_mode`; replaces the list.
@@ -91,6 +95,7 @@ impl From<&TrackerSettings> for TrackerBody {
             sections: settings.sections,
             vitals: settings.vitals,
             banner: settings.banner,
+            links: settings.links,
             hash_routes: settings.hash_routes,
             consent_managers: settings.consent_managers.iter().map(|known| known.name()).collect(),
             download_extensions: settings.download_extensions.clone(),
@@ -114,6 +119,7 @@ pub(super) fn settings(
         ("sections", &mut settings.sections),
         ("vitals", &mut settings.vitals),
         ("banner", &mut settings.banner),
+        ("links", &mut settings.links),
         ("hash_routes", &mut settings.hash_routes),
     ] {
         *value = inner.boolean(name)?.unwrap_or(*value);

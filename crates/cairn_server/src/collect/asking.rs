@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_catalog::PixelEntry;
-use cairn_engine::ingest::Hit;
 use cairn_engine::ingest::consent::SentConsent;
+use cairn_engine::ingest::{Hit, Telling};
 use cairn_enrich::RequestKind;
 use cairn_model::notice::{self, Language};
 use cairn_model::{Choice, Notice, PixelKind, Purpose};
@@ -38,7 +38,8 @@ impl Collector {
         };
         let now_ms = self.edge.app.now_ms(&request.headers);
         let hit = head.hit(peer, &self.edge.trusted_proxies, RequestKind::Script, now_ms);
-        let admission = self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, false);
+        let admission =
+            self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, Telling::default());
         let asks = admission.asks();
         let mut body = json!({"ask": asks, "gpc": hit.gpc});
         let recorded = Purpose::ALL.iter().zip(admission.recorded().choices);

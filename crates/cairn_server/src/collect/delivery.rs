@@ -12,8 +12,9 @@ use cairn_engine::ingest::formats::{Events, Terms};
 use cairn_engine::ingest::landing::recent::NamedUser;
 use cairn_engine::ingest::page::origin_host;
 use cairn_engine::ingest::proof::Told;
-use cairn_engine::ingest::{Admission, Common, Rejection, is_listed};
+use cairn_engine::ingest::{Admission, Common, Rejection, Telling, is_listed};
 use cairn_engine::outcomes::Received;
+use cairn_engine::token::crossing::LINK_PARAMETER;
 use cairn_enrich::RequestKind;
 use cairn_model::limits::EVENTS_PER_BODY_MAX;
 use cairn_model::{Outcome, PixelKind, SiteId};
@@ -45,6 +46,8 @@ pub(super) struct Parcel<'a, E: ?Sized> {
     pub events: &'a E,
     /// What the visitor said, of the request as a whole.
     pub consent: SentConsent,
+    /// How the request tells it.
+    pub telling: Telling,
     /// How he said it; `None`: not himself.
     pub told: Option<Told<'a>>,
     /// What belongs to all events.
@@ -148,7 +151,7 @@ impl Collector {
             let cors = cors_of(head, &entry);
             return Err(refusal(StatusCode::TOO_MANY_REQUESTS, &rate_limited(), cors));
         }
-        let mut admission = app.ingest.admit(&hit, &entry, parcel.consent, count == 0);
+        let mut admission = app.ingest.admit(&hit, &entry, parcel.consent, parcel.telling);
         let cors = match admission.has_listed_origin() {
             true => Cors::Listed(head.origin()),
             false => Cors::Any,
@@ -166,6 +169,12 @@ impl Collector {
             currency: &entry.site.site.currency,
             received_at_ms: now_ms,
         };
+        // Before its choice is proven: the proof is of whom it is about.
+        if admission.is_new() && parcel.told.is_some() && may_cross(parcel.text) {
+            for event in (0..count).filter_map(|at| parcel.events.event(at, &terms).ok()) {
+                self.arrive(&mut admission, &event.page, now_ms);
+            }
+        }
         // Before the events: they rely on it.
         let proof = parcel.told.and_then(|told| self.note_choice(&admission, told));
         let of_choice = admission.outcome_of_choice();
@@ -178,14 +187,14 @@ impl Collector {
         for index in 0..count {
             let mut taken = match misuse {
                 Some(misuse) => Err(misuse()),
-                None => take_one(&mut admission, index, parcel, &terms, &mut records, None),
+                None => self.take_one(&mut admission, index, parcel, &terms, &mut records, None),
             };
             if let Ok(Taken::Landing(token)) = taken {
                 let beside = *beside.get_or_insert_with(|| beside_in(&admission, parcel, &terms));
                 let landing = self.landing(&admission, &token, beside, now_ms);
                 let mut landing = Box::pin(landing).await;
                 let told = Some(landing.as_deref_mut());
-                taken = take_one(&mut admission, index, parcel, &terms, &mut records, told);
+                taken = self.take_one(&mut admission, index, parcel, &terms, &mut records, told);
                 landings.extend(landing.filter(|_| taken.is_ok()));
             }
             if let Err(rejection) = taken {
@@ -218,6 +227,37 @@ impl Collector {
             waiting.received.settle(waiting.site, of_choice, now_ms);
         }
         Ok(delivered)
+    }
+
+    /// `told`: what its address says of the link that led to it, once that was looked at.
+    fn take_one<'e, E: Events<'e> + ?Sized>(
+        &self,
+        admission: &mut Admission<'_>,
+        index: usize,
+        parcel: &Parcel<'_, E>,
+        terms: &Terms<'_>,
+        records: &mut Records,
+        told: Option<Option<&mut Landing>>,
+    ) -> Result<Taken, Rejection> {
+        let mut parsed = parcel.events.event(index, terms)?;
+        if told.is_none() && parcel.told.is_some() {
+            self.arrive(admission, &parsed.page, terms.received_at_ms);
+        }
+        match told {
+            None if terms.kind != PixelKind::Server => {
+                if let Some(token) = landing_token(&parsed) {
+                    return Ok(Taken::Landing(token.to_owned()));
+                }
+            }
+            Some(Some(landing)) => landing.tell(&mut parsed),
+            _ => {}
+        }
+        let (bytes, taken) =
+            admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));
+        records.bytes = bytes;
+        taken?;
+        records.ends.push(records.bytes.len());
+        Ok(Taken::Record)
     }
 
     /// Waits until records are durable: how many.
@@ -257,6 +297,11 @@ fn lost(
         add_cookies(answer.headers_mut(), admission.set_cookies());
     }
     answer
+}
+
+/// Whether a body may have an address that a link between own domains led to.
+fn may_cross(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.contains(LINK_PARAMETER))
 }
 
 /// What a live test knows the request by.
@@ -306,32 +351,6 @@ enum Taken {
     Record,
     /// Not yet: its address has what one of our links told it, and that has to be looked at first.
     Landing(String),
-}
-
-/// `told`: what its address says of the link that led to it, once that was looked at.
-fn take_one<'e, E: Events<'e> + ?Sized>(
-    admission: &mut Admission<'_>,
-    index: usize,
-    parcel: &Parcel<'_, E>,
-    terms: &Terms<'_>,
-    records: &mut Records,
-    told: Option<Option<&mut Landing>>,
-) -> Result<Taken, Rejection> {
-    let mut parsed = parcel.events.event(index, terms)?;
-    match told {
-        None if terms.kind != PixelKind::Server => {
-            if let Some(token) = landing_token(&parsed) {
-                return Ok(Taken::Landing(token.to_owned()));
-            }
-        }
-        Some(Some(landing)) => landing.tell(&mut parsed),
-        _ => {}
-    }
-    let (bytes, taken) = admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));
-    records.bytes = bytes;
-    taken?;
-    records.ends.push(records.bytes.len());
-    Ok(Taken::Record)
 }
 
 /// The answer's body: what became of each event.

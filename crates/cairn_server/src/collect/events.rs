@@ -52,6 +52,7 @@ impl Collector {
             text: &body,
             events: &envelope,
             consent: envelope.consent,
+            telling: envelope.telling,
             told: Some(Told { shown: envelope.shown.as_ref(), signal: envelope.signal }),
             common: Common { screen: &envelope.screen, language: &envelope.language },
         };

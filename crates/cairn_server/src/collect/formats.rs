@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::envelope::unzipped;
 use cairn_engine::ingest::formats::{Format, Request};
-use cairn_engine::ingest::{Common, Rejection};
+use cairn_engine::ingest::{Common, Rejection, Telling};
 use cairn_enrich::RequestKind;
 use cairn_model::Outcome;
 use cairn_model::limits::{BODY_SIZE_BYTES_MAX, FORMAT_BODY_SIZE_BYTES_MAX};
@@ -77,6 +77,7 @@ impl Collector {
             text: &held.bytes,
             events: &*opened.events,
             consent: SentConsent::Nothing,
+            telling: Telling::default(),
             told: None,
             common: Common::default(),
         };

@@ -8,7 +8,7 @@ use cairn_catalog::PixelEntry;
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::query::{self, ImageQuery};
-use cairn_engine::ingest::{Admission, Common, Hit, ParsedEvent, Rejection};
+use cairn_engine::ingest::{Admission, Common, Hit, ParsedEvent, Rejection, Telling};
 use cairn_engine::outcomes::Received;
 use cairn_enrich::RequestKind;
 use cairn_model::{Outcome, PixelKind, SiteId};
@@ -110,6 +110,7 @@ impl Collector {
                 Ok(admitted) => admitted,
                 Err(unkept) => return unkept.answer,
             };
+        self.arrive(&mut admission, &event.page, now_ms);
         let (event, landing) = self.with_landing(event, &admission, now_ms).await;
         let received = waiting.received.part(1);
         let taken =
@@ -135,6 +136,7 @@ impl Collector {
         let hit = asked.hit(self, peer);
         let (event, mut admission, consent) =
             self.admit(request, &asked, &hit, (&mut received, &watched))?;
+        self.arrive(&mut admission, &event.page, asked.now_ms);
         self.hand_over(&asked, &mut admission, event, consent, (received, watched))
     }
 
@@ -205,7 +207,7 @@ impl Collector {
         let query = request.uri.query().unwrap_or("");
         let ImageQuery { event, consent } =
             query::image(query, asked.head.referer()).map_err(|rejection| refused(&rejection))?;
-        let admission = self.edge.app.ingest.admit(hit, &asked.entry, consent, false);
+        let admission = self.edge.app.ingest.admit(hit, &asked.entry, consent, Telling::default());
         Ok((event, admission, consent))
     }
 

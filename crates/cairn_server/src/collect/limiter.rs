@@ -15,23 +15,29 @@ const PLACES: usize = 1 << 16;
 const WAYS: usize = 4;
 const TAG_BITS: u32 = 16;
 const MINUTE_US: u64 = 60_000_000;
+const HOUR_US: u64 = 60 * MINUTE_US;
 
 /// Limit of one sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RateLimit {
     /// Hits in a minute over a long time, and at once after a pause; 0 = no limit.
     pub hits_per_minute_max: u32,
+    /// Browsers that one site begins to remember something for, in an hour: with 64 KiB each, one place needs days to fill
+    /// a site's memory; 0 = no limit.
+    pub new_memories_per_hour_max: u32,
 }
 
 impl Default for RateLimit {
     fn default() -> Self {
-        RateLimit { hits_per_minute_max: 60_000 }
+        RateLimit { hits_per_minute_max: 60_000, new_memories_per_hour_max: 1_000 }
     }
 }
 
 /// The table: for each sender the time at which his credit is whole again.
 pub struct RateLimiter {
-    limit: RateLimit,
+    /// In one window over a long time, and at once after a pause; 0 = no limit.
+    most: u32,
+    window_us: u64,
     places: Vec<AtomicU64>,
     hasher: RandomState,
     start: Instant,
@@ -40,9 +46,19 @@ pub struct RateLimiter {
 impl RateLimiter {
     /// An empty table.
     pub fn new(limit: RateLimit) -> Self {
-        let places = if limit.hits_per_minute_max == 0 { 0 } else { PLACES };
+        Self::within(limit.hits_per_minute_max, MINUTE_US)
+    }
+
+    /// The same for what is seldom: so many in an hour; 0 = no limit.
+    pub fn hourly(most: u32) -> Self {
+        Self::within(most, HOUR_US)
+    }
+
+    fn within(most: u32, window_us: u64) -> Self {
+        let places = if most == 0 { 0 } else { PLACES };
         RateLimiter {
-            limit,
+            most,
+            window_us,
             places: (0..places).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
             start: Instant::now(),
@@ -77,7 +93,7 @@ impl RateLimiter {
                 }
                 let from_us = if owner == tag { whole_at_us.max(now_us) } else { now_us };
                 let whole_at_us = from_us + self.step_us();
-                if whole_at_us - now_us > MINUTE_US.max(self.step_us()) {
+                if whole_at_us - now_us > self.window_us.max(self.step_us()) {
                     return false;
                 }
                 let fresh = whole_at_us << TAG_BITS | tag;
@@ -93,7 +109,7 @@ impl RateLimiter {
     }
 
     fn step_us(&self) -> u64 {
-        MINUTE_US / u64::from(self.limit.hits_per_minute_max.max(1))
+        self.window_us / u64::from(self.most.max(1))
     }
 }
 
@@ -101,9 +117,13 @@ impl RateLimiter {
 mod tests {
     use super::*;
 
+    fn per_minute(hits_per_minute_max: u32) -> RateLimit {
+        RateLimit { hits_per_minute_max, ..RateLimit::default() }
+    }
+
     #[test]
     fn lets_a_burst_through_and_then_the_rate() {
-        let limiter = RateLimiter::new(RateLimit { hits_per_minute_max: 60 });
+        let limiter = RateLimiter::new(per_minute(60));
         let ip: IpAddr = "203.0.113.9".parse().unwrap();
         let sent = |at_us: u64| (0..200).filter(|_| limiter.allows_at("key", ip, at_us)).count();
         assert_eq!(sent(1_000_000), 60);
@@ -116,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_sender() {
-        let limiter = RateLimiter::new(RateLimit { hits_per_minute_max: 1 });
+        let limiter = RateLimiter::new(per_minute(1));
         let at = |text: &str| text.parse::<IpAddr>().unwrap();
         assert!(limiter.allows_at("key", at("2001:db8:0:1::1"), 5));
         assert!(!limiter.allows_at("key", at("2001:db8:0:2::9"), 5), "same /56");
@@ -126,7 +146,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        let limiter = RateLimiter::new(RateLimit { hits_per_minute_max: 0 });
+        let limiter = RateLimiter::new(per_minute(0));
         let ip: IpAddr = "203.0.113.9".parse().unwrap();
         assert!((0..10_000).all(|_| limiter.allows("key", ip)));
     }

@@ -3,7 +3,7 @@
 //! Guarantees: a browser is asked for by its own cookie only, from a listed origin only, and with permission for
 //! `functional` only; the cookie is set with the first value that is kept, and not before. A person's memory opens to a
 //! browser by a valid token and by nothing else; whoever merely knows a user id gets nothing and changes nothing. A *no*
-//! forgets everything before it is answered.
+//! forgets everything before it is answered. What a call itself says is recorded and proven as `POST /e` does it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_catalog::{MemoryHolder, PixelEntry};
 use cairn_engine::identity::{IdentitySecret, TokenFault};
-use cairn_engine::ingest::consent::{RecordedConsent, SentConsent};
+use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::cookies::MEMORY_COOKIE;
 use cairn_engine::ingest::gate::MemoryPermission;
 use cairn_engine::ingest::json::Raw;
+use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::query;
-use cairn_engine::ingest::statement::statement;
+use cairn_engine::ingest::statement::{Statement, statement};
 use cairn_engine::ingest::visitor::{CookieId, new_cookie_id};
-use cairn_engine::ingest::{Admission, Rejection};
+use cairn_engine::ingest::{Admission, Rejection, Telling};
 use cairn_enrich::RequestKind;
 use cairn_model::limits::MEMORY_TIE_AGE_DAYS_MAX;
 use cairn_model::{Choice, Outcome, PixelKind, Purpose};
@@ -28,6 +29,7 @@ use hyper::body::Body;
 use serde_json::Value;
 
 use super::answer::{Answer, Cors, RETRY_AFTER_S, add_cookies, headers, outcome_value};
+use super::choice::{is_refusal, proven};
 use super::delivery::cors_of;
 use super::events::readable;
 use super::postback::key_of;
@@ -44,8 +46,11 @@ const TIE_AGE_MS: i64 = MEMORY_TIE_AGE_DAYS_MAX as i64 * 24 * 60 * 60 * 1000;
 
 /// The limit of calls; where hits have none, these have none either.
 pub(super) fn rate_limit(of_hits: RateLimit) -> RateLimit {
-    RateLimit { hits_per_minute_max: of_hits.hits_per_minute_max.min(CALLS_PER_MINUTE_MAX) }
+    let hits_per_minute_max = of_hits.hits_per_minute_max.min(CALLS_PER_MINUTE_MAX);
+    RateLimit { hits_per_minute_max, ..of_hits }
 }
+
+const NEW_HOLDER_RETRY_S: u64 = 60;
 
 /// A request that was read.
 struct Call {
@@ -55,7 +60,14 @@ struct Call {
     signs_out: bool,
     /// Whose memory, as a server names him.
     user_id: Option<String>,
-    consent: SentConsent,
+    said: Statement<'static>,
+}
+
+impl Call {
+    fn telling(&self) -> Telling {
+        let Statement { age_ms, is_repeated, .. } = self.said;
+        Telling { alone: true, age_ms, is_repeated }
+    }
 }
 
 /// What a call is answered with.
@@ -152,8 +164,8 @@ impl Collector {
         let keys = app.ingest.keys();
         let holder = MemoryHolder::Person(keys.of_remembered(site, &named));
         debug_assert_eq!(Purpose::ALL[3], Purpose::Functional);
-        let said = RecordedConsent::default().newest(&call.consent, 3);
-        let is_denied = said.is_some_and(|(choice, _)| choice == Choice::Denied);
+        let said = call.said.sent.answer(3);
+        let is_denied = said.is_some_and(|said| said.choice == Choice::Denied);
         if is_denied || entry.site.is_opted_out(keys.of_user(site, &named)) {
             blocking(app, move |catalog| catalog.forget_memory(site, holder)).await?;
             return Ok(Done::default());
@@ -180,22 +192,43 @@ impl Collector {
             let message = "A browser says who somebody is by identify, with a token.";
             return Err(ApiError::new(Code::MalformedRequest, message).on("user_id"));
         }
-        let admission = app.ingest.admit(&hit, entry, call.consent, true);
+        let admission = app.ingest.admit(&hit, entry, call.said.sent, call.telling()).for_memory();
         if !admission.has_listed_origin() {
             let message = "The site does not list the origin of this page.";
             return Err(ApiError::new(Code::OriginNotListed, message));
         }
-        match admission.memory_permission() {
-            MemoryPermission::Granted => self.for_permitted(&admission, call, now_ms).await,
-            MemoryPermission::Silent => Ok(Done::default()),
-            MemoryPermission::Denied => {
-                if let Some(browser) = admission.withdrawn_memory() {
-                    self.forget_memory(&admission, browser).await?;
-                }
-                let cookies = admission.forget_memory().into_iter().collect();
-                Ok(Done { cookies, ..Done::default() })
-            }
+        if let Some(browser) = admission.withdrawn_memory() {
+            self.forget_memory(&admission, browser).await?;
         }
+        // What another request tells is kept and proven by that one.
+        let is_told_here = !call.said.is_repeated;
+        let cookies: Vec<String> = match is_told_here {
+            true => admission.set_cookies(),
+            false => admission.forget_memory().into_iter().collect(),
+        };
+        if is_told_here && let Err(rejection) = self.prove(&admission, &call.said).await {
+            let error = ApiError::new(Code::LogFull, rejection.message).retry_after(RETRY_AFTER_S);
+            return match is_refusal(&call.said.sent) {
+                true => Ok(Done { body: None, fault: Some(error), cookies }),
+                false => Err(error),
+            };
+        }
+        let mut done = match admission.memory_permission() {
+            MemoryPermission::Granted => self.for_permitted(&admission, call, now_ms).await?,
+            MemoryPermission::Silent | MemoryPermission::Denied => Done::default(),
+        };
+        done.cookies.extend(cookies);
+        Ok(done)
+    }
+
+    /// Keeps the proof of what a call says, before it is done.
+    async fn prove(
+        &self,
+        admission: &Admission<'_>,
+        said: &Statement<'static>,
+    ) -> Result<(), Rejection> {
+        let told = Told { shown: said.shown.as_ref(), signal: said.signal };
+        proven(self.note_choice(admission, told)).await
     }
 
     async fn for_permitted(
@@ -228,6 +261,7 @@ impl Collector {
         }
         let tied = cookies.clone();
         if call.wanted.remembers() {
+            self.require_holder(admission, cookie, now_ms).await?;
             let known = match cookie {
                 Some(known) => known,
                 None => fresh_id()?,
@@ -247,6 +281,29 @@ impl Collector {
             // Nothing of it was done but the tie.
             Err(error) => Done { body: None, fault: Some(error), cookies: tied },
         })
+    }
+
+    /// Refuses one browser more of a place that had too many new ones. A cookie that was made up is a new browser's.
+    async fn require_holder(
+        &self,
+        admission: &Admission<'_>,
+        cookie: Option<CookieId>,
+        now_ms: i64,
+    ) -> Result<(), ApiError> {
+        let (app, site) = (&self.edge.app, admission.entry().site.site.id);
+        if let Some(cookie) = cookie {
+            let browser = app.ingest.keys().of_memory(site, &cookie);
+            let asked = blocking(app, move |catalog| catalog.has_memory(site, browser, now_ms));
+            if asked.await? {
+                return Ok(());
+            }
+        }
+        let ip = admission.hit().address.ip();
+        if self.edge.memory_holders.allows(&site.to_string(), ip) {
+            return Ok(());
+        }
+        let message = "Too many new browsers from one place have something remembered.";
+        Err(ApiError::new(Code::RateLimited, message).retry_after(NEW_HOLDER_RETRY_S))
     }
 
     /// Whether the token says that the visitor is this user; false: it does, and he has opted out.
@@ -287,7 +344,7 @@ impl Collector {
         let Some(entry) = entry else { return Ok(()) };
         let Ok(read) = query::image(asked, head.referer()) else { return Ok(()) };
         let hit = head.hit(peer, &self.edge.trusted_proxies, RequestKind::Image, now_ms);
-        let admission = app.ingest.admit(&hit, &entry, read.consent, false);
+        let admission = app.ingest.admit(&hit, &entry, read.consent, Telling::default());
         let Some(browser) = admission.withdrawn_memory() else { return Ok(()) };
         // Each one writes: whoever sends many of them is refused before, with his cookie.
         let rejection = match self.require_rate(&entry, hit.address.ip()) {
@@ -332,8 +389,8 @@ fn read(body: &[u8], key_of_header: &str) -> Result<(String, Call), ApiError> {
     if key.is_empty() {
         return Err(missing("key"));
     }
-    let consent = match fields.take("consent") {
-        None => SentConsent::Nothing,
+    let said = match fields.take("consent") {
+        None => Statement::default(),
         Some(value) => consent(&value)?,
     };
     let identify = match fields.object("identify")? {
@@ -353,18 +410,18 @@ fn read(body: &[u8], key_of_header: &str) -> Result<(String, Call), ApiError> {
         let message = "One call identifies or signs out, not both.";
         return Err(ApiError::new(Code::MalformedRequest, message).on("sign_out"));
     }
-    if wanted.is_empty() && identify.is_none() && !signs_out && consent == SentConsent::Nothing {
+    if wanted.is_empty() && identify.is_none() && !signs_out && said.sent == SentConsent::Nothing {
         return Err(missing("recall"));
     }
-    Ok((key, Call { wanted, identify, signs_out, user_id, consent }))
+    Ok((key, Call { wanted, identify, signs_out, user_id, said }))
 }
 
-fn consent(value: &Value) -> Result<SentConsent, ApiError> {
+fn consent(value: &Value) -> Result<Statement<'static>, ApiError> {
     if !value.is_string() && !value.is_object() {
         return Err(wrong_type("consent", "a text or an object"));
     }
     let text = value.to_string();
-    statement(Raw(&text)).map(|statement| statement.sent).map_err(|rejection| {
+    statement(Raw(&text)).map(Statement::into_owned).map_err(|rejection| {
         ApiError::new(Code::MalformedRequest, rejection.message).on(rejection.field)
     })
 }

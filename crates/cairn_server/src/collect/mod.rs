@@ -1,7 +1,7 @@
 //! The collecting paths: `GET /p.gif`, `POST /e`, `POST /m`, `GET /cairn.js` and its parts, mails' and advertisements'
 //! `GET /o/TOKEN.gif`, `GET /i/TOKEN.gif` and `GET /l/TOKEN`, postbacks, and other products' formats; what asks
-//! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`; and `/privacy`, where they
-//! see what is known about them.
+//! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`; links between own
+//! domains: `GET /link.json`; and `/privacy`, where visitors see what is known about them.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about
@@ -11,6 +11,7 @@ mod ad;
 mod answer;
 mod asking;
 mod choice;
+mod crossing;
 mod delivery;
 pub(crate) mod description;
 mod events;
@@ -36,6 +37,7 @@ use cairn_engine::ingest::landing::recent::{RecentClicks, RecentUsers};
 use cairn_engine::ingest::traces::RecentTraces;
 use cairn_engine::token::TokenKeys;
 use cairn_engine::token::click::ClickClaims;
+use cairn_engine::token::crossing::Crossings;
 use cairn_enrich::network::Prefix;
 use cairn_log::Appender;
 use cairn_model::Outcome;
@@ -59,6 +61,8 @@ pub(crate) struct Edge {
     memory_limiter: RateLimiter,
     /// Of looks at what is held: each reads the store.
     rights_limiter: RateLimiter,
+    /// Of browsers that have something remembered for the first time.
+    memory_holders: RateLimiter,
     tracker: Option<Tracker>,
     tokens: TokenKeys,
     recent_mail: RecentTraces,
@@ -70,6 +74,8 @@ pub(crate) struct Edge {
     other_clicks: RecentClicks,
     /// Whose browsers became lately.
     recent_users: RecentUsers,
+    /// Links between a site's domains that were followed.
+    crossings: Crossings,
 }
 
 impl Edge {
@@ -84,6 +90,7 @@ impl Edge {
             limiter: RateLimiter::new(rate_limit),
             memory_limiter: RateLimiter::new(memory::rate_limit(rate_limit)),
             rights_limiter: RateLimiter::new(privacy::rate_limit(rate_limit)),
+            memory_holders: RateLimiter::hourly(rate_limit.new_memories_per_hour_max),
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),
             recent_mail: RecentTraces::default(),
@@ -91,6 +98,7 @@ impl Edge {
             recipients_clicks: RecentClicks::default(),
             other_clicks: RecentClicks::default(),
             recent_users: RecentUsers::default(),
+            crossings: Crossings::since((app.clock)()),
             app,
         }
     }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use cairn_catalog::PixelEntry;
+use cairn_engine::ingest::Telling;
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_enrich::RequestKind;
 use cairn_model::notice::Language;
@@ -45,7 +46,8 @@ impl Collector {
         let head = Head::read(&request.headers);
         let now_ms = self.edge.app.now_ms(&request.headers);
         let hit = head.hit(peer, &self.edge.trusted_proxies, RequestKind::Script, now_ms);
-        let admission = self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, false);
+        let admission =
+            self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, Telling::default());
         let place = Purpose::ALL.iter().position(|purpose| *purpose == Purpose::Ads);
         let recorded = place.and_then(|place| admission.recorded().choices[place]);
         let standing = match recorded {

@@ -14,7 +14,7 @@ use cairn_engine::ingest::envelope::status_of;
 use cairn_engine::ingest::formats::{Events, Terms};
 use cairn_engine::ingest::landing::conversion;
 use cairn_engine::ingest::postback::{self, Postback};
-use cairn_engine::ingest::{Common, Rejection};
+use cairn_engine::ingest::{Common, Rejection, Telling};
 use cairn_engine::token::click::ClickClaims;
 use cairn_model::{Choice, Outcome, PixelKind, SiteId, VisitorId};
 use http::request::Parts;
@@ -134,6 +134,7 @@ impl Collector {
             text: b"",
             events: &conversion,
             consent,
+            telling: Telling::default(),
             told: None,
             common: Common::default(),
         };

@@ -16,7 +16,7 @@ use cairn_catalog::{
     RightsRequest,
 };
 use cairn_engine::ingest::Admission;
-use cairn_engine::ingest::consent::{RecordedConsent, SentConsent};
+use cairn_engine::ingest::consent::{RecordedConsent, SentConsent, Telling};
 use cairn_engine::ingest::visitor::CookieId;
 use cairn_engine::rights::find::{Finder, Found, Identifier};
 use cairn_enrich::RequestKind;
@@ -46,7 +46,8 @@ const EVENTS_SHOWN: usize = 50;
 
 /// The limit of requests; where hits have none, these have none either.
 pub(super) fn rate_limit(of_hits: RateLimit) -> RateLimit {
-    RateLimit { hits_per_minute_max: of_hits.hits_per_minute_max.min(REQUESTS_PER_MINUTE_MAX) }
+    let hits_per_minute_max = of_hits.hits_per_minute_max.min(REQUESTS_PER_MINUTE_MAX);
+    RateLimit { hits_per_minute_max, ..of_hits }
 }
 
 /// What the address asks for.
@@ -127,7 +128,8 @@ impl Collector {
         let accepted =
             hit.accept_language.split(',').map(|one| one.split(';').next().unwrap_or(""));
         let language = notice::language(query.language.split(',').chain(accepted));
-        let admission = self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, false);
+        let admission =
+            self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, Telling::default());
         let browser = Browser::of(&admission);
         let looked = Look { entry: &entry, language, browser, is_framed, now_ms };
         let answer = match (query.reference.as_str(), query.download.as_str()) {
@@ -163,7 +165,8 @@ impl Collector {
         if !self.edge.rights_limiter.allows(&entry.pixel.key, hit.address.ip()) {
             return too_many();
         }
-        let admission = self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, false);
+        let admission =
+            self.edge.app.ingest.admit(&hit, &entry, SentConsent::Nothing, Telling::default());
         let browser = Browser::of(&admission);
         let looked = Look { entry: &entry, language, browser, is_framed, now_ms };
         let done = match form.get("action") {
@@ -301,7 +304,7 @@ impl Collector {
         })
         .await?;
         let jar = admission.jar();
-        add_cookies(&mut headers, vec![jar.forget_id(), jar.forget_memory()]);
+        add_cookies(&mut headers, [jar.forget_id(), jar.forget_memory()].concat());
         Ok(looked.back_with(headers, Some(("reference", &request.reference))))
     }
 

@@ -231,12 +231,12 @@ fn choice(view: &View<'_>, shown: &Shown<'_>) -> String {
 /// One box for each purpose, as in the preference centre.
 fn purposes(view: &View<'_>) -> String {
     let choices = view.recorded.choices;
-    let said = match choices.iter().any(Option::is_some) {
-        true => {
-            let at_ms = view.recorded.at_s.saturating_mul(1000);
+    let said = match choices.iter().flatten().map(|recorded| recorded.at_s).max() {
+        Some(at_s) => {
+            let at_ms = at_s.saturating_mul(1000);
             view.text("chosen").replace("{day}", &day(at_ms, &view.entry.site.zone))
         }
-        false => view.text("silent").to_owned(),
+        None => view.text("silent").to_owned(),
     };
     let mut boxes = String::new();
     for (purpose, recorded) in Purpose::ALL.iter().zip(choices) {

@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use cairn_model::TrackerSettings;
 use cairn_model::tracker::ConsentManager;
+use cairn_model::{Site, TrackerSettings};
 use crc32fast::Hasher;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -133,14 +133,14 @@ impl Collector {
         self.edge.app.live_tests.note_script(&key);
         let entry = self.edge.app.directory.current().by_key(&key);
         match entry {
-            Some(entry) => written(&entry.pixel.settings, &key),
-            None => written(&TrackerSettings::default(), ""),
+            Some(entry) => written(&entry.pixel.settings, &key, Some(&entry.site.site)),
+            None => written(&TrackerSettings::default(), "", None),
         }
     }
 }
 
 /// The settings as the tracker reads them: each part that is asked for, with the address of its module.
-fn written(settings: &TrackerSettings, key: &str) -> Value {
+fn written(settings: &TrackerSettings, key: &str, site: Option<&Site>) -> Value {
     let mut object = Map::new();
     for (name, is_wanted) in settings.parts() {
         let Some(part) = tracker_part(name).filter(|_| is_wanted) else { continue };
@@ -150,6 +150,12 @@ fn written(settings: &TrackerSettings, key: &str) -> Value {
                 options["extensions"] = json!(settings.download_extensions);
             }
             "banner" => options["key"] = json!(key),
+            "links" => {
+                let hosts =
+                    site.iter().flat_map(|site| std::iter::once(&site.domain).chain(&site.hosts));
+                options["key"] = json!(key);
+                options["hosts"] = hosts.map(String::as_str).collect();
+            }
             "managers" if settings.consent_managers.len() < ConsentManager::ALL.len() => {
                 options["read"] = json!(settings.consent_managers);
             }

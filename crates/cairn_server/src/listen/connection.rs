@@ -126,7 +126,7 @@ async fn answer(
         _ if is_over_limit => overloaded(),
         "/p.gif" | "/e" | "/cairn.js" | "/cairn.json" => collect(core, request, peer, state).await,
         "/postback" | "/m" => collect(core, request, peer, state).await,
-        "/consent.json" | "/opt-out" | "/.well-known/gpc.json" => {
+        "/consent.json" | "/link.json" | "/opt-out" | "/.well-known/gpc.json" => {
             Box::pin(ask(core, request, peer, state)).await
         }
         "/privacy" => return Box::pin(own_data(core, request, peer, state)).await,
@@ -208,6 +208,7 @@ async fn ask(
     let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     match parts.uri.path() {
+        "/link.json" if is_read => core.collector.link(&parts, peer.ip()),
         "/consent.json" if is_read => core.collector.asking(&parts, peer.ip()),
         "/.well-known/gpc.json" if is_read => Collector::gpc_statement(),
         "/opt-out" if is_read => core.collector.opt_out_page(&parts, peer.ip()),

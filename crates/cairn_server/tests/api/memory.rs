@@ -72,7 +72,8 @@ async fn the_cookie_report_follows_the_settings() {
     let report = || async { rig.get(&path).host(host).owner().send().await.ok(200) };
     assert_eq!(report().await["cookies"], json!([]), "no pixel, no cookie");
     let pixel = json!({"name": "Shop", "kind": "web"});
-    rig.post(&format!("/api/v1/sites/{site}/pixels"), &pixel).owner().send().await.ok(201);
+    let pixels = format!("/api/v1/sites/{site}/pixels");
+    let made = rig.post(&pixels, &pixel).owner().send().await.ok(201);
     let with = report().await;
     let names: Vec<_> =
         with["cookies"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
@@ -84,10 +85,24 @@ async fn the_cookie_report_follows_the_settings() {
     assert_eq!(with["cookies"][1]["pixels"], json!(["Shop"]));
     assert_eq!(with["cookies"][1]["lifetime_days"], 395);
     assert!(with["markdown"].as_str().unwrap().contains("| `cairn_memory` | functional |"));
-    let further = json!({"hosts": ["pay.example"], "privacy": {"cross_site_cookies": true}});
+    let further = json!({"hosts": ["pay.example"]});
     let site_path = format!("/api/v1/sites/{site}");
     rig.call("PATCH", &site_path).owner().json(&further).send().await.ok(200);
-    let elsewhere =
-        json!({"host": "pay.example", "collector_is": "elsewhere", "sets_cookies": true});
-    assert_eq!(report().await["pages"][1], elsewhere);
+    let elsewhere = |sets: bool| json!({"host": "pay.example", "collector_is": "elsewhere", "sets_cookies": sets});
+    assert_eq!(report().await["pages"][1], elsewhere(false));
+    assert_eq!(made["cross_site_cookies"], "none");
+    let pixel = format!("{pixels}/{}", made["key"].as_str().unwrap());
+    let change = |to: &'static str| {
+        rig.call("PATCH", &pixel).owner().json(&json!({"cross_site_cookies": to}))
+    };
+    for chosen in ["partitioned", "third_party"] {
+        assert_eq!(change(chosen).send().await.ok(200)["cross_site_cookies"], chosen);
+        let found = report().await;
+        assert_eq!(found["pages"][1], elsewhere(true));
+        let attributes = found["cookies"][1]["attributes"].as_str().unwrap();
+        assert_eq!(attributes.contains("Partitioned"), chosen == "partitioned", "{attributes}");
+    }
+    change("all").send().await.is(422, "invalid_value");
+    let server = json!({"name": "S", "kind": "server", "cross_site_cookies": "partitioned"});
+    rig.post(&pixels, &server).owner().send().await.is(422, "invalid_value");
 }

@@ -17,7 +17,7 @@ async fn a_site_lives_from_its_making_to_its_removal() {
     let id = site["id"].as_str().unwrap().to_owned();
     let wanted = json!({"id": id, "name": "Bücher", "domain": "xn--bcher-kva.example", "hosts": [],
         "timezone": "Europe/Berlin", "currency": "CHF",
-        "privacy": {"policy": "opt_in", "gpc": "ads", "cross_site_cookies": false},
+        "privacy": {"policy": "opt_in", "gpc": "ads"},
         "created_at": "2026-11-22T10:00:00Z"});
     assert_eq!(site, wanted);
     let again = json!({"name": "Again", "domain": "bücher.example"});
@@ -56,7 +56,7 @@ async fn rules_for_places_and_own_words_are_kept_until_they_are_replaced() {
     assert_eq!(changed["privacy"]["places"], places, "what is left out stays");
     let none = json!({"privacy": {"places": {}, "notice": {"policy_url": "", "texts": {}}}});
     let bare = rig.call("PATCH", &path).owner().json(&none).send().await.ok(200);
-    let wanted = json!({"policy": "regional", "gpc": "ads", "cross_site_cookies": false});
+    let wanted = json!({"policy": "regional", "gpc": "ads"});
     assert_eq!(bare["privacy"], wanted);
 }
 
@@ -195,7 +195,7 @@ async fn a_pixel_waits_receives_and_falls_silent() {
     let script = format!("<script async src=\"http://stats.example/cairn.js?key={key}\"></script>");
     assert!(snippet.ends_with(&script), "{snippet}");
     let settings = json!({"clicks": false, "forms": false, "not_found": false, "scroll": true, "search": false,
-        "sections": false, "vitals": false, "banner": false, "hash_routes": false, "consent_managers": [],
+        "sections": false, "vitals": false, "banner": false, "hash_routes": false, "links": false, "consent_managers": [],
         "download_extensions": [], "search_parameters": []});
     assert_eq!(pixel["settings"], settings);
     let found = rig.app.directory.current().by_key(&key).unwrap();

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use cairn_model::Outcome;
-use cairn_server::collect::RateLimit;
 use serde_json::json;
 
 use crate::running::{Running, SHOP, until};
@@ -102,7 +101,7 @@ fn connections_over_the_limit_are_told_so() {
 #[test]
 fn one_place_may_not_send_without_end() {
     let running = Running::with(|options| {
-        options.rate_limit = RateLimit { hits_per_minute_max: 5 };
+        options.rate_limit.hits_per_minute_max = 5;
     });
     let key = running.site(&SHOP);
     let mut client = running.client();

@@ -2,8 +2,9 @@
 
 use std::io::Read as _;
 
+use cairn_catalog::{ReceiptFilter, ReceiptOrder};
 use cairn_engine::ingest::visitor::parse_cookie_id;
-use cairn_model::{Identification, Outcome, Policy, TrackerSettings};
+use cairn_model::{CrossSiteCookies, Identification, Outcome, Policy, TrackerSettings};
 use serde_json::json;
 
 use crate::client::{Answer, Client};
@@ -94,7 +95,11 @@ fn a_choice_is_remembered_and_can_be_taken_back() {
 fn cross_site_pixels_need_the_owners_choice() {
     let running = Running::start();
     let plain = running.site(&SHOP);
-    let chosen = running.site(&Site { domain: "two.example", cross_site_cookies: true, ..SHOP });
+    let chosen = running.site(&Site {
+        domain: "two.example",
+        cross_site_cookies: CrossSiteCookies::Partitioned,
+        ..SHOP
+    });
     let cross = ("Sec-Fetch-Site", "cross-site");
     let mut client = running.client();
     let answer = send(&mut client, &plain, YES, &[OWN, cross]);
@@ -106,7 +111,18 @@ fn cross_site_pixels_need_the_owners_choice() {
     assert!(
         set.len() == 2 && set.iter().all(|set| set.ends_with("SameSite=None; Secure; Partitioned"))
     );
+    // A browser that keeps no cookies there stays anonymous, however often it comes.
+    assert_eq!(running.last_event().identification, Identification::Anonymous);
+    let id = cookie(&answer, "cairn_id").unwrap();
+    send(&mut client, &chosen, YES, &[own, cross, ("Cookie", &id)]);
     assert_eq!(running.last_event().identification, Identification::Identified);
+    running.wait_applied();
+    let app = &running.app;
+    let site = app.directory.current().by_key(&chosen).unwrap().site.site.id;
+    let order = ReceiptOrder::OldestAfter(0);
+    let receipts = app.catalog.receipts(site, &ReceiptFilter::default(), order, 10).unwrap();
+    let visitor = running.last_event().visitor_id;
+    assert_eq!(receipts[0].subject, Some(visitor), "the proof is of the one who comes back");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cairn_model::{Identification, Outcome, PixelKind, Policy};
+use cairn_model::{CrossSiteCookies, Identification, Outcome, PixelKind, Policy};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
@@ -13,7 +13,7 @@ use crate::running::{NOW_MS, Running, SHOP, Site, until};
 const SERVER: Site = Site {
     domain: "shop.example",
     policy: Policy::OptOut,
-    cross_site_cookies: false,
+    cross_site_cookies: CrossSiteCookies::None,
     kind: PixelKind::Server,
 };
 const WEB: Site = Site { kind: PixelKind::Web, ..SERVER };

@@ -75,6 +75,7 @@ impl Shop {
                 kind,
                 url: String::new(),
                 settings: Default::default(),
+                cross_site_cookies: Default::default(),
             };
             running.app.catalog.add_pixel(&pixel, NOW_MS).unwrap();
         }

@@ -9,6 +9,7 @@ mod bounds;
 mod browsers;
 mod choices;
 mod client;
+mod crossings;
 mod formats;
 mod images;
 mod inputs;

@@ -2,7 +2,7 @@
 
 use cairn_engine::identity::IdentitySecret;
 use cairn_engine::ingest::visitor::parse_cookie_id;
-use cairn_model::{PixelKind, Policy, SiteId};
+use cairn_model::{CrossSiteCookies, PixelKind, Policy, SiteId};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -30,7 +30,9 @@ impl Browser {
 
     /// A call with this browser's cookie and permission.
     fn call(&mut self, fields: Value) -> Answer {
-        let mut body = json!({"key": self.key, "consent": YES});
+        // As the tracker's part says it: the tracker itself has told it before.
+        let said = json!({"functional": "granted", "repeated": true});
+        let mut body = json!({"key": self.key, "consent": said});
         body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let headers = [("Origin", self.origin), ("Cookie", &self.memory.clone())];
         let answer = self.client.request("POST", "/m", &headers, body.to_string().as_bytes());
@@ -150,7 +152,8 @@ fn nothing_is_kept_without_a_yes() {
                           "recall": ["bird"]});
         let answer = running.client().request("POST", "/m", &[OWN], body.to_string().as_bytes());
         assert_eq!(answer.json(), json!({"allowed": false, "memory": {}}), "{consent}");
-        assert!(answer.all("set-cookie").is_empty());
+        let set = answer.all("set-cookie");
+        assert!(set.iter().all(|set| set.starts_with("cairn_consent=")), "the choice: {set:?}");
     }
     assert!(!running.files_hold("kanarienvogel"));
     let mut ada = Browser::new(&running, &key);
@@ -228,7 +231,11 @@ fn other_origins_get_nothing_and_leave_nothing() {
     let headers = [OWN, ("Sec-Fetch-Site", "cross-site"), ("Cookie", &*ada.memory)];
     let answer = running.client().request("POST", "/m", &headers, body.as_bytes());
     assert_eq!(answer.json(), json!({"allowed": false, "memory": {}}));
-    let chosen = running.site(&Site { domain: "two.example", cross_site_cookies: true, ..SHOP });
+    let chosen = running.site(&Site {
+        domain: "two.example",
+        cross_site_cookies: CrossSiteCookies::Partitioned,
+        ..SHOP
+    });
     let body = json!({"key": chosen, "consent": YES, "remember": {"size": "L"}}).to_string();
     let headers = [("Origin", "https://two.example"), ("Sec-Fetch-Site", "cross-site")];
     let answer = running.client().request("POST", "/m", &headers, body.as_bytes());
@@ -370,6 +377,7 @@ fn a_server_with_the_secret_key_speaks_for_its_people() {
         kind: PixelKind::Server,
         url: String::new(),
         settings: Default::default(),
+        cross_site_cookies: Default::default(),
     };
     let sk = running.app.catalog.add_pixel(&server, NOW_MS).unwrap().key;
     let bearer = format!("Bearer {sk}");
@@ -426,4 +434,28 @@ fn the_cookie_is_a_plain_random_number() {
     assert!(!running.files_hold(&digits), "only a keyed hash of it is kept");
     ada.memory = "cairn_memory=tampered".to_owned();
     assert_eq!(ada.recall("size"), Value::Null);
+}
+
+#[test]
+fn one_place_cannot_begin_memories_without_end() {
+    let running = Running::with(|options| options.rate_limit.new_memories_per_hour_max = 20);
+    let key = running.site(&SHOP);
+    let said = json!({"functional": "granted", "repeated": true});
+    let body = json!({"key": key, "consent": said, "remember": {"size": "M"}}).to_string();
+    let mut client = running.client();
+    let mut remember = |place: &str, cookie: &str| {
+        let headers = [OWN, ("X-Forwarded-For", place), ("Cookie", cookie)];
+        client.request("POST", "/m", &headers, body.as_bytes())
+    };
+    let known = memory_cookie(&remember("203.0.113.9", "")).unwrap();
+    // A number that somebody made up is a new browser's, too.
+    let refused = (0..100).find_map(|made_up| {
+        let answer = remember("203.0.113.9", &format!("cairn_memory={made_up:032x}"));
+        (answer.status != 200)
+            .then(|| (made_up, answer.status, answer.header("retry-after").to_owned()))
+    });
+    assert_eq!(refused, Some((19, 429, "60".to_owned())));
+    assert_eq!(remember("203.0.113.9", "").status, 429);
+    assert_eq!(remember("203.0.113.9", &known).status, 200, "it has something already");
+    assert_eq!(remember("203.0.113.10", "").status, 200, "another place");
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use cairn_catalog::{NewApiToken, NewPixel};
 use cairn_engine::token::TokenKeys;
 use cairn_engine::token::click::{CLICK_ID_MS_MAX, ClickClaims};
-use cairn_model::{Event, Identification, Outcome, PixelKind, SiteId};
+use cairn_model::{CrossSiteCookies, Event, Identification, Outcome, PixelKind, SiteId};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
@@ -47,6 +47,7 @@ impl Shop {
             kind,
             url: String::new(),
             settings: Default::default(),
+            cross_site_cookies: site.cross_site_cookies,
         };
         let web = running.app.catalog.add_pixel(&pixel(PixelKind::Web), NOW_MS).unwrap().key;
         running.app.catalog.add_pixel(&pixel(PixelKind::Ad), NOW_MS).unwrap();
@@ -399,7 +400,7 @@ const KNOWN: (&str, &str) = (
 
 /// A shop whose advertisements may know browsers, with the click of one that they know.
 fn with_a_known_browsers_click() -> (Shop, String) {
-    let shop = Shop::at(&Site { cross_site_cookies: true, ..SHOP });
+    let shop = Shop::at(&Site { cross_site_cookies: CrossSiteCookies::Partitioned, ..SHOP });
     let url = shop.click_from(&json!({}), &[KNOWN]);
     (shop, id_in(&url, "cairn_click"))
 }

@@ -3,7 +3,7 @@
 use cairn_catalog::{Receipt, ReceiptFilter, ReceiptOrder, RequestList, RightsRequest};
 use cairn_engine::identity::IdentitySecret;
 use cairn_model::receipt::answers_text;
-use cairn_model::{Identification, Outcome, Policy, SiteId};
+use cairn_model::{CrossSiteCookies, Identification, Outcome, Policy, SiteId};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
@@ -179,7 +179,7 @@ fn a_browser_sees_what_is_known_of_it_and_of_no_other() {
 #[test]
 fn a_frame_elsewhere_works_where_the_owner_chose_cookies_there() {
     let running = Running::start();
-    let key = running.site(&Site { cross_site_cookies: true, ..SHOP });
+    let key = running.site(&Site { cross_site_cookies: CrossSiteCookies::Partitioned, ..SHOP });
     let mut ada = Browser::known(&running, &key, &["/one"]);
     let frame = [
         ("Referer", "https://shop.example/"),

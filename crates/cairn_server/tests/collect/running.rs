@@ -12,7 +12,7 @@ use cairn_engine::record;
 use cairn_enrich::Enricher;
 use cairn_enrich::network::Network as Databases;
 use cairn_log::{Log, LogOptions, Offset, RealDisk};
-use cairn_model::{Event, Outcome, PixelKind, Policy, PrivacySettings, SiteId};
+use cairn_model::{CrossSiteCookies, Event, Outcome, PixelKind, Policy, PrivacySettings, SiteId};
 use cairn_server::listen::{self, ListenOptions, Server};
 use cairn_server::{App, Network, ServerConfig};
 use cairn_store::EventStore;
@@ -36,14 +36,14 @@ pub struct Running {
 pub struct Site {
     pub domain: &'static str,
     pub policy: Policy,
-    pub cross_site_cookies: bool,
+    pub cross_site_cookies: CrossSiteCookies,
     pub kind: PixelKind,
 }
 
 pub const SHOP: Site = Site {
     domain: "shop.example",
     policy: Policy::OptIn,
-    cross_site_cookies: false,
+    cross_site_cookies: CrossSiteCookies::None,
     kind: PixelKind::Web,
 };
 
@@ -117,11 +117,7 @@ impl Running {
             hosts: Vec::new(),
             timezone: "Europe/Berlin".to_owned(),
             currency: "EUR".to_owned(),
-            privacy: PrivacySettings {
-                policy: site.policy,
-                cross_site_cookies: site.cross_site_cookies,
-                ..PrivacySettings::default()
-            },
+            privacy: PrivacySettings { policy: site.policy, ..PrivacySettings::default() },
         };
         let made = self.app.catalog.add_site(&new, None, NOW_MS).unwrap();
         let pixel = NewPixel {
@@ -130,6 +126,7 @@ impl Running {
             kind: site.kind,
             url: String::new(),
             settings: Default::default(),
+            cross_site_cookies: site.cross_site_cookies,
         };
         self.app.catalog.add_pixel(&pixel, NOW_MS).unwrap().key
     }

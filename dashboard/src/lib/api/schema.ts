@@ -1108,7 +1108,7 @@ export interface components {
         };
         /** @description A cookie, or an entry of the browser's storage. */
         CookieEntry: {
-            /** @description Its attributes on the site's own pages; empty: it is no cookie. */
+            /** @description Its attributes, by what the owner chose for his other sites; empty: it is no cookie. */
             attributes: string;
             /** @description What it holds. */
             holds: string;
@@ -1850,6 +1850,8 @@ export interface components {
         };
         /** @description A pixel to be made. */
         NewPixelBody: {
+            /** @description `none` (default), `partitioned` or `third_party`; for kinds `web`, `image` and `ad`. */
+            cross_site_cookies?: string | null;
             /** @description `web`, `image`, `email`, `ad`, `server` or `app`. */
             kind: string;
             /** @description Name shown. */
@@ -2097,6 +2099,12 @@ export interface components {
                 /** @description When it was made (RFC 3339). */
                 created_at: string;
                 /**
+                 * @description Cookies on your pages of other sites than the collector's: `none` (hits from there are anonymous), `partitioned` (a cookie
+                 *     of its own on each of your sites) or `third_party` (one on all of them, where browsers allow it). For kinds `web`, `image`, `ad`.
+                 * @example none
+                 */
+                cross_site_cookies: string;
+                /**
                  * Format: int64
                  * @description Events that arrived within 24 hours, bots included.
                  */
@@ -2337,6 +2345,12 @@ export interface components {
             /** @description When it was made (RFC 3339). */
             created_at: string;
             /**
+             * @description Cookies on your pages of other sites than the collector's: `none` (hits from there are anonymous), `partitioned` (a cookie
+             *     of its own on each of your sites) or `third_party` (one on all of them, where browsers allow it). For kinds `web`, `image`, `ad`.
+             * @example none
+             */
+            cross_site_cookies: string;
+            /**
              * Format: int64
              * @description Events that arrived within 24 hours, bots included.
              */
@@ -2389,6 +2403,8 @@ export interface components {
         };
         /** @description Changes of a pixel; what is left out stays. */
         PixelPatch: {
+            /** @description `none`, `partitioned` or `third_party`; for kinds `web`, `image` and `ad`. Holds from the next hit on. */
+            cross_site_cookies?: string | null;
             /** @description Name shown. */
             name?: string | null;
             settings?: null | components["schemas"]["TrackerSettingsPatch"];
@@ -2467,8 +2483,6 @@ export interface components {
         };
         /** @description Privacy settings of a site. */
         PrivacyBody: components["schemas"]["AskingBody"] & {
-            /** @description Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`). */
-            cross_site_cookies: boolean;
             /**
              * @description What Global Privacy Control denies: `ads` (with sale and any forwarding), or `all` purposes.
              * @example ads
@@ -2483,8 +2497,6 @@ export interface components {
         };
         /** @description Privacy settings to be set. */
         PrivacyPatch: {
-            /** @description Cookies on cross-site pixels. */
-            cross_site_cookies?: boolean | null;
             /** @description `ads` or `all`. */
             gpc?: string | null;
             notice?: null | components["schemas"]["NoticePatch"];
@@ -3171,6 +3183,8 @@ export interface components {
             forms: boolean;
             /** @description The part of an address after # names a page. */
             hash_routes: boolean;
+            /** @description Links to other domains of the site carry the visit there, with permission for analytics. */
+            links: boolean;
             /** @description Pages that were not found. */
             not_found: boolean;
             /** @description How far down a page was seen. */
@@ -3203,6 +3217,8 @@ export interface components {
             forms?: boolean | null;
             /** @description The part of an address after # names a page. */
             hash_routes?: boolean | null;
+            /** @description Links to other domains of the site carry the visit there. */
+            links?: boolean | null;
             /** @description Pages that were not found. */
             not_found?: boolean | null;
             /** @description How far down a page was seen; on for a new pixel, as the only part. */

@@ -15,8 +15,9 @@ use cairn_catalog::SiteEntry;
 use cairn_enrich::Location;
 use cairn_enrich::ad::{AdFacts, AdTraces, AdVerdict, judge};
 use cairn_enrich::mail::SenderClass;
-use cairn_model::{Origin, Purpose, Verdict, VisitorId};
+use cairn_model::{CrossSiteCookies, Origin, Purpose, Verdict, VisitorId};
 
+use super::consent::Said;
 use super::cookies::Cookies;
 use super::enrich::Arrival;
 use super::fields::props_json;
@@ -124,10 +125,12 @@ impl Ingest {
         let id = site.site.id;
         let cookies = Cookies::parse(hit.cookies);
         let of_cookie = cookies.id.map(|cookie| self.keys.of_cookie(id, &cookie));
-        let chose_cookies = site.site.privacy.cross_site_cookies;
-        let standing = match standing(hit, &site.site).0 {
+        let with_cookies = site.pixels.iter().any(|pixel| {
+            pixel.id == ad.claims.pixel_id && pixel.cross_site_cookies != CrossSiteCookies::None
+        });
+        let standing = match standing(hit, &site.site, with_cookies).0 {
             // Nothing says that the page is the owner's.
-            Standing::Own if !chose_cookies => Standing::CrossSite,
+            Standing::Own if !with_cookies => Standing::CrossSite,
             standing => standing,
         };
         let is_own = standing == Standing::Own;
@@ -138,6 +141,7 @@ impl Ingest {
                 false => Default::default(),
             },
             sent: ad.request.consent.at(hit.received_at_ms),
+            said: Said::Now,
             gpc: hit.gpc,
             standing,
             voice: Voice::Browser,

@@ -11,8 +11,12 @@ use crate::token::Link;
 const COOKIE: &str = "00112233445566778899aabbccddeeff";
 
 fn shop(policy: Policy, cross_site_cookies: bool) -> Shop {
-    let privacy = PrivacySettings { policy, cross_site_cookies, ..PrivacySettings::default() };
-    Shop::new(privacy, PixelKind::Ad)
+    let privacy = PrivacySettings { policy, ..PrivacySettings::default() };
+    let kind = match cross_site_cookies {
+        true => CrossSiteCookies::Partitioned,
+        false => CrossSiteCookies::None,
+    };
+    Shop::new(privacy, PixelKind::Ad).with_cookies(kind)
 }
 
 fn claims() -> Claims {
@@ -52,7 +56,7 @@ fn take(
     act: AdAct,
     query: &str,
 ) -> (Vec<u8>, Result<JudgedAd, Rejection>) {
-    let mut claims = claims();
+    let mut claims = Claims { pixel_id: shop.entry.pixel.id, ..claims() };
     if act == AdAct::Click {
         let target = "https://shop.example/p?customer=anna#c".to_owned();
         claims.link = Some(Link { target, number: 1 });
@@ -77,7 +81,7 @@ fn an_impression_has_its_campaign_and_nobody() {
     let (record, taken) = take(&shop, &shown, AdAct::Impression, query);
     assert_eq!(taken.unwrap().visitor, None);
     let event = event(&record);
-    assert_eq!((event.name.as_ref(), event.pixel_id), ("ad_impression", PixelId(7)));
+    assert_eq!((event.name.as_ref(), event.pixel_id), ("ad_impression", shop.entry.pixel.id));
     assert_eq!(event.identification, Identification::Anonymous);
     assert_eq!((event.source.as_ref(), event.medium.as_ref()), ("news", "display"));
     assert_eq!((event.utm_campaign.as_ref(), event.channel.as_ref()), ("spring", "Display"));

@@ -17,7 +17,7 @@ use cairn_enrich::mail::{
 use cairn_enrich::{Location, RequestKind};
 use cairn_model::{Choice, Origin, Verdict};
 
-use super::consent::SentConsent;
+use super::consent::{Said, SentConsent};
 use super::cookies::Cookies;
 use super::enrich::Arrival;
 use super::fields::props_json;
@@ -138,6 +138,7 @@ impl Ingest {
             recorded,
             // The sender of the mail vouches for what its recipient said.
             sent: SentConsent::Choices([Some(analytics), None, None, None]),
+            said: Said::Now,
             gpc: hit.gpc,
             standing: Standing::Own,
             voice: Voice::Server,

@@ -8,7 +8,7 @@ use cairn_enrich::{Country, Region};
 use cairn_model::site::GpcReach;
 use cairn_model::{Basis, Choice, Policy, PrivacySettings, Purpose, Verdict};
 
-use crate::ingest::consent::{RecordedChoice, RecordedConsent, SentConsent, Speaker, Told};
+use crate::ingest::consent::{RecordedChoice, RecordedConsent, Said, SentConsent, Speaker, Told};
 use crate::ingest::gate::{
     Decision, MemoryPermission, Signals, Standing, Voice, decide, memory_permission,
 };
@@ -37,7 +37,7 @@ const RECORDED: [Option<(Choice, bool)>; 5] = [
 const SENT: [Option<Choice>; 3] = [None, Some(Choice::Granted), Some(Choice::Denied)];
 
 fn recorded_choice(choice: Choice, under_gpc: bool) -> RecordedChoice {
-    RecordedChoice { choice, under_gpc, by: Speaker::Words }
+    RecordedChoice { choice, under_gpc, by: Speaker::Words, at_s: 0 }
 }
 
 /// Signals with the same answer for analytics and ads in all combinations that differ.
@@ -55,8 +55,9 @@ fn signals() -> Vec<Signals> {
                             let choices = [place(recorded), place(recorded_ads), None, None];
                             all.push(Signals {
                                 opted_out: bits & 1 != 0,
-                                recorded: RecordedConsent { choices, at_s: 0, opted_out: false },
+                                recorded: RecordedConsent { choices, opted_out: false },
                                 sent,
+                                said: Said::Now,
                                 gpc: bits & 2 != 0,
                                 standing,
                                 voice,
@@ -198,8 +199,9 @@ fn row(recorded: &str, sent: &str, gpc: bool, standing: Standing) -> Signals {
     };
     Signals {
         opted_out: false,
-        recorded: RecordedConsent { choices: [recorded; 4], at_s: 0, opted_out: false },
+        recorded: RecordedConsent { choices: [recorded; 4], opted_out: false },
         sent,
+        said: Said::Now,
         gpc,
         standing,
         voice: Voice::Browser,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use cairn_catalog::{Catalog, NewPixel, NewSite, PixelEntry};
 use cairn_enrich::network::Network;
 use cairn_enrich::{Address, Enricher};
-use cairn_model::{Event, PixelKind, PrivacySettings};
+use cairn_model::{CrossSiteCookies, Event, PixelKind, PrivacySettings};
 use tempfile::TempDir;
 
 use super::enrich::AgentFacts;
@@ -52,12 +52,22 @@ impl Shop {
             kind,
             url: String::new(),
             settings: Default::default(),
+            cross_site_cookies: Default::default(),
         };
         let key = catalog.add_pixel(&pixel, NOW_MS).unwrap().key;
         let entry = catalog.directory().current().by_key(&key).unwrap();
         let enricher = Arc::new(Enricher::new(Network::empty()));
         let ingest = Ingest::new(enricher, catalog.master_secret(), TIMEOUT_MS);
         Shop { catalog, ingest, entry, _directory: directory }
+    }
+
+    /// The same with cookies on the owner's pages of other sites.
+    pub fn with_cookies(mut self, kind: CrossSiteCookies) -> Self {
+        let mut pixel = self.entry.pixel.clone();
+        pixel.cross_site_cookies = kind;
+        assert!(self.catalog.update_pixel(&pixel).unwrap());
+        self.refresh();
+        self
     }
 
     /// The pixel as it is after a change of settings.

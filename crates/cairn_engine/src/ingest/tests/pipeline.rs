@@ -1,7 +1,8 @@
 //! Whole hits through decode, gate, enrich and encode: what is in the record, and what is not.
 
 use cairn_model::{
-    Basis, Event, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings, SiteId,
+    Basis, CrossSiteCookies, Event, Identification, Origin, Outcome, PixelKind, Policy,
+    PrivacySettings, SiteId,
 };
 
 use super::{AGENT, NOW_MS, Shop, everything, hit};
@@ -10,7 +11,7 @@ use crate::ingest::import::Importer;
 use crate::ingest::json::Raw;
 use crate::ingest::landing::landed;
 use crate::ingest::visitor::parse_cookie_id;
-use crate::ingest::{Common, Hit, Rejection, consent, query};
+use crate::ingest::{Common, Hit, Rejection, Telling, consent, query};
 use crate::record;
 use crate::token::click::ClickClaims;
 
@@ -43,7 +44,7 @@ impl Taken {
 
 fn take(shop: &Shop, hit: &Hit<'_>, sent: &str, json: &str) -> Taken {
     let sent = consent::parse(sent).unwrap();
-    let mut admission = shop.ingest.admit(hit, &shop.entry, sent, false);
+    let mut admission = shop.ingest.admit(hit, &shop.entry, sent, Telling::default());
     let sender = match shop.entry.pixel.kind {
         PixelKind::Server => Sender::Server,
         _ => Sender::Public,
@@ -171,17 +172,34 @@ fn origins_decide_what_is_echoed_and_kept() {
 
 #[test]
 fn cross_site_cookies_only_where_the_owner_chose_them() {
-    let privacy = PrivacySettings { cross_site_cookies: true, ..PrivacySettings::default() };
-    let shop = Shop::new(privacy, PixelKind::Web);
+    let shop = |kind| Shop::new(PrivacySettings::default(), PixelKind::Web).with_cookies(kind);
+    let on_own = hit();
     let hit = Hit { cross_site: true, ..hit() };
-    let taken = take(&shop, &hit, CONSENTED, EVENT);
-    assert_eq!(taken.event().identification, Identification::Identified);
-    assert!(
-        taken
-            .cookies
-            .iter()
-            .all(|cookie| { cookie.ends_with("SameSite=None; Secure; Partitioned") })
-    );
+    for (kind, own, wanted) in [
+        (CrossSiteCookies::Partitioned, "Lax; Secure", "None; Secure; Partitioned"),
+        (CrossSiteCookies::ThirdParty, "None; Secure", "None; Secure"),
+    ] {
+        for (hit, wanted) in [(&on_own, own), (&hit, wanted)] {
+            let shop = shop(kind);
+            let taken = take(&shop, hit, CONSENTED, EVENT);
+            // Whether other sites' pages may keep cookies is seen when one comes back.
+            let is_known = taken.event().identification == Identification::Identified;
+            assert_eq!(is_known, !hit.cross_site);
+            let cookies: Vec<_> =
+                taken.cookies.iter().map(|set| set.split(';').next().unwrap()).collect();
+            let cookies = cookies.join("; ");
+            let next = take(&shop, &Hit { cookies: &cookies, ..hit.clone() }, "", EVENT);
+            assert_eq!(next.event().identification, Identification::Identified);
+            assert!(next.cookies.is_empty());
+            let wanted = format!("; SameSite={wanted}");
+            assert_eq!(taken.cookies.len(), 2);
+            assert!(taken.cookies.iter().all(|set| set.ends_with(&wanted)), "{:?}", taken.cookies);
+        }
+    }
+    let plain = take(&shop(CrossSiteCookies::None), &hit, CONSENTED, EVENT);
+    assert_eq!(plain.event().identification, Identification::Anonymous);
+    assert!(plain.cookies.is_empty());
+    let shop = shop(CrossSiteCookies::ThirdParty);
     // A link on a page that hides its name leads to the image: nobody says that it is one of the owner's.
     let unnamed = Hit { origin: "", referer: "", ..hit };
     let taken = take(&shop, &unnamed, CONSENTED, EVENT);
@@ -197,15 +215,14 @@ fn a_fixed_image_of_a_mail_or_an_advertisement_knows_nobody() {
     let known = Hit { cookies: &cookie, ..silent.clone() };
     let on_own_page = Hit { referer: "https://shop.example/p", ..known.clone() };
     for (kind, name) in [(PixelKind::Email, "email_open"), (PixelKind::Ad, "ad_impression")] {
-        for cross_site_cookies in [false, true] {
-            let mut privacy = policy(Policy::OptOut);
-            privacy.cross_site_cookies = cross_site_cookies;
-            let mut shop = Shop::new(privacy, kind);
+        for cookies in [CrossSiteCookies::None, CrossSiteCookies::ThirdParty] {
+            let mut shop = Shop::new(policy(Policy::OptOut), kind).with_cookies(cookies);
             let asked = format!("event={name}&user_id=anna&consent=analytics:granted,ads:granted");
             let image = |shop: &Shop, hit: &Hit<'_>, asked: &str| {
                 let query::ImageQuery { event, consent } =
                     query::image(asked, hit.referer).unwrap();
-                let mut admission = shop.ingest.admit(hit, &shop.entry, consent, false);
+                let mut admission =
+                    shop.ingest.admit(hit, &shop.entry, consent, Telling::default());
                 let (record, result) = admission.take(event, Common::default(), Vec::new());
                 Taken { record, result, cookies: admission.set_cookies(), listed: false }
             };
@@ -225,7 +242,7 @@ fn a_fixed_image_of_a_mail_or_an_advertisement_knows_nobody() {
                 event(Raw(r#"{"event":"a","user_id":"anna"}"#), Sender::Public).unwrap();
             own_word.consent = consent::parse(CONSENTED).unwrap();
             let nothing = consent::parse("").unwrap();
-            let mut admission = shop.ingest.admit(&known, &shop.entry, nothing, false);
+            let mut admission = shop.ingest.admit(&known, &shop.entry, nothing, Telling::default());
             let (record, result) = admission.take(own_word, Common::default(), Vec::new());
             result.unwrap();
             let kept = record::decode(&record).unwrap();
@@ -251,7 +268,12 @@ fn an_override_of_the_signal_is_a_click_of_its_own() {
     let under_gpc = Hit { gpc: true, ..hit() };
     let record = |alone: bool| {
         let sent = consent::parse(CONSENTED).unwrap();
-        let admission = shop.ingest.admit(&under_gpc, &shop.entry, sent, alone);
+        let admission = shop.ingest.admit(
+            &under_gpc,
+            &shop.entry,
+            sent,
+            Telling { alone, ..Telling::default() },
+        );
         let cookies = admission.set_cookies();
         let cookie = cookies.iter().find(|cookie| cookie.starts_with("cairn_consent")).unwrap();
         cookie.split(';').next().unwrap().to_owned()
@@ -302,7 +324,7 @@ fn addresses_of_items_keep_what_the_page_may_keep() {
         "url":"https://shop.example/p?tok=secretq&utm_source=mail#x","image_url":"/i.png?t=1"}]}"#;
     let admission = |consent| {
         let hit = hit();
-        let mut admission = shop.ingest.admit(&hit, &shop.entry, consent, false);
+        let mut admission = shop.ingest.admit(&hit, &shop.entry, consent, Telling::default());
         let (record, result) = admission.take(
             event(Raw(json), Sender::Public).unwrap(),
             Common::default(),
@@ -323,7 +345,8 @@ fn addresses_of_items_keep_what_the_page_may_keep() {
 fn times_and_repetitions() {
     let shop = Shop::new(policy(Policy::OptOut), PixelKind::Web);
     let hit = hit();
-    let mut admission = shop.ingest.admit(&hit, &shop.entry, consent::SentConsent::Nothing, false);
+    let mut admission =
+        shop.ingest.admit(&hit, &shop.entry, consent::SentConsent::Nothing, Telling::default());
     let mut take = |json: &str| {
         let parsed = event(Raw(json), Sender::Public).unwrap();
         let (record, result) = admission.take(parsed, Common::default(), Vec::new());
@@ -388,7 +411,7 @@ fn prefetched_images_are_bots() {
     let mut hit = hit();
     hit.agent.headers.purpose = "prefetch;prerender";
     let read = query::image("", "https://shop.example/p").unwrap();
-    let mut admission = shop.ingest.admit(&hit, &shop.entry, read.consent, false);
+    let mut admission = shop.ingest.admit(&hit, &shop.entry, read.consent, Telling::default());
     let (record, result) = admission.take(read.event, Common::default(), Vec::new());
     result.unwrap();
     assert_eq!(record::decode(&record).unwrap().bot, "prefetch");
@@ -528,7 +551,8 @@ fn records_of_version_1_stay_readable() {
 /// A page view at this address, to which one of our links led.
 fn landing(shop: &Shop, sent: &str, url: &str) -> [String; 3] {
     let hit = hit();
-    let mut admission = shop.ingest.admit(&hit, &shop.entry, consent::parse(sent).unwrap(), false);
+    let mut admission =
+        shop.ingest.admit(&hit, &shop.entry, consent::parse(sent).unwrap(), Telling::default());
     let json = format!(r#"{{"event":"page_view","url":"{url}"}}"#);
     let mut parsed = event(Raw(&json), Sender::Public).unwrap();
     let utm = ["ads", "display", "spring", "", ""].map(str::to_owned);

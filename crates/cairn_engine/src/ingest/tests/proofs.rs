@@ -8,7 +8,7 @@ use crate::ingest::fields::{Sender, event};
 use crate::ingest::json::Raw;
 use crate::ingest::proof::{REFUSALS_MAX, Told};
 use crate::ingest::statement::{Shown, Signal};
-use crate::ingest::{Common, Hit, consent};
+use crate::ingest::{Common, Hit, Telling, consent};
 use crate::record;
 
 const YES: &str = "analytics:granted,ads:denied";
@@ -21,7 +21,7 @@ fn shop(policy: Policy) -> Shop {
 
 fn proof(shop: &Shop, hit: &Hit<'_>, sent: &str, alone: bool, told: Told<'_>) -> Option<Vec<u8>> {
     let sent = consent::parse(sent).unwrap();
-    shop.ingest.admit(hit, &shop.entry, sent, alone).receipt(told)
+    shop.ingest.admit(hit, &shop.entry, sent, Telling { alone, ..Telling::default() }).receipt(told)
 }
 
 fn made(record: &Option<Vec<u8>>) -> ChoiceMade<'_> {
@@ -134,7 +134,7 @@ fn one_sender_cannot_fill_the_disk_with_refusals() {
 /// The kind of a page view's visitor, and the cookies of the answer.
 fn view(shop: &Shop, hit: &Hit<'_>, sent: &str) -> (Identification, Vec<String>) {
     let sent = consent::parse(sent).unwrap();
-    let mut admission = shop.ingest.admit(hit, &shop.entry, sent, false);
+    let mut admission = shop.ingest.admit(hit, &shop.entry, sent, Telling::default());
     let parsed = event(Raw(r#"{"event":"page_view"}"#), Sender::Public).unwrap();
     let (record, taken) = admission.take(parsed, Common::default(), Vec::new());
     taken.unwrap();

@@ -12,7 +12,7 @@ use crate::ingest::consent::SentConsent;
 use crate::ingest::formats::segment::CALLED;
 use crate::ingest::formats::{FORMATS, Opened, Request, Terms, format_of};
 use crate::ingest::parsed::ParsedEvent;
-use crate::ingest::{Common, Hit, Rejection};
+use crate::ingest::{Common, Hit, Rejection, Telling};
 use crate::record;
 
 fn terms(kind: PixelKind) -> Terms<'static> {
@@ -499,7 +499,8 @@ impl Kept {
 
 /// Takes a message through the gate.
 fn keep(shop: &Shop, hit: &Hit<'_>, message: &Value) -> Kept {
-    let mut admission = shop.ingest.admit(hit, &shop.entry, SentConsent::Nothing, false);
+    let mut admission =
+        shop.ingest.admit(hit, &shop.entry, SentConsent::Nothing, Telling::default());
     let parsed = read_by(shop.entry.pixel.kind, "/v1/track", message).unwrap();
     let (record, result) = admission.take(parsed, Common::default(), Vec::new());
     Kept { record, result }
@@ -581,7 +582,8 @@ fn without_permission_no_identifier_of_a_message_is_kept() {
 fn each_message_of_a_request_is_judged_by_its_own_consent() {
     let shop = shop(Policy::OptIn, PixelKind::Web);
     let hit = hit();
-    let mut admission = shop.ingest.admit(&hit, &shop.entry, SentConsent::Nothing, false);
+    let mut admission =
+        shop.ingest.admit(&hit, &shop.entry, SentConsent::Nothing, Telling::default());
     let mut kinds = Vec::new();
     for consent in ["analytics:granted", "analytics:denied", "", "analytics:granted"] {
         let message = json!({"anonymousId": "a", "event": "e", "context": {"consent": consent}});
