@@ -1,7 +1,8 @@
 //! What carries a visit from one of a site's domains to another: `cairn_link=…` on a link that somebody follows.
 //!
 //! Guarantees: sealed as every token, so the address shows nobody whose visit it is, and nobody makes one. It holds for one
-//! host, for [`CROSSING_MS_MAX`], and for whoever comes first; a restart ends all that are under way.
+//! host, for [`CROSSING_MS_MAX`], and for whoever comes first from the page that it was made for; a restart ends all that are
+//! under way.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +29,8 @@ pub struct CrossingClaims {
     pub crossing: [u8; 16],
     /// The browser's id, which the other domain's cookie is to hold.
     pub id: CookieId,
+    /// The host of the page that it stands on.
+    pub from: String,
     /// The host that it leads to.
     pub host: String,
 }
@@ -92,7 +95,13 @@ mod tests {
     fn claims(crossing: u32, made_at_ms: i64) -> CrossingClaims {
         let mut number = [0; 16];
         number[..4].copy_from_slice(&crossing.to_le_bytes());
-        CrossingClaims { made_at_ms, crossing: number, id: [7; 16], host: "two.example".into() }
+        CrossingClaims {
+            made_at_ms,
+            crossing: number,
+            id: [7; 16],
+            from: "one.example".into(),
+            host: "two.example".into(),
+        }
     }
 
     #[test]

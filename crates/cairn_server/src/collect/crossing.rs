@@ -3,13 +3,14 @@
 //!
 //! Guarantees: a word is given to a browser that is known by permission for analytics, on a page of the site, for another
 //! listed host. On arrival it gives a new browser its id and does nothing else: whoever has an identity there keeps it, no
-//! two known visitors are joined, and permission there is not touched. The first who comes uses the word up, whoever he is.
+//! two known visitors are joined, and permission there is not touched. The first who comes uses the word up, whoever he is;
+//! who does not come from the page of the link gets nothing by it.
 
 use std::net::IpAddr;
 
 use cairn_engine::ingest::consent::SentConsent;
-use cairn_engine::ingest::page::{Page, normal_host, origin_host};
-use cairn_engine::ingest::{Admission, Telling, is_listed};
+use cairn_engine::ingest::page::{normal_host, origin_host};
+use cairn_engine::ingest::{Admission, ParsedEvent, Telling, is_listed};
 use cairn_engine::token::crossing::CrossingClaims;
 use cairn_enrich::RequestKind;
 use cairn_model::Purpose;
@@ -64,7 +65,8 @@ impl Collector {
         let entry = admission.entry();
         let site = &entry.site.site;
         let host = normal_host(to).filter(|host| is_listed(site, host))?;
-        let is_elsewhere = origin_host(admission.hit().origin)? != host.as_str();
+        let from = origin_host(admission.hit().origin)?.into_owned();
+        let is_elsewhere = from != host;
         let is_known = admission.known_visitor().is_some() && !admission.is_new();
         let may = entry.pixel.settings.links
             && admission.has_listed_origin()
@@ -74,19 +76,32 @@ impl Collector {
         let id = admission.cookie_id().filter(|_| may)?;
         let mut crossing = [0; 16];
         getrandom::fill(&mut crossing).ok()?;
-        let claims = CrossingClaims { made_at_ms: now_ms, crossing, id, host };
+        let claims = CrossingClaims { made_at_ms: now_ms, crossing, id, from, host };
         self.edge.tokens.seal_crossing(site.id, &claims).ok()
     }
 
-    /// Takes the word of a page's address, if there is one: it is used up, and a browser that is nobody yet gets its id.
-    pub(super) fn arrive(&self, admission: &mut Admission<'_>, page: &Page<'_>, now_ms: i64) {
+    /// Takes the word of a page's address, if there is one: it is used up, and a browser that is nobody yet gets its id. It
+    /// must come from the page whose link it was: whoever has the address by mail or from elsewhere was led there by
+    /// somebody else, perhaps to be taken for him.
+    pub(super) fn arrive(
+        &self,
+        admission: &mut Admission<'_>,
+        event: &ParsedEvent<'_>,
+        now_ms: i64,
+    ) {
+        let page = &event.page;
         let Some(word) = page.link_token() else { return };
         let entry = admission.entry();
         let site = &entry.site.site;
         let Some(claims) = self.edge.tokens.open_crossing(site.id, word) else { return };
         let leads_here = claims.host == page.hostname()
             && origin_host(admission.hit().origin).is_none_or(|host| host == page.hostname());
-        if leads_here && self.edge.crossings.arrives(&claims, now_ms) && entry.pixel.settings.links
+        let comes_from_there =
+            origin_host(&event.referrer).is_some_and(|host| host == claims.from.as_str());
+        if leads_here
+            && self.edge.crossings.arrives(&claims, now_ms)
+            && comes_from_there
+            && entry.pixel.settings.links
         {
             admission.adopt(claims.id);
         }

@@ -172,7 +172,7 @@ impl Collector {
         // Before its choice is proven: the proof is of whom it is about.
         if admission.is_new() && parcel.told.is_some() && may_cross(parcel.text) {
             for event in (0..count).filter_map(|at| parcel.events.event(at, &terms).ok()) {
-                self.arrive(&mut admission, &event.page, now_ms);
+                self.arrive(&mut admission, &event, now_ms);
             }
         }
         // Before the events: they rely on it.
@@ -241,7 +241,7 @@ impl Collector {
     ) -> Result<Taken, Rejection> {
         let mut parsed = parcel.events.event(index, terms)?;
         if told.is_none() && parcel.told.is_some() {
-            self.arrive(admission, &parsed.page, terms.received_at_ms);
+            self.arrive(admission, &parsed, terms.received_at_ms);
         }
         match told {
             None if terms.kind != PixelKind::Server => {

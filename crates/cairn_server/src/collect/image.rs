@@ -110,7 +110,7 @@ impl Collector {
                 Ok(admitted) => admitted,
                 Err(unkept) => return unkept.answer,
             };
-        self.arrive(&mut admission, &event.page, now_ms);
+        self.arrive(&mut admission, &event, now_ms);
         let (event, landing) = self.with_landing(event, &admission, now_ms).await;
         let received = waiting.received.part(1);
         let taken =
@@ -136,7 +136,7 @@ impl Collector {
         let hit = asked.hit(self, peer);
         let (event, mut admission, consent) =
             self.admit(request, &asked, &hit, (&mut received, &watched))?;
-        self.arrive(&mut admission, &event.page, asked.now_ms);
+        self.arrive(&mut admission, &event, asked.now_ms);
         self.hand_over(&asked, &mut admission, event, consent, (received, watched))
     }
 

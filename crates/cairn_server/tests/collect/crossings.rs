@@ -30,10 +30,20 @@ fn jar(answer: &Answer) -> String {
     set.collect::<Vec<_>>().join("; ")
 }
 
-/// A view of a page by a browser that holds these cookies.
+/// A view of a page by a browser that holds these cookies and comes from the first domain.
 fn view(client: &mut Client, key: &str, url: &str, consent: &str, cookies: &str) -> Answer {
+    view_from(client, key, (url, ONE), consent, cookies)
+}
+
+fn view_from(
+    client: &mut Client,
+    key: &str,
+    (url, referrer): (&str, &str),
+    consent: &str,
+    cookies: &str,
+) -> Answer {
     let origin = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-    let events = json!([{"event": "page_view", "url": url}]);
+    let events = json!([{"event": "page_view", "url": url, "referrer": referrer}]);
     let body = json!({"key": key, "events": events, "consent": consent}).to_string();
     client.post(&[("Origin", &origin), ("Cookie", cookies)], body.as_bytes())
 }
@@ -107,8 +117,7 @@ fn it_ends_after_two_minutes() {
     for (after_ms, is_same) in [(119_999, true), (120_000, false)] {
         let word = word(&mut client, &key, "two.example", &[("Cookie", &cookies)]).unwrap();
         let url = format!("{TWO}/?cairn_link={word}");
-        let body =
-            json!({"key": key, "consent": YES, "events": [{"event": "page_view", "url": url}]});
+        let body = json!({"key": key, "consent": YES, "events": [{"event": "page_view", "url": url, "referrer": ONE}]});
         let headers = [("Origin", TWO), ("Cairn-Now", &at(after_ms))];
         client.post(&headers, body.to_string().as_bytes());
         assert_eq!(running.last_event().visitor_id == visitor, is_same, "{after_ms}");
@@ -173,4 +182,21 @@ fn a_word_is_for_known_browsers_on_own_pages_and_own_hosts() {
     pixel.settings.links = false;
     assert!(running.app.catalog.update_pixel(&pixel).unwrap());
     assert_eq!(word(&mut client, &key, "two.example", &[cookie]), None);
+}
+
+#[test]
+fn whoever_was_sent_the_address_is_nobody_elses_visitor() {
+    let (running, key) = shop(Policy::OptIn);
+    let mut client = running.client();
+    let (cookies, visitor) = known(&running, &mut client, &key);
+    for referrer in ["", "https://mail.example/", "https://three.example/", "https://two.example/"]
+    {
+        let word = word(&mut client, &key, "two.example", &[("Cookie", &cookies)]).unwrap();
+        let url = format!("{TWO}/?cairn_link={word}");
+        view_from(&mut client, &key, (&url, referrer), YES, "");
+        assert_eq!(running.last_event().identification, Identification::Identified);
+        assert_ne!(running.last_event().visitor_id, visitor, "from {referrer}");
+        view(&mut client, &key, &url, YES, "");
+        assert_ne!(running.last_event().visitor_id, visitor, "it was used up");
+    }
 }
