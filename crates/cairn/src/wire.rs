@@ -18,6 +18,7 @@ use cairn_engine::session::SessionOptions;
 use cairn_enrich::Enricher;
 use cairn_enrich::network::Network as AddressDatabases;
 use cairn_log::{Log, LogOptions, Offset, RealDisk};
+use cairn_model::retention::DataClass;
 use cairn_server::collect::RateLimit;
 use cairn_server::config::BOOTSTRAP_TOKEN_SIZE_BYTES_MIN;
 use cairn_server::listen::{self, ListenOptions};
@@ -139,6 +140,7 @@ async fn expire_memory(parts: &Parts) {
                 some => removed += some,
             }
         }
+        catalog.note_retention(None, &[(DataClass::Memory, removed as u64)], now_ms())?;
         if removed > 0 {
             catalog.checkpoint()?;
         }
@@ -164,7 +166,12 @@ fn write_counters(parts: &Parts, counters: &OutcomeCounters) {
 fn tend_receipts(catalog: &Catalog, test_clock: bool) {
     // Under the test clock receipts have times of their own.
     let expired = if test_clock { Ok(0) } else { catalog.expire_receipts(now_ms()) };
-    let told = expired.and_then(|_| catalog.receipt_heads());
+    let told = expired.and_then(|removed| {
+        if !test_clock {
+            catalog.note_retention(None, &[(DataClass::Receipts, removed as u64)], now_ms())?;
+        }
+        catalog.receipt_heads()
+    });
     match told {
         Err(error) => tracing::warn!(%error, "receipts are not looked after until tomorrow"),
         Ok(heads) => {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use cairn_model::question::{Asking, EventsQuestion};
 use cairn_model::session::{Attribute, Attributes};
-use cairn_model::{Basis, Event, Identification, Origin, Outcome, PixelId, SiteId, VisitorId};
+use cairn_model::{
+    Basis, Event, Identification, Origin, Outcome, PixelId, SiteId, Subject, VisitorId,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -165,6 +167,44 @@ proptest! {
         assert_eq!(rows_of(duck.store()), oracle.rows());
         duck.reopen();
         assert_equal(duck.store(), &oracle);
+        assert_eq!(rows_of(duck.store()), oracle.rows());
+    }
+
+    /// Whoever is erased, what is left equals what the oracle keeps, before and after the file is rewritten.
+    #[test]
+    fn random_erasures_equal_the_reference(
+        batches in any_batches(),
+        whom in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..4),
+    ) {
+        let mut duck = Temporary::new();
+        let oracle = ReferenceStore::new();
+        for batch in &batches {
+            duck.store().commit(batch).unwrap();
+            oracle.commit(batch).unwrap();
+        }
+        for (index, by_user) in whom {
+            let rows = oracle.rows();
+            if rows.is_empty() {
+                break;
+            }
+            let event = &index.get(&rows).event;
+            let (visitors, users) = match by_user && event.user_key != 0 {
+                true => (Vec::new(), vec![event.user_key]),
+                false => (vec![event.visitor_id], Vec::new()),
+            };
+            let subject = Subject { site_id: event.site_id, visitors, users };
+            let [mine, theirs] = [duck.store() as &dyn EventStore, &oracle].map(|store| {
+                let summary = store.subject_summary(&subject).unwrap();
+                (summary, store.erase_subject(&subject).unwrap())
+            });
+            assert_eq!(mine, theirs);
+            assert_equal(duck.store(), &oracle);
+            assert_eq!(rows_of(duck.store()), oracle.rows());
+        }
+        while !duck.store().rewrite_erased().unwrap().is_complete {}
+        assert_equal(duck.store(), &oracle);
+        assert_eq!(rows_of(duck.store()), oracle.rows());
+        duck.reopen();
         assert_eq!(rows_of(duck.store()), oracle.rows());
     }
 }
