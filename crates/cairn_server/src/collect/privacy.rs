@@ -255,7 +255,9 @@ impl Collector {
             Ok(cookies) => cookies,
             Err(refusal) => return Ok(refusal),
         };
-        if let Some(visitor) = looked.browser.visitor {
+        if let Some(visitor) = looked.browser.visitor
+            && !self.held(looked).await?.is_empty()
+        {
             let (site_id, now_ms) = (looked.entry.site.site.id, looked.now_ms);
             let app = &self.edge.app;
             blocking(app, move |catalog| catalog.add_opt_out(site_id, visitor.0, now_ms)).await?;
@@ -274,7 +276,10 @@ impl Collector {
         let (app, entry, now_ms) = (&self.edge.app, looked.entry, looked.now_ms);
         let browser = &looked.browser;
         let mut headers = HeaderMap::with_capacity(8);
-        if browser.visitor.is_none() && browser.memory.is_none() {
+        let jar = admission.jar();
+        add_cookies(&mut headers, [jar.forget_id(), jar.forget_memory()].concat());
+        // A number that somebody made up is no reason to keep one.
+        if self.held(looked).await?.is_empty() {
             return Ok(looked.back(headers));
         }
         let site_id = entry.site.site.id;
@@ -303,8 +308,6 @@ impl Collector {
             Ok(request)
         })
         .await?;
-        let jar = admission.jar();
-        add_cookies(&mut headers, [jar.forget_id(), jar.forget_memory()].concat());
         Ok(looked.back_with(headers, Some(("reference", &request.reference))))
     }
 

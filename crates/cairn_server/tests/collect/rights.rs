@@ -412,7 +412,11 @@ fn erasing_asks_once_more_and_leaves_nothing_of_the_browser() {
         (found[0].reference.as_str(), found[0].identifier.as_str()),
         (reference.as_str(), "")
     );
-    // Whoever has nothing to be erased makes no request.
+    // Whoever has nothing to be erased makes no request, nor does a number that somebody made up.
+    let mut made_up = Browser::new(&running, &key);
+    made_up.cookies = vec![("cairn_id".to_owned(), "ab".repeat(16))];
+    assert!(!made_up.submit("action=erase_now").header("location").contains("reference"));
+    assert_eq!(made_up.cookie("cairn_id"), "");
     assert_eq!(
         ada.submit("action=erase_now").header("location"),
         format!("?key={key}&language=en")
