@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cairn_catalog::{Catalog, CatalogError, LinkPurpose};
+use cairn_catalog::{CATALOG_FILE, Catalog, CatalogError, LinkPurpose};
 use cairn_engine::apply::{ApplyError, ApplyHandle, ApplyLoop, ApplyOptions};
+use cairn_engine::backup::{BackupOptions, Backups, OpenStore, STORE_DIRECTORY, Sources};
 use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::outcomes::OutcomeCounters;
@@ -27,7 +28,7 @@ use cairn_store::duckdb::{DuckOptions, DuckStore};
 use cairn_store::event_ids::EventIds;
 
 use crate::Failure;
-use crate::config::Config;
+use crate::config::{Backup as BackupConfig, Config};
 use crate::data_directory::DataDirectory;
 use crate::demo;
 
@@ -45,9 +46,16 @@ const MEMORY_ROUNDS_MAX: usize = 100;
 /// Pause between two publications of where the chains of receipts end; old receipts expire then, too.
 const RECEIPTS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Memory for the store of a backup that is looked at, in megabytes (10^6 bytes).
+const COPY_MEMORY_MB: u32 = 64;
+/// Pause between two looks whether a backup is due, or too old.
+const BACKUP_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Everything that runs.
-struct Parts {
+pub struct Parts {
     _directory: DataDirectory,
+    /// Copies of everything.
+    pub backups: Arc<Backups>,
     catalog: Arc<Catalog>,
     store: Arc<dyn EventStore>,
     log: Log,
@@ -60,6 +68,8 @@ struct Parts {
 pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let mut server = server_config(config)?;
     let parts = open(config)?;
+    // The keys of anonymous visitors live in memory only: from here on they are others.
+    parts.catalog.add_start(now_ms())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if demo {
         runtime.block_on(prepare_demo(&parts, server.listen))?;
@@ -72,6 +82,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         store: Arc::clone(&parts.store),
         log: parts.log.clone(),
         apply: parts.apply.clone(),
+        backups: Arc::clone(&parts.backups),
         ingest: Arc::clone(&parts.ingest),
         counters: Arc::clone(&counters),
         auth: cairn_server::auth::AuthState::new().map_err(|error| error.message)?,
@@ -84,7 +95,8 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let router = cairn_server::api::router(Arc::clone(&app));
     let running = listen::serve(Arc::clone(&app), router, listen_options(config, &server))?;
     announce(&parts, &server, running.address(), demo)?;
-    runtime.block_on(run(&parts, &counters, server.test_clock));
+    let backup_every_ms = i64::from(config.backup.every_hours) * 60 * 60 * 1000;
+    runtime.block_on(run(&parts, &counters, server.test_clock, backup_every_ms));
     tracing::info!("stopping");
     // Live views never end by themselves, and stopping waits for open requests.
     app.live_places.end();
@@ -96,7 +108,13 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
 
 /// Until a signal comes: the counts of refused hits go to the catalog, expired anonymous keys are destroyed, receipts are
 /// looked after, and what was to be remembered until now is removed.
-async fn run(parts: &Parts, counters: &Arc<OutcomeCounters>, test_clock: bool) {
+async fn run(
+    parts: &Parts,
+    counters: &Arc<OutcomeCounters>,
+    test_clock: bool,
+    backup_every_ms: i64,
+) {
+    let mut backup_tick = tokio::time::interval(BACKUP_INTERVAL);
     let mut tick = tokio::time::interval(COUNTERS_INTERVAL);
     let mut receipts = tokio::time::interval(RECEIPTS_INTERVAL);
     let mut memory_tick = tokio::time::interval(MEMORY_INTERVAL);
@@ -113,6 +131,7 @@ async fn run(parts: &Parts, counters: &Arc<OutcomeCounters>, test_clock: bool) {
                     parts.ingest.anonymous_keys().destroy_expired(now_ms());
                 }
             }
+            _ = backup_tick.tick() => tend_backups(&parts.backups, backup_every_ms),
             // Under the test clock requests live in days of their own.
             _ = memory_tick.tick(), if !test_clock => expire_memory(parts).await,
         }
@@ -143,6 +162,20 @@ async fn expire_memory(parts: &Parts) {
     }
 }
 
+/// Makes a backup if one is due, or removes those that are too old, on a thread of its own: either may take long.
+fn tend_backups(backups: &Arc<Backups>, every_ms: i64) {
+    let backups = Arc::clone(backups);
+    tokio::task::spawn_blocking(move || {
+        let now_ms = now_ms();
+        if every_ms > 0 && backups.is_due(every_ms, now_ms) {
+            // What became of it is in the log, and the API tells it.
+            let _ = backups.make(now_ms);
+        } else if let Err(error) = backups.remove_expired(now_ms) {
+            tracing::warn!(%error, "old backups are not removed yet");
+        }
+    });
+}
+
 /// Brings the edge's counts to disk; what cannot be written now is kept for the next time.
 fn write_counters(parts: &Parts, counters: &OutcomeCounters) {
     let waiting = counters.drain();
@@ -169,9 +202,9 @@ fn tend_receipts(catalog: &Catalog, test_clock: bool) {
 }
 
 /// Opens the databases and starts the apply loop.
-fn open(config: &Config) -> Result<Parts, Failure> {
+pub fn open(config: &Config) -> Result<Parts, Failure> {
     let directory = DataDirectory::take(&config.data.directory)?;
-    let catalog = Arc::new(Catalog::open(&directory.join("catalog.sqlite"))?);
+    let catalog = Arc::new(Catalog::open(&directory.join(CATALOG_FILE))?);
     let store = open_store(config, &directory, &catalog)?;
     let event_ids = Arc::new(EventIds::open(&directory.join("event-ids"), &*store)?);
     let watermark = store.watermark()?;
@@ -183,8 +216,6 @@ fn open(config: &Config) -> Result<Parts, Failure> {
     };
     let (log, recovery) = Log::open(log, Arc::new(RealDisk))?;
     tracing::info!(?recovery, stored = watermark.offset, "the log is open");
-    // The keys of anonymous visitors live in memory only: from here on they are others.
-    catalog.add_start(now_ms())?;
     let sessions = SessionOptions {
         timeout_minutes: config.sessions.timeout_minutes,
         in_memory_max: config.sessions.in_memory_max,
@@ -211,7 +242,35 @@ fn open(config: &Config) -> Result<Parts, Failure> {
     let timeout_ms = sessions.reach_ms();
     let ingest = Ingest::new(enricher, catalog.master_secret(), timeout_ms).knowing(event_ids);
     let ingest = Arc::new(ingest);
-    Ok(Parts { _directory: directory, catalog, store, log, apply, apply_thread, ingest })
+    let sources = Sources {
+        apply: apply.clone(),
+        log: log.clone(),
+        catalog: Arc::clone(&catalog),
+        store: Arc::clone(&store),
+        open_store: open_copy(),
+    };
+    let backups = Arc::new(Backups::open(backup_options(config), sources)?);
+    Ok(Parts { _directory: directory, backups, catalog, store, log, apply, apply_thread, ingest })
+}
+
+/// Where backups are: in a directory of their own, or with everything else.
+pub fn backup_options(config: &Config) -> BackupOptions {
+    let given = &config.backup.directory;
+    let directory = match given.as_os_str().is_empty() {
+        true => config.data.directory.join("backups"),
+        false => given.clone(),
+    };
+    let BackupConfig { count_max, age_days_max, .. } = config.backup;
+    BackupOptions { directory, count_max, age_days_max }
+}
+
+/// Opens the store of a backup beside the one that is served: with little memory, and not for questions.
+pub fn open_copy() -> OpenStore {
+    Arc::new(|directory| {
+        let options =
+            DuckOptions { memory_limit_mb: COPY_MEMORY_MB, threads: 1, ..DuckOptions::default() };
+        Ok(Arc::new(DuckStore::open(directory, options)?))
+    })
 }
 
 fn open_store(
@@ -227,11 +286,11 @@ fn open_store(
         question_time_max: Duration::from_secs(config.store.question_seconds_max),
         ..DuckOptions::default()
     };
-    Ok(Arc::new(DuckStore::open(&directory.join("store"), options)?))
+    Ok(Arc::new(DuckStore::open(&directory.join(STORE_DIRECTORY), options)?))
 }
 
 /// Takes everything down; what was acknowledged is in the store afterwards.
-fn close(parts: Parts) -> Result<(), Failure> {
+pub fn close(parts: Parts) -> Result<(), Failure> {
     parts.log.close();
     parts.apply.stop();
     match parts.apply_thread.join() {

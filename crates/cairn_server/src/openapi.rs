@@ -31,6 +31,7 @@ use crate::error::ErrorBody;
         (name = "privacy", description = "Permission: receipts of visitors' choices, and how often it is given"),
         (name = "memory", description = "Memory: what visitors had remembered, and whose browser is whose"),
         (name = "queries", description = "Reports"),
+        (name = "instance", description = "The instance: backups of everything"),
         (name = "account", description = "Accounts, sessions and API tokens"),
     )
 )]

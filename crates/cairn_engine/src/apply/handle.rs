@@ -12,6 +12,7 @@ use foldhash::{HashMap, HashSet};
 use tokio::sync::{broadcast, watch};
 
 use super::batch::Applied;
+use super::snapshot::{Snapshot, SnapshotError, Snapshots};
 
 /// A row as it was stored, for the live view.
 pub type LiveEvent = Row<'static>;
@@ -66,6 +67,7 @@ pub(super) struct Shared {
     visitors_now: RwLock<HashMap<SiteId, u32>>,
     visitors_counted: Mutex<Option<Instant>>,
     stop_signal: (Mutex<bool>, Condvar),
+    pub snapshots: Snapshots,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,6 +90,7 @@ impl Shared {
             visitors_now: RwLock::new(HashMap::default()),
             visitors_counted: Mutex::new(None),
             stop_signal: (Mutex::new(false), Condvar::new()),
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -164,6 +167,7 @@ impl Shared {
 
     pub fn set_stopped(&self) {
         self.stopped.store(true, Ordering::Release);
+        self.snapshots.end();
     }
 }
 
@@ -240,6 +244,17 @@ impl ApplyHandle {
             duplicates: self.shared.duplicates_total.load(Ordering::Relaxed),
             bugs: self.shared.bugs.load(Ordering::Relaxed),
         }
+    }
+
+    /// One moment of both databases that has all records before `end`; the catalog's copy is put into a directory. Blocks,
+    /// at most for `patience`.
+    pub fn snapshot(
+        &self,
+        catalog_directory: &std::path::Path,
+        end: u64,
+        patience: Duration,
+    ) -> Result<Snapshot, SnapshotError> {
+        self.shared.snapshots.ask(catalog_directory, end, patience)
     }
 
     /// Asks the loop to apply what is durable, and to end.

@@ -20,7 +20,9 @@ use super::time_limit;
 use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
 use crate::schema::{self, MISSING_CODE, TextField};
-use crate::{Batch, EventStore, Limit, PixelActivity, SessionProbe, StoreError, Watermark};
+use crate::{
+    Batch, EventStore, FrozenFile, Limit, PixelActivity, SessionProbe, StoreError, Watermark,
+};
 
 /// Computes `Event::event_key` from a site and an event's id.
 pub type EventKeyOf = Arc<dyn Fn(SiteId, &str) -> u128 + Send + Sync>;
@@ -73,6 +75,8 @@ pub struct DuckStore {
     readers: Mutex<usize>,
     reader_left: Condvar,
     turns: Turns,
+    /// The database file, for copying. Once open it stays open: closing it would take the engine's lock on it away.
+    source: Mutex<Option<Arc<std::fs::File>>>,
 }
 
 struct Opened {
@@ -105,6 +109,7 @@ impl DuckStore {
             readers: Mutex::new(0),
             reader_left: Condvar::new(),
             turns,
+            source: Mutex::default(),
         })
     }
 
@@ -596,6 +601,17 @@ impl EventStore for DuckStore {
         self.with_writer("makes a checkpoint", Writer::checkpoint)
     }
 
+    fn freeze(&self) -> Result<Vec<FrozenFile>, StoreError> {
+        let frozen = self.with_writer("prepares to be copied", |writer| {
+            writer.checkpoint()?;
+            Ok(self.frozen_file())
+        })?;
+        let doing = "opens its file to be copied";
+        let failed =
+            |error: std::io::Error| StoreError::Unavailable { doing, cause: error.to_string() };
+        Ok(vec![frozen.map_err(failed)?])
+    }
+
     fn size_bytes(&self) -> u64 {
         fn size_of(directory: &Path) -> u64 {
             let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
@@ -630,6 +646,23 @@ impl EventStore for DuckStore {
 }
 
 impl DuckStore {
+    /// The database file, whose write-ahead file a checkpoint has just emptied.
+    fn frozen_file(&self) -> std::io::Result<FrozenFile> {
+        let path = self.directory.join(FILE_NAME);
+        let waiting = std::fs::metadata(path.with_extension("duckdb.wal"));
+        if waiting.is_ok_and(|file| file.len() > 0) {
+            return Err(std::io::Error::other("the checkpoint left its write-ahead file"));
+        }
+        let mut source = lock(&self.source);
+        if source.is_none() {
+            *source = Some(Arc::new(std::fs::File::open(&path)?));
+        }
+        match &*source {
+            Some(source) => FrozenFile::take(FILE_NAME, Arc::clone(source)),
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        }
+    }
+
     fn sessions_of(
         &self,
         sql: &str,

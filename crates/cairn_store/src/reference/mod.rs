@@ -13,7 +13,8 @@ use cairn_model::session::Attribute;
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId};
 
 use crate::{
-    Batch, EventStore, OutcomeCount, PixelActivity, Row, SessionProbe, StoreError, Watermark,
+    Batch, EventStore, FrozenFile, OutcomeCount, PixelActivity, Row, SessionProbe, StoreError,
+    Watermark,
 };
 
 /// A store in memory.
@@ -248,6 +249,10 @@ impl EventStore for ReferenceStore {
 
     fn checkpoint(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn freeze(&self) -> Result<Vec<FrozenFile>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn size_bytes(&self) -> u64 {

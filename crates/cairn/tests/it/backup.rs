@@ -1,0 +1,305 @@
+//! Backups: whole while hits arrive, restored to the same answers, refused when they are damaged.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::server::{AGENT, Server};
+
+const BACKUPS: &str = "/api/v1/instance/backups";
+/// Senders at once, while a backup is made.
+const SENDERS: usize = 4;
+
+fn cairn(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cairn")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn restore(from: &Path, data: &Path, more: &[&str]) -> Output {
+    let (from, data) = (from.to_str().unwrap(), data.to_str().unwrap());
+    cairn(&[&["restore", "--from", from, "--data", data], more].concat())
+}
+
+fn restored(from: &Path, data: &Path) {
+    let output = restore(from, data, &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// Makes a backup by the API, and tells its directory.
+fn back_up(server: &Server) -> PathBuf {
+    let made = server.api("POST", BACKUPS, &Value::Null);
+    assert_eq!(made.status, 201, "{}", made.text());
+    server.data().join("backups").join(made.json()["id"].as_str().unwrap())
+}
+
+fn send(server: &Server, visitor: u32, body: &Value) {
+    let cookie = format!("cairn_id={:032x}", visitor + 1);
+    let headers =
+        [("user-agent", AGENT), ("content-type", "application/json"), ("cookie", cookie.as_str())];
+    let body = body.to_string();
+    let answer = server.client().send("POST", "/e", &headers, body.as_bytes()).unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+}
+
+/// What the reports say of a site.
+fn reports(server: &Server, site: &str) -> Vec<Value> {
+    let questions = [
+        json!({"metrics": ["visitors", "visits", "pageviews", "events", "bounce_rate"]}),
+        json!({"metrics": ["visitors", "events"], "dimensions": ["event:page"]}),
+        json!({"metrics": ["visitors"], "dimensions": ["visit:source", "visit:browser"]}),
+        json!({"metrics": ["events"], "dimensions": ["event:name"]}),
+    ];
+    let answers = questions.into_iter().map(|mut question| {
+        question["site_id"] = json!(site);
+        question["date_range"] = json!("all");
+        let answer = server.api("POST", "/api/v2/query", &question);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["results"].clone()
+    });
+    // This answers only when all that was acknowledged is in.
+    server.outcomes(site);
+    let mut answers: Vec<Value> = answers.collect();
+    for path in ["events?limit=1000", "receipts", "outcomes", "pixels"] {
+        let mut answer =
+            server.api("GET", &format!("/api/v1/sites/{site}/{path}"), &Value::Null).json();
+        // How long ago the counting began depends on when it is asked.
+        answer.as_object_mut().unwrap().remove("since");
+        answers.push(answer);
+    }
+    answers
+}
+
+/// A site with visits, people and receipts.
+fn filled(server: &Server) -> String {
+    let (site, key) = server.site("backup.test", &json!({"policy": "opt_out"}));
+    for number in 0..40_u32 {
+        let page = format!("https://backup.test/{}?utm_source=s{}", number % 7, number % 3);
+        let user = number % 5;
+        let body = json!({"key": key, "consent": {"choice": "analytics:granted", "signal": "page"},
+            "events": [{"event": "page_view", "url": page, "event_id": format!("e{number}")},
+                       {"event": "identify", "user_id": format!("user-{user}"),
+                        "traits": {"email": format!("u{user}@mail.example")}}]});
+        send(server, number % 11, &body);
+    }
+    site
+}
+
+#[test]
+fn a_restored_backup_gives_the_same_answers() {
+    let server = Server::start(&[]);
+    let site = filled(&server);
+    let expected = reports(&server, &site);
+    assert!(expected[0][0]["metrics"][3].as_i64().unwrap() >= 40, "{:?}", expected[0]);
+    let backup = back_up(&server);
+    let list = server.api("GET", BACKUPS, &Value::Null).json();
+    assert_eq!(
+        (list["items"].as_array().unwrap().len(), &list["running_since"]),
+        (1, &Value::Null)
+    );
+    assert!(list["items"][0]["size_bytes"].as_u64().unwrap() > 100_000, "{list}");
+
+    let data = TempDir::new().unwrap();
+    restored(&backup, data.path());
+    let again = Server::start_in(data.path(), &[]).unwrap();
+    assert_eq!(reports(&again, &site), expected);
+    // A hit that was in the backup is known as a repetition, and new ones are taken.
+    let path = format!("/api/v1/sites/{site}/pixels");
+    let key = again.api("GET", &path, &Value::Null).json()["items"][0]["key"].clone();
+    send(
+        &again,
+        1,
+        &json!({"key": key, "events": [
+        {"event": "page_view", "url": "https://backup.test/", "event_id": "e1"},
+        {"event": "page_view", "url": "https://backup.test/", "event_id": "new"}]}),
+    );
+    let outcomes = again.outcomes(&site)["outcomes"].clone();
+    assert_eq!(outcomes["duplicate"], 1, "{outcomes}");
+    let before = expected[0][0]["metrics"][3].as_i64().unwrap();
+    assert_eq!(again.totals(&site, &["events"])[0], before + 1);
+    assert_eq!(again.stop(), Some(0));
+    let verified = cairn(&["verify-receipts", "--data", data.path().to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
+}
+
+/// Sends until told to stop; every event that was acknowledged is noted.
+fn keep_sending(
+    server: &Server,
+    key: &str,
+    sender: usize,
+    stop: &AtomicBool,
+    known: &Mutex<Vec<String>>,
+) {
+    let mut client = server.client();
+    let headers = [("user-agent", AGENT)];
+    for number in 0.. {
+        if stop.load(Ordering::Acquire) {
+            return;
+        }
+        let id = format!("{sender}-{number}");
+        let path = format!("/p.gif?key={key}&event_id={id}&url=https://backup.test/{}", number % 9);
+        let answer = client.send("GET", &path, &headers, b"").unwrap();
+        assert_eq!(answer.outcome(), "accepted", "{}", answer.text());
+        known.lock().unwrap().push(id);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_before_a_backup_under_load_is_in_it_once() {
+    let server = Server::start(&[]);
+    let (site, key) = server.site("backup.test", &json!({"policy": "opt_out"}));
+    let (stop, known) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+    let (before, backup) = std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (server, key, stop, known) = (&server, &key, &stop, &known);
+            scope.spawn(move || keep_sending(server, key, sender, stop, known));
+        }
+        while known.lock().unwrap().len() < 500 {
+            std::thread::yield_now();
+        }
+        let before: Vec<String> = known.lock().unwrap().clone();
+        let backup = back_up(&server);
+        let acknowledged = known.lock().unwrap().len();
+        // Hits are acknowledged again behind the backup: the log never stopped.
+        while known.lock().unwrap().len() < acknowledged + 100 {
+            std::thread::yield_now();
+        }
+        stop.store(true, Ordering::Release);
+        (before, backup)
+    });
+    let all = known.lock().unwrap().len();
+    assert_eq!(server.outcomes(&site)["outcomes"]["accepted"], all);
+    assert_eq!(server.totals(&site, &["events"])[0] as usize, all, "the running server has all");
+    let data = TempDir::new().unwrap();
+    restored(&backup, data.path());
+    let again = Server::start_in(data.path(), &[]).unwrap();
+    let stored = crate::crash::stored_ids(&again, &site);
+    let once: HashSet<&String> = stored.iter().collect();
+    assert_eq!(once.len(), stored.len(), "nothing twice");
+    let lost = before.iter().filter(|id| !once.contains(id)).count();
+    assert_eq!(lost, 0, "of {} acknowledged before", before.len());
+    assert!(stored.len() < all, "it is of its moment, not of a later one");
+    assert_eq!(again.totals(&site, &["events"])[0] as usize, stored.len());
+}
+
+#[test]
+fn what_waits_in_the_log_after_a_crash_is_in_a_backup_of_the_stopped_directory() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start_in(directory.path(), &[]).unwrap();
+    let site = filled(&server);
+    server.outcomes(&site);
+    let events = server.totals(&site, &["events"])[0];
+    let path = format!("/api/v1/sites/{site}/pixels");
+    let key = server.api("GET", &path, &Value::Null).json()["items"][0]["key"].clone();
+    send(
+        &server,
+        1,
+        &json!({"key": key, "events": [
+        {"event": "page_view", "url": "https://backup.test/", "event_id": "last"}]}),
+    );
+    server.kill();
+    let made = cairn(&["backup", "--data", directory.path().to_str().unwrap()]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let said = text(&made.stdout);
+    let data = TempDir::new().unwrap();
+    restored(Path::new(said.lines().next().unwrap()), data.path());
+    let again = Server::start_in(data.path(), &[]).unwrap();
+    assert_eq!(again.totals(&site, &["events"])[0], events + 1);
+}
+
+#[test]
+fn a_damaged_backup_is_refused_by_the_name_of_the_file_and_nothing_is_touched() {
+    let server = Server::start(&[]);
+    filled(&server);
+    let backup = back_up(&server);
+    let data = TempDir::new().unwrap();
+    for name in ["catalog.sqlite", "store/events.duckdb", "manifest.json"] {
+        let path = backup.join(name);
+        let sound = fs::read(&path).unwrap();
+        for damaged in [
+            [
+                &sound[..sound.len() / 2],
+                &[sound[sound.len() / 2] ^ 1],
+                &sound[sound.len() / 2 + 1..],
+            ]
+            .concat(),
+            sound[..sound.len() - 2].to_vec(),
+        ] {
+            fs::write(&path, damaged).unwrap();
+            let refused = restore(&backup, data.path(), &[]);
+            let said = text(&refused.stderr);
+            let named = said.contains("damaged") && said.contains(path.to_str().unwrap());
+            assert!(!refused.status.success() && named, "{name}: {said}");
+        }
+        fs::write(&path, sound).unwrap();
+    }
+    fs::remove_file(backup.join("receipt-heads")).unwrap();
+    let refused = restore(&backup, data.path(), &[]);
+    assert!(text(&refused.stderr).contains("receipt-heads"), "{}", text(&refused.stderr));
+    let left: Vec<_> =
+        fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
+}
+
+#[test]
+fn a_restore_replaces_only_what_it_is_told_to_and_keeps_the_backups() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start_in(directory.path(), &[]).unwrap();
+    let site = filled(&server);
+    let expected = reports(&server, &site);
+    back_up(&server);
+    assert_eq!(
+        server.api("DELETE", &format!("/api/v1/sites/{site}/goals/1"), &Value::Null).status,
+        404
+    );
+    let in_use = restore(&directory.path().join("backups"), directory.path(), &["--replace"]);
+    assert!(text(&in_use.stderr).contains("in use by another process"), "{}", text(&in_use.stderr));
+    let (other, _) = server.site("later.test", &json!({}));
+    assert_eq!(server.stop(), Some(0));
+    let from = directory.path().join("backups");
+    let refused = restore(&from, directory.path(), &[]);
+    assert!(text(&refused.stderr).contains("is not empty"), "{}", text(&refused.stderr));
+    // What a try left that was broken off: no server starts, and the next try needs no permission.
+    fs::write(directory.path().join("restore-unfinished"), "").unwrap();
+    let started = Server::start_in(directory.path(), &[]).err().unwrap();
+    assert!(started.contains("restore again"), "{started}");
+    restored(&from, directory.path());
+    let again = Server::start_in(directory.path(), &[]).unwrap();
+    assert_eq!(reports(&again, &site), expected);
+    assert_eq!(again.api("GET", &format!("/api/v1/sites/{other}"), &Value::Null).status, 404);
+    let list = again.api("GET", BACKUPS, &Value::Null).json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
+}
+
+#[test]
+fn only_its_owner_may_read_a_backup_and_old_ones_go() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start(&[("CAIRN_BACKUP__COUNT_MAX", "2")]);
+    filled(&server);
+    let first = back_up(&server);
+    let mut files = Vec::new();
+    for directory in [first.clone(), first.join("store"), first.parent().unwrap().to_owned()] {
+        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        files.extend(fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    for file in files.into_iter().filter(|path| path.is_file()) {
+        let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", file.display());
+    }
+    let second = back_up(&server);
+    let third = back_up(&server);
+    assert!(!first.exists() && second.exists() && third.exists());
+    let name = second.file_name().unwrap().to_str().unwrap();
+    let removed = server.api("DELETE", &format!("{BACKUPS}/{name}"), &Value::Null);
+    assert_eq!((removed.status, second.exists()), (204, false));
+    let removed = server.api("DELETE", &format!("{BACKUPS}/{name}"), &Value::Null);
+    assert_eq!(removed.status, 404);
+}

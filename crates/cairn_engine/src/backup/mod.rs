@@ -1,0 +1,305 @@
+//! Backups: copies of both databases at one moment, in a directory that Cairn looks after.
+//!
+//! Guarantees: every event that was acknowledged before a backup was asked for is in it, with its visit, person and
+//! receipt. What has the name of a backup is whole: it was opened, its files were hashed and are on disk. At most as many
+//! are kept, and for as long, as the options say. Collection goes on meanwhile. It does not know copies that were
+//! carried elsewhere.
+
+mod making;
+mod manifest;
+mod restoring;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cairn_catalog::{Catalog, CatalogError};
+use cairn_log::Log;
+use cairn_store::{EventStore, StoreError};
+
+use crate::apply::{ApplyHandle, SnapshotError};
+
+pub use manifest::{BackupFile, FORMAT, MANIFEST_FILE, Manifest};
+pub use restoring::{Restored, Restoring, UNFINISHED_FILE, restore};
+
+/// Name of the store's directory, within a backup as within a data directory.
+pub const STORE_DIRECTORY: &str = "store";
+/// What is not a backup, or not yet, or not any more, has a name with this start.
+const HIDDEN: &str = ".";
+/// Pause after a backup that failed, before one is made by itself again.
+const RETRY_PAUSE_MS: i64 = 15 * 60 * 1000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Opens the event store in a directory.
+pub type OpenStore = Arc<dyn Fn(&Path) -> Result<Arc<dyn EventStore>, StoreError> + Send + Sync>;
+
+/// Why a backup cannot be made, read or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The disk refused.
+    #[error("the disk refused while it {doing}: {cause}")]
+    Disk {
+        /// What was being done, as `copies the store`.
+        doing: &'static str,
+        /// The system's answer.
+        cause: io::Error,
+    },
+    /// Too little room.
+    #[error("a backup needs {needed_bytes} bytes, and {free_bytes} are free")]
+    NoRoom {
+        /// What it takes, with what must be left for new hits.
+        needed_bytes: u64,
+        /// What there is.
+        free_bytes: u64,
+    },
+    /// The databases could not be copied.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The store of a backup cannot be used.
+    #[error("the backup's store cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// The catalog of a backup cannot be used.
+    #[error("the backup's catalog cannot be used: {0}")]
+    Catalog(#[from] CatalogError),
+    /// There is no backup here.
+    #[error("there is no backup in {}", directory.display())]
+    NoBackup {
+        /// Where it was looked for.
+        directory: PathBuf,
+    },
+    /// A file is not what was written.
+    #[error("the backup is damaged: {}: {why}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another program made it.
+    #[error("the backup has the form {found}; this program reads {FORMAT}")]
+    OtherFormat {
+        /// The form found.
+        found: u32,
+    },
+    /// What was copied is not the moment that was asked for.
+    #[error("the copy ends at record {found} of the log instead of {expected}")]
+    OtherMoment {
+        /// Where it ends.
+        found: u64,
+        /// Where it should.
+        expected: u64,
+    },
+    /// There is something already where it should go.
+    #[error("{} is not empty: it has {name}", directory.display())]
+    NotEmpty {
+        /// The data directory.
+        directory: PathBuf,
+        /// What it has.
+        name: &'static str,
+    },
+}
+
+impl BackupError {
+    pub(crate) fn disk(doing: &'static str) -> impl Fn(io::Error) -> BackupError {
+        move |cause| BackupError::Disk { doing, cause }
+    }
+}
+
+/// Where backups are and how long they are kept.
+#[derive(Clone, Debug)]
+pub struct BackupOptions {
+    /// The directory; made when the first backup is.
+    pub directory: PathBuf,
+    /// Most that are kept; older ones are removed.
+    pub count_max: usize,
+    /// Longest that one is kept, in days.
+    pub age_days_max: u32,
+}
+
+/// What is backed up.
+pub struct Sources {
+    /// The way to the databases of this moment.
+    pub apply: ApplyHandle,
+    /// The log, which knows what was acknowledged.
+    pub log: Log,
+    /// Settings, people, receipts.
+    pub catalog: Arc<Catalog>,
+    /// Events.
+    pub store: Arc<dyn EventStore>,
+    /// Opens a copy of the store.
+    pub open_store: OpenStore,
+}
+
+/// A backup in the directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// Its name.
+    pub id: String,
+    /// What it says of itself, or why that cannot be read.
+    pub manifest: Result<Manifest, String>,
+}
+
+/// What is under way, and what went wrong last.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Since when a backup is being made.
+    pub running_since_ms: Option<i64>,
+    /// When the last one failed and why; none once one is made.
+    pub last_failure: Option<(i64, String)>,
+}
+
+/// The backups of one instance.
+pub struct Backups {
+    options: BackupOptions,
+    sources: Sources,
+    progress: Mutex<Progress>,
+    /// Held by whoever changes what is in the directory.
+    changing: Mutex<()>,
+}
+
+impl Backups {
+    /// Takes the directory over: what an earlier process began and did not finish is removed.
+    pub fn open(options: BackupOptions, sources: Sources) -> Result<Self, BackupError> {
+        let directory = &options.directory;
+        for name in names_in(directory).map_err(BackupError::disk("reads the backups"))? {
+            if name.starts_with(making::MAKING) || name.starts_with(REMOVING) {
+                let removed = fs::remove_dir_all(directory.join(&name));
+                removed.map_err(BackupError::disk("removes an unfinished backup"))?;
+            }
+        }
+        let (progress, changing) = Default::default();
+        Ok(Backups { options, sources, progress, changing })
+    }
+
+    /// Where they are.
+    pub fn directory(&self) -> &Path {
+        &self.options.directory
+    }
+
+    /// What is under way.
+    pub fn progress(&self) -> Progress {
+        lock(&self.progress).clone()
+    }
+
+    /// All backups, latest first.
+    pub fn list(&self) -> Result<Vec<Listed>, BackupError> {
+        list(&self.options.directory)
+    }
+
+    /// Makes a backup and removes those that are too many or too old. Blocks until it is whole.
+    pub fn make(&self, now_ms: i64) -> Result<Listed, BackupError> {
+        let Ok(_changing) = self.changing.try_lock() else {
+            return Err(SnapshotError::Busy.into());
+        };
+        lock(&self.progress).running_since_ms = Some(now_ms);
+        let made = self.make_whole(now_ms);
+        let mut progress = lock(&self.progress);
+        progress.running_since_ms = None;
+        progress.last_failure = made.as_ref().err().map(|error| (now_ms, error.to_string()));
+        drop(progress);
+        match &made {
+            Err(error) => tracing::warn!(%error, "there is no backup"),
+            Ok(listed) => {
+                tracing::info!(id = listed.id, "a backup is made");
+                if let Err(error) = self.expire(now_ms) {
+                    tracing::warn!(%error, "old backups are not removed yet");
+                }
+            }
+        }
+        made
+    }
+
+    /// Removes those that are too many or too old; tells how many.
+    pub fn remove_expired(&self, now_ms: i64) -> Result<usize, BackupError> {
+        let _changing = lock(&self.changing);
+        self.expire(now_ms)
+    }
+
+    /// Removes one; false if there is none of this name.
+    pub fn remove(&self, id: &str) -> Result<bool, BackupError> {
+        let _changing = lock(&self.changing);
+        let is_known = self.list()?.iter().any(|listed| listed.id == id);
+        if is_known {
+            self.take_away(id)?;
+        }
+        Ok(is_known)
+    }
+
+    /// Whether one shall be made, where that is done every so many milliseconds.
+    pub fn is_due(&self, every_ms: i64, now_ms: i64) -> bool {
+        let listed = self.list().unwrap_or_default();
+        let latest = listed.into_iter().find_map(|one| Some(one.manifest.ok()?.made_at_ms));
+        let Progress { running_since_ms, last_failure } = self.progress();
+        let failed_at_ms = last_failure.map(|(at_ms, _)| at_ms);
+        // A failure is not repeated every minute, but sooner than a success.
+        let failed_lately = failed_at_ms.is_some_and(|at_ms| now_ms - at_ms < RETRY_PAUSE_MS);
+        let is_old = latest.is_none_or(|made_at_ms| now_ms - made_at_ms >= every_ms);
+        is_old && running_since_ms.is_none() && !failed_lately
+    }
+
+    fn expire(&self, now_ms: i64) -> Result<usize, BackupError> {
+        let age_ms_max = i64::from(self.options.age_days_max) * DAY_MS;
+        let mut removed = 0;
+        let listed = self.list()?;
+        let whole = listed.iter().filter_map(|one| Some((&one.id, one.manifest.as_ref().ok()?)));
+        for (place, (id, manifest)) in whole.enumerate() {
+            let is_old = now_ms - manifest.made_at_ms > age_ms_max;
+            if is_old || place >= self.options.count_max {
+                self.take_away(id)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// From the moment on that it has another name it is no backup.
+    fn take_away(&self, id: &str) -> Result<(), BackupError> {
+        let directory = &self.options.directory;
+        let hidden = directory.join(format!("{REMOVING}{id}"));
+        fs::rename(directory.join(id), &hidden)
+            .and_then(|()| fs::remove_dir_all(&hidden))
+            .map_err(BackupError::disk("removes a backup"))
+    }
+}
+
+/// Start of the names of those that are being removed.
+const REMOVING: &str = ".removing-";
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // A name that is not Unicode is none of ours.
+        if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The backups in a directory, latest first; those that cannot be read come last.
+fn list(directory: &Path) -> Result<Vec<Listed>, BackupError> {
+    let names = names_in(directory).map_err(BackupError::disk("reads the backups"))?;
+    let mut listed: Vec<Listed> = names
+        .into_iter()
+        .filter(|name| !name.starts_with(HIDDEN))
+        .map(|id| {
+            let manifest = Manifest::read(&directory.join(&id)).map_err(|error| error.to_string());
+            Listed { id, manifest }
+        })
+        .collect();
+    let made_at = |one: &Listed| one.manifest.as_ref().ok().map(|manifest| manifest.made_at_ms);
+    listed.sort_by(|one, other| {
+        made_at(other).cmp(&made_at(one)).then_with(|| other.id.cmp(&one.id))
+    });
+    Ok(listed)
+}
