@@ -5,8 +5,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use cairn_model::{Pixel, PixelId, Site, SiteId};
+use cairn_model::{Pixel, PixelId, Site, SiteId, VisitorId};
 use jiff::tz::TimeZone;
+
+use crate::ErasureId;
+use crate::erasures::OpenErasures;
 
 /// A site with what belongs to it.
 #[derive(Debug)]
@@ -49,11 +52,16 @@ pub struct Directory {
     by_id: HashMap<SiteId, Arc<SiteEntry>>,
     by_domain: HashMap<String, Arc<SiteEntry>>,
     removed: HashSet<SiteId>,
+    erasures: Arc<OpenErasures>,
 }
 
 impl Directory {
-    pub(crate) fn new(entries: Vec<SiteEntry>, removed: HashSet<SiteId>) -> Self {
-        let mut directory = Directory { removed, ..Directory::default() };
+    pub(crate) fn new(
+        entries: Vec<SiteEntry>,
+        removed: HashSet<SiteId>,
+        erasures: Arc<OpenErasures>,
+    ) -> Self {
+        let mut directory = Directory { removed, erasures, ..Directory::default() };
         for entry in entries {
             let entry = Arc::new(entry);
             for pixel in &entry.pixels {
@@ -99,6 +107,19 @@ impl Directory {
     /// The sites of which [`Directory::is_removed`] tells.
     pub fn removed_sites(&self) -> &HashSet<SiteId> {
         &self.removed
+    }
+
+    /// The erasures that are not over for good, by rising number.
+    pub fn open_erasures(&self) -> &[ErasureId] {
+        &self.erasures.ids
+    }
+
+    /// Whether an event of this visitor and user (0 = none) that comes now was under way when its erasure began.
+    pub fn is_erased(&self, site_id: SiteId, visitor_id: VisitorId, user_key: u64) -> bool {
+        let erased = &self.erasures.identifiers;
+        !erased.is_empty()
+            && (erased.contains(&(site_id, visitor_id.0))
+                || user_key != 0 && erased.contains(&(site_id, user_key)))
     }
 
     /// Every site, in no particular order.

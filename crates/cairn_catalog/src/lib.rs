@@ -10,6 +10,7 @@ mod accounts;
 mod connection;
 mod copying;
 mod directory;
+mod erasures;
 mod error;
 mod goals;
 mod idempotency;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex};
 
 pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
 pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
+pub use erasures::{Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place};
 pub use error::CatalogError;
 pub use goals::{Goal, NewGoal};
 pub use idempotency::{Replay, StoredResponse};
@@ -63,6 +65,10 @@ pub const GOALS_PER_SITE_MAX: usize = 1_000;
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).
 pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
+/// Erasures that are not over for good, of all sites.
+pub const ERASURES_OPEN_MAX: usize = 10_000;
+/// Erasures on record per site.
+pub const ERASURES_PER_SITE_MAX: usize = 1_000_000;
 /// Recipients of mails with a choice on record, per site.
 pub const MAIL_CHOICES_PER_SITE_MAX: usize = 4_000_000;
 /// Bytes of names and values remembered by one site, on disk.

@@ -161,25 +161,8 @@ impl Catalog {
 
     /// Forgets everything of the holder; of a tied browser's person, too, with all ties. False: there was nothing.
     pub fn forget_memory(&self, site: SiteId, holder: MemoryHolder) -> Result<bool, CatalogError> {
-        let doing = || CatalogError::during("forgets");
         let forgotten = self.connections.write("forgets", |transaction| {
-            let person = match holder {
-                MemoryHolder::Person(person) => Some(person),
-                // Also of a tie that is over: it says whose the browser was.
-                MemoryHolder::Browser(browser) => {
-                    tie_of(transaction, site, &browser, i64::MIN).map_err(doing())?
-                }
-            };
-            let mut count = 0;
-            if let MemoryHolder::Browser(browser) = holder {
-                count += clear(transaction, site, &browser).map_err(doing())?;
-                count += untie(transaction, site, &browser).map_err(doing())?;
-            }
-            if let Some(person) = person {
-                count += clear(transaction, site, &person).map_err(doing())?;
-                count += untie_all(transaction, site, &person).map_err(doing())?;
-            }
-            Ok(count)
+            forget(transaction, site, holder).map_err(CatalogError::during("forgets"))
         })?;
         if forgotten == 0 {
             return Ok(false);
@@ -212,6 +195,33 @@ impl Catalog {
             expired(transaction).map_err(CatalogError::during("removes what has expired"))
         })
     }
+}
+
+/// Removes values and ties of the holder; of a tied browser's person, too. Gives how many.
+pub(crate) fn forget(
+    transaction: &Transaction<'_>,
+    site: SiteId,
+    holder: MemoryHolder,
+) -> rusqlite::Result<usize> {
+    let person = match holder {
+        MemoryHolder::Person(person) => Some(person),
+        // Also of a tie that is over: it says whose the browser was.
+        MemoryHolder::Browser(browser) => tie_of(transaction, site, &browser, i64::MIN)?,
+    };
+    let mut count = 0;
+    if let MemoryHolder::Browser(browser) = holder {
+        count += clear(transaction, site, &browser)?;
+        count += untie(transaction, site, &browser)?;
+    }
+    if let Some(person) = person {
+        count += clear(transaction, site, &person)?;
+        count += untie_all(transaction, site, &person)?;
+        // What he left in browsers when he signed out.
+        count += transaction
+            .prepare_cached("DELETE FROM memory WHERE site_id = ?1 AND left_by = ?2")?
+            .execute(params![site.0, person])?;
+    }
+    Ok(count)
 }
 
 fn remembered(name: &str, value: String, now_ms: i64) -> Remembered {

@@ -243,6 +243,27 @@ CREATE TABLE identity_seeds (
     made_at_ms INTEGER NOT NULL
 ) STRICT;
 ",
+    "
+-- Erasures: who is erased (keyed numbers), where that was done, how much. Purpose: to bring them to their end, and to prove
+-- them; kept as the class `erasures` of the table of retention says. Watched: a hit may still be under way.
+CREATE TABLE erasures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    asked_at_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    request_id INTEGER,
+    visitors TEXT NOT NULL,
+    users TEXT NOT NULL,
+    holders BLOB NOT NULL,
+    state TEXT NOT NULL,
+    done_at_ms INTEGER,
+    is_watched INTEGER NOT NULL,
+    places TEXT NOT NULL
+) STRICT;
+CREATE INDEX erasures_by_site ON erasures (site_id, id);
+CREATE INDEX erasures_watched ON erasures (id) WHERE is_watched = 1;
+CREATE INDEX memory_left_by ON memory (site_id, left_by) WHERE left_by IS NOT NULL;
+",
 ];
 
 /// Newest schema version that this program knows.

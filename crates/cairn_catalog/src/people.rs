@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use crate::receipts::{self, Ends, NewReceipt};
 use crate::{Catalog, CatalogError};
 
+/// People whom one e-mail address finds at most.
+pub const PEOPLE_FOUND_MAX: usize = cairn_model::subject::SUBJECT_USERS_MAX;
+
 /// What one event says about a person.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PersonChange {
@@ -70,6 +73,27 @@ impl Catalog {
         })?;
         ends.keep(&mut heads);
         Ok(heads.save()?)
+    }
+
+    /// Keys and user ids of the people who claimed this e-mail address, or whose user id it is; letters count alike.
+    pub fn people_by_email(
+        &self,
+        site_id: SiteId,
+        email: &str,
+    ) -> Result<Vec<(u64, String)>, CatalogError> {
+        self.connections.read("looks for people", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT user_key, user_id FROM people WHERE site_id = ?1
+                     AND (user_id = ?2 COLLATE NOCASE OR CASE json_valid(claimed_traits)
+                        WHEN 1 THEN json_extract(claimed_traits, '$.email') = ?2 COLLATE NOCASE END)
+                     ORDER BY user_key LIMIT ?3",
+                )?
+                .query_map(params![site_id.0, email, PEOPLE_FOUND_MAX], |row| {
+                    Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+                })?
+                .collect()
+        })
     }
 
     /// User id and claimed traits of a person.

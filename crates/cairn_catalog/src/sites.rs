@@ -187,7 +187,9 @@ impl Catalog {
                 read_entries(transaction).map_err(CatalogError::during("reads its sites"))?;
             let removed = crate::removals::read_removed(transaction)
                 .map_err(CatalogError::during("reads its removed sites"))?;
-            self.directory.replace(Directory::new(entries, removed));
+            let erasures = crate::erasures::read_open(transaction)
+                .map_err(CatalogError::during("reads its erasures"))?;
+            self.directory.replace(Directory::new(entries, removed, erasures));
             Ok(())
         })
     }

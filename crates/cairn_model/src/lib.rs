@@ -18,6 +18,7 @@ pub mod question;
 pub mod receipt;
 pub mod session;
 pub mod site;
+pub mod subject;
 pub mod tracker;
 
 pub use answer::Answer;
@@ -31,4 +32,5 @@ pub use outcome::Outcome;
 pub use question::Question;
 pub use session::Session;
 pub use site::{Asking, Pixel, PixelKind, Policy, PrivacySettings, Site};
+pub use subject::Subject;
 pub use tracker::TrackerSettings;

@@ -2,18 +2,20 @@
 //!
 //! The functions take an empty store. Random batches are compared with the reference backend, which is the oracle.
 
+mod erasure;
+
 use std::sync::Arc;
 
 use cairn_model::session::Attributes;
 use cairn_model::{
-    Basis, Event, Identification, Origin, Outcome, PixelId, Session, SiteId, VisitorId,
+    Basis, Event, Identification, Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId,
 };
 use proptest::prelude::*;
 
 use crate::reference::ReferenceStore;
 use crate::{
-    Batch, EventStore, OutcomeCount, PixelActivity, Row, SessionChange, SessionProbe, StoreError,
-    Watermark,
+    Batch, ErasedRows, EventStore, OutcomeCount, PixelActivity, Row, SessionChange, SessionProbe,
+    StoreError, Watermark,
 };
 
 pub(crate) const SITE: SiteId = SiteId(7);
@@ -22,7 +24,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// Runs the suite; `make` gives an empty store each time.
 pub(crate) fn holds(make: &dyn Fn() -> Box<dyn EventStore>) {
-    let checks: [fn(&dyn EventStore); 12] = [
+    let checks: [fn(&dyn EventStore); 15] = [
         a_new_store_is_empty,
         batches_advance_the_watermark_and_old_ones_are_refused,
         changed_visits_replace_their_earlier_state,
@@ -35,6 +37,9 @@ pub(crate) fn holds(make: &dyn Fn() -> Box<dyn EventStore>) {
         keys_come_back_in_order,
         a_deleted_site_leaves_the_others,
         large_batches_are_whole,
+        erasure::a_subject_is_found,
+        erasure::an_erased_subject_leaves_the_others,
+        erasure::what_is_too_old_goes_in_bounded_steps,
     ];
     for check in checks {
         check(&*make());

@@ -26,7 +26,7 @@ impl FrozenFile {
     #[cfg(feature = "duckdb")]
     pub(crate) fn take(name: &'static str, source: Arc<File>) -> io::Result<Self> {
         let size_bytes = source.metadata()?.len();
-        let head = head_of(&source)?;
+        let head = head_of(&source, size_bytes)?;
         Ok(FrozenFile { name, source, size_bytes, head })
     }
 
@@ -50,7 +50,7 @@ impl FrozenFile {
             Err(_) => self.copy_bytes(&copy)?,
         }
         copy.sync_all()?;
-        if head_of(&self.source)? != self.head {
+        if head_of(&self.source, self.size_bytes)? != self.head {
             return Err(io::Error::other("the store changed while it was copied"));
         }
         Ok(())
@@ -77,8 +77,8 @@ fn share_blocks(_: &File, _: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-fn head_of(file: &File) -> io::Result<Vec<u8>> {
-    let mut head = vec![0; HEAD_SIZE_BYTES];
+fn head_of(file: &File, size_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; HEAD_SIZE_BYTES.min(usize::try_from(size_bytes).unwrap_or(usize::MAX))];
     file.read_exact_at(&mut head, 0)?;
     Ok(head)
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use cairn_model::question::EventsQuestion;
 use cairn_model::session::Attributes;
-use cairn_model::{Answer, Event, Outcome, Question, Session, SiteId, VisitorId};
+use cairn_model::{Answer, Event, Outcome, Question, Session, SiteId, Subject, VisitorId};
 
 /// How far the log has been applied. Committed with the rows it speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -118,6 +118,43 @@ pub struct StoredEvent {
     pub event: Event<'static>,
 }
 
+/// What is kept of a subject.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SubjectSummary {
+    /// Its events.
+    pub events: u64,
+    /// Visits that any of them belongs to.
+    pub visits: u64,
+    /// When the earliest of them happened, Unix milliseconds.
+    pub first_ms: Option<i64>,
+    /// When the latest of them happened.
+    pub last_ms: Option<i64>,
+    /// How many of each name, by name.
+    pub names: Vec<(String, u64)>,
+}
+
+/// Rows that were deleted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ErasedRows {
+    /// Events.
+    pub events: u64,
+    /// Visits that were left without any event.
+    pub visits: u64,
+    /// Visitors of the subject's users that are somebody else's as well: they keep the rest of their visits.
+    pub shared: Vec<VisitorId>,
+}
+
+/// What a step of rewriting did to the store's files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rewritten {
+    /// Events that were written anew so far.
+    pub events: u64,
+    /// Bytes of the old file that were overwritten.
+    pub overwritten_bytes: u64,
+    /// No file holds anything of what was deleted; otherwise there are more steps.
+    pub is_complete: bool,
+}
+
 /// Where events are kept and questions are answered.
 pub trait EventStore: Send + Sync {
     /// The committed watermark.
@@ -200,6 +237,66 @@ pub trait EventStore: Send + Sync {
     /// Bytes in all files of the store.
     fn size_bytes(&self) -> u64;
 
-    /// Removes everything of a site.
+    /// Removes everything of a site. Its bytes leave the files with [`EventStore::rewrite_erased`].
     fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError>;
+
+    /// Visitors whose events name this user; at most `limit`.
+    fn visitors_of_user(
+        &self,
+        site_id: SiteId,
+        user_key: u64,
+        limit: usize,
+    ) -> Result<Vec<VisitorId>, StoreError>;
+
+    /// Users whom events of this visitor name; at most `limit`.
+    fn users_of_visitor(
+        &self,
+        site_id: SiteId,
+        visitor_id: VisitorId,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError>;
+
+    /// Visitors and users (0 = none) of the events with this order; at most `limit` pairs.
+    fn people_of_order(
+        &self,
+        site_id: SiteId,
+        order_id: &str,
+        limit: usize,
+    ) -> Result<Vec<(VisitorId, u64)>, StoreError>;
+
+    /// What is kept of a subject.
+    fn subject_summary(&self, subject: &Subject) -> Result<SubjectSummary, StoreError>;
+
+    /// Events of a subject, newest (highest offset) first, those below `before` if it is given.
+    fn subject_events(
+        &self,
+        subject: &Subject,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Deletes a subject's events, the visits that have none afterwards, and the site's texts that no row uses any more.
+    /// Visits that others share are counted again without it. Doing it twice changes nothing. No question finds any of it
+    /// from then on; the bytes leave the files with [`EventStore::rewrite_erased`].
+    fn erase_subject(&self, subject: &Subject) -> Result<ErasedRows, StoreError>;
+
+    /// Deletes events of a site that arrived before an instant, and visits whose last event did; at most `events_max`
+    /// events, the ones stored first. `shared` is not told.
+    fn erase_received_before(
+        &self,
+        site_id: SiteId,
+        received_ms: i64,
+        events_max: u64,
+    ) -> Result<ErasedRows, StoreError>;
+
+    /// When the earliest event that is held of a site arrived, Unix milliseconds.
+    fn oldest_received_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError>;
+
+    /// Since when files may hold bytes of rows that were deleted, Unix milliseconds of the machine's clock; `None`: they hold
+    /// none. Survives a restart.
+    fn erased_since_ms(&self) -> Option<i64>;
+
+    /// One bounded step of bringing it about that no file holds the bytes of deleted rows. Whoever deletes between two steps
+    /// makes it begin anew, and so does a crash.
+    fn rewrite_erased(&self) -> Result<Rewritten, StoreError>;
 }

@@ -62,14 +62,14 @@ pub struct BackupFailure {
     pub reason: String,
 }
 
-/// Lists the backups of this instance. Not for tokens that are limited to some sites.
+/// Lists the backups of this instance. For the owner of the instance.
 #[utoipa::path(get, path = "/api/v1/instance/backups", tag = "instance",
     responses((status = 200, body = BackupList)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<BackupList>, ApiError> {
-    caller.require_unlimited()?;
+    caller.require_instance_owner(&app).await?;
     let listed = with_backups(&app, |app| app.backups.list()).await?;
     let progress = app.backups.progress();
     Ok(Json(BackupList {
@@ -83,7 +83,7 @@ pub async fn list(
 }
 
 /// Makes a backup beside collection: everything that was acknowledged before is in it. One that takes longer than twenty
-/// seconds is answered with 202 and goes on; the list tells when it is there. Not for tokens that are limited to some sites.
+/// seconds is answered with 202 and goes on; the list tells when it is there. For the owner of the instance.
 #[utoipa::path(post, path = "/api/v1/instance/backups", tag = "instance",
     responses((status = 201, body = Backup), (status = 202, description = "It is still being made")))]
 pub async fn create(
@@ -91,7 +91,7 @@ pub async fn create(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Option<Backup>>), ApiError> {
-    caller.require_unlimited()?;
+    caller.require_instance_owner(&app).await?;
     let now_ms = app.now_ms(&headers);
     let making = with_backups(&app, move |app| app.backups.make(now_ms));
     // It goes on also when nobody waits for it any more.
@@ -101,7 +101,7 @@ pub async fn create(
     }
 }
 
-/// Removes a backup. Not for tokens that are limited to some sites.
+/// Removes a backup. For the owner of the instance.
 #[utoipa::path(delete, path = "/api/v1/instance/backups/{backup_id}", tag = "instance",
     params(("backup_id" = String, Path, description = "Its name")),
     responses((status = 204, description = "It is gone")))]
@@ -110,7 +110,7 @@ pub async fn remove(
     caller: Caller,
     Path(backup_id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    caller.require_unlimited()?;
+    caller.require_instance_owner(&app).await?;
     match with_backups(&app, move |app| app.backups.remove(&backup_id)).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(ApiError::not_found()),

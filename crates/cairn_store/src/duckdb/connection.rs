@@ -24,6 +24,8 @@ pub struct DatabaseOptions {
     pub temp_directory: Option<PathBuf>,
     /// Most bytes that may be spilled, in megabytes.
     pub temp_size_mb_max: u32,
+    /// The one directory whose files statements may attach as further databases.
+    pub attachable_directory: Option<PathBuf>,
 }
 
 impl Default for DatabaseOptions {
@@ -33,6 +35,7 @@ impl Default for DatabaseOptions {
             threads: 2,
             temp_directory: None,
             temp_size_mb_max: 4096,
+            attachable_directory: None,
         }
     }
 }
@@ -42,12 +45,12 @@ impl Default for DatabaseOptions {
 const AUTOMATIC_CHECKPOINT: &str = "1TB";
 
 /// Format of new files: the newest that the pinned DuckDB writes, since it compresses text best (`dict_fsst`).
-const FILE_FORMAT: &str = "v1.5.0";
+pub(super) const FILE_FORMAT: &str = "v1.5.0";
 
 /// Size of a new file's blocks: a quarter of the engine's default. Each column of the rows that were appended last has
 /// blocks of its own in memory, filled or not; smaller ones are less memory to be taken, cleared and given back with each
 /// commit.
-const BLOCK_SIZE_BYTES: &str = "65536";
+pub(super) const BLOCK_SIZE_BYTES: &str = "65536";
 
 /// An open database file.
 #[derive(Clone)]
@@ -81,6 +84,10 @@ impl Database {
         }
         let database = Database { handle: Arc::new(DatabaseHandle::open(path, &settings)?) };
         let connection = database.connect()?;
+        if let Some(directory) = options.attachable_directory.as_deref() {
+            let directory = quoted(path_text(directory)?);
+            connection.run(&format!("SET allowed_directories = [{directory}]"))?;
+        }
         connection.run("SET enable_external_access = false")?;
         connection.run("SET lock_configuration = true")?;
         Ok(database)
@@ -93,7 +100,12 @@ impl Database {
     }
 }
 
-fn path_text(path: &Path) -> Result<&str, DuckError> {
+/// A text as a literal of SQL.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+pub(super) fn path_text(path: &Path) -> Result<&str, DuckError> {
     path.to_str().ok_or_else(|| DuckError::misuse("a path of the store is not UTF-8"))
 }
 

@@ -4,10 +4,14 @@
 
 mod appender;
 mod connection;
+mod erase;
 mod error;
 mod ffi;
 mod pixels;
 mod query;
+mod rewrite;
+mod sessions;
+mod source;
 mod store;
 mod texts;
 mod time_limit;

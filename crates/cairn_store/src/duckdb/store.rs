@@ -9,19 +9,23 @@ use std::sync::{
 };
 use std::time::Duration;
 
-use cairn_model::session::{ATTRIBUTES, Attribute, Attributes};
-use cairn_model::{Identification, Outcome, PixelId, Session, SiteId, VisitorId};
+use cairn_model::session::Attribute;
+use cairn_model::{Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
-use super::connection::{Connection, Database, DatabaseOptions, RowRef};
+use super::connection::{Connection, Database, DatabaseOptions};
 use super::error::{DuckError, DuckErrorKind};
-use super::pixels;
-use super::texts::{Wanted, joined, texts_of};
+use super::rewrite::{self, Step};
+use super::sessions::{self, SESSION_COLUMNS};
+use super::source::Source;
+use super::texts::{joined, texts_of};
 use super::time_limit;
 use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
+use super::{erase, pixels};
 use crate::schema::{self, MISSING_CODE, TextField};
 use crate::{
-    Batch, EventStore, FrozenFile, Limit, PixelActivity, SessionProbe, StoreError, Watermark,
+    Batch, ErasedRows, EventStore, FrozenFile, Limit, PixelActivity, Rewritten, SessionProbe,
+    StoreError, StoredEvent, SubjectSummary, Watermark,
 };
 
 /// Computes `Event::event_key` from a site and an event's id.
@@ -63,7 +67,7 @@ const READERS_MAX: usize = 8;
 /// Idle connections kept for the next questions.
 const READERS_IDLE_MAX: usize = 4;
 /// Name of the database file within the store's directory.
-const FILE_NAME: &str = "events.duckdb";
+pub(super) const FILE_NAME: &str = "events.duckdb";
 
 /// The event store in one DuckDB file.
 pub struct DuckStore {
@@ -75,8 +79,9 @@ pub struct DuckStore {
     readers: Mutex<usize>,
     reader_left: Condvar,
     turns: Turns,
-    /// The database file, for copying. Once open it stays open: closing it would take the engine's lock on it away.
-    source: Mutex<Option<Arc<std::fs::File>>>,
+    /// Held while something is deleted, and while the file is rewritten.
+    erasing: Mutex<()>,
+    source: Source,
 }
 
 struct Opened {
@@ -109,7 +114,8 @@ impl DuckStore {
             readers: Mutex::new(0),
             reader_left: Condvar::new(),
             turns,
-            source: Mutex::default(),
+            erasing: Mutex::default(),
+            source: Source::default(),
         })
     }
 
@@ -250,6 +256,7 @@ fn open_database(
         threads: options.threads,
         temp_directory: Some(directory.join("spilled")),
         temp_size_mb_max: options.temp_size_mb_max,
+        attachable_directory: Some(directory.join(rewrite::DIRECTORY)),
     };
     let database = Database::open(&directory.join(FILE_NAME), &database_options)
         .map_err(|error| error.while_it("opens its file"))?;
@@ -289,86 +296,6 @@ fn prepare_schema(database: &Database) -> Result<Watermark, StoreError> {
         Ok(Err(found)) => Err(StoreError::NewerSchema { found, known: schema::VERSION }),
         Err(error) => Err(error.while_it("prepares its tables")),
     }
-}
-
-/// The columns of `sessions`, in the order that [`read_session`] reads.
-const SESSION_COLUMNS: &str = "s.site_id, s.session_id, s.visitor_id, s.identified, s.session_key,
-    s.started_at_ms, s.ended_at_ms, s.last_activity_ms, s.last_received_ms, s.pageviews, s.events,
-    s.entry_hostname, s.entry_page, s.exit_hostname, s.exit_page,
-    s.referrer, s.source, s.medium, s.channel,
-    s.utm_source, s.utm_medium, s.utm_campaign, s.utm_content, s.utm_term,
-    s.country, s.region, s.city, s.browser, s.browser_version, s.os, s.os_version, s.device, s.bot";
-
-/// Host and path of entry and exit, and the attributes.
-const SESSION_CODES: usize = 4 + ATTRIBUTES;
-
-/// What the codes among them stand for.
-fn session_fields() -> impl Iterator<Item = TextField> {
-    let pages = [TextField::Hostname, TextField::Path, TextField::Hostname, TextField::Path];
-    pages.into_iter().chain(Attribute::ALL.into_iter().map(TextField::Visit))
-}
-
-/// A visit without its texts, and their codes.
-type CodedSession = (Session, [u32; SESSION_CODES]);
-
-fn read_session(row: RowRef<'_>) -> Result<CodedSession, DuckError> {
-    let mut codes = [0; SESSION_CODES];
-    for (index, code) in codes.iter_mut().enumerate() {
-        *code = row.get(11 + index)?;
-    }
-    let identified: bool = row.get(3)?;
-    let session = Session {
-        site_id: SiteId(row.get(0)?),
-        session_id: row.get(1)?,
-        visitor_id: VisitorId(row.get(2)?),
-        identification: if identified {
-            Identification::Identified
-        } else {
-            Identification::Anonymous
-        },
-        session_key: row.get(4)?,
-        started_at_ms: row.get(5)?,
-        ended_at_ms: row.get(6)?,
-        last_activity_ms: row.get(7)?,
-        last_received_ms: row.get(8)?,
-        pageviews: row.get(9)?,
-        events: row.get(10)?,
-        entry_hostname: String::new(),
-        entry_page: String::new(),
-        exit_hostname: String::new(),
-        exit_page: String::new(),
-        attributes: Arc::default(),
-    };
-    Ok((session, codes))
-}
-
-/// Puts the texts into visits that were read.
-fn with_texts(
-    connection: &Connection,
-    coded: Vec<CodedSession>,
-) -> Result<Vec<Session>, DuckError> {
-    let mut wanted = Wanted::default();
-    for (session, codes) in &coded {
-        for (field, code) in session_fields().zip(codes) {
-            wanted.insert(session.site_id.0, field, *code);
-        }
-    }
-    let decoded = wanted.read(connection)?;
-    let mut sessions = Vec::with_capacity(coded.len());
-    for (mut session, codes) in coded {
-        let mut texts = [""; SESSION_CODES];
-        for ((text, field), code) in texts.iter_mut().zip(session_fields()).zip(codes) {
-            *text = decoded.get(session.site_id.0, field, code)?;
-        }
-        let [entry_hostname, entry_page, exit_hostname, exit_page, attributes @ ..] = texts;
-        session.entry_hostname = entry_hostname.to_owned();
-        session.entry_page = entry_page.to_owned();
-        session.exit_hostname = exit_hostname.to_owned();
-        session.exit_page = exit_page.to_owned();
-        session.attributes = Arc::new(Attributes::new(attributes));
-        sessions.push(session);
-    }
-    Ok(sessions)
 }
 
 impl EventStore for DuckStore {
@@ -602,14 +529,12 @@ impl EventStore for DuckStore {
     }
 
     fn freeze(&self) -> Result<Vec<FrozenFile>, StoreError> {
-        let frozen = self.with_writer("prepares to be copied", |writer| {
+        let doing = "prepares to be copied";
+        let frozen = self.with_writer(doing, |writer| {
             writer.checkpoint()?;
-            Ok(self.frozen_file())
+            Ok(self.source.frozen(&self.directory))
         })?;
-        let doing = "opens its file to be copied";
-        let failed =
-            |error: std::io::Error| StoreError::Unavailable { doing, cause: error.to_string() };
-        Ok(vec![frozen.map_err(failed)?])
+        frozen.map_err(|error| StoreError::Unavailable { doing, cause: error.to_string() })
     }
 
     fn size_bytes(&self) -> u64 {
@@ -626,41 +551,131 @@ impl EventStore for DuckStore {
     }
 
     fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError> {
-        self.with_writer("deletes a site", |writer| {
-            writer.forget_texts();
-            let connection = &writer.connection;
-            connection.run("BEGIN TRANSACTION")?;
-            let delete = || {
-                for table in ["events", "sessions", "outcomes", "texts"] {
-                    let sql = format!("DELETE FROM {table} WHERE site_id = ?");
-                    connection.execute(&sql, &[site_id.0.into()])?;
-                }
-                connection.run("COMMIT")
-            };
-            delete().inspect_err(|_| {
-                // The first error is the one that says what happened.
-                let _ = connection.run("ROLLBACK");
-            })
+        self.erasing("deletes a site", |writer| erase::site(writer, site_id))
+    }
+
+    fn visitors_of_user(
+        &self,
+        site_id: SiteId,
+        user_key: u64,
+        limit: usize,
+    ) -> Result<Vec<VisitorId>, StoreError> {
+        self.answer("looks for a user's visitors", |connection| {
+            erase::visitors_of_user(connection, site_id, user_key, limit)
         })
+    }
+
+    fn users_of_visitor(
+        &self,
+        site_id: SiteId,
+        visitor_id: VisitorId,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        self.answer("looks for a visitor's users", |connection| {
+            erase::users_of_visitor(connection, site_id, visitor_id, limit)
+        })
+    }
+
+    fn people_of_order(
+        &self,
+        site_id: SiteId,
+        order_id: &str,
+        limit: usize,
+    ) -> Result<Vec<(VisitorId, u64)>, StoreError> {
+        self.answer("looks for an order", |connection| {
+            erase::people_of_order(connection, site_id, order_id, limit)
+        })
+    }
+
+    fn subject_summary(&self, subject: &Subject) -> Result<SubjectSummary, StoreError> {
+        self.answer("sums up a subject", |connection| erase::summary(connection, subject))
+    }
+
+    fn subject_events(
+        &self,
+        subject: &Subject,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.answer("reads a subject's events", |connection| {
+            let condition = erase::of_subject(subject);
+            super::query::events_where(connection, subject.site_id, &condition, before, limit)
+        })
+    }
+
+    fn erase_subject(&self, subject: &Subject) -> Result<ErasedRows, StoreError> {
+        self.erasing("erases a subject", |writer| erase::subject(writer, subject))
+    }
+
+    fn erase_received_before(
+        &self,
+        site_id: SiteId,
+        received_ms: i64,
+        events_max: u64,
+    ) -> Result<ErasedRows, StoreError> {
+        self.erasing("removes old events", |writer| {
+            erase::received_before(writer, site_id, received_ms, events_max)
+        })
+    }
+
+    fn oldest_received_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
+        self.answer("looks for the oldest event", |connection| {
+            erase::oldest_received_ms(connection, site_id)
+        })
+    }
+
+    fn erased_since_ms(&self) -> Option<i64> {
+        rewrite::erased_since_ms(&self.directory)
+    }
+
+    fn rewrite_erased(&self) -> Result<Rewritten, StoreError> {
+        let _turn = lock(&self.erasing);
+        let step =
+            self.with_writer("rewrites its file", |writer| rewrite::step(writer, &self.directory))?;
+        match step {
+            Step::More(rewritten) => Ok(rewritten),
+            Step::Ready(ready) => self.replace_file(ready),
+        }
     }
 }
 
 impl DuckStore {
-    /// The database file, whose write-ahead file a checkpoint has just emptied.
-    fn frozen_file(&self) -> std::io::Result<FrozenFile> {
-        let path = self.directory.join(FILE_NAME);
-        let waiting = std::fs::metadata(path.with_extension("duckdb.wal"));
-        if waiting.is_ok_and(|file| file.len() > 0) {
-            return Err(std::io::Error::other("the checkpoint left its write-ahead file"));
+    /// Deletes on the writing connection, after it is on disk that the file has to be rewritten.
+    fn erasing<T>(
+        &self,
+        doing: &'static str,
+        erase: impl FnOnce(&mut Writer) -> Result<T, DuckError>,
+    ) -> Result<T, StoreError> {
+        let _turn = lock(&self.erasing);
+        rewrite::note_erased(&self.directory)
+            .map_err(|error| StoreError::Unavailable { doing, cause: error.to_string() })?;
+        self.with_writer(doing, |writer| {
+            rewrite::abandon(writer, &self.directory)?;
+            writer.changes += 1;
+            erase(writer)
+        })
+    }
+
+    /// Puts the copy in the file's place. Nobody reads or writes meanwhile.
+    fn replace_file(&self, ready: rewrite::Ready) -> Result<Rewritten, StoreError> {
+        let mut guard = self.opened_alone();
+        let changes = guard.as_ref().map(|opened| lock(&opened.writer).changes);
+        if changes != Some(ready.changes) {
+            // Somebody wrote between the copy and this moment: the next step begins anew.
+            return Ok(ready.rewritten);
         }
-        let mut source = lock(&self.source);
-        if source.is_none() {
-            *source = Some(Arc::new(std::fs::File::open(&path)?));
-        }
-        match &*source {
-            Some(source) => FrozenFile::take(FILE_NAME, Arc::clone(source)),
-            None => Err(std::io::ErrorKind::NotFound.into()),
-        }
+        // Closing brings what is in the write-ahead file into the old file; the copy has it already.
+        *guard = None;
+        let old = rewrite::put_in_place(&self.directory);
+        drop(guard);
+        let old = old.map_err(|error| StoreError::Unavailable {
+            doing: "puts the rewritten file in place",
+            cause: error.to_string(),
+        })?;
+        let overwritten_bytes = rewrite::overwrite(old, &self.directory).map_err(|error| {
+            StoreError::Unavailable { doing: "overwrites its old file", cause: error.to_string() }
+        })?;
+        Ok(Rewritten { overwritten_bytes, is_complete: true, ..ready.rewritten })
     }
 
     fn sessions_of(
@@ -669,15 +684,8 @@ impl DuckStore {
         parameters: &[super::Value<'_>],
     ) -> Result<Vec<Session>, StoreError> {
         self.with_reader(|connection| {
-            let read = || {
-                let mut coded = Vec::new();
-                connection.query(sql, parameters)?.for_each(|row| {
-                    coded.push(read_session(row)?);
-                    Ok::<(), DuckError>(())
-                })?;
-                with_texts(connection, coded)
-            };
-            read().map_err(|error| error.while_it("reads visits"))
+            sessions::read(connection, sql, parameters)
+                .map_err(|error| error.while_it("reads visits"))
         })
     }
 }

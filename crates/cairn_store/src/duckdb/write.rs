@@ -12,6 +12,7 @@ use foldhash::HashMap;
 use super::appender::{ChunkAppender, ChunkWriter};
 use super::connection::{Connection, Database};
 use super::error::DuckError;
+use super::rewrite::Copying;
 use super::texts::{Coding, NewText, TextCodes, write_texts};
 use crate::schema::{EVENT_TEXTS, TextField};
 use crate::{Batch, OutcomeCount, Row, SessionChange, Watermark};
@@ -30,6 +31,10 @@ pub(super) struct Writer {
     /// Rows of `outcomes` since they were last summed, and the earliest of their hours.
     outcomes_unsummed: usize,
     outcomes_since_ms: i64,
+    /// Changes so far: a copy of the file is whole only as of one of them.
+    pub(super) changes: u64,
+    /// The copy of the file that is being written.
+    pub(super) copying: Option<Copying>,
 }
 
 /// Rows of `outcomes` from which a checkpoint sums them by hour: every commit adds some.
@@ -48,11 +53,14 @@ impl Writer {
             keys_are_computed,
             outcomes_unsummed: 0,
             outcomes_since_ms: i64::MAX,
+            changes: 0,
+            copying: None,
         })
     }
 
     /// Writes a batch; what it replaces is deleted first.
     pub(super) fn commit(&mut self, batch: &Batch<'_>) -> Result<(), DuckError> {
+        self.changes += 1;
         self.connection.run("BEGIN TRANSACTION")?;
         let written = self.write(batch).and_then(|()| self.work("COMMIT"));
         if written.is_err() {
@@ -68,6 +76,7 @@ impl Writer {
     /// Moves the write-ahead file into the database file. Readers go on reading what they see.
     pub(super) fn checkpoint(&mut self) -> Result<(), DuckError> {
         if self.outcomes_unsummed > OUTCOMES_UNSUMMED_MAX {
+            self.changes += 1;
             self.connection.run("BEGIN TRANSACTION")?;
             let summed = self.sum_outcomes().and_then(|()| self.work("COMMIT"));
             if let Err(error) = summed {
@@ -100,7 +109,7 @@ impl Writer {
     }
 
     /// Runs a statement that takes long; this thread sleeps while the engine's own threads work on it.
-    fn work(&self, sql: &str) -> Result<(), DuckError> {
+    pub(super) fn work(&self, sql: &str) -> Result<(), DuckError> {
         self.connection.execute(sql, &[]).map(|_| ())
     }
 

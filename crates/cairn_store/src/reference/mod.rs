@@ -3,26 +3,29 @@
 //! Guarantees: obviously right, so that tests can hold the others against it. It is not durable and not fast.
 
 mod answer;
+mod erase;
 mod tallies;
 mod walk;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_model::session::Attribute;
-use cairn_model::{Origin, Outcome, PixelId, Session, SiteId};
+use cairn_model::{Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
 use crate::{
-    Batch, EventStore, FrozenFile, OutcomeCount, PixelActivity, Row, SessionProbe, StoreError,
-    Watermark,
+    Batch, ErasedRows, EventStore, FrozenFile, OutcomeCount, PixelActivity, Rewritten, Row,
+    SessionProbe, StoreError, StoredEvent, SubjectSummary, Watermark,
 };
 
 /// A store in memory.
 #[derive(Default)]
 pub struct ReferenceStore {
     state: RwLock<State>,
-    /// Removals of sites that are still to fail.
+    /// Deletions that are still to fail.
     refusals: AtomicU32,
+    /// Since when what was deleted waits for [`EventStore::rewrite_erased`]; 0 = nothing does.
+    erased_since_ms: AtomicI64,
 }
 
 /// All that it keeps.
@@ -52,9 +55,23 @@ impl ReferenceStore {
         self.state().sessions.clone()
     }
 
-    /// Lets the next removals of a site fail, as on a full disk: for tests of those who call.
+    /// Lets the next deletions fail, as on a full disk: for tests of those who call.
     pub fn refuse_removals(&self, count: u32) {
         self.refusals.store(count, Ordering::Release);
+    }
+
+    /// Something is about to be deleted, unless that was told to fail.
+    fn erasing(&self, doing: &'static str) -> Result<(), StoreError> {
+        let less = |refusals: u32| refusals.checked_sub(1);
+        if self.refusals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
+            return Err(StoreError::Unavailable { doing, cause: "it was told to".to_owned() });
+        }
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let now_ms = i64::try_from(since).unwrap_or(i64::MAX);
+        let first = |since_ms: i64| (since_ms == 0).then_some(now_ms);
+        // An error only says that something waits already.
+        let _ = self.erased_since_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, first);
+        Ok(())
     }
 
     /// What is kept. A panic of another thread leaves whole batches only, so a poisoned lock is as good as any.
@@ -260,16 +277,91 @@ impl EventStore for ReferenceStore {
     }
 
     fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError> {
-        let less = |refusals: u32| refusals.checked_sub(1);
-        if self.refusals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
-            let cause = "it was told to".to_owned();
-            return Err(StoreError::Unavailable { doing: "deletes a site", cause });
-        }
+        self.erasing("deletes a site")?;
         let mut state = self.state_mut();
         state.rows.retain(|row| row.event.site_id != site_id);
         state.sessions.retain(|session| session.site_id != site_id);
         state.outcomes.retain(|count| count.site_id != site_id);
         Ok(())
+    }
+
+    fn visitors_of_user(
+        &self,
+        site_id: SiteId,
+        user_key: u64,
+        limit: usize,
+    ) -> Result<Vec<VisitorId>, StoreError> {
+        Ok(erase::distinct(&self.state(), site_id, limit, |event| {
+            (event.user_key == user_key).then_some(event.visitor_id)
+        }))
+    }
+
+    fn users_of_visitor(
+        &self,
+        site_id: SiteId,
+        visitor_id: VisitorId,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        Ok(erase::distinct(&self.state(), site_id, limit, |event| {
+            (event.visitor_id == visitor_id && event.user_key != 0).then_some(event.user_key)
+        }))
+    }
+
+    fn people_of_order(
+        &self,
+        site_id: SiteId,
+        order_id: &str,
+        limit: usize,
+    ) -> Result<Vec<(VisitorId, u64)>, StoreError> {
+        Ok(erase::distinct(&self.state(), site_id, limit, |event| {
+            let is_wanted = !order_id.is_empty() && event.order_id == order_id;
+            is_wanted.then_some((event.visitor_id, event.user_key))
+        }))
+    }
+
+    fn subject_summary(&self, subject: &Subject) -> Result<SubjectSummary, StoreError> {
+        Ok(erase::summary(&self.state(), subject))
+    }
+
+    fn subject_events(
+        &self,
+        subject: &Subject,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(erase::events(&self.state(), subject, before, limit))
+    }
+
+    fn erase_subject(&self, subject: &Subject) -> Result<ErasedRows, StoreError> {
+        self.erasing("erases a subject")?;
+        Ok(erase::subject(&mut self.state_mut(), subject))
+    }
+
+    fn erase_received_before(
+        &self,
+        site_id: SiteId,
+        received_ms: i64,
+        events_max: u64,
+    ) -> Result<ErasedRows, StoreError> {
+        self.erasing("removes old events")?;
+        let mut state = self.state_mut();
+        Ok(erase::received_before(&mut state, site_id, received_ms, events_max))
+    }
+
+    fn oldest_received_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
+        let state = self.state();
+        let of_site = state.rows.iter().filter(|row| row.event.site_id == site_id);
+        Ok(of_site.map(|row| row.event.received_at_ms).min())
+    }
+
+    fn erased_since_ms(&self) -> Option<i64> {
+        Some(self.erased_since_ms.load(Ordering::Acquire)).filter(|since_ms| *since_ms != 0)
+    }
+
+    fn rewrite_erased(&self) -> Result<Rewritten, StoreError> {
+        self.erased_since_ms.store(0, Ordering::Release);
+        let events = self.state().rows.len() as u64;
+        Ok(Rewritten { events, is_complete: true, ..Rewritten::default() })
     }
 }
 

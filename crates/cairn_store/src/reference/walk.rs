@@ -415,10 +415,10 @@ pub(super) fn events_page(state: &State, asked: &EventsQuestion) -> Vec<StoredEv
         .collect();
     kept.sort_by_key(|happening| std::cmp::Reverse(happening.row.offset));
     kept.truncate(asked.limit() as usize);
-    let stored = kept.into_iter().map(|Happening { row, .. }| StoredEvent {
-        offset: row.offset,
-        session_id: row.session_id,
-        event: read_back(row),
-    });
-    stored.collect()
+    kept.into_iter().map(|Happening { row, .. }| stored(row)).collect()
+}
+
+/// A row as it is read back.
+pub(super) fn stored(row: &Row<'static>) -> StoredEvent {
+    StoredEvent { offset: row.offset, session_id: row.session_id, event: read_back(row) }
 }

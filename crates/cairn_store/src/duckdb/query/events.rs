@@ -39,9 +39,7 @@ pub(in crate::duckdb) fn events_page(
     let mut predicates = Predicates::new(question);
     let mut conditions = predicates.stored_in_range();
     conditions.extend(predicates.conditions(&question.filters, Table::Events));
-    let codes = EVENT_TEXTS.into_iter().map(|(column, _)| column);
-    let codes: Vec<&str> = codes.chain(Attribute::ALL.into_iter().map(Attribute::column)).collect();
-    let select = format!("SELECT {FIRST}, {}, {LAST} FROM events", codes.join(", "));
+    let select = select();
     let conditions = all_of(&conditions);
     let values = predicates.parameters.values();
     let limit = asked.limit() as usize;
@@ -64,6 +62,33 @@ pub(in crate::duckdb) fn events_page(
         reach = reach.saturating_mul(REACH_GROWTH);
     }
     with_texts(connection, question.site_id, events)
+}
+
+/// Selects what [`read_event`] reads.
+fn select() -> String {
+    let codes = EVENT_TEXTS.into_iter().map(|(column, _)| column);
+    let codes: Vec<&str> = codes.chain(Attribute::ALL.into_iter().map(Attribute::column)).collect();
+    format!("SELECT {FIRST}, {}, {LAST} FROM events", codes.join(", "))
+}
+
+/// Events of a site that fulfil a condition, newest first; those below `before` if it is given.
+pub(in crate::duckdb) fn events_where(
+    connection: &Connection,
+    site_id: SiteId,
+    condition: &str,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<StoredEvent>, DuckError> {
+    let below = before.map_or_else(String::new, |before| format!("AND event_offset < {before}"));
+    let select = select();
+    let sql =
+        format!("{select} WHERE {condition} {below} ORDER BY event_offset DESC LIMIT {limit}");
+    let mut events = Vec::new();
+    connection.query(&sql, &[])?.for_each(|row| {
+        events.push(read_event(&Cells { row, next: 0.into() }, site_id)?);
+        Ok::<(), DuckError>(())
+    })?;
+    with_texts(connection, site_id, events)
 }
 
 /// An event and the codes of its texts: [`EVENT_TEXTS`], then the visit's attributes.

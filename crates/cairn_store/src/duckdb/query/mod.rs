@@ -20,7 +20,7 @@ use super::connection::{Connection, RowRef};
 use super::error::DuckError;
 use super::texts::texts_of;
 use crate::plan::{Plan, Sides, Source};
-pub(super) use events::{events_page, first_event_ms};
+pub(super) use events::{events_page, events_where, first_event_ms};
 use predicate::{Predicates, dimension_texts};
 
 /// Answers a question on a connection.

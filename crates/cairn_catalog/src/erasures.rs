@@ -1,0 +1,502 @@
+//! Erasures: who is erased, where that was done, and what could not be.
+//!
+//! Purpose: to bring an erasure to its end over restarts, and to prove it. Keyed numbers and counts only; kept as long as
+//! the class `erasures` of [`cairn_model::retention`] says. Guarantees: once [`Catalog::begin_erasure`] has answered, the
+//! subject's numbers are on record as opted out, so that nothing new of it is kept. The catalog does not know store and
+//! log: who cleans them reports what was done.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use cairn_model::{SiteId, Subject, VisitorId};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use crate::sites::{read_json, require_room};
+use crate::{
+    Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, MemoryHolder,
+    OPT_OUTS_PER_SITE_MAX, memory,
+};
+
+/// Number of an erasure.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ErasureId(pub i64);
+
+/// How far an erasure is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErasureState {
+    /// Nothing new is kept; what is kept was not looked at yet.
+    Waiting,
+    /// No question finds anything any more; files may still hold bytes.
+    Running,
+    /// Nothing is left but what its places say.
+    Done,
+}
+
+impl ErasureState {
+    const ALL: [ErasureState; 3] =
+        [ErasureState::Waiting, ErasureState::Running, ErasureState::Done];
+
+    /// Its name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErasureState::Waiting => "waiting",
+            ErasureState::Running => "running",
+            ErasureState::Done => "done",
+        }
+    }
+}
+
+/// Who asked for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErasureReason {
+    /// The visitor, for his browser, on his own page.
+    Visitor,
+    /// The owner, for somebody who asked.
+    Owner,
+    /// The command line.
+    Command,
+}
+
+impl ErasureReason {
+    const ALL: [ErasureReason; 3] =
+        [ErasureReason::Visitor, ErasureReason::Owner, ErasureReason::Command];
+
+    /// Its name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErasureReason::Visitor => "visitor",
+            ErasureReason::Owner => "owner",
+            ErasureReason::Command => "command",
+        }
+    }
+}
+
+/// An erasure to begin.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewErasure {
+    /// Whose events, visits, people and mail choices.
+    pub subject: Subject,
+    /// Whose memory.
+    pub holders: Vec<MemoryHolder>,
+    /// Who asked.
+    pub reason: ErasureReason,
+    /// Number of the request that it answers, if there is one.
+    pub request_id: Option<i64>,
+    /// Direct identifiers by which kept answers of the API are found. They are not kept.
+    pub names: Vec<String>,
+}
+
+/// One place where a subject was looked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Place {
+    /// Its name, as `events`.
+    pub name: String,
+    /// What was erased there.
+    pub what: String,
+    /// How many.
+    pub count: u64,
+    /// Since when nothing is there, Unix milliseconds.
+    pub done_at_ms: Option<i64>,
+    /// What stays there, and why.
+    pub remaining_reason: Option<String>,
+}
+
+/// Places in the order in which they are cleaned: name, what is erased, what stays and why.
+const PLACES: [(&str, &str, Option<&str>); 13] = [
+    ("people", "user ids and traits", None),
+    ("mail_choices", "choices about mails", None),
+    ("memory", "remembered values, and which browsers are whose", None),
+    ("answers", "answers of the API kept for repetitions", None),
+    (
+        "receipts",
+        "names in receipts",
+        Some("the choices themselves stay without a name, as proof of permission"),
+    ),
+    ("process", "visits in memory, and who visitors were lately known as", None),
+    ("events", "events", None),
+    ("visits", "visits without any event left", None),
+    ("store_file", "bytes of erased rows in the store's files", None),
+    ("log", "records in the log's files", None),
+    ("catalog_file", "bytes in the catalog's file and its journal", None),
+    (
+        "event_ids",
+        "nothing",
+        Some("keyed hashes of event ids recognise repetitions for seven days; they name nobody"),
+    ),
+    (
+        "opt_outs",
+        "nothing",
+        Some(
+            "keyed numbers of the erased browsers and users stay, so that nothing new of them is kept",
+        ),
+    ),
+];
+
+/// An erasure on record.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Erasure {
+    /// Its number.
+    pub id: ErasureId,
+    /// Whose.
+    pub subject: Subject,
+    /// Whose memory.
+    pub holders: Vec<MemoryHolder>,
+    /// Who asked.
+    pub reason: ErasureReason,
+    /// The request that it answers.
+    pub request_id: Option<i64>,
+    /// How far it is.
+    pub state: ErasureState,
+    /// Since when, Unix milliseconds.
+    pub asked_at_ms: i64,
+    /// Since when it is done.
+    pub done_at_ms: Option<i64>,
+    /// Where it was done.
+    pub places: Vec<Place>,
+}
+
+impl Erasure {
+    /// The place of this name.
+    pub fn place(&self, name: &str) -> Option<&Place> {
+        self.places.iter().find(|place| place.name == name)
+    }
+}
+
+/// The erasures that are not over for good: open ones, and those of which a hit may be under way.
+#[derive(Debug, Default)]
+pub(crate) struct OpenErasures {
+    pub(crate) ids: Vec<ErasureId>,
+    pub(crate) identifiers: HashSet<(SiteId, u64)>,
+}
+
+impl Catalog {
+    /// Records an erasure and keeps its subject's numbers as opted out, in one transaction; removes answers that name it.
+    pub fn begin_erasure(&self, new: &NewErasure, now_ms: i64) -> Result<ErasureId, CatalogError> {
+        let site_id = new.subject.site_id;
+        let id = self.connections.write("begins an erasure", |transaction| {
+            let count = "SELECT count(*) FROM erasures WHERE is_watched = 1";
+            require_room(transaction, count, "erasures at once", ERASURES_OPEN_MAX)?;
+            let count = format!("SELECT count(*) FROM erasures WHERE site_id = {site_id}");
+            require_room(transaction, &count, "erasures of a site", ERASURES_PER_SITE_MAX)?;
+            let count = format!("SELECT count(*) FROM opt_outs WHERE site_id = {site_id}");
+            let bound = OPT_OUTS_PER_SITE_MAX;
+            require_room(transaction, &count, "opt-outs of a site", bound)?;
+            begin(transaction, new, now_ms).map_err(CatalogError::during("begins an erasure"))
+        })?;
+        self.rebuild_directory()?;
+        Ok(id)
+    }
+
+    /// The erasure with this number.
+    pub fn erasure(&self, id: ErasureId) -> Result<Option<Erasure>, CatalogError> {
+        let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
+        self.connections.read("reads an erasure", |connection| {
+            connection.prepare_cached(&sql)?.query_row([id.0], read).optional()
+        })
+    }
+
+    /// Erasures of a site, the newest first; those before the given one.
+    pub fn erasures(
+        &self,
+        site_id: SiteId,
+        before: Option<ErasureId>,
+        limit: usize,
+    ) -> Result<Vec<Erasure>, CatalogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM erasures WHERE site_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
+        );
+        self.connections.read("lists erasures", |connection| {
+            let before = before.map_or(i64::MAX, |before| before.0);
+            connection
+                .prepare_cached(&sql)?
+                .query_map(params![site_id.0, before, limit], read)?
+                .collect()
+        })
+    }
+
+    /// Removes people, mail choices and memory of an erasure's subject, and notes how many, in one transaction. Doing it
+    /// again removes what came since.
+    pub fn erase_people(&self, id: ErasureId, now_ms: i64) -> Result<(), CatalogError> {
+        self.connections.write("erases people", |transaction| {
+            let erased = |transaction: &Transaction<'_>| {
+                let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
+                let found = transaction.prepare_cached(&sql)?.query_row([id.0], read).optional()?;
+                let Some(mut erasure) = found else { return Ok(()) };
+                let subject = &erasure.subject;
+                let mut counts = [("people", 0), ("mail_choices", 0), ("memory", 0)];
+                for user in &subject.users {
+                    for (table, count) in &mut counts[..2] {
+                        let sql =
+                            format!("DELETE FROM {table} WHERE site_id = ?1 AND user_key = ?2");
+                        *count += transaction
+                            .prepare_cached(&sql)?
+                            .execute(params![subject.site_id.0, user.cast_signed()])?;
+                    }
+                }
+                for holder in &erasure.holders {
+                    counts[2].1 += memory::forget(transaction, subject.site_id, *holder)?;
+                }
+                for (name, count) in counts {
+                    add(&mut erasure.places, name, count as u64, now_ms);
+                }
+                write_places(transaction, id, &erasure.places)
+            };
+            erased(transaction).map_err(CatalogError::during("erases people"))
+        })
+    }
+
+    /// Notes what was erased in some places: the counts add up.
+    pub fn note_erased(
+        &self,
+        id: ErasureId,
+        places: &[(&str, u64)],
+        now_ms: i64,
+    ) -> Result<(), CatalogError> {
+        self.change_places(id, |known| {
+            places.iter().for_each(|(name, count)| add(known, name, *count, now_ms));
+        })
+    }
+
+    /// Notes how many there are to be erased, before it is done: a crash between the two loses no count.
+    pub fn note_erasing(&self, id: ErasureId, places: &[(&str, u64)]) -> Result<(), CatalogError> {
+        self.change_places(id, |known| {
+            for (name, count) in places {
+                if let Some(place) = known.iter_mut().find(|place| place.name == *name) {
+                    place.count = place.count.max(*count);
+                }
+            }
+        })
+    }
+
+    /// Adds what stays in a place, and why.
+    pub fn note_remaining(
+        &self,
+        id: ErasureId,
+        name: &str,
+        reason: &str,
+    ) -> Result<(), CatalogError> {
+        self.change_places(id, |known| {
+            if let Some(place) = known.iter_mut().find(|place| place.name == name) {
+                place.remaining_reason = Some(reason.to_owned());
+            }
+        })
+    }
+
+    fn change_places(
+        &self,
+        id: ErasureId,
+        change: impl FnOnce(&mut Vec<Place>),
+    ) -> Result<(), CatalogError> {
+        self.connections.write("notes what was erased", |transaction| {
+            let changed = |transaction: &Transaction<'_>| {
+                let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
+                let found = transaction.prepare_cached(&sql)?.query_row([id.0], read).optional()?;
+                let Some(mut erasure) = found else { return Ok(()) };
+                change(&mut erasure.places);
+                write_places(transaction, id, &erasure.places)
+            };
+            changed(transaction).map_err(CatalogError::during("notes what was erased"))
+        })
+    }
+
+    /// Records how far an erasure is.
+    pub fn set_erasure_state(
+        &self,
+        id: ErasureId,
+        state: ErasureState,
+        now_ms: i64,
+    ) -> Result<(), CatalogError> {
+        let doing = "records how far an erasure is";
+        let done_at_ms = (state == ErasureState::Done).then_some(now_ms);
+        self.connections.write(doing, |transaction| {
+            transaction
+                .execute(
+                    "UPDATE erasures SET state = ?2, done_at_ms = coalesce(done_at_ms, ?3)
+                     WHERE id = ?1",
+                    params![id.0, state.name(), done_at_ms],
+                )
+                .map_err(CatalogError::during(doing))?;
+            Ok(())
+        })
+    }
+
+    /// No hit of the subject can be under way any more: what comes is refused where it arrives.
+    pub fn end_erasure(&self, id: ErasureId) -> Result<(), CatalogError> {
+        self.connections.write("ends an erasure", |transaction| {
+            transaction
+                .execute("UPDATE erasures SET is_watched = 0 WHERE id = ?1", [id.0])
+                .map_err(CatalogError::during("ends an erasure"))
+        })?;
+        self.rebuild_directory()
+    }
+}
+
+fn begin(
+    transaction: &Transaction<'_>,
+    new: &NewErasure,
+    now_ms: i64,
+) -> rusqlite::Result<ErasureId> {
+    let subject = &new.subject;
+    for identifier in subject.identifiers() {
+        transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO opt_outs (site_id, identifier_hash, recorded_at_ms)
+                 VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![subject.site_id.0, identifier.cast_signed(), now_ms])?;
+    }
+    let mut places: Vec<Place> = PLACES
+        .into_iter()
+        .map(|(name, what, remaining)| Place {
+            name: name.to_owned(),
+            what: what.to_owned(),
+            count: 0,
+            done_at_ms: None,
+            remaining_reason: remaining.map(str::to_owned),
+        })
+        .collect();
+    let answers = remove_answers(transaction, &new.names)?;
+    add(&mut places, "answers", answers as u64, now_ms);
+    let users: Vec<String> = subject.users.iter().map(u64::to_string).collect();
+    let visitors: Vec<String> =
+        subject.visitors.iter().map(|visitor| visitor.0.to_string()).collect();
+    transaction.execute(
+        "INSERT INTO erasures (site_id, asked_at_ms, reason, request_id, visitors, users, holders,
+            state, done_at_ms, is_watched, places)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL, 1, ?9)",
+        params![
+            subject.site_id.0,
+            now_ms,
+            new.reason.name(),
+            new.request_id,
+            visitors.join(","),
+            users.join(","),
+            holders_bytes(&new.holders),
+            ErasureState::Waiting.name(),
+            serde_json::to_string(&places).unwrap_or_default(),
+        ],
+    )?;
+    Ok(ErasureId(transaction.last_insert_rowid()))
+}
+
+/// Removes kept answers in which any of the names stands, as it is or as addresses write it.
+fn remove_answers(transaction: &Transaction<'_>, names: &[String]) -> rusqlite::Result<usize> {
+    let mut removed = 0;
+    for name in names.iter().filter(|name| !name.is_empty()) {
+        let quoted = serde_json::Value::from(name.as_str()).to_string();
+        let quoted = &quoted[1..quoted.len() - 1];
+        for form in [name.as_str(), quoted, &percent_encoded(name)] {
+            removed += transaction
+                .prepare_cached("DELETE FROM idempotency WHERE instr(body, ?1) > 0")?
+                .execute([form.as_bytes()])?;
+        }
+    }
+    Ok(removed)
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+        encoded
+    })
+}
+
+fn add(places: &mut [Place], name: &str, count: u64, now_ms: i64) {
+    if let Some(place) = places.iter_mut().find(|place| place.name == name) {
+        place.count += count;
+        place.done_at_ms = place.done_at_ms.max(Some(now_ms));
+    }
+}
+
+fn write_places(
+    transaction: &Transaction<'_>,
+    id: ErasureId,
+    places: &[Place],
+) -> rusqlite::Result<()> {
+    let places = serde_json::to_string(places).unwrap_or_default();
+    transaction
+        .prepare_cached("UPDATE erasures SET places = ?2 WHERE id = ?1")?
+        .execute(params![id.0, places])?;
+    Ok(())
+}
+
+const COLUMNS: &str = "id, site_id, asked_at_ms, reason, request_id, visitors, users, holders, \
+     state, done_at_ms, places";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Erasure> {
+    let unreadable = |column: usize| {
+        rusqlite::Error::InvalidColumnType(column, String::new(), rusqlite::types::Type::Text)
+    };
+    let reason: String = row.get(3)?;
+    let state: String = row.get(8)?;
+    let reasons = ErasureReason::ALL.into_iter();
+    let states = ErasureState::ALL.into_iter();
+    let visitors = numbers(&row.get::<_, String>(5)?).ok_or_else(|| unreadable(5))?;
+    Ok(Erasure {
+        id: ErasureId(row.get(0)?),
+        subject: Subject {
+            site_id: SiteId(row.get(1)?),
+            visitors: visitors.into_iter().map(VisitorId).collect(),
+            users: numbers(&row.get::<_, String>(6)?).ok_or_else(|| unreadable(6))?,
+        },
+        holders: holders(&row.get::<_, Vec<u8>>(7)?).ok_or_else(|| unreadable(7))?,
+        reason: reasons
+            .into_iter()
+            .find(|one| one.name() == reason)
+            .ok_or_else(|| unreadable(3))?,
+        request_id: row.get(4)?,
+        state: states.into_iter().find(|one| one.name() == state).ok_or_else(|| unreadable(8))?,
+        asked_at_ms: row.get(2)?,
+        done_at_ms: row.get(9)?,
+        places: read_json(row, 10)?,
+    })
+}
+
+fn numbers(text: &str) -> Option<Vec<u64>> {
+    let parts = text.split(',').filter(|part| !part.is_empty());
+    parts.map(|part| part.parse().ok()).collect()
+}
+
+/// One byte for the kind, 32 for the number.
+fn holders_bytes(holders: &[MemoryHolder]) -> Vec<u8> {
+    let bytes = holders.iter().flat_map(|holder| {
+        let (kind, number) = match holder {
+            MemoryHolder::Browser(number) => (b'b', number),
+            MemoryHolder::Person(number) => (b'p', number),
+        };
+        std::iter::once(kind).chain(number.iter().copied())
+    });
+    bytes.collect()
+}
+
+fn holders(bytes: &[u8]) -> Option<Vec<MemoryHolder>> {
+    let each = |part: &[u8]| {
+        let (kind, number) = part.split_first()?;
+        let number = number.try_into().ok()?;
+        match kind {
+            b'b' => Some(MemoryHolder::Browser(number)),
+            b'p' => Some(MemoryHolder::Person(number)),
+            _ => None,
+        }
+    };
+    bytes.chunks(33).map(each).collect()
+}
+
+pub(crate) fn read_open(connection: &Connection) -> rusqlite::Result<Arc<OpenErasures>> {
+    let sql = format!("SELECT {COLUMNS} FROM erasures WHERE is_watched = 1 ORDER BY id");
+    let mut open = OpenErasures::default();
+    let mut statement = connection.prepare_cached(&sql)?;
+    for erasure in statement.query_map([], read)? {
+        let Erasure { id, subject, .. } = erasure?;
+        open.ids.push(id);
+        let site_id = subject.site_id;
+        open.identifiers.extend(subject.identifiers().map(|number| (site_id, number)));
+    }
+    Ok(Arc::new(open))
+}

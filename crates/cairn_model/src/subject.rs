@@ -1,0 +1,58 @@
+//! Whom an export or an erasure is about, in keyed numbers only.
+//!
+//! It does not know how the numbers were found, nor any direct identifier.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{SiteId, VisitorId};
+
+/// Browsers and devices of one subject.
+pub const SUBJECT_VISITORS_MAX: usize = 1_000;
+/// User keys of one subject.
+pub const SUBJECT_USERS_MAX: usize = 100;
+
+/// The events of some browsers and of some users on one site.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Subject {
+    /// The site.
+    pub site_id: SiteId,
+    /// Browsers and devices that are theirs alone: every event of these is meant.
+    pub visitors: Vec<VisitorId>,
+    /// Keyed hashes of their user ids: every event that names one of them is meant, whichever browser sent it.
+    pub users: Vec<u64>,
+}
+
+impl Subject {
+    /// Whether an event of this site, visitor and user (0 = none) is theirs.
+    pub fn names(&self, site_id: SiteId, visitor: VisitorId, user_key: u64) -> bool {
+        self.site_id == site_id
+            && (self.visitors.contains(&visitor)
+                || (user_key != 0 && self.users.contains(&user_key)))
+    }
+
+    /// Nobody.
+    pub fn is_empty(&self) -> bool {
+        self.visitors.is_empty() && self.users.is_empty()
+    }
+
+    /// The numbers that are on record from the erasure on, so that nothing new of them is kept.
+    pub fn identifiers(&self) -> impl Iterator<Item = u64> {
+        let visitors = self.visitors.iter().map(|visitor| visitor.0);
+        visitors.chain(self.users.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_theirs_by_browser_or_by_user() {
+        let subject = Subject { site_id: SiteId(1), visitors: vec![VisitorId(5)], users: vec![9] };
+        assert!(subject.names(SiteId(1), VisitorId(5), 0));
+        assert!(subject.names(SiteId(1), VisitorId(6), 9));
+        assert!(!subject.names(SiteId(1), VisitorId(6), 0), "no user is nobody");
+        assert!(!subject.names(SiteId(2), VisitorId(5), 9), "numbers mean nothing elsewhere");
+        assert!(subject.identifiers().eq([5, 9]));
+    }
+}

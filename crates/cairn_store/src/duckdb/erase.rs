@@ -1,0 +1,375 @@
+//! Finding and deleting what is kept of somebody, and what is too old.
+//!
+//! Guarantees: events, the visits that are left without any, the changed counts of shared visits and texts that no row uses
+//! any more go in one transaction. Bytes stay in the file until it is rewritten.
+
+use cairn_model::session::Attribute;
+use cairn_model::subject::{SUBJECT_USERS_MAX, SUBJECT_VISITORS_MAX};
+use cairn_model::{SiteId, Subject, VisitorId};
+
+use super::connection::Connection;
+use super::error::DuckError;
+use super::texts::{joined, texts_of};
+use super::write::Writer;
+use crate::schema::{ENGAGEMENT_CODE, EVENT_TEXTS, OWN_CODES_FROM, PAGE_VIEW_CODE, TextField};
+use crate::{ErasedRows, SubjectSummary};
+
+/// The condition that an event is a subject's. Numbers only, so there is nothing to escape.
+pub(super) fn of_subject(subject: &Subject) -> String {
+    let Subject { site_id, visitors, users } = subject;
+    let mut either = Vec::new();
+    if !visitors.is_empty() {
+        either.push(format!("visitor_id IN ({})", joined(visitors.iter())));
+    }
+    if !users.is_empty() {
+        either.push(format!("user_key IN ({})", joined(users.iter())));
+    }
+    match either.is_empty() {
+        true => "FALSE".to_owned(),
+        false => format!("(site_id = {site_id} AND ({}))", either.join(" OR ")),
+    }
+}
+
+pub(super) fn visitors_of_user(
+    connection: &Connection,
+    site_id: SiteId,
+    user_key: u64,
+    limit: usize,
+) -> Result<Vec<VisitorId>, DuckError> {
+    let sql = format!(
+        "SELECT DISTINCT visitor_id FROM events WHERE site_id = ? AND user_key = ?
+         ORDER BY visitor_id LIMIT {limit}"
+    );
+    let mut visitors = Vec::new();
+    connection.query(&sql, &[site_id.0.into(), user_key.into()])?.for_each(|row| {
+        visitors.push(VisitorId(row.get(0)?));
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(visitors)
+}
+
+pub(super) fn users_of_visitor(
+    connection: &Connection,
+    site_id: SiteId,
+    visitor_id: VisitorId,
+    limit: usize,
+) -> Result<Vec<u64>, DuckError> {
+    let sql = format!(
+        "SELECT DISTINCT user_key FROM events WHERE site_id = ? AND visitor_id = ? AND user_key <> 0
+         ORDER BY user_key LIMIT {limit}"
+    );
+    let mut users = Vec::new();
+    connection.query(&sql, &[site_id.0.into(), visitor_id.0.into()])?.for_each(|row| {
+        users.push(row.get(0)?);
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(users)
+}
+
+pub(super) fn people_of_order(
+    connection: &Connection,
+    site_id: SiteId,
+    order_id: &str,
+    limit: usize,
+) -> Result<Vec<(VisitorId, u64)>, DuckError> {
+    let sql = format!(
+        "SELECT DISTINCT visitor_id, user_key FROM events WHERE site_id = ? AND order_id = ?
+         AND order_id <> '' ORDER BY ALL LIMIT {limit}"
+    );
+    let mut people = Vec::new();
+    connection.query(&sql, &[site_id.0.into(), order_id.into()])?.for_each(|row| {
+        people.push((VisitorId(row.get(0)?), row.get(1)?));
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(people)
+}
+
+pub(super) fn summary(
+    connection: &Connection,
+    subject: &Subject,
+) -> Result<SubjectSummary, DuckError> {
+    let condition = of_subject(subject);
+    let sql = format!(
+        "SELECT count(*), count(DISTINCT session_id) FILTER (WHERE session_id <> 0),
+            min(timestamp_ms), max(timestamp_ms) FROM events WHERE {condition}"
+    );
+    let summary = connection.query(&sql, &[])?.first(|row| {
+        Ok(SubjectSummary {
+            events: row.get(0)?,
+            visits: row.get(1)?,
+            first_ms: row.optional(2)?,
+            last_ms: row.optional(3)?,
+            names: Vec::new(),
+        })
+    })?;
+    let mut summary = summary.unwrap_or_default();
+    let texts = texts_of(subject.site_id.0, TextField::Name);
+    let sql = format!(
+        "SELECT t.text, e.events FROM (
+            SELECT name, count(*) AS events FROM events WHERE {condition} GROUP BY name) e
+         JOIN {texts} t ON t.code = e.name ORDER BY t.text"
+    );
+    connection.query(&sql, &[])?.for_each(|row| {
+        summary.names.push((row.get(0)?, row.get(1)?));
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(summary)
+}
+
+pub(super) fn oldest_received_ms(
+    connection: &Connection,
+    site_id: SiteId,
+) -> Result<Option<i64>, DuckError> {
+    let sql = "SELECT min(received_at_ms) FROM events WHERE site_id = ?";
+    let oldest = connection.query(sql, &[site_id.0.into()])?.first(|row| row.optional(0))?;
+    Ok(oldest.flatten())
+}
+
+/// Deletes a site.
+pub(super) fn site(writer: &mut Writer, site_id: SiteId) -> Result<(), DuckError> {
+    in_transaction(writer, |connection| {
+        for table in ["events", "sessions", "outcomes", "texts"] {
+            let sql = format!("DELETE FROM {table} WHERE site_id = ?");
+            connection.execute(&sql, &[site_id.0.into()])?;
+        }
+        Ok(())
+    })
+}
+
+/// Deletes a subject.
+pub(super) fn subject(writer: &mut Writer, subject: &Subject) -> Result<ErasedRows, DuckError> {
+    let site_id = subject.site_id;
+    let events = of_subject(subject);
+    let visits = match subject.visitors.is_empty() {
+        true => "FALSE".to_owned(),
+        false => {
+            format!("site_id = {site_id} AND visitor_id IN ({})", joined(subject.visitors.iter()))
+        }
+    };
+    in_transaction(writer, |connection| {
+        let mut erased = ErasedRows { shared: shared(connection, subject)?, ..Default::default() };
+        let codes = touch(connection, &events, &visits)?;
+        erased.events = delete_events(connection, &events)?;
+        erased.visits = delete_visits(connection, site_id, "TRUE")?;
+        recount_visits(connection, site_id)?;
+        delete_texts(connection, site_id, &codes)?;
+        Ok(erased)
+    })
+}
+
+/// Deletes events that arrived before an instant, those with the lowest offsets first.
+pub(super) fn received_before(
+    writer: &mut Writer,
+    site_id: SiteId,
+    received_ms: i64,
+    events_max: u64,
+) -> Result<ErasedRows, DuckError> {
+    in_transaction(writer, |connection| {
+        let old = format!("site_id = {site_id} AND received_at_ms < {received_ms}");
+        // Arrival never decreases along the log: they are the first ones.
+        let sql = format!(
+            "SELECT max(event_offset) FROM (SELECT event_offset FROM events WHERE {old}
+             ORDER BY event_offset LIMIT {events_max})"
+        );
+        let last = connection.query(&sql, &[])?.first(|row| row.optional::<u64>(0))?.flatten();
+        let events = match last {
+            Some(last) => format!("({old} AND event_offset <= {last})"),
+            None => "FALSE".to_owned(),
+        };
+        let visits = format!("site_id = {site_id} AND last_received_ms < {received_ms}");
+        let codes = touch(connection, &events, &visits)?;
+        let mut erased = ErasedRows::default();
+        erased.events = delete_events(connection, &events)?;
+        // A visit that reaches into the time of keeping stays as it was.
+        let is_over = format!("last_received_ms < {received_ms}");
+        erased.visits = delete_visits(connection, site_id, &is_over)?;
+        delete_texts(connection, site_id, &codes)?;
+        Ok(erased)
+    })
+}
+
+fn in_transaction<T>(
+    writer: &mut Writer,
+    work: impl FnOnce(&Connection) -> Result<T, DuckError>,
+) -> Result<T, DuckError> {
+    writer.forget_texts();
+    let connection = &writer.connection;
+    connection.run("BEGIN TRANSACTION")?;
+    work(connection).and_then(|done| connection.run("COMMIT").map(|()| done)).inspect_err(|_| {
+        // The first error is the one that says what happened.
+        let _ = connection.run("ROLLBACK");
+    })
+}
+
+/// Visitors of the subject's users that are not the subject's own.
+fn shared(connection: &Connection, subject: &Subject) -> Result<Vec<VisitorId>, DuckError> {
+    let Subject { site_id, visitors, users } = subject;
+    let mut shared = Vec::new();
+    if users.is_empty() {
+        return Ok(shared);
+    }
+    let own = match visitors.is_empty() {
+        true => String::new(),
+        false => format!("AND visitor_id NOT IN ({})", joined(visitors.iter())),
+    };
+    let sql = format!(
+        "SELECT DISTINCT visitor_id FROM events WHERE site_id = {site_id}
+         AND user_key IN ({}) {own} ORDER BY visitor_id LIMIT {}",
+        joined(users.iter()),
+        SUBJECT_VISITORS_MAX * SUBJECT_USERS_MAX
+    );
+    connection.query(&sql, &[])?.for_each(|row| {
+        shared.push(VisitorId(row.get(0)?));
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(shared)
+}
+
+/// Columns of codes with what they stand for: of events, or of visits.
+fn event_codes() -> impl Iterator<Item = (&'static str, TextField)> {
+    let attributes = Attribute::ALL.into_iter();
+    let attributes = attributes.map(|one| (one.column(), TextField::Visit(one)));
+    EVENT_TEXTS.into_iter().chain(attributes)
+}
+
+fn visit_codes() -> impl Iterator<Item = (&'static str, TextField)> {
+    let pages = [
+        ("entry_hostname", TextField::Hostname),
+        ("entry_page", TextField::Path),
+        ("exit_hostname", TextField::Hostname),
+        ("exit_page", TextField::Path),
+    ];
+    let attributes = Attribute::ALL.into_iter();
+    let attributes = attributes.map(|one| (one.column(), TextField::Visit(one)));
+    pages.into_iter().chain(attributes)
+}
+
+/// Notes the visits that deleting concerns in a table of its own, and gives the codes that may be unused afterwards.
+fn touch(
+    connection: &Connection,
+    events: &str,
+    visits: &str,
+) -> Result<Vec<(TextField, Vec<u32>)>, DuckError> {
+    connection.run(&format!(
+        "CREATE OR REPLACE TEMP TABLE touched AS
+         SELECT DISTINCT session_id FROM events WHERE {events} AND session_id <> 0
+         UNION SELECT session_id FROM sessions WHERE {visits}"
+    ))?;
+    let mut codes: Vec<(TextField, Vec<u32>)> =
+        TextField::all().map(|field| (field, Vec::new())).collect();
+    let mut note = |from: &str, columns: &[(&'static str, TextField)]| {
+        let lists: Vec<String> = columns
+            .iter()
+            .map(|(column, _)| {
+                format!(
+                    "coalesce(string_agg(DISTINCT {column}::VARCHAR, ',')
+                        FILTER (WHERE {column} >= {OWN_CODES_FROM}), '')"
+                )
+            })
+            .collect();
+        let sql = format!("SELECT {} FROM {from}", lists.join(", "));
+        connection.query(&sql, &[])?.for_each(|row| {
+            for (index, (_, field)) in columns.iter().enumerate() {
+                let list = row.get::<&str>(index)?;
+                let found = list.split(',').filter_map(|code| code.parse::<u32>().ok());
+                if let Some((_, known)) = codes.iter_mut().find(|(known, _)| known == field) {
+                    known.extend(found);
+                }
+            }
+            Ok::<(), DuckError>(())
+        })
+    };
+    note(&format!("events WHERE {events}"), &event_codes().collect::<Vec<_>>())?;
+    let touched = "sessions WHERE session_id IN (SELECT session_id FROM touched)";
+    note(touched, &visit_codes().collect::<Vec<_>>())?;
+    for (_, known) in &mut codes {
+        known.sort_unstable();
+        known.dedup();
+    }
+    codes.retain(|(_, known)| !known.is_empty());
+    Ok(codes)
+}
+
+fn delete_events(connection: &Connection, events: &str) -> Result<u64, DuckError> {
+    connection.execute(&format!("DELETE FROM events WHERE {events}"), &[])
+}
+
+/// Deletes touched visits in which nothing happened any more. Reports of how their pages were read have no visit then.
+fn delete_visits(
+    connection: &Connection,
+    site_id: SiteId,
+    condition: &str,
+) -> Result<u64, DuckError> {
+    connection.run(&format!(
+        "CREATE OR REPLACE TEMP TABLE emptied AS SELECT session_id FROM sessions
+         WHERE site_id = {site_id} AND {condition}
+         AND session_id IN (SELECT session_id FROM touched)
+         AND session_id NOT IN (SELECT session_id FROM events WHERE site_id = {site_id}
+            AND session_id IN (SELECT session_id FROM touched) AND name <> {ENGAGEMENT_CODE})"
+    ))?;
+    let emptied = "session_id IN (SELECT session_id FROM emptied)";
+    let visits = connection.execute(&format!("DELETE FROM sessions WHERE {emptied}"), &[])?;
+    let sql = format!(
+        "UPDATE events SET session_id = 0 WHERE site_id = {site_id} AND session_id <> 0 AND {emptied}"
+    );
+    connection.execute(&sql, &[])?;
+    Ok(visits)
+}
+
+/// Counts touched visits that are still there again, from the events they have left, in the order of their arrival.
+fn recount_visits(connection: &Connection, site_id: SiteId) -> Result<(), DuckError> {
+    let ordinary = format!("name <> {ENGAGEMENT_CODE}");
+    let page = format!("name = {PAGE_VIEW_CODE}");
+    let sql = format!(
+        "UPDATE sessions SET
+            started_at_ms = c.started_at_ms, ended_at_ms = c.ended_at_ms,
+            last_activity_ms = c.last_activity_ms, last_received_ms = c.last_received_ms,
+            pageviews = c.pageviews, events = c.events,
+            entry_hostname = c.entry_hostname, entry_page = c.entry_page,
+            exit_hostname = c.exit_hostname, exit_page = c.exit_page
+         FROM (SELECT session_id,
+                arg_min(timestamp_ms, event_offset) FILTER (WHERE {ordinary}) AS started_at_ms,
+                arg_max(timestamp_ms, event_offset) FILTER (WHERE {ordinary}) AS ended_at_ms,
+                max(timestamp_ms) AS last_activity_ms, max(received_at_ms) AS last_received_ms,
+                count(*) FILTER (WHERE {page}) AS pageviews,
+                count(*) FILTER (WHERE {ordinary}) AS events,
+                coalesce(arg_min(hostname, event_offset) FILTER (WHERE {page}), 0) AS entry_hostname,
+                coalesce(arg_min(path, event_offset) FILTER (WHERE {page}), 0) AS entry_page,
+                coalesce(arg_max(hostname, event_offset) FILTER (WHERE {page}), 0) AS exit_hostname,
+                coalesce(arg_max(path, event_offset) FILTER (WHERE {page}), 0) AS exit_page
+            FROM events WHERE site_id = {site_id}
+            AND session_id IN (SELECT session_id FROM touched) GROUP BY session_id) c
+         WHERE sessions.site_id = {site_id} AND sessions.session_id = c.session_id"
+    );
+    connection.execute(&sql, &[])?;
+    Ok(())
+}
+
+/// Deletes those of the texts that no row of the site uses any more.
+fn delete_texts(
+    connection: &Connection,
+    site_id: SiteId,
+    codes: &[(TextField, Vec<u32>)],
+) -> Result<(), DuckError> {
+    for (field, codes) in codes {
+        let codes = joined(codes.iter());
+        let uses = |table: &str, columns: &mut dyn Iterator<Item = (&'static str, TextField)>| {
+            let of_field = columns.filter(|(_, known)| known == field);
+            let uses = of_field.map(|(column, _)| {
+                format!(
+                    " AND code NOT IN (SELECT {column} FROM {table}
+                        WHERE site_id = {site_id} AND {column} IN ({codes}))"
+                )
+            });
+            uses.collect::<String>()
+        };
+        let sql = format!(
+            "DELETE FROM texts WHERE site_id = {site_id} AND field = {} AND code IN ({codes}){}{}",
+            field.number(),
+            uses("events", &mut event_codes()),
+            uses("sessions", &mut visit_codes())
+        );
+        connection.execute(&sql, &[])?;
+    }
+    Ok(())
+}
