@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cairn_catalog::{CATALOG_FILE, Catalog, CatalogError, LinkPurpose};
 use cairn_engine::apply::{ApplyError, ApplyHandle, ApplyLoop, ApplyOptions};
-use cairn_engine::backup::{BackupOptions, Backups, OpenStore, STORE_DIRECTORY, Sources};
+use cairn_engine::backup::{BACKUPS_DIRECTORY, BackupOptions, Backups, OpenStore, STORE_DIRECTORY, Sources};
 use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::outcomes::OutcomeCounters;
@@ -48,8 +48,8 @@ const RECEIPTS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Memory for the store of a backup that is looked at, in megabytes (10^6 bytes).
 const COPY_MEMORY_MB: u32 = 64;
-/// Pause between two looks whether a backup is due, or too old.
-const BACKUP_INTERVAL: Duration = Duration::from_secs(60);
+/// Pause between two looks whether a backup is due, or has somebody who was erased, or is too old.
+const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Everything that runs.
 pub struct Parts {
@@ -162,7 +162,8 @@ async fn expire_memory(parts: &Parts) {
     }
 }
 
-/// Makes a backup if one is due, or removes those that are too old, on a thread of its own: either may take long.
+/// Makes a backup if one is due, erases in those that there are, and removes those that are too old, on a thread of its own:
+/// it may take long.
 fn tend_backups(backups: &Arc<Backups>, every_ms: i64) {
     let backups = Arc::clone(backups);
     tokio::task::spawn_blocking(move || {
@@ -170,9 +171,8 @@ fn tend_backups(backups: &Arc<Backups>, every_ms: i64) {
         if every_ms > 0 && backups.is_due(every_ms, now_ms) {
             // What became of it is in the log, and the API tells it.
             let _ = backups.make(now_ms);
-        } else if let Err(error) = backups.remove_expired(now_ms) {
-            tracing::warn!(%error, "old backups are not removed yet");
         }
+        backups.tend(now_ms);
     });
 }
 
@@ -234,6 +234,15 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         options,
         now_ms,
     )?;
+    let sources = Sources {
+        apply: apply.clone(),
+        log: log.clone(),
+        catalog: Arc::clone(&catalog),
+        store: Arc::clone(&store),
+        open_store: open_copy(),
+    };
+    // Before the loop runs: it forgets removed sites when they are gone.
+    let backups = Arc::new(Backups::open(backup_options(config), sources, now_ms())?);
     let apply_thread =
         std::thread::Builder::new().name("apply".to_owned()).spawn(move || apply_loop.run())?;
     let databases: Vec<PathBuf> =
@@ -242,14 +251,6 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
     let timeout_ms = sessions.reach_ms();
     let ingest = Ingest::new(enricher, catalog.master_secret(), timeout_ms).knowing(event_ids);
     let ingest = Arc::new(ingest);
-    let sources = Sources {
-        apply: apply.clone(),
-        log: log.clone(),
-        catalog: Arc::clone(&catalog),
-        store: Arc::clone(&store),
-        open_store: open_copy(),
-    };
-    let backups = Arc::new(Backups::open(backup_options(config), sources)?);
     Ok(Parts { _directory: directory, backups, catalog, store, log, apply, apply_thread, ingest })
 }
 
@@ -257,7 +258,7 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
 pub fn backup_options(config: &Config) -> BackupOptions {
     let given = &config.backup.directory;
     let directory = match given.as_os_str().is_empty() {
-        true => config.data.directory.join("backups"),
+        true => config.data.directory.join(BACKUPS_DIRECTORY),
         false => given.clone(),
     };
     let BackupConfig { count_max, age_days_max, .. } = config.backup;

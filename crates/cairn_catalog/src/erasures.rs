@@ -103,7 +103,7 @@ pub struct Place {
 }
 
 /// Places in the order in which they are cleaned: name, what is erased, what stays and why.
-const PLACES: [(&str, &str, Option<&str>); 13] = [
+const PLACES: [(&str, &str, Option<&str>); 14] = [
     ("people", "user ids and traits", None),
     ("mail_choices", "choices about mails", None),
     ("memory", "remembered values, and which browsers are whose", None),
@@ -212,6 +212,14 @@ impl Catalog {
                 .prepare_cached(&sql)?
                 .query_map(params![site_id.0, before, limit], read)?
                 .collect()
+        })
+    }
+
+    /// Erasures of all sites that were asked for since an instant, in no particular order.
+    pub fn erasures_since(&self, asked_at_ms: i64) -> Result<Vec<Erasure>, CatalogError> {
+        let sql = format!("SELECT {COLUMNS} FROM erasures WHERE asked_at_ms >= ?1");
+        self.connections.read("lists erasures", |connection| {
+            connection.prepare_cached(&sql)?.query_map([asked_at_ms], read)?.collect()
         })
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cairn_catalog::{CATALOG_FILE, Catalog};
 use jiff::Timestamp;
 
+use super::erasing::erase_in;
 use super::manifest::files_of;
 use super::{BackupError, Backups, FORMAT, Listed, Manifest, OpenStore, STORE_DIRECTORY};
 
@@ -62,7 +63,11 @@ impl Backups {
         }
         let log_offset = snapshot.watermark.offset;
         drop(snapshot);
-        check(directory, log_offset, &self.sources.open_store)?;
+        let open_store = &self.sources.open_store;
+        check(directory, log_offset, open_store)?;
+        // An erasure that was under way is brought to its end here as well.
+        let ledger = self.ledger(now_ms)?;
+        erase_in(directory, now_ms, ledger.entries().map(|(_, entry)| entry), open_store)?;
         let files = files_of(directory).map_err(BackupError::disk("reads the copy"))?;
         let manifest = Manifest {
             format: FORMAT,
@@ -70,6 +75,8 @@ impl Backups {
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             log_offset,
             files,
+            erasures: ledger.entries().map(|(id, _)| id.clone()).collect(),
+            is_being_changed: false,
         };
         manifest.write(directory).map_err(BackupError::disk("writes the manifest"))?;
         Ok(manifest)

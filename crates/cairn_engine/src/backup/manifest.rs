@@ -3,6 +3,7 @@
 //! Guarantees: a backup has its manifest only when all its files are on disk, and files that do not agree with it are
 //! named. It holds no personal data.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,6 +37,10 @@ pub struct Manifest {
     pub log_offset: u64,
     /// Its files, by name.
     pub files: Vec<BackupFile>,
+    /// Entries of the ledger that were carried out in it.
+    pub erasures: BTreeSet<String>,
+    /// Somebody is being erased in it: its files are not those that are described.
+    pub is_being_changed: bool,
 }
 
 /// A manifest as it is written: what it says has a hash, too.

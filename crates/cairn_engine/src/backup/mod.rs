@@ -5,6 +5,8 @@
 //! are kept, and for as long, as the options say. Collection goes on meanwhile. It does not know copies that were
 //! carried elsewhere.
 
+mod erasing;
+mod ledger;
 mod making;
 mod manifest;
 mod restoring;
@@ -20,15 +22,20 @@ use cairn_store::{EventStore, StoreError};
 
 use crate::apply::{ApplyHandle, SnapshotError};
 
+pub use ledger::{Entry, Erased, LEDGER_AGE_DAYS_MAX, LEDGER_FILE, Ledger};
 pub use manifest::{BackupFile, FORMAT, MANIFEST_FILE, Manifest};
 pub use restoring::{Restored, Restoring, UNFINISHED_FILE, restore};
 
 /// Name of the store's directory, within a backup as within a data directory.
 pub const STORE_DIRECTORY: &str = "store";
+/// Name of the directory of backups within a data directory, where no other is configured.
+pub const BACKUPS_DIRECTORY: &str = "backups";
 /// What is not a backup, or not yet, or not any more, has a name with this start.
 const HIDDEN: &str = ".";
 /// Pause after a backup that failed, before one is made by itself again.
 const RETRY_PAUSE_MS: i64 = 15 * 60 * 1000;
+/// The place of backups in the record of an erasure.
+const PLACE: &str = "backups";
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Opens the event store in a directory.
@@ -90,6 +97,21 @@ pub enum BackupError {
         /// Where it should.
         expected: u64,
     },
+    /// Somebody who was erased is still in it.
+    #[error("what was erased cannot be erased in the backup: {why}")]
+    NotErased {
+        /// Why.
+        why: String,
+    },
+    /// An erasure in it was broken off.
+    #[error(
+        "{} is being changed by an erasure that was broken off: start the server that it is of, which completes it",
+        directory.display()
+    )]
+    BeingChanged {
+        /// The backup.
+        directory: PathBuf,
+    },
     /// There is something already where it should go.
     #[error("{} is not empty: it has {name}", directory.display())]
     NotEmpty {
@@ -147,6 +169,8 @@ pub struct Progress {
     pub running_since_ms: Option<i64>,
     /// When the last one failed and why; none once one is made.
     pub last_failure: Option<(i64, String)>,
+    /// Why backups are not as they should be: somebody who was erased is still in one, or one is too old.
+    pub problem: Option<String>,
 }
 
 /// The backups of one instance.
@@ -159,8 +183,13 @@ pub struct Backups {
 }
 
 impl Backups {
-    /// Takes the directory over: what an earlier process began and did not finish is removed.
-    pub fn open(options: BackupOptions, sources: Sources) -> Result<Self, BackupError> {
+    /// Takes the directory over: what an earlier process began and did not finish is removed, and the catalog's erasures are
+    /// put into the ledger before its apply loop forgets that it removed a site.
+    pub fn open(
+        options: BackupOptions,
+        sources: Sources,
+        now_ms: i64,
+    ) -> Result<Self, BackupError> {
         let directory = &options.directory;
         for name in names_in(directory).map_err(BackupError::disk("reads the backups"))? {
             if name.starts_with(making::MAKING) || name.starts_with(REMOVING) {
@@ -169,7 +198,9 @@ impl Backups {
             }
         }
         let (progress, changing) = Default::default();
-        Ok(Backups { options, sources, progress, changing })
+        let backups = Backups { options, sources, progress, changing };
+        backups.ledger(now_ms)?;
+        Ok(backups)
     }
 
     /// Where they are.
@@ -210,10 +241,21 @@ impl Backups {
         made
     }
 
-    /// Removes those that are too many or too old; tells how many.
-    pub fn remove_expired(&self, now_ms: i64) -> Result<usize, BackupError> {
-        let _changing = lock(&self.changing);
-        self.expire(now_ms)
+    /// Erases in every backup what was erased since it was made, and removes those that are too many or too old. Warns once of
+    /// what fails; it is tried again with the next call.
+    pub fn tend(&self, now_ms: i64) {
+        // Whoever changes them now leaves them as they should be, or the next call does.
+        let Ok(_changing) = self.changing.try_lock() else { return };
+        let tended = self.expire(now_ms).and_then(|_| self.erase(now_ms));
+        let problem = tended.err().map(|error| error.to_string());
+        let mut progress = lock(&self.progress);
+        if problem != progress.problem {
+            match &problem {
+                Some(error) => tracing::warn!(error, "backups are not as they should be yet"),
+                None => tracing::info!("backups are as they should be again"),
+            }
+        }
+        progress.problem = problem;
     }
 
     /// Removes one; false if there is none of this name.
@@ -230,12 +272,99 @@ impl Backups {
     pub fn is_due(&self, every_ms: i64, now_ms: i64) -> bool {
         let listed = self.list().unwrap_or_default();
         let latest = listed.into_iter().find_map(|one| Some(one.manifest.ok()?.made_at_ms));
-        let Progress { running_since_ms, last_failure } = self.progress();
+        let Progress { running_since_ms, last_failure, .. } = self.progress();
         let failed_at_ms = last_failure.map(|(at_ms, _)| at_ms);
         // A failure is not repeated every minute, but sooner than a success.
         let failed_lately = failed_at_ms.is_some_and(|at_ms| now_ms - at_ms < RETRY_PAUSE_MS);
         let is_old = latest.is_none_or(|made_at_ms| now_ms - made_at_ms >= every_ms);
         is_old && running_since_ms.is_none() && !failed_lately
+    }
+
+    /// The ledger, with everything that the catalog has on record. Where no backup was ever made there is none.
+    fn ledger(&self, now_ms: i64) -> Result<Ledger, BackupError> {
+        let directory = &self.options.directory;
+        let mut ledger = Ledger::read(&directory.join(LEDGER_FILE))?;
+        if directory.is_dir() {
+            ledger.take_over(&self.sources.catalog, now_ms)?;
+        }
+        Ok(ledger)
+    }
+
+    /// Erases in every backup what was erased since it was made, and notes in the catalog that it is.
+    fn erase(&self, now_ms: i64) -> Result<(), BackupError> {
+        let ledger = self.ledger(now_ms)?;
+        let mut problem = None;
+        let mut count = 0;
+        for Listed { id, manifest } in self.list()? {
+            let directory = self.options.directory.join(&id);
+            let erased = match manifest {
+                Ok(manifest) => self.erase_in_one(&directory, manifest, &ledger),
+                Err(why) => Err(BackupError::NotErased { why }),
+            };
+            match erased {
+                Ok(()) => count += 1,
+                Err(error) => problem = Some((id, error)),
+            }
+        }
+        self.note_erased(count, problem.as_ref(), now_ms)?;
+        match problem {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn erase_in_one(
+        &self,
+        directory: &Path,
+        mut manifest: Manifest,
+        ledger: &Ledger,
+    ) -> Result<(), BackupError> {
+        let is_new = |id: &String| !manifest.erasures.contains(id);
+        if !manifest.is_being_changed && !ledger.entries().any(|(id, _)| is_new(id)) {
+            return Ok(());
+        }
+        let written = BackupError::disk("writes the manifest");
+        if !manifest.is_being_changed {
+            // What is damaged must not become what is described.
+            manifest::verify(directory, &manifest)?;
+            manifest.is_being_changed = true;
+            manifest.write(directory).map_err(&written)?;
+        }
+        let entries = ledger.entries().map(|(_, entry)| entry);
+        let open_store = &self.sources.open_store;
+        erasing::erase_in(directory, manifest.made_at_ms, entries, open_store)?;
+        manifest.files =
+            manifest::files_of(directory).map_err(BackupError::disk("reads the backup"))?;
+        manifest.erasures = ledger.entries().map(|(id, _)| id.clone()).collect();
+        manifest.is_being_changed = false;
+        manifest.write(directory).map_err(&written)
+    }
+
+    /// Completes the records of erasures: in how many backups, or why not.
+    fn note_erased(
+        &self,
+        count: u64,
+        problem: Option<&(String, BackupError)>,
+        now_ms: i64,
+    ) -> Result<(), BackupError> {
+        let catalog = &self.sources.catalog;
+        let oldest_ms = now_ms - LEDGER_AGE_DAYS_MAX * DAY_MS;
+        for erasure in catalog.erasures_since(oldest_ms)? {
+            let Some(place) = erasure.place(PLACE) else { continue };
+            if place.done_at_ms.is_some() {
+                continue;
+            }
+            match problem {
+                None => catalog.note_erased(erasure.id, &[(PLACE, count)], now_ms)?,
+                Some((backup, error)) => {
+                    let reason = format!("the backup {backup} could not be changed: {error}");
+                    if place.remaining_reason.as_ref() != Some(&reason) {
+                        catalog.note_remaining(erasure.id, PLACE, &reason)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn expire(&self, now_ms: i64) -> Result<usize, BackupError> {

@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 
 use cairn_catalog::{CATALOG_FILE, HEADS_FILE};
 
+use super::erasing::erase_in;
 use super::making::{check, make_private};
 use super::manifest::verify;
-use super::{BackupError, Manifest, OpenStore, STORE_DIRECTORY, list};
+use super::{
+    BACKUPS_DIRECTORY, BackupError, LEDGER_FILE, Ledger, Manifest, OpenStore, STORE_DIRECTORY, list,
+};
 
 /// A data directory with a file of this name is half of one instance and half of another.
 pub const UNFINISHED_FILE: &str = "restore-unfinished";
@@ -36,6 +39,8 @@ pub struct Restoring {
     pub data: PathBuf,
     /// What it has may be removed.
     pub replace: bool,
+    /// A ledger of erasures besides the one beside the backup: that file, or the one in that directory.
+    pub ledger: Option<PathBuf>,
 }
 
 /// What was restored.
@@ -45,6 +50,8 @@ pub struct Restored {
     pub from: PathBuf,
     /// What it says of itself.
     pub manifest: Manifest,
+    /// Erasures and removals of sites that came after it, carried out in what was restored.
+    pub erased: usize,
 }
 
 /// Makes a data directory of a backup.
@@ -52,6 +59,10 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     let Restoring { data, replace, .. } = asked;
     let from = backup_in(&asked.from)?;
     let manifest = Manifest::read(&from)?;
+    if manifest.is_being_changed {
+        return Err(BackupError::BeingChanged { directory: from });
+    }
+    let ledger = ledger_for(&from, data, asked.ledger.as_deref())?;
     verify(&from, &manifest)?;
     // Where an earlier try was broken off, what is there is of no use any more.
     let may_replace = *replace || data.join(UNFINISHED_FILE).exists();
@@ -61,14 +72,17 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     }
     let staging = data.join(STAGING);
     remove(&staging).map_err(BackupError::disk("removes what an earlier try left"))?;
-    let staged = stage(&from, &manifest, &staging, open_store);
+    let staged = stage(&from, &manifest, &staging, open_store).and_then(|()| {
+        let entries = ledger.entries().map(|(_, entry)| entry);
+        erase_in(&staging, manifest.made_at_ms, entries, open_store)
+    });
     if staged.is_err() {
         // The next try begins by removing it.
         let _ = remove(&staging);
     }
-    staged?;
+    let erased = staged?;
     put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
-    Ok(Restored { from, manifest })
+    Ok(Restored { from, manifest, erased })
 }
 
 /// The backup itself, or the latest one in a directory of them.
@@ -79,6 +93,23 @@ fn backup_in(directory: &Path) -> Result<PathBuf, BackupError> {
     let latest = list(directory)?.into_iter().find(|listed| listed.manifest.is_ok());
     let none = || BackupError::NoBackup { directory: directory.to_owned() };
     latest.map(|listed| directory.join(listed.id)).ok_or_else(none)
+}
+
+/// All that is known of erasures: beside the backup, in the data directory that is replaced, and where the caller says.
+fn ledger_for(from: &Path, data: &Path, given: Option<&Path>) -> Result<Ledger, BackupError> {
+    let mut ledger = Ledger::default();
+    let beside = from.parent().map(Path::to_owned);
+    for directory in beside.into_iter().chain([data.join(BACKUPS_DIRECTORY)]) {
+        ledger.join(Ledger::read(&directory.join(LEDGER_FILE))?);
+    }
+    if let Some(given) = given {
+        let file = if given.is_dir() { given.join(LEDGER_FILE) } else { given.to_owned() };
+        if !file.is_file() {
+            return Err(BackupError::NoBackup { directory: file });
+        }
+        ledger.join(Ledger::read(&file)?);
+    }
+    Ok(ledger)
 }
 
 /// Copies a backup, and opens the copy.

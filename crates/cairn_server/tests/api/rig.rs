@@ -197,7 +197,7 @@ impl Rig {
             count_max: 2,
             age_days_max: 30,
         };
-        let backups = Arc::new(Backups::open(backups, sources).unwrap());
+        let backups = Arc::new(Backups::open(backups, sources, NOW_MS).unwrap());
         let clock = Arc::new(AtomicI64::new(NOW_MS));
         let read = Arc::clone(&clock);
         let app = Arc::new(App {

@@ -82,7 +82,7 @@ impl Running {
             open_store: Arc::new(move |_| Ok(Arc::clone(&copied))),
         };
         let backups = BackupOptions { directory: path("backups"), count_max: 1, age_days_max: 1 };
-        let backups = Arc::new(Backups::open(backups, sources).unwrap());
+        let backups = Arc::new(Backups::open(backups, sources, NOW_MS).unwrap());
         let app = Arc::new(App {
             directory: catalog.directory(),
             catalog,
