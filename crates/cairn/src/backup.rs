@@ -24,9 +24,11 @@ pub fn make(config: &Config) -> Result<(), Failure> {
 /// Puts a backup into a data directory.
 pub fn restore(config: &Config, asked: &Restore) -> Result<(), Failure> {
     let directory = DataDirectory::take_to_restore(&config.data.directory)?;
-    let Restore { from, replace, .. } = asked.clone();
-    let asked = Restoring { from, data: directory.path().to_owned(), replace };
+    let Restore { from, replace, ledger, .. } = asked.clone();
+    let asked = Restoring { from, data: directory.path().to_owned(), replace, ledger };
     let restored = cairn_engine::backup::restore(&asked, &wire::open_copy())?;
     let (from, into) = (restored.from.display(), directory.path().display());
-    Ok(crate::print(&format!("{from} is restored into {into}"))?)
+    let erased = restored.erased;
+    crate::print(&format!("{from} is restored into {into}"))?;
+    Ok(crate::print(&format!("erasures carried out in it: {erased}"))?)
 }

@@ -65,6 +65,9 @@ pub struct Restore {
     /// Remove what the data directory holds; its backups stay
     #[arg(long)]
     pub replace: bool,
+    /// Newest ledger of erasures, where the one beside the backup is not; a file, or the directory that has it
+    #[arg(long, value_name = "PATH")]
+    pub ledger: Option<PathBuf>,
 }
 
 /// What a verification takes from the command line.

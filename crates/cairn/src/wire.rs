@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use cairn_catalog::{CATALOG_FILE, Catalog, CatalogError, LinkPurpose};
 use cairn_engine::apply::{ApplyError, ApplyHandle, ApplyLoop, ApplyOptions};
-use cairn_engine::backup::{BACKUPS_DIRECTORY, BackupOptions, Backups, OpenStore, STORE_DIRECTORY, Sources};
+use cairn_engine::backup::{
+    BACKUPS_DIRECTORY, BackupOptions, Backups, OpenStore, STORE_DIRECTORY, Sources,
+};
 use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::outcomes::OutcomeCounters;

@@ -120,6 +120,13 @@ const PLACES: [(&str, &str, Option<&str>); 14] = [
     ("log", "records in the log's files", None),
     ("catalog_file", "bytes in the catalog's file and its journal", None),
     (
+        "backups",
+        "the same in every backup; counted in backups",
+        Some(
+            "copies of backups that were carried elsewhere are out of reach; restoring one erases there",
+        ),
+    ),
+    (
         "event_ids",
         "nothing",
         Some("keyed hashes of event ids recognise repetitions for seven days; they name nobody"),
@@ -163,6 +170,19 @@ impl Erasure {
     }
 }
 
+/// What the catalog holds of a subject.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SubjectCounts {
+    /// Entries of people.
+    pub people: u64,
+    /// Choices about mails.
+    pub mail_choices: u64,
+    /// Remembered values.
+    pub memory: u64,
+    /// Receipts that name it.
+    pub receipts: u64,
+}
+
 /// The erasures that are not over for good: open ones, and those of which a hit may be under way.
 #[derive(Debug, Default)]
 pub(crate) struct OpenErasures {
@@ -186,6 +206,33 @@ impl Catalog {
         })?;
         self.rebuild_directory()?;
         Ok(id)
+    }
+
+    /// What is held of a subject.
+    pub fn subject_counts(
+        &self,
+        subject: &Subject,
+        holders: &[MemoryHolder],
+    ) -> Result<SubjectCounts, CatalogError> {
+        let receipts = self.receipts_naming(subject.site_id, &subject.visitors)?;
+        self.connections.read("counts what it holds of somebody", |connection| {
+            let mut counts = SubjectCounts { receipts, ..SubjectCounts::default() };
+            let count = |table: &str, user: u64| {
+                let sql =
+                    format!("SELECT count(*) FROM {table} WHERE site_id = ?1 AND user_key = ?2");
+                let asked = params![subject.site_id.0, user.cast_signed()];
+                connection.prepare_cached(&sql)?.query_row(asked, |row| row.get::<_, i64>(0))
+            };
+            for user in &subject.users {
+                counts.people += count("people", *user)?.cast_unsigned();
+                counts.mail_choices += count("mail_choices", *user)?.cast_unsigned();
+            }
+            for holder in holders {
+                let held = memory::count(connection, subject.site_id, *holder)?;
+                counts.memory += held.cast_unsigned();
+            }
+            Ok(counts)
+        })
     }
 
     /// The erasure with this number.

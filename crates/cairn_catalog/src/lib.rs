@@ -32,7 +32,9 @@ use std::sync::{Arc, Mutex};
 
 pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
 pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
-pub use erasures::{Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place};
+pub use erasures::{
+    Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place, SubjectCounts,
+};
 pub use error::CatalogError;
 pub use goals::{Goal, NewGoal};
 pub use idempotency::{Replay, StoredResponse};

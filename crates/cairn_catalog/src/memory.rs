@@ -197,6 +197,26 @@ impl Catalog {
     }
 }
 
+/// How many values [`forget`] would remove.
+pub(crate) fn count(
+    connection: &Connection,
+    site: SiteId,
+    holder: MemoryHolder,
+) -> rusqlite::Result<i64> {
+    let (own, person) = match holder {
+        MemoryHolder::Person(person) => (None, Some(person)),
+        MemoryHolder::Browser(browser) => {
+            (Some(browser), tie_of(connection, site, &browser, i64::MIN)?)
+        }
+    };
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM memory WHERE site_id = ?1
+             AND (holder = ?2 OR holder = ?3 OR left_by = ?3)",
+        )?
+        .query_row(params![site.0, own, person], |row| row.get(0))
+}
+
 /// Removes values and ties of the holder; of a tied browser's person, too. Gives how many.
 pub(crate) fn forget(
     transaction: &Transaction<'_>,

@@ -7,5 +7,6 @@ pub mod ingest;
 pub mod outcomes;
 pub mod record;
 pub mod report;
+pub mod rights;
 pub mod session;
 pub mod token;

@@ -314,6 +314,25 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Receipt> {
 }
 
 impl Catalog {
+    /// How many entries name these visitors.
+    pub fn receipts_naming(
+        &self,
+        site_id: SiteId,
+        subjects: &[VisitorId],
+    ) -> Result<u64, CatalogError> {
+        self.connections.read("counts receipts", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT count(*) FROM receipts WHERE site_id = ?1 AND subject = ?2",
+            )?;
+            let mut count = 0;
+            for subject in subjects {
+                let asked = params![site_id.0, subject.0.cast_signed()];
+                count += statement.query_row(asked, |row| row.get::<_, i64>(0))?.cast_unsigned();
+            }
+            Ok(count)
+        })
+    }
+
     /// Takes persons out of the receipts that name them: numbers and salts are overwritten, and an entry of each chain says
     /// which entries it was. What is left of them there tells nobody. Gives how many entries named them.
     pub fn erase_receipt_subjects(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cairn_catalog::{Directory, NewReceipt, PersonChange};
 use cairn_model::session::Attributes;
-use cairn_model::{Event, Identification, Origin, Outcome, Session, SiteId};
+use cairn_model::{Event, Identification, Origin, Outcome, Session, SiteId, VisitorId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::{Batch, OutcomeCount, Row, SessionProbe, Watermark};
 use foldhash::{HashMap, HashSet};
@@ -36,6 +36,8 @@ pub(super) struct Applied<'a> {
     pub undecodable: u64,
     /// Removed sites of which events were left out, with the offset of the last one.
     pub of_removed: HashMap<SiteId, u64>,
+    /// Sites of which records of erased visitors or users were left out, with the offset of the last one.
+    pub of_erased: HashMap<SiteId, u64>,
 }
 
 impl<'a> Applied<'a> {
@@ -61,6 +63,7 @@ impl<'a> Applied<'a> {
             size_bytes: 0,
             undecodable: 0,
             of_removed: HashMap::default(),
+            of_erased: HashMap::default(),
         };
         let mut rows = applied.decode(records, rows, from, directory);
         let mut probes = HashSet::default();
@@ -107,6 +110,11 @@ impl<'a> Applied<'a> {
                 Ok(event) if directory.is_removed(event.site_id) => {
                     self.of_removed.insert(event.site_id, offset);
                 }
+                Ok(event)
+                    if directory.is_erased(event.site_id, event.visitor_id, event.user_key) =>
+                {
+                    self.of_erased.insert(event.site_id, offset);
+                }
                 Ok(mut event) => {
                     self.people.extend(person_change(offset, &mut event));
                     if offset > from.offset {
@@ -125,7 +133,12 @@ impl<'a> Applied<'a> {
             Ok(choice) if directory.is_removed(choice.site_id) => {
                 self.of_removed.insert(choice.site_id, offset);
             }
-            Ok(choice) => {
+            Ok(mut choice) => {
+                // The choice stays as proof; whose it was goes.
+                if directory.is_erased(choice.site_id, choice.subject, 0) {
+                    self.of_erased.insert(choice.site_id, offset);
+                    choice.subject = VisitorId(0);
+                }
                 self.receipts.push(NewReceipt { offset, choice: choice.into_owned() });
             }
             Err(error) => self.leave_out(offset, &error),

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use cairn_model::SiteId;
+use cairn_catalog::ErasureId;
+use cairn_model::{SiteId, Subject};
 use cairn_store::{Row, Watermark};
 use foldhash::{HashMap, HashSet};
 use tokio::sync::{broadcast, watch};
@@ -62,6 +63,11 @@ pub(super) struct Shared {
     watermark: watch::Sender<Watermark>,
     /// Removed sites of which store and log hold nothing.
     removed: watch::Sender<HashSet<SiteId>>,
+    /// Erasures that are done, as long as they are watched.
+    erased: watch::Sender<HashSet<ErasureId>>,
+    /// Somebody waits for an erasure: the store's file is rewritten without delay.
+    pub rewrite_at_once: AtomicBool,
+    forgetting: RwLock<Vec<Forget>>,
     duplicates: Mutex<VecDeque<u64>>,
     live: broadcast::Sender<Arc<LiveEvent>>,
     visitors_now: RwLock<HashMap<SiteId, u32>>,
@@ -69,6 +75,9 @@ pub(super) struct Shared {
     stop_signal: (Mutex<bool>, Condvar),
     pub snapshots: Snapshots,
 }
+
+/// Takes somebody out of what a part of the program keeps in memory.
+type Forget = Box<dyn Fn(&Subject) + Send + Sync>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,6 +94,9 @@ impl Shared {
             duplicates_total: AtomicU64::new(0),
             watermark: watch::Sender::new(watermark),
             removed: watch::Sender::new(HashSet::default()),
+            erased: watch::Sender::new(HashSet::default()),
+            rewrite_at_once: AtomicBool::new(false),
+            forgetting: RwLock::default(),
             duplicates: Mutex::new(VecDeque::new()),
             live: broadcast::Sender::new(LIVE_EVENTS_MAX),
             visitors_now: RwLock::new(HashMap::default()),
@@ -165,6 +177,21 @@ impl Shared {
         });
     }
 
+    pub fn set_erased(&self, ids: impl Iterator<Item = ErasureId>) {
+        let ids: HashSet<ErasureId> = ids.collect();
+        self.erased.send_if_modified(|known| {
+            let differs = *known != ids;
+            *known = ids;
+            differs
+        });
+    }
+
+    /// Takes a subject out of every memory that was told of.
+    pub fn forget(&self, subject: &Subject) {
+        let forgetting = self.forgetting.read().unwrap_or_else(PoisonError::into_inner);
+        forgetting.iter().for_each(|forget| forget(subject));
+    }
+
     pub fn set_stopped(&self) {
         self.stopped.store(true, Ordering::Release);
         self.snapshots.end();
@@ -208,6 +235,21 @@ impl ApplyHandle {
         let mut removed = self.shared.removed.subscribe();
         let gone = removed.wait_for(|sites| sites.contains(&site_id));
         matches!(tokio::time::timeout(limit, gone).await, Ok(Ok(_)))
+    }
+
+    /// Waits until an erasure is done, without the delay that the rewriting of the store's file may have otherwise; false when
+    /// `limit` passed first. For one that was done longer ago than an hour, ask the catalog.
+    pub async fn wait_erased(&self, id: ErasureId, limit: Duration) -> bool {
+        self.shared.rewrite_at_once.store(true, Ordering::Release);
+        let mut erased = self.shared.erased.subscribe();
+        let done = erased.wait_for(|ids| ids.contains(&id));
+        matches!(tokio::time::timeout(limit, done).await, Ok(Ok(_)))
+    }
+
+    /// Has `forget` take erased subjects out of what is kept in memory elsewhere. It must not wait.
+    pub fn on_erasure(&self, forget: impl Fn(&Subject) + Send + Sync + 'static) {
+        let mut forgetting = self.shared.forgetting.write().unwrap_or_else(PoisonError::into_inner);
+        forgetting.push(Box::new(forget));
     }
 
     /// What became of the records of these ranges, all of them applied lately.
@@ -296,6 +338,7 @@ mod tests {
             size_bytes: 0,
             undecodable: 0,
             of_removed: HashMap::default(),
+            of_erased: HashMap::default(),
         };
         shared.publish(&applied, Watermark::default());
     }

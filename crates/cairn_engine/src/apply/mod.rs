@@ -3,13 +3,16 @@
 //! Guarantees: records are taken strictly in order; each becomes a row, or is counted as a duplicate, exactly once: rows,
 //! visits, outcome counts and the watermark go into the store in one commit, and after a crash the loop goes on
 //! behind the store's watermark. Direct identifiers go to the people table, choices to the chains of receipts; both share a watermark of their own.
-//! Events of removed sites are left out, and the rest of such a site is removed.
+//! Events of removed sites and erased visitors are left out, and the rest of them is removed.
 //! An unavailable store is waited for (one warning); the log grows meanwhile, and hits are refused once it is full.
 //! It does not know HTTP, consent or where an event came from.
 
 mod batch;
+mod erasure;
 mod handle;
+mod remains;
 mod removal;
+mod rewriting;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -30,8 +33,11 @@ pub use handle::{AppliedCounts, ApplyHandle, ApplyStatus, LiveEvent};
 pub use snapshot::{Snapshot, SnapshotError};
 
 use batch::Applied;
+use erasure::Erasures;
 use handle::Shared;
-use removal::{Databases, Removals};
+use remains::Databases;
+use removal::Removals;
+use rewriting::Rewriting;
 
 /// How the loop runs.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +52,8 @@ pub struct ApplyOptions {
     pub checkpoint_interval: Duration,
     /// Log bytes after which the same happens earlier.
     pub checkpoint_size_bytes: u64,
+    /// Longest time for which the store's file may hold bytes of rows that were deleted, before it is rewritten.
+    pub rewrite_wait_max: Duration,
 }
 
 impl Default for ApplyOptions {
@@ -56,6 +64,7 @@ impl Default for ApplyOptions {
             batch_size_bytes_max: 8 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
             checkpoint_size_bytes: 64 * 1024 * 1024,
+            rewrite_wait_max: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -67,6 +76,8 @@ const STOP_TRIES: u32 = 20;
 const STOP_PAUSE: Duration = Duration::from_millis(50);
 /// How long the loop waits for records before it looks at its other duties.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
+/// The same while there is something to be done.
+const BUSY_WAIT: Duration = Duration::from_millis(5);
 /// People seen within this time are "now".
 const NOW_WINDOW_MS: i64 = 5 * 60 * 1000;
 
@@ -98,6 +109,8 @@ pub struct ApplyLoop {
     event_ids: Arc<EventIds>,
     sessions: Sessions,
     removals: Removals,
+    erasures: Erasures,
+    rewriting: Rewriting,
     shared: Arc<Shared>,
     options: ApplyOptions,
     clock: fn() -> i64,
@@ -140,6 +153,8 @@ impl ApplyLoop {
         };
         let sessions = Sessions::new(options.sessions, active, others_until_ms);
         let removals = Removals::at_start(&catalog);
+        let erasures = Erasures::at_start(&catalog)?;
+        let rewriting = Rewriting::new(options.rewrite_wait_max);
         let shared = Arc::new(Shared::new(watermark));
         let handle = ApplyHandle::new(Arc::clone(&shared));
         let apply = ApplyLoop {
@@ -149,6 +164,8 @@ impl ApplyLoop {
             event_ids,
             sessions,
             removals,
+            erasures,
+            rewriting,
             shared,
             options,
             clock,
@@ -172,7 +189,7 @@ impl ApplyLoop {
         let mut behind = false;
         loop {
             let stopping = self.shared.stopping.load(Ordering::Acquire);
-            let more = self.log.wait_durable_after(Offset(self.resume_offset()), IDLE_WAIT);
+            let more = self.log.wait_durable_after(Offset(self.resume_offset()), self.idle_wait());
             if more {
                 // Under load commits are spaced: each costs a sync and a search for the visits it replaces.
                 let pause = self.options.commit_interval.saturating_sub(last_commit.elapsed());
@@ -228,6 +245,9 @@ impl ApplyLoop {
         for (site_id, offset) in &applied.of_removed {
             self.removals.left_out(*site_id, *offset);
         }
+        for (site_id, offset) in &applied.of_erased {
+            self.erasures.left_out(*site_id, *offset);
+        }
         if !applied.people.is_empty() || !applied.receipts.is_empty() {
             retry("writes people and receipts", &self.shared, || {
                 let (people, receipts) = (&applied.people, &applied.receipts);
@@ -266,8 +286,17 @@ impl ApplyLoop {
             catalog: &self.catalog,
             shared: &self.shared,
             applied: self.resume_offset(),
+            now_ms: (self.clock)(),
         };
         self.removals.complete(&databases, &mut self.sessions);
+        // A deletion would make the rewriting begin anew.
+        let may_delete = !self.rewriting.is_running();
+        self.erasures.complete(&databases, &mut self.sessions, may_delete);
+        let is_forced = self.shared.rewrite_at_once.load(Ordering::Acquire);
+        self.rewriting.step(&databases, is_forced);
+        if is_forced && !self.erasures.are_waiting() && !self.rewriting.is_running() {
+            self.shared.rewrite_at_once.store(false, Ordering::Release);
+        }
         let due = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval
             || self.bytes_since_checkpoint >= self.options.checkpoint_size_bytes;
         // Waiting for a quiet moment costs nothing; waiting for ever would.
@@ -275,6 +304,15 @@ impl ApplyLoop {
             && (due || (!busy && self.last_checkpoint.elapsed() >= Duration::from_secs(5)))
         {
             self.checkpoint();
+        }
+    }
+
+    /// Nobody waits for the rest of a rewriting longer than it takes.
+    fn idle_wait(&self) -> Duration {
+        let is_asked = self.shared.rewrite_at_once.load(Ordering::Acquire);
+        match self.rewriting.is_running() || is_asked && self.erasures.are_waiting() {
+            true => BUSY_WAIT,
+            false => IDLE_WAIT,
         }
     }
 

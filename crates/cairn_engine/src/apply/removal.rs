@@ -6,85 +6,54 @@
 //! It does not know what else a site was.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cairn_catalog::Catalog;
-use cairn_log::{Log, Offset};
 use cairn_model::SiteId;
-use cairn_store::EventStore;
 
-use super::handle::Shared;
+use super::remains::{Databases, Failure, Patience, Trail, clear_log, empty_journal};
 use crate::session::Sessions;
-
-/// A hit that found its site before the removal is in the log by then: the slowest is an import at the lowest rate that
-/// is accepted, which takes less than half of it.
-const UNDER_WAY_MAX: Duration = Duration::from_secs(60 * 60);
-/// Pause before a database that failed is asked again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// One removed site.
 struct Removal {
-    /// Since when this process knows of it. `None`: since its start, so that no hit is under way.
-    known_since: Option<Instant>,
+    trail: Trail,
     /// The store holds nothing of it.
     is_out_of_store: bool,
-    /// The log may hold something of it before this record; `None`: it does not.
-    in_log_before: Option<u64>,
 }
 
 impl Removal {
     fn is_done(&self) -> bool {
-        self.is_out_of_store && self.in_log_before.is_none()
-    }
-
-    fn is_final(&self) -> bool {
-        let is_over = |since: Instant| since.elapsed() >= UNDER_WAY_MAX;
-        self.is_done() && self.known_since.is_none_or(is_over)
+        self.is_out_of_store && self.trail.in_log_before.is_none()
     }
 }
 
 /// The removals that are not completed for good.
 pub(super) struct Removals {
     removals: HashMap<SiteId, Removal>,
-    retry_at: Option<Instant>,
-    has_warned: bool,
-}
-
-/// What completing them needs.
-pub(super) struct Databases<'a> {
-    pub log: &'a Log,
-    pub store: &'a dyn EventStore,
-    pub catalog: &'a Catalog,
-    pub shared: &'a Shared,
-    /// Everything up to here is applied.
-    pub applied: u64,
+    patience: Patience,
 }
 
 impl Removals {
     /// Takes up what an earlier process did not complete.
     pub fn at_start(catalog: &Catalog) -> Self {
-        let mut removals = Removals { removals: HashMap::new(), retry_at: None, has_warned: false };
+        let mut removals = Removals { removals: HashMap::new(), patience: Patience::default() };
         removals.note(catalog.directory().current().removed_sites(), None);
         removals
     }
 
     fn note(&mut self, removed: &HashSet<SiteId>, known_since: Option<Instant>) {
         for site_id in removed {
-            self.removals.entry(*site_id).or_insert(Removal {
-                known_since,
-                is_out_of_store: false,
-                in_log_before: None,
-            });
+            let removal = || Removal { trail: Trail::new(known_since), is_out_of_store: false };
+            self.removals.entry(*site_id).or_insert_with(removal);
         }
     }
 
     /// An event of a removed site was left out: the log still holds it.
     pub fn left_out(&mut self, site_id: SiteId, offset: u64) {
-        let end = Some(offset + 1);
         if let Some(removal) = self.removals.get_mut(&site_id)
             && removal.is_out_of_store
         {
-            removal.in_log_before = removal.in_log_before.max(end);
+            removal.trail.left_out(offset);
         }
     }
 
@@ -95,22 +64,16 @@ impl Removals {
             return;
         }
         self.note(directory.removed_sites(), Some(Instant::now()));
-        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+        if !self.patience.may_try() {
             return;
         }
         let outcome = self
             .clear_store(databases, sessions)
-            .and_then(|()| self.clear_log(databases))
+            .and_then(|()| {
+                clear_log(databases, self.removals.values_mut().map(|removal| &mut removal.trail))
+            })
             .and_then(|()| self.forget(databases.catalog));
-        self.retry_at = outcome.is_err().then(|| Instant::now() + RETRY_PAUSE);
-        match outcome {
-            Err(error) if !self.has_warned => {
-                tracing::warn!(%error, "a removed site is not gone yet; trying again until it is");
-                self.has_warned = true;
-            }
-            Err(_) => {}
-            Ok(()) => self.has_warned = false,
-        }
+        self.patience.note("a removed site", outcome);
         let done = self.removals.iter().filter(|(_, removal)| removal.is_done());
         databases.shared.set_removed(done.map(|(site_id, _)| *site_id));
     }
@@ -133,26 +96,11 @@ impl Removals {
         }
         // What was deleted is in neither write-ahead file afterwards.
         databases.store.checkpoint()?;
-        if !databases.catalog.checkpoint()? {
-            return Err(Failure::Journal);
-        }
+        empty_journal(databases.catalog)?;
         let end = databases.log.durable_end().0;
         for removal in self.removals.values_mut().filter(|removal| !removal.is_out_of_store) {
             removal.is_out_of_store = true;
-            removal.in_log_before = Some(end);
-        }
-        Ok(())
-    }
-
-    fn clear_log(&mut self, databases: &Databases<'_>) -> Result<(), Failure> {
-        let applied = |before: &u64| *before <= databases.applied + 1;
-        let ends = self.removals.values().filter_map(|removal| removal.in_log_before);
-        let Some(before) = ends.filter(applied).max() else { return Ok(()) };
-        // Under load it takes another turn: what shares a file with these records must be applied first.
-        if databases.log.scrub(Offset(before))? {
-            for removal in self.removals.values_mut() {
-                removal.in_log_before = removal.in_log_before.filter(|end| *end > before);
-            }
+            removal.trail.in_log_before = Some(end);
         }
         Ok(())
     }
@@ -161,7 +109,7 @@ impl Removals {
         let last: Vec<SiteId> = self
             .removals
             .iter()
-            .filter(|(_, removal)| removal.is_final())
+            .filter(|(_, removal)| removal.is_done() && removal.trail.is_cold())
             .map(|(site_id, _)| *site_id)
             .collect();
         for site_id in last {
@@ -172,33 +120,30 @@ impl Removals {
     }
 }
 
-/// Why a removal is not complete.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Store(#[from] cairn_store::StoreError),
-    #[error(transparent)]
-    Catalog(#[from] cairn_catalog::CatalogError),
-    #[error(transparent)]
-    Log(#[from] cairn_log::LogError),
-    #[error("the catalog's journal is being read")]
-    Journal,
+#[cfg(test)]
+impl Removals {
+    pub fn end_pause(&mut self) {
+        self.patience.end_pause();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use cairn_catalog::NewSite;
-    use cairn_log::{LogOptions, RealDisk};
+    use cairn_log::{Log, LogOptions, Offset, RealDisk};
     use cairn_model::event::PAGE_VIEW;
     use cairn_model::{Event, PrivacySettings, VisitorId};
+    use cairn_store::EventStore;
     use cairn_store::event_ids::EventIds;
     use cairn_store::reference::ReferenceStore;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::apply::remains::UNDER_WAY_MAX;
     use crate::apply::{ApplyHandle, ApplyLoop, ApplyOptions};
     use crate::record;
 
@@ -282,7 +227,7 @@ mod tests {
 
         /// The loop's other duties; a pause after a failure is over.
         fn housekeep(&mut self) {
-            self.apply.removals.retry_at = None;
+            self.apply.removals.end_pause();
             self.apply.housekeep(false);
         }
 
@@ -351,7 +296,7 @@ mod tests {
         assert_eq!(machine.paths(), ["/kept"]);
         assert!(machine.catalog.directory().current().is_removed(gone), "more may be under way");
         let hour_ago = Instant::now().checked_sub(UNDER_WAY_MAX);
-        machine.apply.removals.removals.get_mut(&gone).unwrap().known_since = hour_ago;
+        machine.apply.removals.removals.get_mut(&gone).unwrap().trail.known_since = hour_ago;
         machine.housekeep();
         assert!(!machine.catalog.directory().current().is_removed(gone));
     }

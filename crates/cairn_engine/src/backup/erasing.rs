@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn_catalog::{CATALOG_FILE, Catalog, ErasureId, ErasureState, NewErasure};
 use cairn_log::{Log, LogOptions, Offset, RealDisk};
@@ -22,6 +22,8 @@ use crate::apply::{ApplyHandle, ApplyLoop, ApplyOptions};
 
 /// How long one erasure in a copy may take: its store is written anew.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// Pause between two looks whether it is done.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Size of the one file of the log without records.
 const SEGMENT_SIZE_BYTES: u64 = 1 << 20;
 
@@ -131,40 +133,54 @@ fn carry_out(
     let in_copy = |error: &dyn std::fmt::Display| BackupError::NotErased { why: error.to_string() };
     let (log, _) = Log::open(options, Arc::new(RealDisk)).map_err(|error| in_copy(&error))?;
     let clock = || jiff::Timestamp::now().as_millisecond();
+    let waiting = Arc::clone(catalog);
     let (store, catalog) = (Arc::clone(store), Arc::clone(catalog));
     let options = ApplyOptions::default();
-    let (apply, handle) =
-        ApplyLoop::open(log.clone(), store, catalog, event_ids, options, clock)
-            .map_err(|error| in_copy(&error))?;
+    let (apply, handle) = ApplyLoop::open(log.clone(), store, catalog, event_ids, options, clock)
+        .map_err(|error| in_copy(&error))?;
     let thread = std::thread::Builder::new().name("erase-in-copy".to_owned());
     let thread = thread.spawn(move || apply.run()).map_err(|error| in_copy(&error))?;
-    let done = wait(&handle, work);
+    let done = wait(&handle, &waiting, work);
     log.close();
     handle.stop();
     match thread.join() {
         Ok(Ok(())) if done => Ok(()),
-        Ok(Ok(())) => Err(in_copy(&format!("it took more than {} minutes", PATIENCE.as_secs() / 60))),
+        Ok(Ok(())) => {
+            Err(in_copy(&format!("it took more than {} minutes", PATIENCE.as_secs() / 60)))
+        }
         Ok(Err(error)) => Err(in_copy(&error)),
         Err(_) => Err(in_copy(&"the loop panicked")),
     }
 }
 
-fn wait(handle: &ApplyHandle, work: &Work) -> bool {
+/// Waits until the catalog says that all is done: what an earlier try began is done for good at once, and the loop tells
+/// nobody of it.
+fn wait(handle: &ApplyHandle, catalog: &Catalog, work: &Work) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { return false };
-    runtime.block_on(async {
-        for site_id in &work.sites {
-            if !handle.wait_removed(*site_id, PATIENCE).await {
+    let deadline = Instant::now() + PATIENCE;
+    let may_wait = || Instant::now() < deadline && !handle.status().stopped;
+    let is_erased = |id: ErasureId| {
+        let state = catalog.erasure(id).map(|erasure| erasure.map(|erasure| erasure.state));
+        matches!(state, Ok(None | Some(ErasureState::Done)))
+    };
+    for site_id in &work.sites {
+        while catalog.directory().current().is_removed(*site_id) {
+            if !may_wait() {
                 return false;
             }
+            runtime.block_on(handle.wait_removed(*site_id, LOOK_EVERY));
         }
-        for id in &work.erasures {
-            if !handle.wait_erased(*id, PATIENCE).await {
+    }
+    for id in &work.erasures {
+        while !is_erased(*id) {
+            if !may_wait() {
                 return false;
             }
+            runtime.block_on(handle.wait_erased(*id, LOOK_EVERY));
         }
-        true
-    })
+    }
+    true
 }
 
 const EVENT_IDS: &str = "event-ids";

@@ -64,9 +64,8 @@ impl Entry {
 
     /// What it is called in manifests.
     pub(super) fn id(&self) -> Result<String, BackupError> {
-        let text = serde_json::to_vec(self).map_err(|error| {
-            BackupError::disk("writes the ledger of erasures")(error.into())
-        })?;
+        let text = serde_json::to_vec(self)
+            .map_err(|error| BackupError::disk("writes the ledger of erasures")(error.into()))?;
         let mut id = hex(&Sha256::digest(text).into());
         id.truncate(32);
         Ok(id)
@@ -107,11 +106,9 @@ impl Ledger {
         };
         let mut entries = BTreeMap::new();
         for (line, number) in text.lines().zip(1..) {
-            let entry: Entry =
-                serde_json::from_str(line).map_err(|error| BackupError::Damaged {
-                    file: path.clone(),
-                    why: format!("line {number}: {error}"),
-                })?;
+            let entry: Entry = serde_json::from_str(line).map_err(|error| {
+                BackupError::Damaged { file: path.clone(), why: format!("line {number}: {error}") }
+            })?;
             entries.insert(entry.id()?, entry);
         }
         Ok(Ledger { path, entries })

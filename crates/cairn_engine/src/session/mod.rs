@@ -215,6 +215,16 @@ impl Sessions {
         self.attributes.retain(|attributes| Arc::strong_count(attributes) > 1);
     }
 
+    /// Lets go of visitors whose visits were erased from the store. Call it after the changes have been committed.
+    pub fn forget_visitors(&mut self, site_id: SiteId, visitors: &[VisitorId]) {
+        for visitor_id in visitors {
+            let key = (site_id, *visitor_id);
+            self.count -= self.visitors.remove(&key).map_or(0, |slots| slots.len());
+            self.dirty.retain(|dirty| *dirty != key);
+        }
+        self.attributes.retain(|attributes| Arc::strong_count(attributes) > 1);
+    }
+
     /// Distance from a visit within which an event joins it, milliseconds.
     pub fn reach_ms(&self) -> i64 {
         self.options.reach_ms()

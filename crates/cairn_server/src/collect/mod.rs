@@ -90,6 +90,19 @@ impl Edge {
 }
 
 impl Edge {
+    /// Takes an erased subject out of what is kept in memory here, for as long as this edge is there.
+    pub(crate) fn forget_erased(self: &Arc<Self>) {
+        let edge = Arc::downgrade(self);
+        self.app.apply.on_erasure(move |subject| {
+            let Some(edge) = edge.upgrade() else { return };
+            for visitor in &subject.visitors {
+                edge.recent_users.forget(*visitor);
+                edge.recipients_clicks.forget(*visitor);
+                edge.other_clicks.forget(*visitor);
+            }
+        });
+    }
+
     fn clicks_like(&self, click: &ClickClaims) -> &RecentClicks {
         if click.user_key() == 0 { &self.other_clicks } else { &self.recipients_clicks }
     }

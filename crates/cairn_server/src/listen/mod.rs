@@ -124,6 +124,7 @@ pub fn serve(app: Arc<App>, router: Router, options: ListenOptions) -> io::Resul
         sockets.push(bind(address)?);
     }
     let edge = Arc::new(Edge::new(app, options.rate_limit));
+    edge.forget_erased();
     let (stop, stopping) = watch::channel(false);
     let open = Arc::new(AtomicUsize::new(0));
     let mut server = Server { address, stop, threads: Vec::new() };

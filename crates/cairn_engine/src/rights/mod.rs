@@ -1,0 +1,3 @@
+//! The rights of visitors: who is meant by an identifier, and what is kept of him.
+
+pub mod find;
