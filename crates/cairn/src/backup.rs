@@ -26,7 +26,7 @@ pub fn restore(config: &Config, asked: &Restore) -> Result<(), Failure> {
     let directory = DataDirectory::take_to_restore(&config.data.directory)?;
     let Restore { from, replace, ledger, .. } = asked.clone();
     let asked = Restoring { from, data: directory.path().to_owned(), replace, ledger };
-    let restored = cairn_engine::backup::restore(&asked, &wire::open_copy())?;
+    let restored = cairn_engine::backup::restore(&asked, &wire::open_copy(config)?)?;
     let (from, into) = (restored.from.display(), directory.path().display());
     let erased = restored.erased;
     crate::print(&format!("{from} is restored into {into}"))?;

@@ -48,8 +48,6 @@ const MEMORY_ROUNDS_MAX: usize = 100;
 /// Pause between two publications of where the chains of receipts end; old receipts expire then, too.
 const RECEIPTS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Memory for the store of a backup that is looked at, in megabytes (10^6 bytes).
-const COPY_MEMORY_MB: u32 = 64;
 /// Pause between two looks whether a backup is due, or has somebody who was erased, or is too old.
 const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -241,7 +239,7 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         log: log.clone(),
         catalog: Arc::clone(&catalog),
         store: Arc::clone(&store),
-        open_store: open_copy(),
+        open_store: open_copy(config)?,
     };
     // Before the loop runs: it forgets removed sites when they are gone.
     let backups = Arc::new(Backups::open(backup_options(config), sources, now_ms())?);
@@ -267,13 +265,13 @@ pub fn backup_options(config: &Config) -> BackupOptions {
     BackupOptions { directory, count_max, age_days_max }
 }
 
-/// Opens the store of a backup beside the one that is served: with little memory, and not for questions.
-pub fn open_copy() -> OpenStore {
-    Arc::new(|directory| {
-        let options =
-            DuckOptions { memory_limit_mb: COPY_MEMORY_MB, threads: 1, ..DuckOptions::default() };
+/// Opens the store of a backup beside the one that is served: to erase there takes the same memory.
+pub fn open_copy(config: &Config) -> Result<OpenStore, Failure> {
+    let memory_limit_mb = u32::try_from(config.store.memory_size_bytes_max / 1_000_000)?;
+    Ok(Arc::new(move |directory| {
+        let options = DuckOptions { memory_limit_mb, threads: 1, ..DuckOptions::default() };
         Ok(Arc::new(DuckStore::open(directory, options)?))
-    })
+    }))
 }
 
 fn open_store(

@@ -7,9 +7,14 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cairn_catalog::{Catalog, ErasureId, ErasureReason};
+use cairn_engine::ingest::visitor::IdentityKeys;
+use cairn_engine::rights::find::{Finder, Identifier};
+use cairn_store::duckdb::{DuckOptions, DuckStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::refusal::{Visitor, search, visitor};
 use crate::server::{AGENT, Server};
 
 const BACKUPS: &str = "/api/v1/instance/backups";
@@ -302,4 +307,108 @@ fn only_its_owner_may_read_a_backup_and_old_ones_go() {
     assert_eq!((removed.status, second.exists()), (204, false));
     let removed = server.api("DELETE", &format!("{BACKUPS}/{name}"), &Value::Null);
     assert_eq!(removed.status, 404);
+}
+
+/// Copies a directory, as somebody carries a backup elsewhere.
+fn carry(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => carry(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+/// Everything that a visitor could be recognised by, and a page of his own.
+fn meet(server: &Server, key: &str, visitor: &Visitor) {
+    let Visitor { agent, cookie, email, user_id, .. } = visitor;
+    let page = format!("https://backup.test/of/{user_id}?email={email}");
+    let events = json!([
+        {"event": "page_view", "url": page, "title": format!("For {email}")},
+        {"event": "identify", "user_id": user_id, "traits": {"email": email}},
+        {"event": "bought", "url": page, "props": {"by": user_id}}]);
+    let body = json!({"key": key, "consent": {"choice": "analytics:granted", "signal": "page"},
+        "events": events});
+    let cookie = format!("cairn_id={cookie}");
+    let headers = [
+        ("user-agent", agent.as_str()),
+        ("content-type", "application/json"),
+        ("cookie", cookie.as_str()),
+    ];
+    let body = body.to_string();
+    let answer = server.client().send("POST", "/e", &headers, body.as_bytes()).unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+}
+
+/// Puts an erasure on record in a data directory that no server uses.
+fn ask_to_erase(data: &Path, site: &str, user_id: &str) -> ErasureId {
+    let catalog = Catalog::open(&data.join("catalog.sqlite")).unwrap();
+    let store = DuckStore::open(&data.join("store"), DuckOptions::default()).unwrap();
+    let keys = IdentityKeys::new(catalog.master_secret());
+    let site_id = site.parse().unwrap();
+    let finder = Finder { store: &store, catalog: &catalog, keys: &keys, site_id };
+    let found = finder.find(&Identifier::UserId(user_id.to_owned())).unwrap();
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    catalog.begin_erasure(&found.erasure(ErasureReason::Owner, None), now_ms).unwrap()
+}
+
+#[test]
+fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start_in(directory.path(), &[]).unwrap();
+    let (site, key) = server.site("backup.test", &json!({"policy": "opt_in"}));
+    let (canary, kept) = ([visitor("canary", 1)], [visitor("kept", 2)]);
+    meet(&server, &key, &canary[0]);
+    meet(&server, &key, &kept[0]);
+    let backup = back_up(&server);
+    let elsewhere = TempDir::new().unwrap();
+    carry(&backup, elsewhere.path());
+    assert_eq!(server.stop(), Some(0));
+    let places = |data: &Path, whom: &[Visitor]| -> Vec<String> {
+        search(data, whom).into_iter().map(|(_, place)| place).collect()
+    };
+    let found = places(&backup, &canary);
+    for place in ["events of the store", "texts of the store", "catalog.sqlite"] {
+        assert!(found.iter().any(|found| found.contains(place)), "{place} is not in {found:?}");
+    }
+
+    let erasure = ask_to_erase(directory.path(), &site, &canary[0].user_id);
+    let server = Server::start_in(directory.path(), &[]).unwrap();
+    server.line_with("erasures reached a backup");
+    let later = back_up(&server);
+    assert_eq!(server.outcomes(&site)["outcomes"]["accepted"], 6);
+    assert_eq!(server.totals(&site, &["events"]), [3]);
+    assert_eq!(server.stop(), Some(0));
+    for data in [&backup, &later] {
+        assert_eq!(places(data, &canary), [""; 0], "in {}", data.display());
+        assert!(!places(data, &kept).is_empty(), "the other visitor is still there");
+    }
+    let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
+    let record = catalog.erasure(erasure).unwrap().unwrap();
+    let place = record.place("backups").unwrap();
+    assert!(place.done_at_ms.is_some() && place.count == 1, "{place:?}");
+
+    // The copy that was carried elsewhere still has everything, unless the ledger is at hand.
+    let without = TempDir::new().unwrap();
+    restored(elsewhere.path(), without.path());
+    assert!(!places(without.path(), &canary).is_empty(), "the control");
+    let with = TempDir::new().unwrap();
+    let ledger = directory.path().join("backups");
+    let output = restore(elsewhere.path(), with.path(), &["--ledger", ledger.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("erasures carried out in it: 1"),
+        "{}",
+        text(&output.stdout)
+    );
+    let of_backup = TempDir::new().unwrap();
+    restored(&backup, of_backup.path());
+    for data in [with.path(), of_backup.path()] {
+        assert_eq!(places(data, &canary), [""; 0], "in {}", data.display());
+        let again = Server::start_in(data, &[]).unwrap();
+        assert_eq!(again.totals(&site, &["events"]), [3]);
+        assert_eq!(again.stop(), Some(0));
+    }
 }

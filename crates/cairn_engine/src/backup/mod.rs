@@ -220,10 +220,11 @@ impl Backups {
 
     /// Makes a backup and removes those that are too many or too old. Blocks until it is whole.
     pub fn make(&self, now_ms: i64) -> Result<Listed, BackupError> {
-        let Ok(_changing) = self.changing.try_lock() else {
+        if lock(&self.progress).running_since_ms.replace(now_ms).is_some() {
             return Err(SnapshotError::Busy.into());
-        };
-        lock(&self.progress).running_since_ms = Some(now_ms);
+        }
+        // Whoever erases in the others now is waited for.
+        let _changing = lock(&self.changing);
         let made = self.make_whole(now_ms);
         let mut progress = lock(&self.progress);
         progress.running_since_ms = None;
@@ -332,12 +333,16 @@ impl Backups {
         }
         let entries = ledger.entries().map(|(_, entry)| entry);
         let open_store = &self.sources.open_store;
-        erasing::erase_in(directory, manifest.made_at_ms, entries, open_store)?;
+        let erased = erasing::erase_in(directory, manifest.made_at_ms, entries, open_store)?;
         manifest.files =
             manifest::files_of(directory).map_err(BackupError::disk("reads the backup"))?;
         manifest.erasures = ledger.entries().map(|(id, _)| id.clone()).collect();
         manifest.is_being_changed = false;
-        manifest.write(directory).map_err(&written)
+        manifest.write(directory).map_err(&written)?;
+        if erased > 0 {
+            tracing::info!(backup = %directory.display(), erased, "erasures reached a backup");
+        }
+        Ok(())
     }
 
     /// Completes the records of erasures: in how many backups, or why not.
