@@ -24,7 +24,7 @@ pub enum Command {
     Demo(Run),
     /// Print every setting, its value and where it came from, or say what is wrong with them
     CheckConfig(Run),
-    /// Make a backup of everything; beside a running server, by asking it
+    /// Make a backup of everything; a running server is asked by its API, with the token in CAIRN_API_TOKEN
     Backup(Run),
     /// Put a backup into a data directory that no server uses
     Restore(Restore),

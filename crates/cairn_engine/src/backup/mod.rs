@@ -14,7 +14,7 @@ mod restoring;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use cairn_catalog::{Catalog, CatalogError};
 use cairn_log::Log;
@@ -246,7 +246,11 @@ impl Backups {
     /// what fails; it is tried again with the next call.
     pub fn tend(&self, now_ms: i64) {
         // Whoever changes them now leaves them as they should be, or the next call does.
-        let Ok(_changing) = self.changing.try_lock() else { return };
+        let _changing = match self.changing.try_lock() {
+            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::Poisoned(left)) => left.into_inner(),
+            Ok(changing) => changing,
+        };
         let tended = self.expire(now_ms).and_then(|_| self.erase(now_ms));
         let problem = tended.err().map(|error| error.to_string());
         let mut progress = lock(&self.progress);
