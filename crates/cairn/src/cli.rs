@@ -30,6 +30,8 @@ pub enum Command {
     Restore(Restore),
     /// Look for tampering in the receipts of visitors' choices; fails if there is any. May run beside the server
     VerifyReceipts(VerifyReceipts),
+    /// Erase somebody from a data directory that no server holds, and print what was erased where
+    Erase(Erase),
     /// Print the OpenAPI document of the API
     Openapi,
     /// Print the version
@@ -85,6 +87,42 @@ pub struct VerifyReceipts {
     /// An end of a chain that was kept elsewhere, as the log and the dashboard tell it; may be given several times
     #[arg(long, value_name = "SITE:NUMBER:HASH", value_parser = given_head)]
     pub head: Vec<GivenHead>,
+}
+
+/// What an erasure takes from the command line.
+#[derive(Args, Clone, Debug, Default)]
+#[command(group(clap::ArgGroup::new("who").required(true)))]
+pub struct Erase {
+    /// File with settings (every key is in config.default.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of everything Cairn keeps [default: ./cairn-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The site, by its number or domain
+    #[arg(long, value_name = "SITE")]
+    pub site: String,
+    /// A person by your own id
+    #[arg(long, value_name = "ID", group = "who")]
+    pub user_id: Option<String>,
+    /// A person by e-mail address
+    #[arg(long, value_name = "ADDRESS", group = "who")]
+    pub email: Option<String>,
+    /// A browser by the value of its cookie cairn_id
+    #[arg(long, value_name = "DIGITS", group = "who")]
+    pub cairn_id: Option<String>,
+    /// A browser by its number, as the API shows it
+    #[arg(long, value_name = "DIGITS", group = "who")]
+    pub visitor: Option<String>,
+    /// A browser or device by an id of the sender's making
+    #[arg(long, value_name = "ID", group = "who")]
+    pub anonymous_id: Option<String>,
+    /// Whoever placed an order
+    #[arg(long, value_name = "ID", group = "who")]
+    pub order_id: Option<String>,
+    /// Only print what was found
+    #[arg(long)]
+    pub preview: bool,
 }
 
 fn given_head(text: &str) -> Result<GivenHead, String> {

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod data_directory;
 mod demo;
+mod erase;
 mod verify;
 mod wire;
 
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, Restore, Run, VerifyReceipts};
+use cli::{Cli, Command, Erase, Restore, Run, VerifyReceipts};
 use config::{Config, ConfigError, Layers, shown};
 
 /// Any reason to end with a failure; printed once, here.
@@ -42,6 +43,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Backup(run) => backup::make(&config_of(&run)?),
         Command::Restore(asked) => restore(&asked),
         Command::VerifyReceipts(asked) => verify_receipts(&asked),
+        Command::Erase(asked) => erase(&asked),
         Command::Openapi => Ok(print(cairn_server::openapi::json())?),
         Command::Version => Ok(print(concat!("cairn ", env!("CARGO_PKG_VERSION")))?),
     }
@@ -79,6 +81,13 @@ fn verify_receipts(asked: &VerifyReceipts) -> Result<(), Failure> {
     let run = Run { config: asked.config.clone(), data: asked.data.clone(), listen: None };
     let config = config_of(&run)?;
     verify::run(&config.data.directory, asked, wire::now_ms())
+}
+
+fn erase(asked: &Erase) -> Result<(), Failure> {
+    let run = Run { config: asked.config.clone(), data: asked.data.clone(), listen: None };
+    let config = config_of(&run)?;
+    log_to_standard_error(config.logging.level);
+    erase::run(&config, asked)
 }
 
 /// Defaults, then the file, the environment and the command line.

@@ -51,17 +51,22 @@ const RECEIPTS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pause between two looks whether a backup is due, or has somebody who was erased, or is too old.
 const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Everything that runs.
+/// Everything that runs beneath the server.
 pub struct Parts {
     _directory: DataDirectory,
     /// Copies of everything.
     pub backups: Arc<Backups>,
-    catalog: Arc<Catalog>,
-    store: Arc<dyn EventStore>,
-    log: Log,
-    apply: ApplyHandle,
+    /// Settings and people.
+    pub catalog: Arc<Catalog>,
+    /// Events.
+    pub store: Arc<dyn EventStore>,
+    /// The durable log.
+    pub log: Log,
+    /// The loop between the two.
+    pub apply: ApplyHandle,
     apply_thread: JoinHandle<Result<(), ApplyError>>,
-    ingest: Arc<Ingest>,
+    /// From hits to events.
+    pub ingest: Arc<Ingest>,
 }
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -224,6 +229,7 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         sessions,
         commit_interval: Duration::from_millis(config.apply.commit_interval_ms),
         checkpoint_interval: Duration::from_secs(config.apply.checkpoint_interval_seconds),
+        rewrite_wait_max: Duration::from_secs(config.privacy.erasure_rewrite_hours_max * 60 * 60),
         ..ApplyOptions::default()
     };
     let (apply_loop, apply) = ApplyLoop::open(

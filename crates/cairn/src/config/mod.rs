@@ -123,6 +123,8 @@ pub struct Privacy {
     pub policy: Policy,
     /// Reach of Global Privacy Control on new sites.
     pub gpc: GpcReach,
+    /// Longest time between an erasure and the rewriting of the store's file.
+    pub erasure_rewrite_hours_max: u64,
 }
 
 impl Privacy {
@@ -182,7 +184,8 @@ impl Config {
     /// Decides from the layers, and checks what single values cannot say.
     pub fn from_layers(layers: &Layers) -> Result<Config, ConfigError> {
         let config: Config = layers.decide()?;
-        let ranges: [(&str, u64, u64, u64); 10] = [
+        let rewrite_hours = config.privacy.erasure_rewrite_hours_max;
+        let ranges: [(&str, u64, u64, u64); 11] = [
             ("log.segment_size_bytes", config.log.segment_size_bytes, 1 << 20, 1 << 30),
             (
                 "log.size_bytes_max",
@@ -197,6 +200,7 @@ impl Config {
             ("backup.every_hours", config.backup.every_hours.into(), 0, 24 * 366),
             ("backup.count_max", config.backup.count_max as u64, 1, 1000),
             ("backup.age_days_max", config.backup.age_days_max.into(), 1, 10 * 366),
+            ("privacy.erasure_rewrite_hours_max", rewrite_hours, 0, 24 * 7),
             ("server.connections_max", config.server.connections_max as u64, 1, 1 << 20),
         ];
         for (key, value, least, most) in ranges {

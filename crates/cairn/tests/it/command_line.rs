@@ -21,6 +21,7 @@ fn reference() -> String {
         "backup",
         "restore",
         "verify-receipts",
+        "erase",
         "openapi",
         "version",
     ] {

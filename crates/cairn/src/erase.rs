@@ -1,0 +1,136 @@
+//! `cairn erase`: erases somebody from a data directory that no server holds, and says what was erased where.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use cairn_catalog::{CATALOG_FILE, Catalog, Erasure, ErasureReason};
+use cairn_engine::ingest::visitor::parse_cookie_id;
+use cairn_engine::rights::find::{Finder, Found, Identifier, Kept};
+use cairn_model::{SiteId, VisitorId};
+
+use crate::Failure;
+use crate::cli::Erase;
+use crate::config::Config;
+use crate::wire::{self, Parts};
+
+/// How long erasing may take: the store's file is written anew.
+const TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Finds, shows, and erases unless only a preview is wanted.
+pub fn run(config: &Config, asked: &Erase) -> Result<(), Failure> {
+    let identifier = identifier(asked)?;
+    if !config.data.directory.join(CATALOG_FILE).is_file() {
+        let directory = config.data.directory.display();
+        return Err(format!("there is no catalog in {directory}").into());
+    }
+    let parts = wire::open(config)?;
+    let erased = erase(&parts, asked, &identifier);
+    let closed = wire::close(parts);
+    crate::print(erased?.trim_end())?;
+    closed
+}
+
+fn erase(parts: &Parts, asked: &Erase, identifier: &Identifier) -> Result<String, Failure> {
+    let site_id = site(&parts.catalog, &asked.site)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // What a crash left in the log belongs to it.
+    let last = parts.log.durable_end().0.saturating_sub(1);
+    if !runtime.block_on(parts.apply.wait_applied(last, TIME_MAX)) {
+        return Err("the log could not be applied".into());
+    }
+    let finder = Finder {
+        store: &*parts.store,
+        catalog: &parts.catalog,
+        keys: parts.ingest.keys(),
+        site_id,
+    };
+    let found = finder.find(identifier)?;
+    let mut text = found_text(&found, &finder.kept(&found)?);
+    if asked.preview {
+        return Ok(text);
+    }
+    let erasure = found.erasure(ErasureReason::Command, None);
+    let id = parts.catalog.begin_erasure(&erasure, wire::now_ms())?;
+    if !runtime.block_on(parts.apply.wait_erased(id, TIME_MAX)) {
+        return Err("not everything is erased yet; the next start goes on with it".into());
+    }
+    parts.backups.tend(wire::now_ms());
+    if let Some(erasure) = parts.catalog.erasure(id)? {
+        text.push_str(&erased_text(&erasure));
+    }
+    Ok(text)
+}
+
+fn identifier(asked: &Erase) -> Result<Identifier, Failure> {
+    let Erase { user_id, email, cairn_id, visitor, anonymous_id, order_id, .. } = asked;
+    let texts: [(&Option<String>, fn(String) -> Identifier); 4] = [
+        (user_id, Identifier::UserId),
+        (email, Identifier::Email),
+        (anonymous_id, Identifier::AnonymousId),
+        (order_id, Identifier::OrderId),
+    ];
+    for (text, make) in texts {
+        if let Some(text) = text {
+            return Ok(make(text.clone()));
+        }
+    }
+    if let Some(text) = cairn_id {
+        let cookie = parse_cookie_id(text).ok_or("--cairn-id needs the 32 digits of the cookie")?;
+        return Ok(Identifier::CairnId(cookie));
+    }
+    let visitor = visitor.as_deref().and_then(|text| u64::from_str_radix(text, 16).ok());
+    let visitor = visitor.ok_or("--visitor needs the 16 digits that the API shows")?;
+    Ok(Identifier::Visitor(VisitorId(visitor)))
+}
+
+/// By number or by domain.
+fn site(catalog: &Catalog, text: &str) -> Result<SiteId, Failure> {
+    let directory = catalog.directory().current();
+    let by_number = text.parse().ok().and_then(|number| directory.by_id(SiteId(number)));
+    let found = by_number.or_else(|| directory.by_domain(text));
+    Ok(found.ok_or_else(|| format!("there is no site {text}"))?.site.id)
+}
+
+fn found_text(found: &Found, kept: &Kept) -> String {
+    let Kept { summary, counts } = kept;
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for (visitor, lead) in found.subject.visitors.iter().zip(&found.visitor_leads) {
+        let _ = writeln!(text, "browser {:016x} ({})", visitor.0, lead.name());
+    }
+    for (user, lead) in found.subject.users.iter().zip(&found.user_leads) {
+        let _ = writeln!(text, "person {user:016x} ({})", lead.name());
+    }
+    for visitor in &found.shared {
+        let _ = writeln!(text, "browser {:016x} is shared: only this person's events", visitor.0);
+    }
+    if found.is_cut {
+        text.push_str("there are more of them: ask again afterwards\n");
+    }
+    let _ = writeln!(text, "kept: {} events in {} visits", summary.events, summary.visits);
+    for (name, count) in &summary.names {
+        let _ = writeln!(text, "  {count} {name}");
+    }
+    let _ = writeln!(
+        text,
+        "kept: {} people, {} mail choices, {} remembered values, {} receipts with their names",
+        counts.people, counts.mail_choices, counts.memory, counts.receipts
+    );
+    text
+}
+
+fn erased_text(erasure: &Erasure) -> String {
+    let mut text = format!("erasure {}: {}\n", erasure.id.0, erasure.state.name());
+    for place in &erasure.places {
+        let state = match place.done_at_ms {
+            Some(_) => "gone",
+            None => "stays",
+        };
+        let _ = write!(text, "  {}: {} {} ({state})", place.name, place.count, place.what);
+        if let Some(reason) = &place.remaining_reason {
+            let _ = write!(text, "; {reason}");
+        }
+        text.push('\n');
+    }
+    text
+}
