@@ -16,6 +16,7 @@ use cairn_store::duckdb::{DuckOptions, DuckStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::disk::{IN_NAMESPACE, can_mount, limit_files};
 use crate::refusal::{Visitor, search, visitor};
 use crate::server::{AGENT, Server, TOKEN};
 
@@ -485,4 +486,53 @@ fn a_removed_site_leaves_the_backups_also_where_that_was_broken_off() {
     let again = Server::start_in(data.path(), &[]).unwrap();
     assert_eq!(again.api("GET", &format!("/api/v1/sites/{gone}"), &Value::Null).status, 404);
     assert_eq!(again.totals(&site, &["events"]), [3]);
+}
+
+#[test]
+fn a_disk_that_fails_half_way_leaves_no_half_backup() {
+    let name = "a_disk_that_fails_half_way_leaves_no_half_backup";
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        eprintln!("NOT RUN: {name}: prlimit is missing");
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    // The signal would end the program; ignored, the write fails.
+    let program = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+    let server = Server::start_under(&program, directory.path(), &[]).unwrap();
+    let site = filled(&server);
+    let whole = back_up(&server);
+    let size = |name: &str| fs::metadata(whole.join(name)).unwrap().len();
+    let (catalog, store) = (size("catalog.sqlite"), size("store/events.duckdb"));
+    // The smaller of the two files can be written, the larger one cannot be to its end.
+    assert!(limit_files(&server, &((catalog.min(store) + catalog.max(store)) / 2).to_string()));
+    let refused = server.api("POST", BACKUPS, &Value::Null);
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let list = server.api("GET", BACKUPS, &Value::Null).json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
+    assert!(list["last_failure"]["reason"].is_string(), "{list}");
+    let left = fs::read_dir(directory.path().join("backups")).unwrap().count();
+    assert_eq!(left, 1, "nothing else is in the directory");
+    assert!(limit_files(&server, "unlimited"));
+    let expected = reports(&server, &site);
+    let data = TempDir::new().unwrap();
+    restored(&back_up(&server), data.path());
+    assert_eq!(reports(&Server::start_in(data.path(), &[]).unwrap(), &site), expected);
+}
+
+#[test]
+fn no_backup_is_begun_where_the_log_would_have_no_room_left() {
+    let name = "no_backup_is_begun_where_the_log_would_have_no_room_left";
+    let script = "mount -t tmpfs -o size=100m,mode=700 tmpfs \"$0\" &&";
+    if !can_mount(name, script) {
+        return;
+    }
+    let (data, small) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (script, place) = (format!("{script} exec \"$@\""), small.path().to_str().unwrap());
+    let program = [&IN_NAMESPACE[..], &[script.as_str(), place]].concat();
+    let settings = [("CAIRN_BACKUP__DIRECTORY", place)];
+    let server = Server::start_under(&program, data.path(), &settings).unwrap();
+    filled(&server);
+    let refused = server.api("POST", BACKUPS, &Value::Null);
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("a backup needs"), "{}", refused.text());
 }

@@ -51,6 +51,9 @@ pub struct BackupList {
     /// The last try, where it failed.
     #[schema(required)]
     pub last_failure: Option<BackupFailure>,
+    /// Why the backups are not as they should be: somebody who was erased is still in one, or one is too old; null: they are.
+    #[schema(required)]
+    pub problem: Option<String>,
 }
 
 /// A try that failed.
@@ -74,6 +77,7 @@ pub async fn list(
     let progress = app.backups.progress();
     Ok(Json(BackupList {
         items: listed.into_iter().map(body).collect(),
+        problem: progress.problem,
         directory: app.backups.directory().display().to_string(),
         running_since: progress.running_since_ms.map(show::instant),
         last_failure: progress
