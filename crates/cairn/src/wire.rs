@@ -229,6 +229,8 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         sessions,
         commit_interval: Duration::from_millis(config.apply.commit_interval_ms),
         checkpoint_interval: Duration::from_secs(config.apply.checkpoint_interval_seconds),
+        // Under the test clock events arrive in days of their own.
+        is_retention_on: !config.server.test_clock,
         rewrite_wait_max: Duration::from_secs(config.privacy.erasure_rewrite_hours_max * 60 * 60),
         ..ApplyOptions::default()
     };

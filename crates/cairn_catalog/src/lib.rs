@@ -22,6 +22,7 @@ mod outcomes;
 mod people;
 mod receipts;
 mod removals;
+mod retention;
 mod secret;
 mod sites;
 mod starts;
@@ -49,6 +50,7 @@ pub use receipts::{
     NewReceipt, Permission, PermissionCounts, Problem, RECEIPT_AGE_DAYS_MAX, Receipt,
     ReceiptFilter, ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
 };
+pub use retention::RetentionRun;
 pub use secret::{MasterSecret, Token};
 pub use sites::{NewPixel, NewSite};
 pub use tokens::{ApiToken, NewApiToken};

@@ -262,6 +262,14 @@ CREATE TABLE erasures (
 ) STRICT;
 CREATE INDEX erasures_by_site ON erasures (site_id, id);
 CREATE INDEX erasures_watched ON erasures (id) WHERE is_watched = 1;
+-- What was removed because it had been kept long enough, last time; site 0: of the whole instance.
+CREATE TABLE retention_runs (
+    site_id INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    ran_at_ms INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    PRIMARY KEY (site_id, class)
+) STRICT, WITHOUT ROWID;
 CREATE INDEX memory_left_by ON memory (site_id, left_by) WHERE left_by IS NOT NULL;
 ",
 ];

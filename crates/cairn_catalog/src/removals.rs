@@ -24,6 +24,9 @@ impl Catalog {
             transaction
                 .execute("DELETE FROM edge_outcomes WHERE site_id = ?1", [id.0])
                 .map_err(doing())?;
+            transaction
+                .execute("DELETE FROM retention_runs WHERE site_id = ?1", [id.0])
+                .map_err(doing())?;
             let removed =
                 transaction.execute("DELETE FROM sites WHERE id = ?1", [id.0]).map_err(doing())?;
             if removed > 0 {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use cairn_model::retention::Retention;
 use cairn_model::site::GpcReach;
 use cairn_model::{
     Asking, Pixel, PixelId, PixelKind, Policy, PrivacySettings, Site, SiteId, TrackerSettings,
@@ -283,12 +284,14 @@ struct StoredPrivacy {
     policy: Policy,
     gpc: GpcReach,
     cross_site_cookies: bool,
+    retention: Retention,
     asking: Asking,
 }
 
 fn privacy_text(privacy: PrivacySettings, asking: &Asking) -> String {
-    let PrivacySettings { policy, gpc, cross_site_cookies } = privacy;
-    let stored = StoredPrivacy { policy, gpc, cross_site_cookies, asking: asking.clone() };
+    let PrivacySettings { policy, gpc, cross_site_cookies, retention } = privacy;
+    let asking = asking.clone();
+    let stored = StoredPrivacy { policy, gpc, cross_site_cookies, retention, asking };
     serde_json::to_string(&stored).unwrap_or_default()
 }
 
@@ -330,7 +333,8 @@ fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
 }
 
 fn read_site(row: &Row<'_>) -> rusqlite::Result<Site> {
-    let StoredPrivacy { policy, gpc, cross_site_cookies, asking } = read_json(row, 6)?;
+    let stored = read_json(row, 6)?;
+    let StoredPrivacy { policy, gpc, cross_site_cookies, retention, asking } = stored;
     Ok(Site {
         id: SiteId(row.get(0)?),
         name: row.get(1)?,
@@ -338,7 +342,7 @@ fn read_site(row: &Row<'_>) -> rusqlite::Result<Site> {
         hosts: read_json(row, 3)?,
         timezone: row.get(4)?,
         currency: row.get(5)?,
-        privacy: PrivacySettings { policy, gpc, cross_site_cookies },
+        privacy: PrivacySettings { policy, gpc, cross_site_cookies, retention },
         asking,
         created_at_ms: row.get(7)?,
     })

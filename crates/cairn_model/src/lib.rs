@@ -16,6 +16,7 @@ pub mod notice;
 pub mod outcome;
 pub mod question;
 pub mod receipt;
+pub mod retention;
 pub mod session;
 pub mod site;
 pub mod subject;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{PixelId, SiteId};
 use crate::jurisdiction::{PlaceRule, ruled};
 use crate::notice::Notice;
+use crate::retention::Retention;
 use crate::tracker::TrackerSettings;
 
 /// What decides where a visitor said nothing.
@@ -58,6 +59,8 @@ pub struct PrivacySettings {
     pub gpc: GpcReach,
     /// Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`).
     pub cross_site_cookies: bool,
+    /// How long data is kept, where the site chose that.
+    pub retention: Retention,
 }
 
 /// How visitors of a site are asked, where that differs from the product's own way.

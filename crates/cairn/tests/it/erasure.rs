@@ -106,7 +106,7 @@ impl Shop {
         let headers = [
             ("authorization", bearer.as_str()),
             ("content-type", "application/json"),
-            ("idempotency-key", "the-mail-of-spring-0001"),
+            ("idempotency-key", visitor.order_id.as_str()),
         ];
         let path = format!("/api/v1/sites/{}/emails", self.site);
         let body = mail.to_string();

@@ -6,7 +6,7 @@
 //! a crash at any moment is followed by the rest. An erasure is done when no question, no table and no file has anything of
 //! the subject but what its record names. It does not know how the subject was found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use cairn_catalog::{Catalog, Erasure, ErasureId, ErasureState};
@@ -26,13 +26,22 @@ struct Open {
 /// The erasures that are not over for good.
 pub(super) struct Erasures {
     open: BTreeMap<ErasureId, Open>,
+    /// Those done lately, for whoever waits for one.
+    done: BTreeSet<ErasureId>,
     patience: Patience,
 }
+
+/// Erasures remembered as done; of more the oldest are forgotten.
+const DONE_REMEMBERED_MAX: usize = 10_000;
 
 impl Erasures {
     /// Takes up what an earlier process did not complete.
     pub fn at_start(catalog: &Catalog) -> Result<Self, cairn_catalog::CatalogError> {
-        let mut erasures = Erasures { open: BTreeMap::new(), patience: Patience::default() };
+        let mut erasures = Erasures {
+            open: BTreeMap::new(),
+            done: BTreeSet::new(),
+            patience: Patience::default(),
+        };
         erasures.note_new(catalog, None)?;
         Ok(erasures)
     }
@@ -92,8 +101,7 @@ impl Erasures {
             .and_then(|()| self.clean_files(databases))
             .and_then(|()| self.end(databases));
         self.patience.note("somebody who was erased", outcome);
-        let done = self.open.iter().filter(|(_, open)| open.state == ErasureState::Done);
-        databases.shared.set_erased(done.map(|(id, _)| *id));
+        databases.shared.set_erased(&self.done);
     }
 
     /// Deletes what the databases hold of those that are waiting.
@@ -139,6 +147,7 @@ impl Erasures {
             catalog.note_erased(*id, &places, now_ms)?;
             catalog.set_erasure_state(*id, ErasureState::Done, now_ms)?;
             open.state = ErasureState::Done;
+            self.done.insert(*id);
         }
         Ok(())
     }
@@ -157,6 +166,10 @@ impl Erasures {
             empty_journal(databases.catalog)?;
             databases.catalog.end_erasure(id)?;
             self.open.remove(&id);
+            self.done.insert(id);
+        }
+        while self.done.len() > DONE_REMEMBERED_MAX {
+            self.done.pop_first();
         }
         Ok(())
     }
@@ -194,4 +207,206 @@ fn delete_one(
     let places = [("events", 0), ("visits", erased.visits), ("receipts", 0), ("process", 0)];
     catalog.note_erased(id, &places, now_ms)?;
     Ok(())
+}
+
+#[cfg(test)]
+impl Erasures {
+    pub fn end_pause(&mut self) {
+        self.patience.end_pause();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cairn_catalog::{ErasureReason, MemoryChange, MemoryHolder, NewErasure, ReceiptFilter};
+    use cairn_catalog::{MailChoices, ReceiptOrder};
+    use cairn_model::receipt::ChoiceMade;
+    use cairn_model::{Choice, SiteId};
+    use cairn_store::EventStore;
+    use cairn_store::reference::ReferenceStore;
+
+    use super::*;
+    use crate::apply::ApplyOptions;
+    use crate::apply::machine::{Machine, NOW_MS, page, set_clock};
+    use crate::apply::remains::UNDER_WAY_MAX;
+    use crate::record;
+
+    const HOME: VisitorId = VisitorId(70);
+    const SHARED: VisitorId = VisitorId(80);
+    const HOLDER: MemoryHolder = MemoryHolder::Person([3; 32]);
+
+    fn machine() -> Machine<ReferenceStore> {
+        set_clock(NOW_MS);
+        Machine::new(Arc::new(ReferenceStore::new()))
+    }
+
+    /// Anna (user 4) at home and on a device that Benno (user 5) uses, too.
+    fn filled() -> (Machine<ReferenceStore>, SiteId) {
+        let mut machine = machine();
+        let site = machine.site("erasure.example");
+        for event in [
+            page(site, HOME, "anna", "/of-anna"),
+            page(site, SHARED, "anna", "/also-of-anna"),
+            page(site, SHARED, "benno", "/of-benno"),
+            page(site, VisitorId(90), "", "/of-nobody"),
+        ] {
+            machine.append(&event);
+        }
+        machine.apply_all();
+        let yes = MailChoices { opens: Some(true), clicks: Some(true) };
+        machine.catalog.record_mail_choices(site, 4, "anna", yes, NOW_MS).unwrap();
+        let remembered = MemoryChange { name: "size".into(), value: Some("\"M\"".into()) };
+        machine.catalog.remember(site, HOLDER, &[remembered], NOW_MS).unwrap();
+        (machine, site)
+    }
+
+    fn erase_anna(machine: &Machine<ReferenceStore>, site_id: SiteId) -> ErasureId {
+        let erasure = NewErasure {
+            subject: Subject { site_id, visitors: vec![HOME], users: vec![4] },
+            holders: vec![HOLDER],
+            reason: ErasureReason::Owner,
+            request_id: None,
+            names: vec!["anna".into()],
+        };
+        machine.catalog.begin_erasure(&erasure, NOW_MS).unwrap()
+    }
+
+    fn paths(machine: &Machine<ReferenceStore>) -> Vec<String> {
+        machine.store.rows().iter().map(|row| row.event.path.to_string()).collect()
+    }
+
+    fn counts(machine: &Machine<ReferenceStore>, id: ErasureId) -> Vec<(String, u64)> {
+        let places = machine.erasure(id).places;
+        let counted = places.into_iter().filter(|place| place.count > 0);
+        counted.map(|place| (place.name, place.count)).collect()
+    }
+
+    #[test]
+    fn an_erased_person_is_gone_everywhere_and_others_are_not() {
+        let (mut machine, site) = filled();
+        let forgotten = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let heard = Arc::clone(&forgotten);
+        machine.handle.on_erasure(move |subject| heard.lock().unwrap().push(subject.clone()));
+        let id = erase_anna(&machine, site);
+        let directory = machine.catalog.directory().current();
+        assert!(directory.is_opted_out(site, HOME.0) && directory.is_opted_out(site, 4));
+        machine.finish(id);
+        assert_eq!(paths(&machine), ["/of-benno", "/of-nobody"]);
+        assert_eq!(machine.catalog.person(site, 4).unwrap(), None);
+        assert!(machine.catalog.person(site, 5).unwrap().is_some());
+        assert_eq!(machine.catalog.mail_recipient(site, 4).unwrap(), Default::default());
+        assert!(machine.catalog.recall(site, HOLDER, NOW_MS).unwrap().is_empty());
+        for path in ["/of-anna", "/also-of-anna"] {
+            assert!(!machine.log_holds(path), "{path}");
+        }
+        let expected =
+            [("people", 1), ("mail_choices", 1), ("memory", 1), ("events", 2), ("visits", 1)];
+        assert_eq!(counts(&machine, id), expected.map(|(name, count)| (name.to_owned(), count)));
+        let erasure = machine.erasure(id);
+        assert_eq!((erasure.state, erasure.done_at_ms), (ErasureState::Done, Some(NOW_MS)));
+        for place in &erasure.places {
+            let is_named = place.done_at_ms.is_some() || place.remaining_reason.is_some();
+            assert!(is_named, "{} is neither done nor explained", place.name);
+        }
+        assert_eq!(forgotten.lock().unwrap().len(), 1);
+        // What Benno does next joins what is left of the visit on the shared device.
+        machine.append(&page(site, SHARED, "benno", "/more-of-benno"));
+        machine.apply_all();
+        let visits = machine.store.sessions();
+        let shared = visits.iter().find(|visit| visit.visitor_id == SHARED).unwrap();
+        assert_eq!((shared.pageviews, &*shared.entry_page), (2, "/of-benno"));
+    }
+
+    #[test]
+    fn what_is_under_way_is_left_out_and_leaves_the_log() {
+        let (mut machine, site) = filled();
+        machine.append(&page(site, HOME, "anna", "/waiting"));
+        let id = erase_anna(&machine, site);
+        machine.housekeep();
+        assert!(!machine.is_erased(id), "the loop lags");
+        assert!(machine.log_holds("/waiting"), "nothing that is not applied leaves the log");
+        machine.apply_all();
+        machine.finish(id);
+        assert!(!machine.log_holds("/waiting"));
+        // Hits that were let in before, and a choice: it stays as proof, without a name.
+        machine.append(&page(site, VisitorId(91), "anna", "/late"));
+        let choice = ChoiceMade {
+            site_id: site,
+            at_ms: NOW_MS,
+            subject: HOME,
+            answers: [Some(Choice::Granted); 4],
+            version: "".into(),
+            language: "".into(),
+            signal: "banner".into(),
+            region: "eea".into(),
+            policy: "opt_in".into(),
+            gpc: false,
+        };
+        let record = record::encode_choice(&choice).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(machine.log.appender().append([&record[..]])).unwrap();
+        machine.apply_all();
+        assert!(machine.log_holds("/late"));
+        machine.housekeep();
+        assert!(!machine.log_holds("/late"));
+        assert_eq!(paths(&machine), ["/of-benno", "/of-nobody"]);
+        assert_eq!(machine.catalog.person(site, 4).unwrap(), None);
+        let filter = ReceiptFilter::default();
+        let newest = ReceiptOrder::NewestBefore(None);
+        let receipts = machine.catalog.receipts(site, &filter, newest, 10).unwrap();
+        assert_eq!((receipts.len(), receipts[0].subject), (1, None));
+        // Others wrote into the catalog meanwhile; when nothing more can come, that goes as well.
+        let yes = MailChoices { opens: Some(true), clicks: None };
+        machine.catalog.record_mail_choices(site, 4, "anna", yes, NOW_MS).unwrap();
+        let hour_ago = Instant::now().checked_sub(UNDER_WAY_MAX);
+        machine.apply.erasures.open.get_mut(&id).unwrap().trail.known_since = hour_ago;
+        machine.housekeep();
+        assert!(machine.catalog.directory().current().open_erasures().is_empty());
+        assert_eq!(machine.catalog.person(site, 4).unwrap(), None);
+    }
+
+    #[test]
+    fn what_the_store_refuses_is_tried_again() {
+        let (mut machine, site) = filled();
+        machine.store.refuse_removals(1);
+        let id = erase_anna(&machine, site);
+        machine.housekeep();
+        assert_eq!(paths(&machine).len(), 4);
+        assert_eq!(machine.erasure(id).state, ErasureState::Waiting);
+        machine.finish(id);
+        assert_eq!(paths(&machine), ["/of-benno", "/of-nobody"]);
+        assert_eq!(machine.erasure(id).place("events").unwrap().count, 2, "counted once");
+    }
+
+    #[test]
+    fn a_restart_completes_what_was_begun() {
+        let (machine, site) = filled();
+        let id = erase_anna(&machine, site);
+        let mut machine = machine.restarted();
+        machine.housekeep();
+        assert_eq!(machine.erasure(id).state, ErasureState::Running);
+        let mut machine = machine.restarted();
+        machine.apply_all();
+        assert!(machine.store.erased_since_ms().is_some(), "the file waits");
+        machine.finish(id);
+        assert_eq!(paths(&machine), ["/of-benno", "/of-nobody"]);
+        // Nothing is under way after a start.
+        assert!(machine.catalog.directory().current().open_erasures().is_empty());
+    }
+
+    #[test]
+    fn the_file_is_rewritten_within_its_bound() {
+        let (mut machine, site) = filled();
+        erase_anna(&machine, site);
+        machine.housekeep();
+        machine.housekeep();
+        assert!(machine.store.erased_since_ms().is_some(), "an hour may pass");
+        let rewrite_wait_max = std::time::Duration::ZERO;
+        machine.options = ApplyOptions { rewrite_wait_max, ..machine.options };
+        let mut machine = machine.restarted();
+        machine.housekeep();
+        assert_eq!(machine.store.erased_since_ms(), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! What the rest of the program may know of the apply loop, and ask of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -63,8 +63,8 @@ pub(super) struct Shared {
     watermark: watch::Sender<Watermark>,
     /// Removed sites of which store and log hold nothing.
     removed: watch::Sender<HashSet<SiteId>>,
-    /// Erasures that are done, as long as they are watched.
-    erased: watch::Sender<HashSet<ErasureId>>,
+    /// Erasures that were done lately.
+    erased: watch::Sender<BTreeSet<ErasureId>>,
     /// Somebody waits for an erasure: the store's file is rewritten without delay.
     pub rewrite_at_once: AtomicBool,
     forgetting: RwLock<Vec<Forget>>,
@@ -94,7 +94,7 @@ impl Shared {
             duplicates_total: AtomicU64::new(0),
             watermark: watch::Sender::new(watermark),
             removed: watch::Sender::new(HashSet::default()),
-            erased: watch::Sender::new(HashSet::default()),
+            erased: watch::Sender::new(BTreeSet::new()),
             rewrite_at_once: AtomicBool::new(false),
             forgetting: RwLock::default(),
             duplicates: Mutex::new(VecDeque::new()),
@@ -177,11 +177,12 @@ impl Shared {
         });
     }
 
-    pub fn set_erased(&self, ids: impl Iterator<Item = ErasureId>) {
-        let ids: HashSet<ErasureId> = ids.collect();
+    pub fn set_erased(&self, ids: &BTreeSet<ErasureId>) {
         self.erased.send_if_modified(|known| {
-            let differs = *known != ids;
-            *known = ids;
+            let differs = known != ids;
+            if differs {
+                known.clone_from(ids);
+            }
             differs
         });
     }
@@ -238,7 +239,7 @@ impl ApplyHandle {
     }
 
     /// Waits until an erasure is done, without the delay that the rewriting of the store's file may have otherwise; false when
-    /// `limit` passed first. For one that was done longer ago than an hour, ask the catalog.
+    /// `limit` passed first. For one that an earlier process completed, ask the catalog.
     pub async fn wait_erased(&self, id: ErasureId, limit: Duration) -> bool {
         self.shared.rewrite_at_once.store(true, Ordering::Release);
         let mut erased = self.shared.erased.subscribe();

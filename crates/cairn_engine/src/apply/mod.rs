@@ -10,8 +10,11 @@
 mod batch;
 mod erasure;
 mod handle;
+#[cfg(test)]
+mod machine;
 mod remains;
 mod removal;
+mod retention;
 mod rewriting;
 mod snapshot;
 #[cfg(test)]
@@ -37,6 +40,7 @@ use erasure::Erasures;
 use handle::Shared;
 use remains::Databases;
 use removal::Removals;
+use retention::Retaining;
 use rewriting::Rewriting;
 
 /// How the loop runs.
@@ -54,6 +58,8 @@ pub struct ApplyOptions {
     pub checkpoint_size_bytes: u64,
     /// Longest time for which the store's file may hold bytes of rows that were deleted, before it is rewritten.
     pub rewrite_wait_max: Duration,
+    /// What was kept long enough is removed.
+    pub is_retention_on: bool,
 }
 
 impl Default for ApplyOptions {
@@ -65,6 +71,7 @@ impl Default for ApplyOptions {
             checkpoint_interval: Duration::from_secs(60),
             checkpoint_size_bytes: 64 * 1024 * 1024,
             rewrite_wait_max: Duration::from_secs(60 * 60),
+            is_retention_on: true,
         }
     }
 }
@@ -111,6 +118,7 @@ pub struct ApplyLoop {
     removals: Removals,
     erasures: Erasures,
     rewriting: Rewriting,
+    retaining: Retaining,
     shared: Arc<Shared>,
     options: ApplyOptions,
     clock: fn() -> i64,
@@ -155,6 +163,7 @@ impl ApplyLoop {
         let removals = Removals::at_start(&catalog);
         let erasures = Erasures::at_start(&catalog)?;
         let rewriting = Rewriting::new(options.rewrite_wait_max);
+        let retaining = Retaining::new(options.is_retention_on);
         let shared = Arc::new(Shared::new(watermark));
         let handle = ApplyHandle::new(Arc::clone(&shared));
         let apply = ApplyLoop {
@@ -166,6 +175,7 @@ impl ApplyLoop {
             removals,
             erasures,
             rewriting,
+            retaining,
             shared,
             options,
             clock,
@@ -292,6 +302,9 @@ impl ApplyLoop {
         // A deletion would make the rewriting begin anew.
         let may_delete = !self.rewriting.is_running();
         self.erasures.complete(&databases, &mut self.sessions, may_delete);
+        if may_delete {
+            self.retaining.step(&databases);
+        }
         let is_forced = self.shared.rewrite_at_once.load(Ordering::Acquire);
         self.rewriting.step(&databases, is_forced);
         if is_forced && !self.erasures.are_waiting() && !self.rewriting.is_running() {
@@ -310,7 +323,8 @@ impl ApplyLoop {
     /// Nobody waits for the rest of a rewriting longer than it takes.
     fn idle_wait(&self) -> Duration {
         let is_asked = self.shared.rewrite_at_once.load(Ordering::Acquire);
-        match self.rewriting.is_running() || is_asked && self.erasures.are_waiting() {
+        let is_busy = self.rewriting.is_running() || self.retaining.is_running();
+        match is_busy || is_asked && self.erasures.are_waiting() {
             true => BUSY_WAIT,
             false => IDLE_WAIT,
         }

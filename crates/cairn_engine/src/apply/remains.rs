@@ -82,6 +82,8 @@ pub(super) fn clear_log<'t>(
     let applied = |before: &u64| *before <= databases.applied + 1;
     let ends = trails.iter().filter_map(|trail| trail.in_log_before);
     let Some(before) = ends.filter(applied).max() else { return Ok(()) };
+    // After a restart nothing may have been applied yet, and so nothing let go of.
+    databases.log.trim(Offset(databases.applied + 1));
     // Under load it takes another turn: what shares a file with these records must be applied first.
     if databases.log.scrub(Offset(before))? {
         for trail in &mut trails {

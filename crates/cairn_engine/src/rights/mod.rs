@@ -1,3 +1,6 @@
 //! The rights of visitors: who is meant by an identifier, and what is kept of him.
 
 pub mod find;
+
+#[cfg(test)]
+mod tests;

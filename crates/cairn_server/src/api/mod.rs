@@ -27,6 +27,7 @@ mod pixel_activity;
 mod pixels;
 mod query;
 mod receipts;
+mod retention;
 mod show;
 mod signed;
 mod sites;
@@ -95,6 +96,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(receipts::export))
         .routes(routes!(receipts::verify))
         .routes(routes!(permission::show))
+        .routes(routes!(retention::show))
         // Reports
         .routes(routes!(query::ask))
 }

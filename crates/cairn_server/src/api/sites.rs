@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::asking::{self, AskingBody, NoticePatch};
 use super::body::{Fields, JsonBody, Parameters};
 use super::page::{Page, PageRequest};
+use super::retention::{self, RetentionChoiceBody, RetentionPatch};
 use super::show;
 use crate::App;
 use crate::auth::{Caller, SiteAccess, blocking};
@@ -43,6 +44,8 @@ pub struct PrivacyBody {
     pub gpc: String,
     /// Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`).
     pub cross_site_cookies: bool,
+    /// Days for which data is kept, where the site chose them. See `GET /api/v1/sites/{site_id}/retention`.
+    pub retention: RetentionChoiceBody,
     /// How visitors are asked.
     #[serde(flatten)]
     pub asking: AskingBody,
@@ -121,6 +124,8 @@ pub struct PrivacyPatch {
     pub gpc: Option<String>,
     /// Cookies on cross-site pixels.
     pub cross_site_cookies: Option<bool>,
+    /// Days for which data is kept.
+    pub retention: Option<RetentionPatch>,
     /// Place → policy that holds there instead; replaces all rules. See `GET /api/v1/places`.
     #[schema(example = json!({"DE": "opt_in_strict", "CA-QC": "opt_in"}))]
     pub places: Option<BTreeMap<String, String>>,
@@ -229,8 +234,8 @@ pub struct RemovalBody {
 
 /// Removes a site with its pixels, goals, people and events. This cannot be undone. Whatever the answer, nothing of it is
 /// shown or collected any more; 202 tells that its last events are still to be removed, as the store fails or lags.
-/// This is tried until it is done, also after a restart. In the store's file the bytes of removed rows stay
-/// until the database writes over them.
+/// This is tried until it is done, also after a restart. The bytes of its rows leave
+/// the store's file when that is rewritten, at most `privacy.erasure_rewrite_hours_max` later.
 #[utoipa::path(delete, path = "/api/v1/sites/{site_id}", tag = "sites",
     params(("site_id" = String, Path, description = "Number of the site")),
     responses((status = 204, description = "It is gone"),
@@ -264,6 +269,7 @@ pub(super) fn body(site: &Site) -> SiteBody {
             policy: named(&POLICIES, site.privacy.policy),
             gpc: named(&GPC_REACHES, site.privacy.gpc),
             cross_site_cookies: site.privacy.cross_site_cookies,
+            retention: site.privacy.retention.into(),
             asking: AskingBody::from(&site.asking),
         },
         created_at: show::instant(site.created_at_ms),
@@ -375,6 +381,7 @@ fn privacy(
     settings.gpc = choice(&mut inner, "gpc", &GPC_REACHES)?.unwrap_or(settings.gpc);
     let cookies = inner.boolean("cross_site_cookies")?;
     settings.cross_site_cookies = cookies.unwrap_or(settings.cross_site_cookies);
+    retention::change(&mut inner, &mut settings.retention)?;
     asking::change(&mut inner, asking)?;
     inner.finish()
 }

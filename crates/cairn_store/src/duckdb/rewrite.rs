@@ -228,3 +228,6 @@ pub(super) fn overwrite(mut old: File, directory: &Path) -> io::Result<u64> {
     File::open(directory)?.sync_all()?;
     Ok(size_bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,7 +101,7 @@ fn each(mut check: impl FnMut(&Signals, &PrivacySettings, Region, &Decision)) ->
     for policy in POLICIES {
         for gpc in [GpcReach::Ads, GpcReach::All] {
             for (_, region) in regions() {
-                let privacy = PrivacySettings { policy, gpc, cross_site_cookies: false };
+                let privacy = PrivacySettings { policy, gpc, ..PrivacySettings::default() };
                 for signals in &signals {
                     check(signals, &privacy, region, &decide(signals, &privacy, region));
                     count += 1;

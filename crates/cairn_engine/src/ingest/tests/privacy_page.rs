@@ -82,7 +82,7 @@ fn signals(choices: Recorded, sent: SentConsent, gpc: bool) -> Signals {
 }
 
 fn privacy(policy: Policy, gpc: GpcReach) -> PrivacySettings {
-    PrivacySettings { policy, gpc, cross_site_cookies: false }
+    PrivacySettings { policy, gpc, ..PrivacySettings::default() }
 }
 
 /// A verdict with its purposes, in few words.

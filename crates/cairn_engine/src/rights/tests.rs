@@ -1,0 +1,154 @@
+use std::sync::Arc;
+
+use cairn_catalog::{Catalog, MailChoices, MemoryHolder, NewSite, PersonChange};
+use cairn_model::event::PAGE_VIEW;
+use cairn_model::{Event, SiteId, VisitorId};
+use cairn_store::reference::ReferenceStore;
+use cairn_store::{Batch, EventStore, Row, Watermark};
+use tempfile::TempDir;
+
+use super::find::{Finder, Found, Identifier, Lead};
+use crate::ingest::visitor::IdentityKeys;
+
+const HOME: VisitorId = VisitorId(70);
+const SHARED: VisitorId = VisitorId(80);
+const STRANGER: VisitorId = VisitorId(90);
+
+struct Machine {
+    store: ReferenceStore,
+    catalog: Catalog,
+    keys: IdentityKeys,
+    site: SiteId,
+    offset: u64,
+    _directory: TempDir,
+}
+
+impl Machine {
+    /// Anna at home and on a device that Benno uses, too; a stranger who says that he is Anna.
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
+        let site = NewSite {
+            asking: Default::default(),
+            name: "Shop".into(),
+            domain: "shop.example".into(),
+            hosts: Vec::new(),
+            timezone: "UTC".into(),
+            currency: "EUR".into(),
+            privacy: Default::default(),
+        };
+        let site = catalog.add_site(&site, None, 1).unwrap().id;
+        let keys = IdentityKeys::new(catalog.master_secret());
+        let store = ReferenceStore::new();
+        let mut machine = Machine { store, catalog, keys, site, offset: 0, _directory: directory };
+        machine.event(HOME, "anna", "order-1");
+        machine.event(HOME, "", "");
+        machine.event(SHARED, "anna", "");
+        machine.event(SHARED, "benno", "");
+        machine
+    }
+
+    fn event(&mut self, visitor: VisitorId, user_id: &str, order_id: &'static str) {
+        self.offset += 1;
+        let mut event = Event::bare(self.site, PAGE_VIEW, 1);
+        event.visitor_id = visitor;
+        event.order_id = order_id.into();
+        if !user_id.is_empty() {
+            event.user_key = self.keys.of_user(self.site, user_id);
+            let change = PersonChange {
+                offset: self.offset,
+                site_id: self.site,
+                user_key: event.user_key,
+                user_id: user_id.to_owned(),
+                claimed_traits: format!(r#"{{"email":"{user_id}@mail.example"}}"#),
+                seen_at_ms: 1,
+            };
+            self.catalog.apply_log(&[change], &[], self.offset).unwrap();
+        }
+        let attributes = Arc::default();
+        let row = Row { offset: self.offset, session_id: 0, attributes, event };
+        let watermark = Watermark { offset: self.offset, received_at_ms: 1 };
+        let batch = Batch { rows: vec![row], watermark, ..Batch::default() };
+        self.store.commit(&batch).unwrap();
+    }
+
+    fn find(&self, identifier: Identifier) -> Found {
+        let Machine { store, catalog, keys, site, .. } = self;
+        Finder { store, catalog, keys, site_id: *site }.find(&identifier).unwrap()
+    }
+
+    fn user(&self, user_id: &str) -> u64 {
+        self.keys.of_user(self.site, user_id)
+    }
+}
+
+#[test]
+fn a_person_is_found_with_the_browsers_that_are_his_alone() {
+    let machine = Machine::new();
+    let found = machine.find(Identifier::UserId("anna".into()));
+    assert_eq!(found.subject.users, [machine.user("anna")]);
+    assert_eq!(found.subject.visitors, [HOME]);
+    assert_eq!(found.shared, [SHARED]);
+    assert_eq!(
+        (&found.user_leads[..], &found.visitor_leads[..]),
+        (&[Lead::Named][..], &[Lead::BrowserOfPerson][..])
+    );
+    assert_eq!(found.names, ["anna", "anna@mail.example"]);
+    let person = machine.keys.of_remembered(machine.site, "anna");
+    assert_eq!(found.holders, [MemoryHolder::Person(person)]);
+    assert!(!found.is_cut);
+}
+
+#[test]
+fn an_address_finds_who_claimed_it() {
+    let machine = Machine::new();
+    let email = "Anna@Mail.example";
+    let found = machine.find(Identifier::Email(email.into()));
+    // Also as a user id, which may be on record where nothing else is.
+    assert_eq!(found.subject.users, [machine.user(email), machine.user("anna")]);
+    assert_eq!(found.user_leads, [Lead::Named, Lead::ClaimedEmail]);
+    assert_eq!(found.subject.visitors, [HOME]);
+    let nobody = machine.find(Identifier::Email("nobody@mail.example".into()));
+    assert_eq!(nobody.subject.users.len(), 1);
+    assert!(nobody.subject.visitors.is_empty());
+}
+
+#[test]
+fn an_order_finds_who_placed_it() {
+    let machine = Machine::new();
+    let found = machine.find(Identifier::OrderId("order-1".into()));
+    assert_eq!(
+        (found.subject.users, found.user_leads),
+        (vec![machine.user("anna")], vec![Lead::Order])
+    );
+    assert!(machine.find(Identifier::OrderId("order-2".into())).subject.is_empty());
+}
+
+#[test]
+fn a_browser_has_no_power_over_the_persons_that_it_names() {
+    let mut machine = Machine::new();
+    machine.event(STRANGER, "anna", "");
+    let found = machine.find(Identifier::Visitor(STRANGER));
+    assert_eq!((&found.subject.visitors[..], &found.subject.users[..]), (&[STRANGER][..], &[][..]));
+    assert!(found.holders.is_empty() && found.names.is_empty());
+    // A person whom nothing but this browser names goes with it; the memory was signed for and stays.
+    machine.event(STRANGER, "carla", "");
+    let found = machine.find(Identifier::Visitor(STRANGER));
+    assert_eq!(found.subject.users, [machine.user("carla")]);
+    assert_eq!(found.user_leads, [Lead::OnlyOfBrowser]);
+    assert!(found.holders.is_empty());
+    // Unless something else does.
+    let no = MailChoices { opens: Some(false), clicks: None };
+    let carla = machine.user("carla");
+    machine.catalog.record_mail_choices(machine.site, carla, "carla", no, 1).unwrap();
+    assert!(machine.find(Identifier::Visitor(STRANGER)).subject.users.is_empty());
+}
+
+#[test]
+fn what_is_kept_is_counted_before_anything_is_erased() {
+    let machine = Machine::new();
+    let found = machine.find(Identifier::UserId("anna".into()));
+    let Machine { store, catalog, keys, site, .. } = &machine;
+    let kept = Finder { store, catalog, keys, site_id: *site }.kept(&found).unwrap();
+    assert_eq!((kept.summary.events, kept.counts.people), (3, 1));
+}
