@@ -115,6 +115,10 @@ fn a_restored_backup_gives_the_same_answers() {
     );
     assert!(list["items"][0]["size_bytes"].as_u64().unwrap() > 100_000, "{list}");
 
+    let manifest = Manifest::read(&backup).unwrap();
+    let files: Vec<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(files, ["catalog.sqlite", "receipt-heads", "store/events.duckdb"]);
+
     let data = TempDir::new().unwrap();
     restored(&backup, data.path());
     let again = Server::start_in(data.path(), &[]).unwrap();

@@ -57,7 +57,11 @@ pub(super) fn erase_in<'a>(
     }
     catalog.checkpoint()?;
     drop((catalog, store));
-    remove_working_files(directory).map_err(BackupError::disk("tidies a backup up"))?;
+    let tidy = || {
+        remove_working_files(directory)?;
+        remove_journal(directory)
+    };
+    tidy().map_err(BackupError::disk("tidies a backup up"))?;
     Ok(count)
 }
 
@@ -181,6 +185,21 @@ fn wait(handle: &ApplyHandle, catalog: &Catalog, work: &Work) -> bool {
         }
     }
     true
+}
+
+/// Removes the catalog's journal, which is empty: it is closed.
+fn remove_journal(directory: &Path) -> std::io::Result<()> {
+    let journal = directory.join(format!("{CATALOG_FILE}-wal"));
+    if fs::metadata(&journal).is_ok_and(|file| file.len() > 0) {
+        return Err(std::io::Error::other("the catalog's journal is not empty"));
+    }
+    for path in [journal, directory.join(format!("{CATALOG_FILE}-shm"))] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 const EVENT_IDS: &str = "event-ids";
