@@ -21,8 +21,8 @@ const ERASED: VisitorId = VisitorId(0x9d3a_c441_7be2_5f13);
 const CANARY: &str = "canary-of-the-erased-visitor";
 const EVENTS_PER_BATCH: u64 = 5_000;
 const EVENTS_PER_VISIT: u64 = 4;
-/// One of the erased in so many events.
-const EVENTS_PER_ERASED: u64 = 50_021;
+/// One of the erased in so many visits.
+const VISITS_PER_ERASED: u64 = 12_503;
 
 fn main() {
     let events = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
@@ -92,7 +92,7 @@ fn batch(first: u64, attributes: &Arc<Attributes>) -> Batch<'static> {
 
 fn row(offset: u64, attributes: &Arc<Attributes>) -> Row<'static> {
     let visit = (offset - 1) / EVENTS_PER_VISIT * EVENTS_PER_VISIT + 1;
-    let is_erased = offset.is_multiple_of(EVENTS_PER_ERASED);
+    let is_erased = (visit / EVENTS_PER_VISIT).is_multiple_of(VISITS_PER_ERASED);
     let mixed = |number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut event = Event::bare(SITE, PAGE_VIEW, 1_700_000_000_000 + offset as i64 * 10);
     event.visitor_id = if is_erased { ERASED } else { VisitorId(mixed(visit / 3 + 1)) };

@@ -244,8 +244,8 @@ fn a_crash_half_way_changes_nothing_of_it() {
     let server = Server::start_in(directory.path(), &[]).unwrap();
     let shop = Shop::open(&server);
     let others: Vec<Visitor> = (0..OTHERS).map(|number| visitor("other", number)).collect();
-    let canaries: Vec<Visitor> = (0..7).map(|number| visitor("canary", OTHERS + number)).collect();
-    for visitor in canaries[..4].iter().chain(&others).chain(&canaries[4..]) {
+    let canaries: Vec<Visitor> = (0..4).map(|number| visitor("canary", OTHERS + number)).collect();
+    for visitor in canaries[..2].iter().chain(&others).chain(&canaries[2..]) {
         assert_eq!(visitor.send(&server, &shop.key), "accepted");
     }
     canaries.iter().for_each(|canary| shop.know(&server, canary));

@@ -14,7 +14,7 @@ use super::remains::{Databases, Failure, Patience};
 /// Time between two runs.
 const INTERVAL_MS: i64 = 24 * 60 * 60 * 1000;
 /// Events that one step removes: about a second of work.
-const EVENTS_PER_STEP: u64 = 200_000;
+const EVENTS_PER_STEP: u64 = 100_000;
 
 /// One site in the run.
 struct Turn {

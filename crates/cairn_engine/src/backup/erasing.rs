@@ -24,6 +24,8 @@ use crate::apply::{ApplyHandle, ApplyLoop, ApplyOptions};
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// Pause between two looks whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Erasures that are carried out together; more take further rounds.
+const AT_ONCE_MAX: usize = 1_000;
 /// Size of the one file of the log without records.
 const SEGMENT_SIZE_BYTES: u64 = 1 << 20;
 
@@ -43,10 +45,17 @@ pub(super) fn erase_in<'a>(
     open_store: &OpenStore,
 ) -> Result<usize, BackupError> {
     let catalog = Arc::new(Catalog::open(&directory.join(CATALOG_FILE))?);
-    let work = begin(&catalog, made_at_ms, entries)?;
     let store = open_store(&directory.join(STORE_DIRECTORY))?;
-    let count = work.erasures.len() + work.sites.len();
-    if count > 0 {
+    let entries: Vec<&Entry> = entries.filter(|entry| entry.asked_at_ms >= made_at_ms).collect();
+    // The first round also has what the copy's catalog has open.
+    let rounds = std::iter::once(&[][..]).chain(entries.chunks(AT_ONCE_MAX));
+    let mut count = 0;
+    for round in rounds {
+        let work = begin(&catalog, round)?;
+        if work.erasures.is_empty() && work.sites.is_empty() {
+            continue;
+        }
+        count += work.erasures.len() + work.sites.len();
         // Answers may name somebody, and nobody will ask for them again.
         catalog.forget_answers()?;
         carry_out(directory, &catalog, &store, &work)?;
@@ -66,11 +75,7 @@ pub(super) fn erase_in<'a>(
 }
 
 /// Puts on record in the copy what is not, and tells what is not done.
-fn begin<'a>(
-    catalog: &Catalog,
-    made_at_ms: i64,
-    entries: impl Iterator<Item = &'a Entry>,
-) -> Result<Work, BackupError> {
+fn begin(catalog: &Catalog, entries: &[&Entry]) -> Result<Work, BackupError> {
     let known = catalog.erasures_since(i64::MIN)?;
     let open = known.iter().filter(|erasure| erasure.state != ErasureState::Done);
     let mut work = Work { erasures: open.map(|erasure| erasure.id).collect(), sites: Vec::new() };
@@ -78,7 +83,7 @@ fn begin<'a>(
         .iter()
         .map(|erasure| Entry::of_erasure(erasure).id())
         .collect::<Result<_, BackupError>>()?;
-    for entry in entries.filter(|entry| entry.asked_at_ms >= made_at_ms) {
+    for entry in entries {
         if is_known.contains(&entry.id()?) {
             continue;
         }

@@ -19,7 +19,8 @@ use super::{BackupError, DAY_MS};
 
 /// Name of the ledger, in the directory of the backups.
 pub const LEDGER_FILE: &str = "erasures.ledger";
-/// Days for which an erasure is in the ledger: as long as somebody may still have a copy of a backup from before.
+/// Days for which an erasure is in the ledger: as long as the catalog has it on record (the class `erasures` of the table of
+/// retention), so that who came back since is not erased again.
 pub const LEDGER_AGE_DAYS_MAX: i64 = 3 * 366;
 
 /// One erasure, or one removed site.
@@ -162,5 +163,42 @@ impl Ledger {
             Some(directory) => File::open(directory)?.sync_all(),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_model::retention::{DataClass, RULES, Term};
+
+    use super::*;
+
+    #[test]
+    fn the_ledger_remembers_as_long_as_the_catalog() {
+        let rule = RULES.iter().find(|rule| rule.class == DataClass::Erasures).unwrap();
+        let Term::Fixed(days) = rule.term else { panic!("{rule:?}") };
+        assert_eq!(i64::from(days), LEDGER_AGE_DAYS_MAX);
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_read_is_named_with_the_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LEDGER_FILE);
+        assert_eq!(Ledger::read(&path).unwrap().entries().count(), 0, "a missing one is empty");
+        let subject = Subject { site_id: SiteId(7), visitors: Vec::new(), users: vec![u64::MAX] };
+        let holders = vec![format!("b{}", hex(&[3; 32])), "x".to_owned(), String::new()];
+        assert_eq!(holders_of(&holders), [MemoryHolder::Browser([3; 32])]);
+        let what = Erased::Subject { subject, holders, reason: "owner".to_owned() };
+        let entry = Entry { asked_at_ms: 5, what };
+        let site = Entry { asked_at_ms: 4, what: Erased::Site(SiteId(1)) };
+        let entries = [&entry, &site].map(|entry| (entry.id().unwrap(), entry.clone()));
+        let ledger = Ledger { path: path.clone(), entries: entries.into() };
+        ledger.write().unwrap();
+        let read = Ledger::read(&path).unwrap();
+        assert_eq!(read.entries, ledger.entries);
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str("half a li");
+        fs::write(&path, text).unwrap();
+        let error = Ledger::read(&path).unwrap_err().to_string();
+        assert!(error.contains(LEDGER_FILE) && error.contains("line 3"), "{error}");
     }
 }

@@ -258,26 +258,24 @@ fn touch(
     let mut codes: Vec<(TextField, Vec<u32>)> =
         TextField::all().map(|field| (field, Vec::new())).collect();
     let mut note = |from: &str, columns: &[(&'static str, TextField)]| {
-        let lists: Vec<String> = columns
-            .iter()
-            .map(|(column, _)| {
-                format!(
-                    "coalesce(string_agg(DISTINCT {column}::VARCHAR, ',')
-                        FILTER (WHERE {column} >= {OWN_CODES_FROM}), '')"
-                )
-            })
-            .collect();
-        let sql = format!("SELECT {} FROM {from}", lists.join(", "));
-        connection.query(&sql, &[])?.for_each(|row| {
-            for (index, (_, field)) in columns.iter().enumerate() {
-                let list = row.get::<&str>(index)?;
-                let found = list.split(',').filter_map(|code| code.parse::<u32>().ok());
-                if let Some((_, known)) = codes.iter_mut().find(|(known, _)| known == field) {
-                    known.extend(found);
-                }
-            }
-            Ok::<(), DuckError>(())
-        })
+        // One look for all columns; a set for each of them at once would take more memory than there is.
+        let names: Vec<&str> = columns.iter().map(|(column, _)| *column).collect();
+        connection.run(&format!(
+            "CREATE OR REPLACE TEMP TABLE codes AS SELECT {} FROM {from}",
+            names.join(", ")
+        ))?;
+        for (column, field) in columns {
+            let Some((_, known)) = codes.iter_mut().find(|(known, _)| known == field) else {
+                continue;
+            };
+            let sql =
+                format!("SELECT DISTINCT {column} FROM codes WHERE {column} >= {OWN_CODES_FROM}");
+            connection.query(&sql, &[])?.for_each(|row| {
+                known.push(row.get(0)?);
+                Ok::<(), DuckError>(())
+            })?;
+        }
+        connection.run("DROP TABLE codes")
     };
     note(&format!("events WHERE {events}"), &event_codes().collect::<Vec<_>>())?;
     let touched = "sessions WHERE session_id IN (SELECT session_id FROM touched)";
@@ -304,7 +302,7 @@ fn delete_visits(
         "CREATE OR REPLACE TEMP TABLE emptied AS SELECT session_id FROM sessions
          WHERE site_id = {site_id} AND {condition}
          AND session_id IN (SELECT session_id FROM touched)
-         AND session_id NOT IN (SELECT session_id FROM events WHERE site_id = {site_id}
+         AND session_id NOT IN (SELECT DISTINCT session_id FROM events WHERE site_id = {site_id}
             AND session_id IN (SELECT session_id FROM touched) AND name <> {ENGAGEMENT_CODE})"
     ))?;
     let emptied = "session_id IN (SELECT session_id FROM emptied)";
@@ -357,7 +355,7 @@ fn delete_texts(
             let of_field = columns.filter(|(_, known)| known == field);
             let uses = of_field.map(|(column, _)| {
                 format!(
-                    " AND code NOT IN (SELECT {column} FROM {table}
+                    " AND code NOT IN (SELECT DISTINCT {column} FROM {table}
                         WHERE site_id = {site_id} AND {column} IN ({codes}))"
                 )
             });

@@ -20,8 +20,9 @@ use crate::{Rewritten, schema};
 pub(super) const DIRECTORY: &str = "fresh";
 /// File that says that something was deleted, and since when.
 pub(super) const MARKER: &str = "rewrite-due";
-/// Offsets whose events one step copies: about a second of work.
-const OFFSETS_PER_STEP: u64 = 250_000;
+/// Events that one step copies: about a second of work. Whole row groups, since each that is not full costs a block for
+/// every column.
+pub(super) const ROWS_PER_STEP: u64 = 2 * 122_880;
 /// Bytes overwritten with one call of the system.
 const OVERWRITTEN_AT_ONCE: usize = 1 << 20;
 /// Room that stays free on the disk beside the copy: the log's.
@@ -73,8 +74,12 @@ pub(super) fn erased_since_ms(directory: &Path) -> Option<i64> {
 }
 
 /// Copies some more.
-pub(super) fn step(writer: &mut Writer, directory: &Path) -> Result<Step, DuckError> {
-    let stepped = advance(writer, directory);
+pub(super) fn step(
+    writer: &mut Writer,
+    directory: &Path,
+    rows_max: u64,
+) -> Result<Step, DuckError> {
+    let stepped = advance(writer, directory, rows_max);
     if stepped.is_err() {
         // The first error is the one that says what happened.
         let _ = abandon(writer, directory);
@@ -93,26 +98,27 @@ pub(super) fn abandon(writer: &mut Writer, directory: &Path) -> Result<(), DuckE
     remove_copy(directory).map_err(failed)
 }
 
-fn advance(writer: &mut Writer, directory: &Path) -> Result<Step, DuckError> {
+fn advance(writer: &mut Writer, directory: &Path, rows_max: u64) -> Result<Step, DuckError> {
     let mut copying = match writer.copying.take() {
         Some(copying) => copying,
         None => begin(&writer.connection, directory)?,
     };
     let next = copying.next;
     writer.copying = Some(Copying { ..copying });
-    let ends = "SELECT min(event_offset), max(event_offset) FROM events WHERE event_offset >= ?";
-    let ends = writer.connection.query(ends, &[next.into()])?;
-    let ends = ends.first(|row| Ok((row.optional::<u64>(0)?, row.optional::<u64>(1)?)))?;
-    let (first, last) = match ends {
-        Some((Some(first), Some(last))) => (first, last),
-        _ => (next, next),
-    };
-    let end = first.saturating_add(OFFSETS_PER_STEP);
-    if last >= end {
+    // Rows lie in the order of their offsets, so the first ones are found without looking at the others.
+    let sql = format!(
+        "SELECT max(event_offset), count(*) FROM
+         (SELECT event_offset FROM events WHERE event_offset >= ? LIMIT {rows_max})"
+    );
+    let found = writer.connection.query(&sql, &[next.into()])?;
+    let found = found.first(|row| Ok((row.optional::<u64>(0)?, row.get::<u64>(1)?)))?;
+    if let Some((Some(last), rows)) = found
+        && rows == rows_max
+    {
         let sql = "INSERT INTO fresh.events SELECT * FROM events
-            WHERE event_offset >= ? AND event_offset < ?";
-        copying.events += writer.connection.execute(sql, &[first.into(), end.into()])?;
-        copying.next = end;
+            WHERE event_offset >= ? AND event_offset <= ?";
+        copying.events += writer.connection.execute(sql, &[next.into(), last.into()])?;
+        copying.next = last + 1;
         let events = copying.events;
         writer.copying = Some(copying);
         return Ok(Step::More(Rewritten { events, ..Rewritten::default() }));

@@ -44,6 +44,8 @@ pub struct DuckOptions {
     pub event_key_of: Option<EventKeyOf>,
     /// Longest that answering one question may take.
     pub question_time_max: Duration,
+    /// Events that one step of rewriting the file copies.
+    pub rewrite_rows_per_step: u64,
 }
 
 impl Default for DuckOptions {
@@ -56,6 +58,7 @@ impl Default for DuckOptions {
             temp_size_mb_max,
             event_key_of: None,
             question_time_max: Duration::from_secs(30),
+            rewrite_rows_per_step: rewrite::ROWS_PER_STEP,
         }
     }
 }
@@ -630,8 +633,9 @@ impl EventStore for DuckStore {
 
     fn rewrite_erased(&self) -> Result<Rewritten, StoreError> {
         let _turn = lock(&self.erasing);
-        let step =
-            self.with_writer("rewrites its file", |writer| rewrite::step(writer, &self.directory))?;
+        let step = self.with_writer("rewrites its file", |writer| {
+            rewrite::step(writer, &self.directory, self.options.rewrite_rows_per_step)
+        })?;
         match step {
             Step::More(rewritten) => Ok(rewritten),
             Step::Ready(ready) => self.replace_file(ready),

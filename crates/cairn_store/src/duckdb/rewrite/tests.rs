@@ -7,16 +7,19 @@ use crate::{Batch, EventStore, SessionChange, Watermark};
 
 /// No two bytes are alike, so that it stands in the file as it is.
 const ERASED: VisitorId = VisitorId(0x9d3a_c441_7be2_5f13);
+/// Events that a step copies here.
+const ROWS: u64 = 200;
 const CANARY: &str = "canary-of-the-erased";
 
 fn open(directory: &Path) -> DuckStore {
-    DuckStore::open(directory, DuckOptions::default()).unwrap()
+    let options = DuckOptions { rewrite_rows_per_step: ROWS, ..DuckOptions::default() };
+    DuckStore::open(directory, options).unwrap()
 }
 
-/// Events of many, and some of the erased among them; so far apart that they take several steps.
+/// Events of many, and some of the erased among them.
 fn fill(store: &DuckStore) {
     for batch in 0..6_u64 {
-        let offset = |number: u64| batch * OFFSETS_PER_STEP + number + 1;
+        let offset = |number: u64| batch * 200 + number + 1;
         let rows: Vec<_> = (0..200)
             .map(|number| {
                 let mut row = row(offset(number), offset(number));
