@@ -145,3 +145,83 @@ impl Snapshots {
         state.asked = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cairn_catalog::CATALOG_FILE;
+    use cairn_store::reference::ReferenceStore;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    struct Databases {
+        directory: tempfile::TempDir,
+        catalog: Catalog,
+        store: ReferenceStore,
+    }
+
+    impl Databases {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let catalog = Catalog::open(&directory.path().join(CATALOG_FILE)).unwrap();
+            Databases { directory, catalog, store: ReferenceStore::new() }
+        }
+
+        fn turn(&self, snapshots: &Snapshots, applied: u64) -> bool {
+            let watermark = Watermark { offset: applied, received_at_ms: 0 };
+            snapshots.take(applied, watermark, &self.store, &self.catalog)
+        }
+    }
+
+    #[test]
+    fn a_moment_has_all_that_was_durable_and_is_held_until_it_is_dropped() {
+        let databases = Databases::new();
+        let snapshots = Snapshots::default();
+        let copy = databases.directory.path().join("copy");
+        std::fs::create_dir(&copy).unwrap();
+        let answer = snapshots.put(copy.clone(), 8).unwrap();
+        assert!(!databases.turn(&snapshots, 6), "record 7 is not applied");
+        assert!(answer.try_recv().is_err());
+        assert!(databases.turn(&snapshots, 7));
+        let snapshot = answer.try_recv().unwrap().unwrap();
+        assert_eq!(snapshot.watermark.offset, 7);
+        assert!(copy.join(CATALOG_FILE).is_file());
+        assert!(snapshots.is_held());
+        assert!(matches!(snapshots.put(copy.clone(), 1), Err(SnapshotError::Busy)));
+        drop(snapshot);
+        assert!(!snapshots.is_held());
+        assert!(snapshots.put(copy, 1).is_ok());
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let databases = Databases::new();
+        let snapshots = Snapshots::default();
+        let directory = databases.directory.path();
+        let behind = snapshots.ask(directory, 2, Duration::ZERO);
+        assert!(matches!(behind, Err(SnapshotError::Behind { .. })));
+        assert!(!databases.turn(&snapshots, 9), "who gave up is not served");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| snapshots.ask(directory, 2, PATIENCE));
+            while snapshots.state().asked.is_none() {
+                std::thread::yield_now();
+            }
+            snapshots.end();
+            assert!(matches!(waiting.join().unwrap(), Err(SnapshotError::Stopping)));
+        });
+        assert!(matches!(snapshots.ask(directory, 2, PATIENCE), Err(SnapshotError::Stopping)));
+    }
+
+    #[test]
+    fn a_moment_that_nobody_waits_for_any_more_is_not_held() {
+        let databases = Databases::new();
+        let snapshots = Snapshots::default();
+        // The copy's place is taken: the catalog cannot be copied.
+        let answer = snapshots.put(databases.directory.path().to_owned(), 1).unwrap();
+        assert!(!databases.turn(&snapshots, 0));
+        let failed = answer.try_recv().unwrap().err().unwrap();
+        assert!(failed.to_string().starts_with("the catalog cannot be copied"), "{failed}");
+        assert!(!snapshots.is_held());
+    }
+}

@@ -225,9 +225,10 @@ impl Backups {
         }
         // Whoever erases in the others now is waited for.
         let _changing = lock(&self.changing);
+        let running = Running(&self.progress);
         let made = self.make_whole(now_ms);
+        drop(running);
         let mut progress = lock(&self.progress);
-        progress.running_since_ms = None;
         progress.last_failure = made.as_ref().err().map(|error| (now_ms, error.to_string()));
         drop(progress);
         match &made {
@@ -398,6 +399,15 @@ impl Backups {
         fs::rename(directory.join(id), &hidden)
             .and_then(|()| fs::remove_dir_all(&hidden))
             .map_err(BackupError::disk("removes a backup"))
+    }
+}
+
+/// Says that a backup is not being made any more, however that ended.
+struct Running<'a>(&'a Mutex<Progress>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        lock(self.0).running_since_ms = None;
     }
 }
 

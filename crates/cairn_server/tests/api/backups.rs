@@ -81,3 +81,30 @@ async fn a_failure_is_told_until_a_backup_succeeds() {
     let list = rig.get(BACKUPS).owner().send().await.ok(200);
     assert_eq!(list["last_failure"], json!(null));
 }
+
+#[tokio::test]
+async fn backups_are_due_and_go_by_their_age() {
+    let rig = Rig::new();
+    let backups = &rig.app.backups;
+    let hour_ms = 60 * 60 * 1000;
+    assert!(backups.is_due(24 * hour_ms, NOW_MS), "there is none");
+    rig.call("POST", BACKUPS).owner().send().await.ok(201);
+    assert!(!backups.is_due(24 * hour_ms, NOW_MS + 24 * hour_ms - 1));
+    assert!(backups.is_due(24 * hour_ms, NOW_MS + 24 * hour_ms));
+    let days_ms = 30 * 24 * hour_ms;
+    backups.tend(NOW_MS + days_ms);
+    assert_eq!(backups.list().unwrap().len(), 1, "thirty days to the instant");
+    // A try that failed is repeated after a pause.
+    let directory = backups.directory().to_owned();
+    let aside = directory.with_extension("aside");
+    std::fs::rename(&directory, &aside).unwrap();
+    std::fs::write(&directory, "in the way").unwrap();
+    let failed_at_ms = NOW_MS + days_ms;
+    assert!(backups.make(failed_at_ms).is_err());
+    std::fs::remove_file(&directory).unwrap();
+    std::fs::rename(&aside, &directory).unwrap();
+    assert!(!backups.is_due(hour_ms, failed_at_ms + 15 * 60 * 1000 - 1));
+    assert!(backups.is_due(hour_ms, failed_at_ms + 15 * 60 * 1000));
+    backups.tend(NOW_MS + days_ms + 1);
+    assert!(backups.list().unwrap().is_empty());
+}
