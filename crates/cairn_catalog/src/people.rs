@@ -25,7 +25,7 @@ pub struct PersonChange {
     pub user_id: String,
     /// Traits as a JSON object; empty = none. Claimed by the browser, not proven.
     pub claimed_traits: String,
-    /// When, Unix milliseconds.
+    /// When it arrived, Unix milliseconds.
     pub seen_at_ms: i64,
 }
 

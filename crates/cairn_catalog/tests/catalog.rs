@@ -100,7 +100,8 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     file.execute_batch(
         "DROP TABLE starts; ALTER TABLE pixels DROP COLUMN tracker_settings;
         DROP TABLE mail_choices; DROP TABLE removed_sites; DROP TABLE receipts; DROP TABLE memory;
-        DROP TABLE memory_ties; DROP TABLE memory_sizes; DROP TABLE identity_seeds; PRAGMA user_version = 1",
+        DROP TABLE memory_ties; DROP TABLE memory_sizes; DROP TABLE identity_seeds; DROP TABLE erasures;
+        DROP TABLE retention_runs; PRAGMA user_version = 1",
     )
     .unwrap();
     drop(file);

@@ -113,7 +113,7 @@ pub const RULES: [Rule; 11] = [
         name: "people",
         what: "user ids and traits",
         purpose: "to recognise who identified himself, by permission",
-        counted_from: "when the person was last seen",
+        counted_from: "the arrival of the last event that names the person",
         source: "as long as the events that name him",
         term: Term::Chosen { default_days: 760, days_min: 1, days_max: 3_660 },
     },

@@ -198,7 +198,8 @@ fn person_change(offset: u64, event: &mut Event<'_>) -> Option<PersonChange> {
         user_key: event.user_key,
         user_id: user_id.into_owned(),
         claimed_traits: traits.into_owned(),
-        seen_at_ms: event.timestamp_ms,
+        // An import tells of old days; its people are as new as its events.
+        seen_at_ms: event.received_at_ms,
     })
 }
 

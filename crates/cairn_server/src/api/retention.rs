@@ -74,19 +74,22 @@ pub struct RetentionBody {
 #[schema(as = RetentionChoice)]
 pub struct RetentionChoiceBody {
     /// Events and visits, from their arrival: 1 to 3660.
-    #[schema(required)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<u16>,
-    /// User ids and traits, since the person was last seen: 1 to 3660.
-    #[schema(required)]
+    /// User ids and traits, from the arrival of the last event that names the person: 1 to 3660.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub people: Option<u16>,
     /// Choices about mails, since their last change: 30 to 3660.
-    #[schema(required)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mail_choices: Option<u16>,
 }
 
-impl From<Retention> for RetentionChoiceBody {
-    fn from(Retention { events, people, mail_choices }: Retention) -> Self {
-        RetentionChoiceBody { events, people, mail_choices }
+impl RetentionChoiceBody {
+    /// `None`: nothing was chosen.
+    pub fn of(chosen: Retention) -> Option<Self> {
+        let Retention { events, people, mail_choices } = chosen;
+        let body = RetentionChoiceBody { events, people, mail_choices };
+        (chosen != Retention::default()).then_some(body)
     }
 }
 

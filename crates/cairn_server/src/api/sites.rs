@@ -45,7 +45,8 @@ pub struct PrivacyBody {
     /// Cookies on cross-site pixels (`SameSite=None; Secure; Partitioned`).
     pub cross_site_cookies: bool,
     /// Days for which data is kept, where the site chose them. See `GET /api/v1/sites/{site_id}/retention`.
-    pub retention: RetentionChoiceBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionChoiceBody>,
     /// How visitors are asked.
     #[serde(flatten)]
     pub asking: AskingBody,
@@ -269,7 +270,7 @@ pub(super) fn body(site: &Site) -> SiteBody {
             policy: named(&POLICIES, site.privacy.policy),
             gpc: named(&GPC_REACHES, site.privacy.gpc),
             cross_site_cookies: site.privacy.cross_site_cookies,
-            retention: site.privacy.retention.into(),
+            retention: RetentionChoiceBody::of(site.privacy.retention),
             asking: AskingBody::from(&site.asking),
         },
         created_at: show::instant(site.created_at_ms),

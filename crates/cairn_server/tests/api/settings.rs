@@ -77,6 +77,40 @@ async fn the_table_of_places_names_law_and_source() {
 }
 
 #[tokio::test]
+async fn retention_is_shown_and_chosen() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    rig.store(&Event::bare(site.parse().unwrap(), "page_view", NOW_MS)).await;
+    let (path, place) =
+        (format!("/api/v1/sites/{site}/retention"), format!("/api/v1/sites/{site}"));
+    let class = |table: &Value, name: &str| {
+        let classes = table["classes"].as_array().unwrap();
+        classes.iter().find(|one| one["class"] == name).unwrap().clone()
+    };
+    let table = rig.get(&path).owner().send().await.ok(200);
+    let events = class(&table, "events");
+    assert_eq!((&events["days"], &events["is_chosen"]), (&json!(760), &json!(false)));
+    assert_eq!(events["bounds"], json!({"days_min": 1, "days_max": 3660, "days_default": 760}));
+    assert!(events["oldest_held_at"].as_str().unwrap().starts_with("2026-"), "{events}");
+    assert_eq!(class(&table, "opt_outs")["days"], Value::Null);
+    assert_eq!(class(&table, "receipts")["bounds"], Value::Null);
+    let change = async |days: Value| {
+        let body = json!({"privacy": {"retention": {"events": days}}});
+        rig.call("PATCH", &place).owner().json(&body).send().await
+    };
+    let changed = change(json!(400)).await.ok(200);
+    assert_eq!(changed["privacy"]["retention"], json!({"events": 400}));
+    let events = class(&rig.get(&path).owner().send().await.ok(200), "events");
+    assert_eq!((&events["days"], &events["is_chosen"]), (&json!(400), &json!(true)));
+    for wrong in [json!(0), json!(3661), json!("long")] {
+        assert_eq!(change(wrong).await.status, 400);
+    }
+    let changed = change(Value::Null).await.ok(200);
+    assert_eq!(changed["privacy"].get("retention"), None, "the default again");
+    rig.get(&path).send().await.is(401, "unauthorized");
+}
+
+#[tokio::test]
 async fn a_removal_that_fails_once_is_answered_when_it_is_done() {
     let rig = Rig::new();
     let site = rig.site("shop.example").await;

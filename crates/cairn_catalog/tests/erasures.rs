@@ -1,0 +1,188 @@
+//! Erasures on record, and what is removed because it was kept long enough.
+#![allow(clippy::unwrap_used)] // Helpers outside of test functions unwrap.
+
+use cairn_catalog::{
+    Catalog, ErasureId, ErasureReason, ErasureState, MailChoices, MemoryChange, MemoryHolder,
+    NewErasure, NewSite, PersonChange, Replay, StoredResponse,
+};
+use cairn_model::retention::{DataClass, Retention};
+use cairn_model::{PrivacySettings, SiteId, Subject, VisitorId};
+use tempfile::TempDir;
+
+const NOW_MS: i64 = 1_795_341_600_000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+const BROWSER: [u8; 32] = [1; 32];
+const FRESH: [u8; 32] = [2; 32];
+const PERSON: [u8; 32] = [3; 32];
+
+fn open(directory: &TempDir) -> Catalog {
+    Catalog::open(&directory.path().join("catalog.sqlite")).unwrap()
+}
+
+fn site(catalog: &Catalog) -> SiteId {
+    let new = NewSite {
+        asking: Default::default(),
+        name: "Shop".into(),
+        domain: "shop.example".into(),
+        hosts: Vec::new(),
+        timezone: "Etc/UTC".into(),
+        currency: "EUR".into(),
+        privacy: PrivacySettings::default(),
+    };
+    catalog.add_site(&new, None, NOW_MS).unwrap().id
+}
+
+fn of_anna(site_id: SiteId) -> NewErasure {
+    NewErasure {
+        subject: Subject { site_id, visitors: vec![VisitorId(70)], users: vec![u64::MAX] },
+        holders: vec![MemoryHolder::Person(PERSON), MemoryHolder::Browser(FRESH)],
+        reason: ErasureReason::Owner,
+        request_id: Some(5),
+        names: vec!["anna+1@mail.example".into()],
+    }
+}
+
+fn person(user_key: u64, user_id: &str, offset: u64, seen_at_ms: i64) -> PersonChange {
+    PersonChange {
+        offset,
+        site_id: SiteId(0),
+        user_key,
+        user_id: user_id.into(),
+        claimed_traits: String::new(),
+        seen_at_ms,
+    }
+}
+
+#[test]
+fn an_erasure_blocks_at_once_and_is_on_record_until_it_is_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    let id = catalog.begin_erasure(&of_anna(site_id), NOW_MS).unwrap();
+    let now = catalog.directory().current();
+    assert!(now.is_opted_out(site_id, 70) && now.is_opted_out(site_id, u64::MAX));
+    assert_eq!(now.open_erasures(), [id]);
+    assert!(
+        now.is_erased(site_id, VisitorId(70), 0) && now.is_erased(site_id, VisitorId(1), u64::MAX)
+    );
+    assert!(!now.is_erased(site_id, VisitorId(1), 0));
+    assert!(!now.is_erased(SiteId(site_id.0 ^ 1), VisitorId(70), 0));
+    drop(catalog);
+    let catalog = open(&directory);
+    assert_eq!(catalog.directory().current().open_erasures(), [id]);
+    let erasure = catalog.erasure(id).unwrap().unwrap();
+    let new = of_anna(site_id);
+    assert_eq!((&erasure.subject, &erasure.holders), (&new.subject, &new.holders));
+    assert_eq!((erasure.request_id, erasure.state), (Some(5), ErasureState::Waiting));
+    catalog.note_erasing(id, &[("events", 7)]).unwrap();
+    catalog.note_erased(id, &[("events", 0), ("visits", 2)], NOW_MS + 1).unwrap();
+    catalog.note_remaining(id, "log", "the disk is read only").unwrap();
+    catalog.set_erasure_state(id, ErasureState::Done, NOW_MS + 2).unwrap();
+    catalog.set_erasure_state(id, ErasureState::Done, NOW_MS + 3).unwrap();
+    catalog.end_erasure(id).unwrap();
+    let erasure = catalog.erasure(id).unwrap().unwrap();
+    assert_eq!((erasure.state, erasure.done_at_ms), (ErasureState::Done, Some(NOW_MS + 2)));
+    let events = erasure.place("events").unwrap();
+    assert_eq!((events.count, events.done_at_ms), (7, Some(NOW_MS + 1)));
+    assert_eq!(erasure.place("visits").unwrap().count, 2);
+    assert!(erasure.place("log").unwrap().remaining_reason.is_some());
+    assert_eq!(erasure.place("people").unwrap().done_at_ms, None);
+    let now = catalog.directory().current();
+    assert!(now.open_erasures().is_empty() && now.is_opted_out(site_id, 70));
+    let second = catalog.begin_erasure(&of_anna(site_id), NOW_MS).unwrap();
+    let listed: Vec<ErasureId> =
+        catalog.erasures(site_id, None, 10).unwrap().iter().map(|one| one.id).collect();
+    assert_eq!(listed, [second, id]);
+    assert_eq!(catalog.erasures(site_id, Some(second), 10).unwrap()[0].id, id);
+}
+
+#[test]
+fn everything_that_the_catalog_holds_of_somebody_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    let people = [
+        PersonChange { site_id, ..person(u64::MAX, "anna", 1, NOW_MS) },
+        PersonChange { site_id, ..person(6, "benno", 2, NOW_MS) },
+    ];
+    catalog.apply_log(&people, &[], 2).unwrap();
+    let yes = MailChoices { opens: Some(true), clicks: None };
+    catalog.record_mail_choices(site_id, u64::MAX, "anna", yes, NOW_MS).unwrap();
+    let remember = |holder, name: &str| {
+        let change = MemoryChange { name: name.into(), value: Some("\"M\"".into()) };
+        catalog.remember(site_id, holder, &[change], NOW_MS).unwrap();
+    };
+    // What she left in a browser when she signed out, and what somebody else has remembered.
+    remember(MemoryHolder::Browser(BROWSER), "email");
+    assert!(
+        catalog.tie_memory(site_id, (BROWSER, FRESH), PERSON, NOW_MS + DAY_MS, NOW_MS).unwrap()
+    );
+    catalog.sign_out_memory(site_id, FRESH, NOW_MS).unwrap();
+    remember(MemoryHolder::Person([9; 32]), "size");
+    let answer = |text: &str| StoredResponse { status: 201, body: text.as_bytes().to_vec() };
+    for (key, text) in [
+        (1, r#"{"html":"to anna+1@mail.example"}"#),
+        (2, r#"{"html":"?for=anna%2B1%40mail.example"}"#),
+        (3, r#"{"html":"to benno@mail.example"}"#),
+    ] {
+        catalog.keep_answer(&[key; 32], &[key; 32], &answer(text), NOW_MS).unwrap();
+    }
+    let new = of_anna(site_id);
+    let counts = catalog.subject_counts(&new.subject, &new.holders).unwrap();
+    assert_eq!((counts.people, counts.mail_choices), (1, 1));
+    assert!(counts.memory >= 2, "{counts:?}");
+    let id = catalog.begin_erasure(&new, NOW_MS).unwrap();
+    for (key, is_new) in [(1, true), (2, true), (3, false)] {
+        let replay = catalog.replay(&[key; 32], &[key; 32], NOW_MS).unwrap();
+        assert_eq!(replay == Replay::New, is_new, "{key}");
+    }
+    catalog.erase_people(id, NOW_MS).unwrap();
+    catalog.erase_people(id, NOW_MS).unwrap();
+    let counts = catalog.subject_counts(&new.subject, &new.holders).unwrap();
+    assert_eq!((counts.people, counts.mail_choices, counts.memory), (0, 0, 0));
+    let recalled = |holder| catalog.recall(site_id, holder, NOW_MS).unwrap().len();
+    assert_eq!(recalled(MemoryHolder::Browser(FRESH)), 0);
+    assert_eq!(recalled(MemoryHolder::Person([9; 32])), 1);
+    assert!(catalog.person(site_id, 6).unwrap().is_some());
+    let erasure = catalog.erasure(id).unwrap().unwrap();
+    let count = |name: &str| erasure.place(name).unwrap().count;
+    assert_eq!((count("people"), count("mail_choices"), count("answers")), (1, 1, 2));
+}
+
+#[test]
+fn what_was_kept_long_enough_goes_and_the_run_is_on_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    let people = [
+        PersonChange { site_id, ..person(1, "old", 1, NOW_MS - 31 * DAY_MS) },
+        PersonChange { site_id, ..person(2, "young", 2, NOW_MS - 29 * DAY_MS) },
+    ];
+    catalog.apply_log(&people, &[], 2).unwrap();
+    let retention = Retention { people: Some(30), ..Retention::default() };
+    let removed = catalog.expire_site(site_id, &retention, NOW_MS).unwrap();
+    assert!(removed.contains(&(DataClass::People, 1)), "{removed:?}");
+    assert!(catalog.person(site_id, 1).unwrap().is_none());
+    assert!(catalog.person(site_id, 2).unwrap().is_some());
+    catalog.note_retention(Some(site_id), &removed, NOW_MS).unwrap();
+    let run = catalog.retention_run(site_id, DataClass::People).unwrap().unwrap();
+    assert_eq!((run.ran_at_ms, run.removed), (NOW_MS, 1));
+    let oldest = catalog.oldest_held_ms(site_id, DataClass::People).unwrap();
+    assert_eq!(oldest, Some(NOW_MS - 29 * DAY_MS));
+    // A record of an erasure is evidence: it goes after its time, and only when it is done.
+    let done = catalog.begin_erasure(&of_anna(site_id), NOW_MS).unwrap();
+    let open = catalog.begin_erasure(&of_anna(site_id), NOW_MS).unwrap();
+    catalog.set_erasure_state(done, ErasureState::Done, NOW_MS).unwrap();
+    catalog.end_erasure(done).unwrap();
+    let in_time = NOW_MS + 3 * 366 * DAY_MS;
+    catalog.expire_site(site_id, &retention, in_time).unwrap();
+    assert!(catalog.erasure(done).unwrap().is_some());
+    catalog.expire_site(site_id, &retention, in_time + 1).unwrap();
+    assert!(catalog.erasure(done).unwrap().is_none());
+    assert!(catalog.erasure(open).unwrap().is_some());
+    assert!(catalog.directory().current().is_opted_out(site_id, 70), "the block has no end");
+    let answer = StoredResponse { status: 200, body: Vec::new() };
+    catalog.keep_answer(&[1; 32], &[1; 32], &answer, NOW_MS).unwrap();
+    let removed = catalog.expire_instance(NOW_MS + DAY_MS).unwrap();
+    assert!(removed.contains(&(DataClass::Answers, 1)), "{removed:?}");
+}
