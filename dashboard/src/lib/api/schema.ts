@@ -11,12 +11,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the backups of this instance. Not for tokens that are limited to some sites. */
+        /** Lists the backups of this instance. For the owner of the instance. */
         get: operations["get_instance_backups"];
         put?: never;
         /**
          * Makes a backup beside collection: everything that was acknowledged before is in it. One that takes longer than twenty
-         *     seconds is answered with 202 and goes on; the list tells when it is there. Not for tokens that are limited to some sites.
+         *     seconds is answered with 202 and goes on; the list tells when it is there. For the owner of the instance.
          */
         post: operations["post_instance_backups"];
         delete?: never;
@@ -35,7 +35,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Removes a backup. Not for tokens that are limited to some sites. */
+        /** Removes a backup. For the owner of the instance. */
         delete: operations["delete_instance_backups_by_backup_id"];
         options?: never;
         head?: never;
@@ -127,8 +127,8 @@ export interface paths {
         /**
          * Removes a site with its pixels, goals, people and events. This cannot be undone. Whatever the answer, nothing of it is
          *     shown or collected any more; 202 tells that its last events are still to be removed, as the store fails or lags.
-         *     This is tried until it is done, also after a restart. In the store's file the bytes of removed rows stay
-         *     until the database writes over them.
+         *     This is tried until it is done, also after a restart. The bytes of its rows leave
+         *     the store's file when that is rewritten, at most `privacy.erasure_rewrite_hours_max` later.
          */
         delete: operations["delete_sites_by_site_id"];
         options?: never;
@@ -572,6 +572,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells of each class of data how long it is kept and why, how old the oldest entry is, and what the daily job removed. */
+        get: operations["get_sites_by_site_id_retention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -899,6 +916,8 @@ export interface components {
             /** @description The backups, latest first. */
             items: components["schemas"]["Backup"][];
             last_failure: null | components["schemas"]["BackupFailure"];
+            /** @description Why the backups are not as they should be: somebody who was erased is still in one, or one is too old; null: they are. */
+            problem: string | null;
             /** @description Since when one is being made (RFC 3339); null: none is. */
             running_since: string | null;
         };
@@ -2039,6 +2058,7 @@ export interface components {
              * @example regional
              */
             policy: string;
+            retention?: null | components["schemas"]["RetentionChoice"];
         };
         /** @description Privacy settings to be set. */
         PrivacyPatch: {
@@ -2059,6 +2079,7 @@ export interface components {
             } | null;
             /** @description `regional`, `opt_in`, `opt_in_strict`, `opt_out` or `anonymous`. */
             policy?: string | null;
+            retention?: null | components["schemas"]["RetentionPatch"];
         };
         /** @description A question. */
         Query: {
@@ -2292,6 +2313,99 @@ export interface components {
              * @example removing
              */
             status: string;
+        };
+        /** @description All classes. */
+        Retention: {
+            /** @description In the order of the table. */
+            classes: components["schemas"]["RetentionClass"][];
+        };
+        /** @description What a site may choose. */
+        RetentionBounds: {
+            /**
+             * Format: int32
+             * @description Days where it chose none.
+             */
+            days_default: number;
+            /**
+             * Format: int32
+             * @description Most days.
+             */
+            days_max: number;
+            /**
+             * Format: int32
+             * @description Fewest days.
+             */
+            days_min: number;
+        };
+        /** @description Days that a site chose; what is left out has the default. */
+        RetentionChoice: {
+            /**
+             * Format: int32
+             * @description Events and visits, from their arrival: 1 to 3660.
+             */
+            events?: number | null;
+            /**
+             * Format: int32
+             * @description Choices about mails, since their last change: 30 to 3660.
+             */
+            mail_choices?: number | null;
+            /**
+             * Format: int32
+             * @description User ids and traits, from the arrival of the last event that names the person: 1 to 3660.
+             */
+            people?: number | null;
+        };
+        /** @description One class of data. */
+        RetentionClass: {
+            bounds: null | components["schemas"]["RetentionBounds"];
+            /**
+             * @description Its name.
+             * @example events
+             */
+            class: string;
+            /** @description From when its days are counted. */
+            counted_from: string;
+            /**
+             * Format: int32
+             * @description Days for which it is kept, or the longest of them where each entry has its own end; null: as long as the site.
+             * @example 760
+             */
+            days: number | null;
+            /** @description The days are the site's own choice. */
+            is_chosen: boolean;
+            /**
+             * Format: int64
+             * @description How many entries it removed then.
+             */
+            last_removed: number | null;
+            /** @description When the job last looked (RFC 3339); null: not yet, or the class needs none. */
+            last_run_at: string | null;
+            /** @description When the oldest entry came that is held (RFC 3339); null: there is none, or it is not known. */
+            oldest_held_at: string | null;
+            /** @description What it is kept for. */
+            purpose: string;
+            /** @description Where the rule comes from. */
+            source: string;
+            /** @description What is in it. */
+            what: string;
+        };
+        /** @description Days to be set; null has the default again, what is left out stays. */
+        RetentionPatch: {
+            /**
+             * Format: int32
+             * @description Events and visits.
+             */
+            events?: number | null;
+            /**
+             * Format: int32
+             * @description Choices about mails.
+             */
+            mail_choices?: number | null;
+            /**
+             * Format: int32
+             * @description User ids and traits.
+             */
+            people?: number | null;
         };
         /** @description Section of a page that was seen. */
         Section: {
@@ -4006,6 +4120,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReceiptsVerification"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
                 };
             };
             /** @description An error, see docs/errors.md */
