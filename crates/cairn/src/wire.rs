@@ -101,7 +101,8 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let running = listen::serve(Arc::clone(&app), router, listen_options(config, &server))?;
     announce(&parts, &server, running.address(), demo)?;
     let backup_every_ms = i64::from(config.backup.every_hours) * 60 * 60 * 1000;
-    runtime.block_on(run(&parts, &counters, server.test_clock, backup_every_ms));
+    keep_backups(&parts.backups, backup_every_ms)?;
+    runtime.block_on(run(&parts, &counters, server.test_clock));
     tracing::info!("stopping");
     // Live views never end by themselves, and stopping waits for open requests.
     app.live_places.end();
@@ -113,13 +114,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
 
 /// Until a signal comes: the counts of refused hits go to the catalog, expired anonymous keys are destroyed, receipts are
 /// looked after, and what was to be remembered until now is removed.
-async fn run(
-    parts: &Parts,
-    counters: &Arc<OutcomeCounters>,
-    test_clock: bool,
-    backup_every_ms: i64,
-) {
-    let mut backup_tick = tokio::time::interval(BACKUP_INTERVAL);
+async fn run(parts: &Parts, counters: &Arc<OutcomeCounters>, test_clock: bool) {
     let mut tick = tokio::time::interval(COUNTERS_INTERVAL);
     let mut receipts = tokio::time::interval(RECEIPTS_INTERVAL);
     let mut memory_tick = tokio::time::interval(MEMORY_INTERVAL);
@@ -136,7 +131,6 @@ async fn run(
                     parts.ingest.anonymous_keys().destroy_expired(now_ms());
                 }
             }
-            _ = backup_tick.tick() => tend_backups(&parts.backups, backup_every_ms),
             // Under the test clock requests live in days of their own.
             _ = memory_tick.tick(), if !test_clock => expire_memory(parts).await,
         }
@@ -167,18 +161,23 @@ async fn expire_memory(parts: &Parts) {
     }
 }
 
-/// Makes a backup if one is due, erases in those that there are, and removes those that are too old, on a thread of its own:
-/// it may take long.
-fn tend_backups(backups: &Arc<Backups>, every_ms: i64) {
-    let backups = Arc::clone(backups);
-    tokio::task::spawn_blocking(move || {
-        let now_ms = now_ms();
-        if every_ms > 0 && backups.is_due(every_ms, now_ms) {
-            // What became of it is in the log, and the API tells it.
-            let _ = backups.make(now_ms);
+/// Makes a backup when one is due, erases in those that there are, and removes those that are too old, on a thread of its own.
+/// Nobody waits for it to end: what is under way may take long, and what is broken off is completed by the next start.
+fn keep_backups(backups: &Arc<Backups>, every_ms: i64) -> std::io::Result<()> {
+    let backups = Arc::downgrade(backups);
+    let keep = move || {
+        while let Some(backups) = backups.upgrade() {
+            let now_ms = now_ms();
+            if every_ms > 0 && backups.is_due(every_ms, now_ms) {
+                // What became of it is in the log, and the API tells it.
+                let _ = backups.make(now_ms);
+            }
+            backups.tend(now_ms);
+            drop(backups);
+            std::thread::park_timeout(BACKUP_INTERVAL);
         }
-        backups.tend(now_ms);
-    });
+    };
+    std::thread::Builder::new().name("backups".to_owned()).spawn(keep).map(|_| ())
 }
 
 /// Brings the edge's counts to disk; what cannot be written now is kept for the next time.

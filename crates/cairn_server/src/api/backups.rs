@@ -97,10 +97,17 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<Option<Backup>>), ApiError> {
     caller.require_instance_owner(&app).await?;
     let now_ms = app.now_ms(&headers);
-    let making = with_backups(&app, move |app| app.backups.make(now_ms));
-    // It goes on also when nobody waits for it any more.
-    match tokio::time::timeout(PATIENCE, making).await {
-        Ok(made) => Ok((StatusCode::CREATED, Json(Some(body(made?))))),
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // It goes on when nobody waits for it any more, and a server that stops does not wait for it.
+    let making = move || {
+        let _ = tell.send(app.backups.make(now_ms));
+    };
+    let broken_off = || ApiError::new(Code::Internal, "The backup was broken off.");
+    let thread = std::thread::Builder::new().name("backup".to_owned());
+    thread.spawn(making).map_err(|_| broken_off())?;
+    match tokio::time::timeout(PATIENCE, told).await {
+        Ok(Ok(made)) => Ok((StatusCode::CREATED, Json(Some(body(made.map_err(refusal)?))))),
+        Ok(Err(_)) => Err(broken_off()),
         Err(_) => Ok((StatusCode::ACCEPTED, Json(None))),
     }
 }
