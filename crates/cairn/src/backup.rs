@@ -119,7 +119,9 @@ fn call(config: &Config, method: &str) -> Result<(u16, Value), Failure> {
 pub fn restore(config: &Config, asked: &Restore) -> Result<(), Failure> {
     let directory = DataDirectory::take_to_restore(&config.data.directory)?;
     let Restore { from, replace, ledger, .. } = asked.clone();
-    let asked = Restoring { from, data: directory.path().to_owned(), replace, ledger };
+    let data = directory.path().to_owned();
+    let backups = wire::backup_options(config).directory;
+    let asked = Restoring { from, data, backups, replace, ledger };
     let restored = cairn_engine::backup::restore(&asked, &wire::open_copy(config)?)?;
     let (from, into) = (restored.from.display(), directory.path().display());
     let erased = restored.erased;

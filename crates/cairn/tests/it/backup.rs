@@ -445,6 +445,9 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
         "{}",
         text(&output.stdout)
     );
+    // From now on the new place knows who was erased.
+    let once_more = restore(elsewhere.path(), with.path(), &["--replace"]);
+    assert!(once_more.status.success(), "{}", text(&once_more.stderr));
     let of_backup = TempDir::new().unwrap();
     restored(&backup, of_backup.path());
     for data in [with.path(), of_backup.path()] {

@@ -15,6 +15,7 @@ use cairn_model::{SiteId, Subject};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::making::make_private;
 use super::{BackupError, DAY_MS};
 
 /// Name of the ledger, in the directory of the backups.
@@ -123,6 +124,16 @@ impl Ledger {
     /// Adds what another one has.
     pub(super) fn join(&mut self, other: Ledger) {
         self.entries.extend(other.entries);
+    }
+
+    /// Writes it into a directory of backups, which is made; where it has no entries there is nothing to keep.
+    pub(super) fn keep_in(&mut self, directory: &Path) -> io::Result<()> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        make_private(directory)?;
+        self.path = directory.join(LEDGER_FILE);
+        self.write()
     }
 
     /// Adds what a catalog has on record, and brings it to disk where that is new.

@@ -12,9 +12,7 @@ use cairn_catalog::{CATALOG_FILE, HEADS_FILE};
 use super::erasing::erase_in;
 use super::making::{check, make_private};
 use super::manifest::verify;
-use super::{
-    BACKUPS_DIRECTORY, BackupError, LEDGER_FILE, Ledger, Manifest, OpenStore, STORE_DIRECTORY, list,
-};
+use super::{BackupError, LEDGER_FILE, Ledger, Manifest, OpenStore, STORE_DIRECTORY, list};
 
 /// A data directory with a file of this name is half of one instance and half of another.
 pub const UNFINISHED_FILE: &str = "restore-unfinished";
@@ -37,6 +35,8 @@ pub struct Restoring {
     pub from: PathBuf,
     /// The data directory, which is there and held by this process.
     pub data: PathBuf,
+    /// The directory of the instance's backups, which keeps the ledger from now on.
+    pub backups: PathBuf,
     /// What it has may be removed.
     pub replace: bool,
     /// A ledger of erasures besides the one beside the backup: that file, or the one in that directory.
@@ -62,7 +62,7 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     if manifest.is_being_changed {
         return Err(BackupError::BeingChanged { directory: from });
     }
-    let ledger = ledger_for(&from, data, asked.ledger.as_deref())?;
+    let mut ledger = ledger_for(&from, &asked.backups, asked.ledger.as_deref())?;
     verify(&from, &manifest)?;
     // Where an earlier try was broken off, what is there is of no use any more.
     let may_replace = *replace || data.join(UNFINISHED_FILE).exists();
@@ -81,6 +81,8 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
         let _ = remove(&staging);
     }
     let erased = staged?;
+    // Other backups may be restored later, or brought here: what was erased before counts for them, too.
+    ledger.keep_in(&asked.backups).map_err(BackupError::disk("writes the ledger of erasures"))?;
     put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
     Ok(Restored { from, manifest, erased })
 }
@@ -95,11 +97,11 @@ fn backup_in(directory: &Path) -> Result<PathBuf, BackupError> {
     latest.map(|listed| directory.join(listed.id)).ok_or_else(none)
 }
 
-/// All that is known of erasures: beside the backup, in the data directory that is replaced, and where the caller says.
-fn ledger_for(from: &Path, data: &Path, given: Option<&Path>) -> Result<Ledger, BackupError> {
+/// All that is known of erasures: beside the backup, beside the instance's own backups, and where the caller says.
+fn ledger_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledger, BackupError> {
     let mut ledger = Ledger::default();
     let beside = from.parent().map(Path::to_owned);
-    for directory in beside.into_iter().chain([data.join(BACKUPS_DIRECTORY)]) {
+    for directory in beside.into_iter().chain([backups.to_owned()]) {
         ledger.join(Ledger::read(&directory.join(LEDGER_FILE))?);
     }
     if let Some(given) = given {
