@@ -51,7 +51,7 @@ export function freePort() {
 export async function startCairn(work) {
   const data = join(work, "data");
   const child = spawn(process.env.CAIRN_BENCH_PROGRAM ?? join(root, "target/release/cairn"), ["serve", "--data", data, "--listen", "127.0.0.1:0"], {
-    env: { ...process.env, CAIRN_BOOTSTRAP_TOKEN: token, CAIRN_SERVER__HITS_PER_MINUTE_MAX: "0", CAIRN_LOGGING__LEVEL: "warn",
+    env: { ...process.env, CAIRN_BOOTSTRAP_TOKEN: token, CAIRN_SERVER__HITS_PER_MINUTE_MAX: "0", CAIRN_LOGGING__LEVEL: process.env.CAIRN_BENCH_LEVEL ?? "warn",
       CAIRN_ENRICH__DATABASES: ["country.mmdb", "asn-ipv4.csv", "asn-ipv6.csv"].map((file) => join(root, "native/data", file)).join(",") },
     stdio: ["ignore", "pipe", "inherit"],
   });

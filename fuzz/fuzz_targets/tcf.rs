@@ -46,8 +46,8 @@ fuzz_target!(|data: &[u8]| {
     let Some(text) = text_of(data) else { return };
     let Ok(tcf) = TcString::decode(&text) else { return };
     assert_eq!(field(&text, 0, 6), 2);
-    assert_eq!(field(&text, 6, 36) * 100, tcf.created_at_ms as u64);
-    assert_eq!(field(&text, 78, 12), u64::from(tcf.cmp_id));
+    assert_eq!(field(&text, 6, 36) * 100, tcf.header.created_at_ms as u64);
+    assert_eq!(field(&text, 78, 12), u64::from(tcf.header.cmp_id));
     assert_eq!(field(&text, 138, 1) == 1, tcf.is_service_specific);
     assert_eq!(field(&text, 152, 24), mask(tcf.purpose_consents));
     assert_eq!(field(&text, 176, 24), mask(tcf.purpose_interests));

@@ -63,16 +63,14 @@ fn erase(parts: &Parts, asked: &Erase, identifier: &Identifier) -> Result<String
 
 fn identifier(asked: &Erase) -> Result<Identifier, Failure> {
     let Erase { user_id, email, cairn_id, visitor, anonymous_id, order_id, .. } = asked;
-    let texts: [(&Option<String>, fn(String) -> Identifier); 4] = [
-        (user_id, Identifier::UserId),
-        (email, Identifier::Email),
-        (anonymous_id, Identifier::AnonymousId),
-        (order_id, Identifier::OrderId),
+    let texts = [
+        user_id.clone().map(Identifier::UserId),
+        email.clone().map(Identifier::Email),
+        anonymous_id.clone().map(Identifier::AnonymousId),
+        order_id.clone().map(Identifier::OrderId),
     ];
-    for (text, make) in texts {
-        if let Some(text) = text {
-            return Ok(make(text.clone()));
-        }
+    if let Some(found) = texts.into_iter().flatten().next() {
+        return Ok(found);
     }
     if let Some(text) = cairn_id {
         let cookie = parse_cookie_id(text).ok_or("--cairn-id needs the 32 digits of the cookie")?;

@@ -99,6 +99,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     });
     let router = cairn_server::api::router(Arc::clone(&app));
     let running = listen::serve(Arc::clone(&app), router, listen_options(config, &server))?;
+    cairn_store::duckdb::release_code_pages();
     announce(&parts, &server, running.address(), demo)?;
     let backup_every_ms = i64::from(config.backup.every_hours) * 60 * 60 * 1000;
     keep_backups(&parts.backups, backup_every_ms)?;

@@ -107,7 +107,11 @@ const PLACES: [(&str, &str, Option<&str>); 14] = [
     ("people", "user ids and traits", None),
     ("mail_choices", "choices about mails", None),
     ("memory", "remembered values, and which browsers are whose", None),
-    ("answers", "answers of the API kept for repetitions", None),
+    (
+        "answers",
+        "answers of the API kept for repetitions",
+        Some("hashes of requests stay for a day, to recognise repetitions; they hold no text"),
+    ),
     (
         "receipts",
         "names in receipts",

@@ -24,6 +24,7 @@ mod receipts;
 mod removals;
 mod retention;
 mod secret;
+mod shares;
 mod sites;
 mod starts;
 mod tokens;
@@ -52,6 +53,7 @@ pub use receipts::{
 };
 pub use retention::RetentionRun;
 pub use secret::{MasterSecret, Token};
+pub use shares::Share;
 pub use sites::{NewPixel, NewSite};
 pub use tokens::{ApiToken, NewApiToken};
 
@@ -65,6 +67,8 @@ pub const REMOVED_SITES_MAX: usize = 100_000;
 pub const PIXELS_PER_SITE_MAX: usize = 1_000;
 /// Goals of one site.
 pub const GOALS_PER_SITE_MAX: usize = 1_000;
+/// Shared reports of one site.
+pub const SHARES_PER_SITE_MAX: usize = 100;
 /// API tokens of one instance.
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).

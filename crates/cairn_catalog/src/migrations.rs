@@ -272,6 +272,18 @@ CREATE TABLE retention_runs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX memory_left_by ON memory (site_id, left_by) WHERE left_by IS NOT NULL;
 ",
+    "
+-- Links that show a site's figures. Only a hash of what lets someone in; kept until its owner ends it.
+CREATE TABLE shares (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_hash BLOB NOT NULL UNIQUE,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    group_size_min INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX shares_by_site ON shares (site_id);
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -97,13 +97,17 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     site(&catalog, "shop.example");
     drop(catalog);
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
-    file.execute_batch(
-        "DROP TABLE starts; ALTER TABLE pixels DROP COLUMN tracker_settings;
-        DROP TABLE mail_choices; DROP TABLE removed_sites; DROP TABLE receipts; DROP TABLE memory;
-        DROP TABLE memory_ties; DROP TABLE memory_sizes; DROP TABLE identity_seeds; DROP TABLE erasures;
-        DROP TABLE retention_runs; PRAGMA user_version = 1",
-    )
-    .unwrap();
+    // All that came after the first version, which had these tables.
+    let first =
+        "'meta','users','browser_sessions','one_time_links','api_tokens','sites','api_token_sites',
+        'memberships','pixels','goals','opt_outs','people','edge_outcomes','idempotency'";
+    let later = format!(
+        "SELECT group_concat('DROP TABLE ' || name, ';') FROM sqlite_schema
+         WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN ({first})"
+    );
+    let drops: String = file.query_row(&later, [], |row| row.get(0)).unwrap();
+    let undo = "ALTER TABLE pixels DROP COLUMN tracker_settings; PRAGMA user_version = 1";
+    file.execute_batch(&format!("PRAGMA foreign_keys = OFF; {drops}; {undo}")).unwrap();
     drop(file);
     let catalog = open(&directory);
     catalog.add_start(NOW_MS + 7).unwrap();

@@ -5,28 +5,14 @@
 
 use crate::ConsentError;
 use crate::bits::{Bits, NumberSet};
-use crate::tcf::{PublisherTc, Restriction, moment, restrictions};
+use crate::tcf::{Header, PublisherTc, Restriction, restrictions};
 use crate::vendors::{Coding, VendorSet};
 
 /// A decoded section.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TcfCanada {
-    /// When it was first made, Unix milliseconds.
-    pub created_at_ms: i64,
-    /// When it was last changed, Unix milliseconds.
-    pub updated_at_ms: i64,
-    /// The consent manager's number.
-    pub cmp_id: u16,
-    /// Its version.
-    pub cmp_version: u16,
-    /// The screen on which was chosen, in its own numbering.
-    pub consent_screen: u8,
-    /// The language it was shown in, as two capital letters.
-    pub language: [u8; 2],
-    /// The version of the list of vendors.
-    pub vendor_list_version: u16,
-    /// The version of the policies.
-    pub policy_version: u8,
+    /// What every string of the framework begins with.
+    pub header: Header,
     /// Stacks other than the standard's were used.
     pub uses_non_standard_stacks: bool,
     /// Special features with express consent.
@@ -79,14 +65,7 @@ impl TcfCanada {
             return Err(ConsentError::Version);
         }
         let mut decoded = TcfCanada {
-            created_at_ms: moment(&mut bits)?,
-            updated_at_ms: moment(&mut bits)?,
-            cmp_id: bits.medium(12)?,
-            cmp_version: bits.medium(12)?,
-            consent_screen: bits.small(6)?,
-            language: bits.letters()?,
-            vendor_list_version: bits.medium(12)?,
-            policy_version: bits.small(6)?,
+            header: Header::read(&mut bits)?,
             uses_non_standard_stacks: bits.bit()?,
             special_features: bits.set(12)?,
             express: bits.set(24)?,

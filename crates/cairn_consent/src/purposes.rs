@@ -228,7 +228,7 @@ pub fn of_tcf(tcf: &TcString) -> Result<Answers, ConsentError> {
         Some(yes_if(consents.contains_all(rule.needs)))
     };
     let rule = if publisher.is_some() { Rule::TcfPublisher } else { Rule::TcfPurposes };
-    Ok(Answers::each(rule, Some(day_of(tcf.updated_at_ms)), answer))
+    Ok(Answers::each(rule, Some(day_of(tcf.header.updated_at_ms)), answer))
 }
 
 /// Canada: express consent is a yes; implied consent says nothing, since nobody chose; neither is a no.
@@ -244,7 +244,7 @@ pub fn of_canada(tcf: &TcfCanada) -> Answers {
         let is_implied = rule.needs.iter().all(|p| express.contains(*p) || implied.contains(*p));
         (!is_implied).then_some(Choice::Denied)
     };
-    Answers::each(Rule::Canada, Some(day_of(tcf.updated_at_ms)), answer)
+    Answers::each(Rule::Canada, Some(day_of(tcf.header.updated_at_ms)), answer)
 }
 
 /// A US Privacy string: a third letter `Y` objects to the sale.

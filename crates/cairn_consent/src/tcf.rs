@@ -15,22 +15,8 @@ const DISCLOSED_SINCE_MS: i64 = 1_772_236_800_000;
 /// A decoded TC string.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TcString {
-    /// When it was first made, Unix milliseconds; a whole day in UTC.
-    pub created_at_ms: i64,
-    /// When it was last changed, Unix milliseconds; a whole day in UTC.
-    pub updated_at_ms: i64,
-    /// The consent manager's number.
-    pub cmp_id: u16,
-    /// Its version.
-    pub cmp_version: u16,
-    /// The screen on which was chosen, in its own numbering.
-    pub consent_screen: u8,
-    /// The language it was shown in, as two capital letters.
-    pub language: [u8; 2],
-    /// The version of the list of vendors.
-    pub vendor_list_version: u16,
-    /// The version of the policies.
-    pub policy_version: u8,
+    /// What every string of the framework begins with.
+    pub header: Header,
     /// It concerns one service or group of services.
     pub is_service_specific: bool,
     /// Texts other than the standard's were shown.
@@ -59,6 +45,42 @@ pub struct TcString {
     pub allowed: Option<VendorSet>,
     /// What was said to the publisher himself; `None` = the segment is not there.
     pub publisher: Option<PublisherTc>,
+}
+
+/// What a TC string begins with, in Europe and in Canada.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// When it was first made, Unix milliseconds; a whole day in UTC.
+    pub created_at_ms: i64,
+    /// When it was last changed, Unix milliseconds; a whole day in UTC.
+    pub updated_at_ms: i64,
+    /// The consent manager's number.
+    pub cmp_id: u16,
+    /// Its version.
+    pub cmp_version: u16,
+    /// The screen on which was chosen, in its own numbering.
+    pub consent_screen: u8,
+    /// The language it was shown in, as two capital letters.
+    pub language: [u8; 2],
+    /// The version of the list of vendors.
+    pub vendor_list_version: u16,
+    /// The version of the policies.
+    pub policy_version: u8,
+}
+
+impl Header {
+    pub(crate) fn read(bits: &mut Bits<'_>) -> Result<Self, ConsentError> {
+        Ok(Header {
+            created_at_ms: moment(bits)?,
+            updated_at_ms: moment(bits)?,
+            cmp_id: bits.medium(12)?,
+            cmp_version: bits.medium(12)?,
+            consent_screen: bits.small(6)?,
+            language: bits.letters()?,
+            vendor_list_version: bits.medium(12)?,
+            policy_version: bits.small(6)?,
+        })
+    }
 }
 
 /// What the publisher forbids.
@@ -139,14 +161,7 @@ impl TcString {
             return Err(ConsentError::Version);
         }
         let mut decoded = TcString {
-            created_at_ms: moment(&mut bits)?,
-            updated_at_ms: moment(&mut bits)?,
-            cmp_id: bits.medium(12)?,
-            cmp_version: bits.medium(12)?,
-            consent_screen: bits.small(6)?,
-            language: bits.letters()?,
-            vendor_list_version: bits.medium(12)?,
-            policy_version: bits.small(6)?,
+            header: Header::read(&mut bits)?,
             is_service_specific: bits.bit()?,
             uses_non_standard_texts: bits.bit()?,
             special_features: bits.set(12)?,
@@ -175,7 +190,7 @@ impl TcString {
         if !self.is_service_specific {
             return Err(ConsentError::GlobalScope);
         }
-        if self.created_at_ms >= DISCLOSED_SINCE_MS && self.disclosed.is_none() {
+        if self.header.created_at_ms >= DISCLOSED_SINCE_MS && self.disclosed.is_none() {
             return Err(ConsentError::NoDisclosedVendors);
         }
         Ok(())
@@ -183,7 +198,7 @@ impl TcString {
 }
 
 /// Deciseconds since 1970 in 36 bits, as Unix milliseconds.
-pub(crate) fn moment(bits: &mut Bits<'_>) -> Result<i64, ConsentError> {
+fn moment(bits: &mut Bits<'_>) -> Result<i64, ConsentError> {
     i64::try_from(bits.number(36)? * 100).map_err(|_| ConsentError::Value)
 }
 

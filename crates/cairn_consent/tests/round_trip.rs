@@ -211,11 +211,11 @@ proptest! {
     fn tc_strings(model in models(), is_field in any::<bool>()) {
         let coding = if is_field { Coding::Field } else { Coding::Fixed };
         let read = TcString::decode(&written(&model, coding, false)).unwrap();
-        prop_assert_eq!(read.updated_at_ms, i64::try_from(model.day).unwrap() * 86_400_000);
-        prop_assert_eq!(read.created_at_ms, read.updated_at_ms);
-        prop_assert_eq!([read.cmp_id, read.cmp_version], [model.numbers[0], model.numbers[1]]);
-        prop_assert_eq!(read.vendor_list_version, model.numbers[3]);
-        prop_assert_eq!(read.language, model.language);
+        prop_assert_eq!(read.header.updated_at_ms, i64::try_from(model.day).unwrap() * 86_400_000);
+        prop_assert_eq!(read.header.created_at_ms, read.header.updated_at_ms);
+        prop_assert_eq!([read.header.cmp_id, read.header.cmp_version], [model.numbers[0], model.numbers[1]]);
+        prop_assert_eq!(read.header.vendor_list_version, model.numbers[3]);
+        prop_assert_eq!(read.header.language, model.language);
         prop_assert_eq!(&read.publisher_country, b"DE");
         let flags = [read.is_service_specific, read.uses_non_standard_texts, read.purpose_one_untold];
         prop_assert_eq!(flags, model.flags);
@@ -254,7 +254,7 @@ proptest! {
     fn canadian_sections(model in models(), is_field in any::<bool>()) {
         let coding = if is_field { Coding::Field } else { Coding::Fibonacci };
         let read = TcfCanada::decode(&written(&model, coding, true)).unwrap();
-        prop_assert_eq!(read.language, model.language);
+        prop_assert_eq!(read.header.language, model.language);
         prop_assert_eq!(read.express.iter().collect::<BTreeSet<_>>(), model.consents);
         prop_assert_eq!(read.implied.iter().collect::<BTreeSet<_>>(), model.interests);
         prop_assert_eq!(read.vendors_express.iter().collect::<BTreeSet<_>>(), model.vendors[0].clone());

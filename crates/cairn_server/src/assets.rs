@@ -127,7 +127,7 @@ fn shop_page(asset: &'static Asset, method: &Method, key: &str) -> Response {
 /// Addresses that the dashboard's own router answers.
 fn is_page(name: &str) -> bool {
     name == "index.html"
-        || ["setup", "login", "sites", "account"].iter().any(|first| {
+        || ["setup", "login", "sites", "account", "shared"].iter().any(|first| {
             name.strip_prefix(first).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
 }
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_page_of_the_dashboard_has_a_strict_policy_and_the_demo_is_hidden() {
         let html = headers(&[(header::ACCEPT, "text/html")]);
-        for path in ["/", "/login", "/sites/1/pixels", "/sites/1/settings"] {
+        for path in ["/", "/login", "/shared", "/sites/1/pixels", "/sites/1/settings"] {
             let response = answer(path, &html, &Method::GET, None).unwrap();
             assert_eq!(response.status(), StatusCode::OK);
             let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();

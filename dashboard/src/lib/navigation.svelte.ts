@@ -1,6 +1,7 @@
 // Where we are: the address bar is the state, this is its reactive copy.
 export type Place =
-  { page: "home" | "login" | "setup" | "site-new" | "missing" } | { page: SitePage; site: string };
+  | { page: "home" | "login" | "setup" | "shared" | "site-new" | "missing" }
+  | { page: SitePage; site: string };
 export type SitePage = "overview" | "pixels" | "filtered" | "permission" | "settings";
 
 /** Pages of a site that have a name in the address. */
@@ -26,7 +27,8 @@ export function placeOf(path: string): Place {
   const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
   const [first, second, third] = parts;
   if (first === undefined || (first === "sites" && second === undefined)) return { page: "home" };
-  if (parts.length === 1 && (first === "login" || first === "setup")) return { page: first };
+  if (parts.length === 1 && (first === "login" || first === "setup" || first === "shared"))
+    return { page: first };
   if (first === "sites" && second === "new" && third === undefined) return { page: "site-new" };
   if (first === "sites" && second !== undefined && parts.length <= 3) {
     if (third === undefined) return { page: "overview", site: second };

@@ -84,6 +84,7 @@ export const permission = {
     "ads:denied": "Advertising refused",
   } as Record<string, string>,
   answerLabel: "Choice",
+  everything: "Everything",
   granted: "allowed",
   denied: "refused",
   erasure: (count: number) =>

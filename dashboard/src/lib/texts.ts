@@ -1,6 +1,7 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
+import { shared } from "./texts.shared.ts";
 import { FIGURE_TEXTS, GRADE_TEXTS } from "./texts.figures.ts";
 
 export const t = {
@@ -641,6 +642,7 @@ export const t = {
     help: "This list",
     arrows: "Earlier or later",
   },
+  shared,
   unit: {
     none: "–",
     less: (text: string) => `<${text}`,

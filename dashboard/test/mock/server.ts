@@ -587,6 +587,8 @@ export class Mock {
         this.pixels.get(id)?.unshift(pixel);
         return ok(pixel, 201);
       }
+      case "GET shares":
+        return ok({ items: [], next: null });
       case "GET outcomes":
         return ok({ since: url.searchParams.get("since"), ...this.#outcomes });
       case "GET events": {

@@ -3,6 +3,7 @@
 //! Guarantees: everything goes the way of real traffic (the import, the log, the apply loop). A directory that holds
 //! a demonstration already is used as it is.
 
+mod choices;
 mod details;
 mod history;
 mod prepare;

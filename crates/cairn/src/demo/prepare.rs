@@ -6,9 +6,11 @@ use cairn_catalog::{Catalog, LinkPurpose, NewPixel, NewSite};
 use cairn_engine::apply::ApplyHandle;
 use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::import::Importer;
+use cairn_engine::record;
 use cairn_log::Log;
 use cairn_model::{PixelKind, PrivacySettings, SiteId, TrackerSettings};
 
+use super::choices::choices;
 use super::{ARTICLES, SEED, SITE_NAME, Truth, write};
 use crate::Failure;
 
@@ -71,6 +73,7 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
         },
     };
     parts.catalog.add_pixel(&pixel, parts.now_ms)?;
+    load_choices(parts, site.id).await?;
     Ok(Some(load_history(parts, site.id).await?))
 }
 
@@ -87,6 +90,16 @@ pub fn pixel_key(catalog: &Catalog) -> Option<String> {
     let directory = catalog.directory().current();
     let site = directory.sites().find(|site| site.site.name == SITE_NAME)?;
     site.pixels.first().map(|pixel| pixel.key.clone())
+}
+
+/// Sends what the visitors allowed the way of every choice.
+async fn load_choices(parts: &Parts<'_>, site_id: SiteId) -> Result<(), Failure> {
+    let appender = parts.log.appender();
+    for choices in choices(SEED, site_id, parts.now_ms).chunks(LINES_PER_APPEND) {
+        let records = choices.iter().map(record::encode_choice).collect::<Result<Vec<_>, _>>()?;
+        appender.append(records.iter().map(Vec::as_slice)).await?;
+    }
+    Ok(())
 }
 
 /// Sends the history the way of every import.

@@ -34,7 +34,19 @@ fn the_reports_tell_the_truth_of_the_history() {
                           "dimensions": ["time:day"]});
     let answer = server.api("POST", "/api/v2/query", &question).json();
     assert_eq!(answer["results"].as_array().unwrap().len(), 60);
+    what_visitors_allowed_can_be_seen_and_proven(&server, &site);
     the_shop_carries_the_key_of_its_pixel(&server);
+}
+
+fn what_visitors_allowed_can_be_seen_and_proven(server: &Server, site: &str) {
+    let get = |path: &str| {
+        server.api("GET", &format!("/api/v1/sites/{site}/{path}"), &Value::Null).json()
+    };
+    let permission = get("permission?date_range=91d");
+    assert!(permission["total"]["choices"].as_u64().unwrap() > 2_000, "{permission}");
+    assert_eq!(permission["by_day"].as_array().unwrap().len(), 91);
+    assert!(permission["by_version"].as_array().unwrap().len() >= 2, "{permission}");
+    assert_eq!(get("receipts/verification")["sound"], true);
 }
 
 fn the_shop_carries_the_key_of_its_pixel(server: &Server) {

@@ -209,6 +209,36 @@ fn nothing_of_an_erased_visitor_is_kept() {
     assert_eq!(search::search(directory.path(), &[canary.texts()]), []);
 }
 
+#[test]
+fn nothing_of_somebody_who_opted_out_is_kept() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start_in(directory.path(), &[]).unwrap();
+    let shop = Shop::open(&server);
+    let gone: Vec<Visitor> = (0..40).map(|number| visitor("opted-out", number)).collect();
+    let canary = visitor("canary", 40);
+    for (number, visitor) in gone.iter().enumerate() {
+        let who = match number % 2 {
+            0 => json!({"user_id": visitor.user_id}),
+            _ => json!({"cairn_id": visitor.cookie}),
+        };
+        let path = format!("/api/v1/sites/{}/opt-outs", shop.site);
+        assert_eq!(server.api("POST", &path, &who).status, 204);
+        assert_eq!(visitor.send(&server, &shop.key), "dropped:opted_out");
+        let said = json!({"user_id": visitor.user_id, "opens": "granted", "clicks": "granted"});
+        let path = format!("/api/v1/sites/{}/emails/choices", shop.site);
+        // The word of the cookie is about the browser; that of the user id about the person.
+        if number % 2 == 0 {
+            assert_eq!(server.api("POST", &path, &said).json()["opens"], "denied");
+        }
+    }
+    assert_eq!(canary.send(&server, &shop.key), "accepted");
+    assert_eq!(shop.totals(&server), [1, 1, 2, 3]);
+    assert_eq!(server.stop(), Some(0));
+    assert!(!search::search(directory.path(), &[canary.texts()]).is_empty());
+    let texts: Vec<Vec<&str>> = gone.iter().map(Visitor::texts).collect();
+    assert_eq!(search::search(directory.path(), &texts), []);
+}
+
 /// How far an erasure is, as its files tell. Each comes after the one before it.
 const STAGES: [fn(&Path) -> bool; 3] = [
     |store| store.join("rewrite-due").exists(),

@@ -67,7 +67,7 @@ impl Default for ApplyOptions {
         ApplyOptions {
             sessions: SessionOptions::default(),
             commit_interval: Duration::from_millis(750),
-            batch_size_bytes_max: 8 * 1024 * 1024,
+            batch_size_bytes_max: 4 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
             checkpoint_size_bytes: 64 * 1024 * 1024,
             rewrite_wait_max: Duration::from_secs(60 * 60),
@@ -337,10 +337,13 @@ impl ApplyLoop {
     }
 
     fn checkpoint(&mut self) {
+        let begun = Instant::now();
         if let Err(error) = self.store.checkpoint() {
             tracing::warn!(%error, "the checkpoint failed; the write-ahead file keeps growing");
         }
         self.last_checkpoint = Instant::now();
+        let (bytes, took_ms) = (self.bytes_since_checkpoint, begun.elapsed().as_millis());
+        tracing::debug!(bytes, took_ms, "a checkpoint");
         self.bytes_since_checkpoint = 0;
     }
 }

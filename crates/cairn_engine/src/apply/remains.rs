@@ -94,13 +94,24 @@ pub(super) fn clear_log<'t>(
 }
 
 /// When to try again what failed.
-#[derive(Default)]
 pub(super) struct Patience {
+    pause: Duration,
     retry_at: Option<Instant>,
     has_warned: bool,
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        Patience::of(RETRY_PAUSE)
+    }
+}
+
 impl Patience {
+    /// For what costs much to try.
+    pub fn of(pause: Duration) -> Self {
+        Patience { pause, retry_at: None, has_warned: false }
+    }
+
     /// The pause after a failure is over.
     pub fn may_try(&self) -> bool {
         self.retry_at.is_none_or(|at| Instant::now() >= at)
@@ -108,7 +119,7 @@ impl Patience {
 
     /// Takes what came of a try; warns once, with `what` is not done.
     pub fn note(&mut self, what: &'static str, outcome: Result<(), Failure>) {
-        self.retry_at = outcome.is_err().then(|| Instant::now() + RETRY_PAUSE);
+        self.retry_at = outcome.is_err().then(|| Instant::now() + self.pause);
         match outcome {
             Err(error) if !self.has_warned => {
                 tracing::warn!(%error, "{what} is not gone yet; trying again until it is");

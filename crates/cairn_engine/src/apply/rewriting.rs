@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::remains::{Databases, Failure, Patience};
 
+/// Pause after a failure: half a copy of the file may have been written for nothing.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+
 /// The store's files and what they may hold.
 pub(super) struct Rewriting {
     wait_max: Duration,
@@ -17,7 +20,7 @@ pub(super) struct Rewriting {
 impl Rewriting {
     /// It may wait so long after a deletion.
     pub fn new(wait_max: Duration) -> Self {
-        Rewriting { wait_max, is_running: false, patience: Patience::default() }
+        Rewriting { wait_max, is_running: false, patience: Patience::of(RETRY_PAUSE) }
     }
 
     /// It has begun, and has more steps to do: who deletes now makes it begin anew.

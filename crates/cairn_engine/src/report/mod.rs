@@ -6,6 +6,7 @@
 mod comparison;
 mod money;
 mod reply;
+pub mod shared;
 
 use cairn_model::SiteId;
 use cairn_model::question::{Asking, Goal, Question, QuestionError};

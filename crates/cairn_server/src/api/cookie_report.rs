@@ -143,7 +143,7 @@ pub async fn show(
 
 fn report(site: &Site, collector: &str, pixels: &[(PixelKind, String)]) -> ReportBody {
     let places: Vec<(String, Place)> = std::iter::once(&site.domain)
-        .chain(&site.hosts)
+        .chain(site.hosts.iter().filter(|host| **host != site.domain))
         .map(|host| (host.clone(), place(host, collector)))
         .collect();
     let chosen = site.privacy.cross_site_cookies;
@@ -417,6 +417,9 @@ mod tests {
         assert_eq!(safari("stats.shop.example", true, "pay.example"), Some((0, 395)));
         assert_eq!(safari("stats.other.example", false, "shop.example"), None);
         assert!(place("notshop.example", "shop.example") == Place::Elsewhere);
+        let twice =
+            report(&site(&["shop.example"], false), "shop.example", &pixels(&[PixelKind::Web]));
+        assert_eq!(twice.pages.len(), 1, "a domain among the further hosts is no second one");
     }
 
     #[test]

@@ -160,7 +160,8 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(prepared?)))
 }
 
-/// Records what a recipient says about being followed in mails, those that he has already too.
+/// Records what a recipient says about being followed in mails, those that he has already too. Nothing is kept of somebody who
+/// opted out or was erased: whatever is said, both are answered as denied.
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/emails/choices", tag = "emails",
     request_body = RecipientBody,
     params(("site_id" = String, Path, description = "Number of the site")),
@@ -176,7 +177,11 @@ pub async fn choose(
         let message = "A choice needs at least one of opens and clicks.";
         return Err(ApiError::new(Code::MissingField, message).on("opens"));
     }
-    let choices = record(&app, access.site_id(), &said, app.now_ms(&headers)).await?;
+    let user_key = app.ingest.keys().of_user(access.site_id(), &said.user_id);
+    let choices = match access.entry().is_opted_out(user_key) {
+        true => MailChoices { opens: Some(false), clicks: Some(false) },
+        false => record(&app, access.site_id(), &said, app.now_ms(&headers)).await?,
+    };
     let name = |choice: Option<bool>| choice.map(|yes| if yes { "granted" } else { "denied" });
     Ok(Json(MailChoicesBody { opens: name(choices.opens), clicks: name(choices.clicks) }))
 }

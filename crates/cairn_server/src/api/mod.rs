@@ -28,6 +28,7 @@ mod pixels;
 mod query;
 mod receipts;
 mod retention;
+mod shares;
 mod show;
 mod signed;
 mod sites;
@@ -99,6 +100,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(retention::show))
         // Reports
         .routes(routes!(query::ask))
+        .routes(routes!(shares::list, shares::create))
+        .routes(routes!(shares::remove))
+        // With the link of a shared report instead of a log-in
+        .routes(routes!(shares::about))
+        .routes(routes!(shares::ask))
 }
 
 /// The description of [`routes`], and of other products' formats.

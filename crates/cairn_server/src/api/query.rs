@@ -167,7 +167,7 @@ pub(super) fn rejected(error: QuestionError) -> ApiError {
     failed(QueryError::from(error))
 }
 
-fn failed(error: QueryError) -> ApiError {
+pub(super) fn failed(error: QueryError) -> ApiError {
     let code = match error.code {
         "not_available" => Code::NotAvailable,
         "too_expensive" => Code::TooExpensive,

@@ -162,6 +162,7 @@ async fn collect(
     state: &ConnectionState,
 ) -> Answer {
     let (parts, body) = request.into_parts();
+    let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     match parts.uri.path() {
         "/p.gif" if is_read => core.collector.image(parts, peer.ip()).await,
@@ -178,16 +179,13 @@ async fn collect(
             Box::pin(core.collector.ad_image(&parts, peer.ip())).await
         }
         "/e" if parts.method == Method::POST => {
-            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             Box::pin(core.collector.events(&parts, watched, peer.ip())).await
         }
         "/postback" if matches!(parts.method, Method::GET | Method::POST) => {
-            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             Box::pin(core.collector.postback(&parts, watched, peer.ip())).await
         }
         "/m" if is_read => Collector::script_part(&parts),
         "/m" if parts.method == Method::POST => {
-            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             Box::pin(core.collector.memory(&parts, watched, peer.ip())).await
         }
         "/postback" => wrong_method("GET, POST"),
@@ -206,13 +204,13 @@ async fn ask(
     state: &ConnectionState,
 ) -> Answer {
     let (parts, body) = request.into_parts();
+    let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     match parts.uri.path() {
         "/consent.json" if is_read => core.collector.asking(&parts, peer.ip()),
         "/.well-known/gpc.json" if is_read => Collector::gpc_statement(),
         "/opt-out" if is_read => core.collector.opt_out_page(&parts, peer.ip()),
         "/opt-out" if parts.method == Method::POST => {
-            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
             core.collector.opt_out(parts, watched, peer.ip()).await
         }
         "/opt-out" => wrong_method("GET, HEAD, POST"),
@@ -228,11 +226,9 @@ async fn collect_format(
     state: &ConnectionState,
 ) -> Answer {
     let (parts, body) = request.into_parts();
+    let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
     match parts.method {
-        Method::POST => {
-            let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
-            core.collector.format(format, &parts, watched, peer.ip()).await
-        }
+        Method::POST => core.collector.format(format, &parts, watched, peer.ip()).await,
         Method::OPTIONS => core.collector.format_preflight(&parts),
         Method::GET | Method::HEAD => {
             let setup = core.collector.format_setup(format, &parts, peer.ip());

@@ -60,6 +60,7 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
         ("key", pixel["key"].as_str().unwrap()),
         ("goal_id", goal["id"].as_str().unwrap()),
         ("token_id", token["id"].as_str().unwrap()),
+        ("share_id", "1"),
     ];
     let (_, stranger) = rig.tenant("stranger@other.example");
     let document = rig.get("/api/openapi.json").send().await.ok(200);

@@ -15,3 +15,4 @@ mod pixels;
 mod receipts;
 mod rig;
 mod settings;
+mod shares;

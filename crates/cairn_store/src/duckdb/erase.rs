@@ -178,13 +178,12 @@ pub(super) fn received_before(
         };
         let visits = format!("site_id = {site_id} AND last_received_ms < {received_ms}");
         let codes = touch(connection, &events, &visits)?;
-        let mut erased = ErasedRows::default();
-        erased.events = delete_events(connection, &events)?;
+        let events = delete_events(connection, &events)?;
         // A visit that reaches into the time of keeping stays as it was.
         let is_over = format!("last_received_ms < {received_ms}");
-        erased.visits = delete_visits(connection, site_id, &is_over)?;
+        let visits = delete_visits(connection, site_id, &is_over)?;
         delete_texts(connection, site_id, &codes)?;
-        Ok(erased)
+        Ok(ErasedRows { events, visits, shared: Vec::new() })
     })
 }
 

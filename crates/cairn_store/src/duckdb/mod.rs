@@ -1,8 +1,10 @@
 //! The embedded backend: DuckDB.
 //!
-//! `ffi` owns the C handles (the only unsafe code), `connection` and `appender` make them safe to use.
+//! `ffi` owns the C handles, `connection` and `appender` make them safe to use; `code_pages` gives back what opening took.
+//! Unsafe code is in `ffi` and `code_pages` only.
 
 mod appender;
+mod code_pages;
 mod connection;
 mod erase;
 mod error;
@@ -23,6 +25,7 @@ mod write;
 mod tests;
 
 pub use appender::{ChunkAppender, ChunkWriter};
+pub use code_pages::release_code_pages;
 pub use connection::{
     Chunk, Connection, Database, DatabaseOptions, FromCell, InterruptHandle, RowRef, Rows,
     Statement,

@@ -163,9 +163,9 @@ fn recount(state: &mut State, touched: &BTreeSet<u64>) {
         (session.exit_hostname, session.exit_page) = of(pages.last());
         session.pageviews = u32::try_from(pages.len()).unwrap_or(u32::MAX);
         session.events = u32::try_from(happened.len()).unwrap_or(u32::MAX);
-        let times = happened.iter().map(|event| event.timestamp_ms);
-        session.started_at_ms = times.clone().next().unwrap_or(session.started_at_ms);
-        session.ended_at_ms = times.last().unwrap_or(session.ended_at_ms);
+        let time = |event: Option<&&Event<'static>>| event.map(|event| event.timestamp_ms);
+        session.started_at_ms = time(happened.first()).unwrap_or(session.started_at_ms);
+        session.ended_at_ms = time(happened.last()).unwrap_or(session.ended_at_ms);
         let latest = all.iter().map(|event| event.timestamp_ms).max();
         session.last_activity_ms = latest.unwrap_or(session.last_activity_ms);
         let received = all.iter().map(|event| event.received_at_ms).max();

@@ -23,6 +23,11 @@ export type Link = Schemas["Link"];
 export type Receipt = Schemas["Receipt"];
 export type ReceiptsVerification = Schemas["ReceiptsVerification"];
 export type Permission = Schemas["Permission"];
+export type Share = Schemas["Share"];
+export type CreatedShare = Schemas["CreatedShare"];
+export type SharedSite = Schemas["SharedSite"];
+/** An answer of a shared report, with the figures that are numbers in it. */
+export type SharedAnswer = Omit<Schemas["SharedAnswer"], "results"> & { results: Row[] };
 
 export type Ad = Schemas["Ad"];
 /** An ad to be tracked; its cost is sent as the text that was typed, which is exact. */
@@ -109,6 +114,8 @@ interface Options<O> {
   signal?: AbortSignal | undefined;
   /** Being signed out is an answer here, not the end of the session. */
   anonymous?: boolean;
+  /** What lets the caller in instead of a session. */
+  bearer?: string;
 }
 
 function address(path: string, inPath: unknown, inQuery?: unknown): string {
@@ -136,6 +143,7 @@ interface Sent {
   body?: unknown;
   signal?: AbortSignal | undefined;
   anonymous?: boolean;
+  bearer?: string;
 }
 
 function call<M extends Method, P extends PathOf<M>>(
@@ -150,6 +158,7 @@ async function send(method: Method, path: string, options: Sent): Promise<unknow
   const headers: Record<string, string> = { Accept: "application/json" };
   if (method !== "get") headers["Cairn-Request"] = "dashboard";
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
+  if (options.bearer !== undefined) headers["Authorization"] = `Bearer ${options.bearer}`;
   const request: RequestInit = {
     method: method.toUpperCase(),
     headers,
@@ -274,6 +283,16 @@ export const api = {
     } while (after);
     return new Blob(parts);
   },
+  shares: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/shares", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  share: (site: string, body: Schemas["NewShareBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/shares", { path: ofSite(site), body }),
+  endShare: (site_id: string, share_id: string) =>
+    call("delete", "/api/v1/sites/{site_id}/shares/{share_id}", { path: { site_id, share_id } }),
   liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
   query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
     const question = body as unknown as Schemas["Query"];
@@ -281,3 +300,14 @@ export const api = {
     return answer as unknown as Answer;
   },
 };
+
+/** What the holder of a shared report's link may ask. */
+export const shared = (bearer: string) => ({
+  about: (signal?: AbortSignal) =>
+    call("get", "/api/v1/shared", { bearer, signal, anonymous: true }),
+  query: async (body: Schemas["SharedQuery"], signal?: AbortSignal): Promise<SharedAnswer> => {
+    const options = { body, bearer, signal, anonymous: true };
+    const answer = await call("post", "/api/v1/shared/query", options);
+    return answer as unknown as SharedAnswer;
+  },
+});

@@ -95,6 +95,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/shared": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells whose figures a link shows. */
+        get: operations["get_shared"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shared/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answers a question of whoever holds a link, without bots, in rows of at least `group_size_min` visitors: `visitors`,
+         *     `visits` and `pageviews`; of all `views_per_visit`, `bounce_rate` and `visit_duration`, too.
+         */
+        post: operations["post_shared_query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites": {
         parameters: {
             query?: never;
@@ -206,7 +243,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Records what a recipient says about being followed in mails, those that he has already too. */
+        /**
+         * Records what a recipient says about being followed in mails, those that he has already too. Nothing is kept of somebody who
+         *     opted out or was erased: whatever is said, both are answered as denied.
+         */
         post: operations["post_sites_by_site_id_emails_choices"];
         delete?: never;
         options?: never;
@@ -584,6 +624,44 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the shared reports of a site, by time of creation. */
+        get: operations["get_sites_by_site_id_shares"];
+        put?: never;
+        /**
+         * Shares a site's figures by a link. The answer holds the link, which is never shown again; a repetition with the same
+         *     `Idempotency-Key` is therefore answered with 409.
+         */
+        post: operations["post_sites_by_site_id_shares"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/shares/{share_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a shared report at once. */
+        delete: operations["delete_sites_by_site_id_shares_by_share_id"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1019,6 +1097,13 @@ export interface components {
             granted: {
                 [key: string]: number;
             };
+        };
+        /** @description A new shared report with its link. */
+        CreatedShare: components["schemas"]["Share"] & {
+            /** @description Where its page is, on this server. What is behind the `#` is not sent to any server when the page is opened. */
+            path: string;
+            /** @description What opens it, shown this once: send it as `Authorization: Bearer TOKEN`. */
+            token: string;
         };
         /** @description A new API token with its secret. */
         CreatedToken: components["schemas"]["Token"] & {
@@ -1557,6 +1642,16 @@ export interface components {
             /** @description Where it is installed. */
             url?: string | null;
         };
+        /** @description A shared report to be made. */
+        NewShareBody: {
+            /**
+             * Format: int32
+             * @description Fewest visitors that a row may tell of, 3 to 1000; default 10. Smaller groups are left out.
+             */
+            group_size_min?: number | null;
+            /** @description Name shown to its owner. */
+            name: string;
+        };
         /** @description A site to be made. */
         NewSiteBody: {
             /** @description ISO 4217 code; default `EUR`. */
@@ -1840,6 +1935,25 @@ export interface components {
                 version: string;
                 /** @description The visitor's number on this site; empty: the choice permits nobody to be known, or he was erased. */
                 visitor_id: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Share: {
+            /** @description The entries. */
+            items: {
+                /** @description When it was made (RFC 3339). */
+                created_at: string;
+                /**
+                 * Format: int32
+                 * @description Fewest visitors that a row of it tells of.
+                 */
+                group_size_min: number;
+                /** @description Its number. */
+                id: string;
+                /** @description Name shown to its owner. */
+                name: string;
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
@@ -2519,6 +2633,64 @@ export interface components {
             /** @description Token of the link that the server printed on its first start. */
             token: string;
         };
+        /** @description A shared report without its link. */
+        Share: {
+            /** @description When it was made (RFC 3339). */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description Fewest visitors that a row of it tells of.
+             */
+            group_size_min: number;
+            /** @description Its number. */
+            id: string;
+            /** @description Name shown to its owner. */
+            name: string;
+        };
+        /** @description An answer of a shared report. */
+        SharedAnswer: {
+            /**
+             * Format: int32
+             * @description Fewest visitors that a row tells of.
+             */
+            group_size_min: number;
+            /** @description There are more groups than were looked at. */
+            has_more: boolean;
+            /** @description `mixed`: visitors hold identified ones, counted once, and anonymous ones, counted once a day. */
+            identification?: string;
+            /** @description What stands in the rows. */
+            metrics: string[];
+            /** @description The rows, without those of too few visitors. */
+            results: components["schemas"]["QueryRow"][];
+            /** @description Every label of the range, where it is grouped by time. */
+            time_labels?: string[];
+            /**
+             * Format: int64
+             * @description Rows left out: those of too few visitors, and as many more as keep them from being computed.
+             */
+            withheld: number;
+        };
+        /** @description A question to a shared report. */
+        SharedQuery: {
+            /** @description `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`. */
+            date_range: string;
+            /** @description What to group by, as `visit:source` or `time:day`; nothing: one row for all. */
+            dimension?: string | null;
+        };
+        /** @description What a shared report is about. */
+        SharedSite: {
+            /** @description Its domain. */
+            domain: string;
+            /**
+             * Format: int32
+             * @description Fewest visitors that a row tells of.
+             */
+            group_size_min: number;
+            /** @description Name of the site. */
+            name: string;
+            /** @description IANA name of the zone in which its days begin. */
+            timezone: string;
+        };
         /** @description Who the visitor is, as the site's server signed it. */
         SignedIdentity: {
             /** @description `v1.EXPIRY.SIGNATURE`: docs/memory.md. */
@@ -2937,6 +3109,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_shared: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedSite"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_shared_query: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SharedQuery"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedAnswer"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -4152,6 +4384,109 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Retention"];
                 };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_shares: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Share"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_shares: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewShareBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedShare"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_shares_by_share_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the shared report */
+                share_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its link opens nothing any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description An error, see docs/errors.md */
             default: {

@@ -1,0 +1,243 @@
+//! Shared reports: links that show a site's figures without a log-in, and no small group of people.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, RawQuery, State};
+use cairn_catalog::Share;
+use cairn_engine::report::ReportSite;
+use cairn_engine::report::shared::SharedQuestion;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::body::{JsonBody, Parameters, missing};
+use super::idempotency::Unrepeatable;
+use super::page::{Page, PageRequest};
+use super::{query, show, sites};
+use crate::App;
+use crate::auth::{SiteAccess, bearer_token, blocking};
+use crate::error::ApiError;
+
+/// Fewest visitors in a row, where the owner says nothing.
+const GROUP_SIZE_DEFAULT: i64 = 10;
+/// What the owner may say. Below 3 a row could tell of one visitor to another one.
+const GROUP_SIZES: std::ops::RangeInclusive<i64> = 3..=1000;
+
+/// A shared report without its link.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Share)]
+pub struct ShareBody {
+    /// Its number.
+    pub id: String,
+    /// Name shown to its owner.
+    pub name: String,
+    /// Fewest visitors that a row of it tells of.
+    pub group_size_min: u32,
+    /// When it was made (RFC 3339).
+    pub created_at: String,
+}
+
+/// A new shared report with its link.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedShare {
+    /// The shared report.
+    #[serde(flatten)]
+    pub share: ShareBody,
+    /// What opens it, shown this once: send it as `Authorization: Bearer TOKEN`.
+    pub token: String,
+    /// Where its page is, on this server. What is behind the `#` is not sent to any server when the page is opened.
+    pub path: String,
+}
+
+/// A shared report to be made.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that `Fields` reads")]
+pub struct NewShareBody {
+    /// Name shown to its owner.
+    pub name: String,
+    /// Fewest visitors that a row may tell of, 3 to 1000; default 10. Smaller groups are left out.
+    pub group_size_min: Option<u32>,
+}
+
+/// Lists the shared reports of a site, by time of creation.
+#[utoipa::path(get, path = "/api/v1/sites/{site_id}/shares", tag = "queries",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("after" = Option<String>, Query, description = "`next` of the page before"),
+           ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000 (default 100)")),
+    responses((status = 200, body = Page<ShareBody>)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<ShareBody>>, ApiError> {
+    let mut parameters = Parameters::new(query.as_deref())?;
+    let page = PageRequest::read(&mut parameters)?;
+    parameters.finish()?;
+    let after = page.key(|text| text.parse::<i64>().ok())?;
+    let site_id = access.site_id();
+    let shares = blocking(&app, move |catalog| catalog.shares(site_id)).await?;
+    let shares = shares.into_iter().filter(|share| after.is_none_or(|after| share.id > after));
+    Ok(Json(Page::cut(shares, &page, |share| share.id.to_string(), body)))
+}
+
+/// Shares a site's figures by a link. The answer holds the link, which is never shown again; a repetition with the same
+/// `Idempotency-Key` is therefore answered with 409.
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/shares", tag = "queries",
+    request_body = NewShareBody,
+    params(("site_id" = String, Path, description = "Number of the site")),
+    responses((status = 201, body = CreatedShare)))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    headers: HeaderMap,
+    JsonBody(mut fields): JsonBody,
+) -> Result<(StatusCode, Unrepeatable, Json<CreatedShare>), ApiError> {
+    let name = sites::name(&mut fields)?.ok_or_else(|| missing("name"))?;
+    let size = fields.whole("group_size_min", GROUP_SIZES)?.unwrap_or(GROUP_SIZE_DEFAULT);
+    fields.finish()?;
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    let (site_id, now_ms) = (access.site_id(), app.now_ms(&headers));
+    let made =
+        move |catalog: &cairn_catalog::Catalog| catalog.add_share(site_id, &name, size, now_ms);
+    let (share, token) = blocking(&app, made).await?;
+    let path = format!("/shared#{}", token.reveal());
+    let created = CreatedShare { share: body(share), token: token.reveal().to_owned(), path };
+    Ok((StatusCode::CREATED, Unrepeatable, Json(created)))
+}
+
+/// Ends a shared report at once.
+#[utoipa::path(delete, path = "/api/v1/sites/{site_id}/shares/{share_id}", tag = "queries",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("share_id" = String, Path, description = "Number of the shared report")),
+    responses((status = 204, description = "Its link opens nothing any more")))]
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, share_id)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let share_id: i64 = share_id.parse().map_err(|_| ApiError::not_found())?;
+    let site_id = access.site_id();
+    if !blocking(&app, move |catalog| catalog.delete_share(site_id, share_id)).await? {
+        return Err(ApiError::not_found());
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a shared report is about.
+#[derive(Serialize, ToSchema)]
+pub struct SharedSite {
+    /// Name of the site.
+    pub name: String,
+    /// Its domain.
+    pub domain: String,
+    /// IANA name of the zone in which its days begin.
+    pub timezone: String,
+    /// Fewest visitors that a row tells of.
+    pub group_size_min: u32,
+}
+
+/// A question to a shared report.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that `Fields` reads")]
+pub struct SharedQuery {
+    /// `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`.
+    pub date_range: String,
+    /// What to group by, as `visit:source` or `time:day`; nothing: one row for all.
+    pub dimension: Option<String>,
+}
+
+/// An answer of a shared report.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the engine writes")]
+pub struct SharedAnswer {
+    /// What stands in the rows.
+    pub metrics: Vec<String>,
+    /// The rows, without those of too few visitors.
+    pub results: Vec<query::QueryRow>,
+    /// Rows left out: those of too few visitors, and as many more as keep them from being computed.
+    pub withheld: u64,
+    /// There are more groups than were looked at.
+    pub has_more: bool,
+    /// Fewest visitors that a row tells of.
+    pub group_size_min: u32,
+    /// Every label of the range, where it is grouped by time.
+    #[schema(nullable = false)]
+    pub time_labels: Option<Vec<String>>,
+    /// `mixed`: visitors hold identified ones, counted once, and anonymous ones, counted once a day.
+    #[schema(nullable = false)]
+    pub identification: Option<String>,
+}
+
+/// Proof that the caller holds the link of a shared report.
+pub struct SharedAccess(Share);
+
+impl FromRequestParts<Arc<App>> for SharedAccess {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let token = bearer_token(&parts.headers)?.ok_or_else(ApiError::unauthorized)?.to_owned();
+        let share = blocking(app, move |catalog| catalog.share(&token)).await?;
+        share.map(SharedAccess).ok_or_else(ApiError::unauthorized)
+    }
+}
+
+impl SharedAccess {
+    /// The site; one that was removed meanwhile took its shared reports along.
+    fn site(&self, app: &App) -> Result<Arc<cairn_catalog::SiteEntry>, ApiError> {
+        let entry = app.directory.current().by_id(self.0.site_id);
+        entry.ok_or_else(ApiError::unauthorized)
+    }
+}
+
+/// Tells whose figures a link shows.
+#[utoipa::path(get, path = "/api/v1/shared", tag = "queries",
+    responses((status = 200, body = SharedSite)))]
+pub async fn about(
+    State(app): State<Arc<App>>,
+    access: SharedAccess,
+) -> Result<Json<SharedSite>, ApiError> {
+    let entry = access.site(&app)?;
+    let site = &entry.site;
+    Ok(Json(SharedSite {
+        name: site.name.clone(),
+        domain: site.domain.clone(),
+        timezone: site.timezone.clone(),
+        group_size_min: access.0.group_size_min,
+    }))
+}
+
+/// Answers a question of whoever holds a link, without bots, in rows of at least `group_size_min` visitors: `visitors`,
+/// `visits` and `pageviews`; of all `views_per_visit`, `bounce_rate` and `visit_duration`, too.
+#[utoipa::path(post, path = "/api/v1/shared/query", tag = "queries", request_body = SharedQuery,
+    responses((status = 200, body = SharedAnswer)))]
+pub async fn ask(
+    State(app): State<Arc<App>>,
+    access: SharedAccess,
+    headers: HeaderMap,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let range = fields.required_text("date_range")?;
+    let dimension = fields.text("dimension")?;
+    fields.finish()?;
+    let question = SharedQuestion::new(&range, dimension.as_deref()).map_err(query::failed)?;
+    let entry = access.site(&app)?;
+    let (site_id, timezone) = (entry.site.id, entry.site.timezone.clone());
+    let (now_ms, size) = (app.now_ms(&headers), u64::from(access.0.group_size_min));
+    let answer = super::with_store(&app, move |store| {
+        let site = ReportSite { site_id, timezone: &timezone, goals: &[], restarts_ms: &[] };
+        question.answer(store, site, size, now_ms)
+    });
+    answer.await?.map(Json).map_err(query::failed)
+}
+
+fn body(share: Share) -> ShareBody {
+    ShareBody {
+        id: share.id.to_string(),
+        name: share.name,
+        group_size_min: share.group_size_min,
+        created_at: show::instant(share.created_at_ms),
+    }
+}

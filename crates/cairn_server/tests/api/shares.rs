@@ -1,0 +1,121 @@
+//! Shared reports: what a link opens, what it leaves out, and what it does not open.
+
+use serde_json::{Value, json};
+
+use crate::rig::{Answer, Rig};
+
+/// Visits of one page each, by people of these countries.
+async fn visits(rig: &Rig, site: &str, countries: &[(&str, usize)]) {
+    let lines = countries.iter().flat_map(|(country, count)| {
+        (0..*count).map(move |number| {
+            json!({"event": "page_view", "timestamp": "2026-11-21T09:00:00Z", "url": "https://shop.example/",
+                "visitor_id": format!("{country}{number}"), "geo": {"country": country}})
+            .to_string()
+        })
+    });
+    let body = lines.collect::<Vec<_>>().join("\n");
+    let path = format!("/api/v1/sites/{site}/import");
+    rig.call("POST", &path).owner().body(body).send().await.ok(200);
+}
+
+async fn share(rig: &Rig, site: &str, body: Value) -> Value {
+    rig.post(&format!("/api/v1/sites/{site}/shares"), &body).owner().send().await.ok(201)
+}
+
+async fn ask(rig: &Rig, share: &Value, body: Value) -> Answer {
+    let token = share["token"].as_str().unwrap();
+    rig.post("/api/v1/shared/query", &body).bearer(token).send().await
+}
+
+fn groups(answer: &Value) -> Vec<(&str, u64)> {
+    let rows = answer["results"].as_array().unwrap();
+    let named = rows.iter().map(|row| {
+        (row["dimensions"][0].as_str().unwrap_or(""), row["metrics"][0].as_u64().unwrap())
+    });
+    named.collect()
+}
+
+#[tokio::test]
+async fn a_link_shows_no_group_of_fewer_people_than_its_owner_says() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    visits(&rig, &site, &[("DE", 30), ("AT", 12), ("FR", 4), ("CH", 1)]).await;
+    let made = share(&rig, &site, json!({"name": "For the press"})).await;
+    assert_eq!(made["group_size_min"], 10);
+    assert_eq!(made["path"], format!("/shared#{}", made["token"].as_str().unwrap()));
+    let by_country = json!({"date_range": "7d", "dimension": "visit:country"});
+    let answer = ask(&rig, &made, by_country.clone()).await.ok(200);
+    // Austria, too: from all without Germany and Austria the five others would follow.
+    assert_eq!(groups(&answer), [("DE", 30)]);
+    assert_eq!((&answer["withheld"], &answer["group_size_min"]), (&json!(3), &json!(10)));
+    let all = ask(&rig, &made, json!({"date_range": "7d"})).await.ok(200);
+    assert_eq!(groups(&all), [("", 47)]);
+    let fine = share(&rig, &site, json!({"name": "Fine", "group_size_min": 4})).await;
+    let answer = ask(&rig, &fine, by_country).await.ok(200);
+    assert_eq!(groups(&answer), [("DE", 30), ("AT", 12)]);
+    let days = ask(&rig, &made, json!({"date_range": "7d", "dimension": "time:day"})).await.ok(200);
+    assert_eq!(groups(&days), [("2026-11-21", 47)]);
+    assert_eq!(days["time_labels"].as_array().unwrap().len(), 7);
+    let more = share(&rig, &site, json!({"name": "Few", "group_size_min": 48})).await;
+    let all = ask(&rig, &more, json!({"date_range": "7d"})).await.ok(200);
+    assert_eq!((groups(&all), &all["withheld"]), (vec![], &json!(1)));
+}
+
+#[tokio::test]
+async fn a_link_opens_its_report_and_nothing_else() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    let made = share(&rig, &site, json!({"name": "For the press"})).await;
+    let token = made["token"].as_str().unwrap();
+    let about = rig.get("/api/v1/shared").bearer(token).send().await.ok(200);
+    assert_eq!((&about["domain"], &about["group_size_min"]), (&json!("shop.example"), &json!(10)));
+    for (method, path) in [
+        ("GET", "/api/v1/sites".to_owned()),
+        ("GET", format!("/api/v1/sites/{site}")),
+        ("GET", format!("/api/v1/sites/{site}/events")),
+        ("GET", format!("/api/v1/sites/{site}/shares")),
+        ("GET", "/api/v1/tokens".to_owned()),
+        ("POST", "/api/v2/query".to_owned()),
+    ] {
+        let body = json!({"site_id": "shop.example", "metrics": ["visitors"], "date_range": "7d"});
+        let answer = rig.call(method, &path).bearer(token).json(&body).send().await;
+        answer.is(401, "unauthorized");
+    }
+    for owner in ["/api/v1/shared"] {
+        rig.get(owner).owner().send().await.is(401, "unauthorized");
+    }
+    let narrow = json!({"date_range": "7d", "filters": [["is", "visit:country", ["DE"]]]});
+    ask(&rig, &made, narrow).await.is(400, "unknown_field");
+    let props = json!({"date_range": "7d", "dimension": "event:props:plan"});
+    ask(&rig, &made, props).await.is(400, "invalid_query");
+    ask(&rig, &made, json!({"date_range": "day"})).await.is(400, "invalid_query");
+}
+
+#[tokio::test]
+async fn a_link_ends_with_its_share_and_with_its_site() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    let path = format!("/api/v1/sites/{site}/shares");
+    for (body, field) in [
+        (json!({"name": "x", "group_size_min": 2}), "group_size_min"),
+        (json!({"group_size_min": 20}), "name"),
+    ] {
+        let refused = rig.post(&path, &body).owner().send().await;
+        assert_eq!(refused.json()["error"]["field"], field, "{}", refused.text);
+    }
+    let first = share(&rig, &site, json!({"name": "First"})).await;
+    let second = share(&rig, &site, json!({"name": "Second"})).await;
+    let list = rig.get(&path).owner().send().await.ok(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    assert!(!list.to_string().contains(first["token"].as_str().unwrap()), "told once");
+    let gone = format!("{path}/{}", first["id"].as_str().unwrap());
+    assert_eq!(rig.call("DELETE", &gone).owner().send().await.status, 204);
+    rig.call("DELETE", &gone).owner().send().await.is(404, "not_found");
+    ask(&rig, &first, json!({"date_range": "7d"})).await.is(401, "unauthorized");
+    ask(&rig, &second, json!({"date_range": "7d"})).await.ok(200);
+    assert_eq!(
+        rig.call("DELETE", &format!("/api/v1/sites/{site}")).owner().send().await.status,
+        204
+    );
+    ask(&rig, &second, json!({"date_range": "7d"})).await.is(401, "unauthorized");
+}
