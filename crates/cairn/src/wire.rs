@@ -102,9 +102,14 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     cairn_store::duckdb::release_code_pages();
     announce(&parts, &server, running.address(), demo)?;
     let backup_every_ms = i64::from(config.backup.every_hours) * 60 * 60 * 1000;
-    keep_backups(&parts.backups, backup_every_ms)?;
+    let keeping = keep_backups(&parts.backups, backup_every_ms)?;
     runtime.block_on(run(&parts, &counters, server.test_clock));
     tracing::info!("stopping");
+    parts.backups.stop();
+    keeping.thread().unpark();
+    if keeping.join().is_err() {
+        tracing::error!("the thread of the backups ended unexpectedly");
+    }
     // Live views never end by themselves, and stopping waits for open requests.
     app.live_places.end();
     drop(app);
@@ -163,22 +168,21 @@ async fn expire_memory(parts: &Parts) {
 }
 
 /// Makes a backup when one is due, erases in those that there are, and removes those that are too old, on a thread of its own.
-/// Nobody waits for it to end: what is under way may take long, and what is broken off is completed by the next start.
-fn keep_backups(backups: &Arc<Backups>, every_ms: i64) -> std::io::Result<()> {
-    let backups = Arc::downgrade(backups);
+/// What is under way when the server stops is broken off, and completed by the next start.
+fn keep_backups(backups: &Arc<Backups>, every_ms: i64) -> std::io::Result<JoinHandle<()>> {
+    let backups = Arc::clone(backups);
     let keep = move || {
-        while let Some(backups) = backups.upgrade() {
+        while !backups.is_stopping() {
             let now_ms = now_ms();
             if every_ms > 0 && backups.is_due(every_ms, now_ms) {
                 // What became of it is in the log, and the API tells it.
                 let _ = backups.make(now_ms);
             }
             backups.tend(now_ms);
-            drop(backups);
             std::thread::park_timeout(BACKUP_INTERVAL);
         }
     };
-    std::thread::Builder::new().name("backups".to_owned()).spawn(keep).map(|_| ())
+    std::thread::Builder::new().name("backups".to_owned()).spawn(keep)
 }
 
 /// Brings the edge's counts to disk; what cannot be written now is kept for the next time.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cairn_catalog::{CATALOG_FILE, Catalog, ErasureId, ErasureState, NewErasure};
@@ -43,6 +44,7 @@ pub(super) fn erase_in<'a>(
     made_at_ms: i64,
     entries: impl Iterator<Item = &'a Entry>,
     open_store: &OpenStore,
+    stop: &AtomicBool,
 ) -> Result<usize, BackupError> {
     let catalog = Arc::new(Catalog::open(&directory.join(CATALOG_FILE))?);
     let store = open_store(&directory.join(STORE_DIRECTORY))?;
@@ -58,10 +60,13 @@ pub(super) fn erase_in<'a>(
         count += work.erasures.len() + work.sites.len();
         // Answers may name somebody, and nobody will ask for them again.
         catalog.forget_answers()?;
-        carry_out(directory, &catalog, &store, &work)?;
+        carry_out(directory, &catalog, &store, &work, stop)?;
     }
     // Also what was deleted before the copy was made leaves bytes in it.
     while store.erased_since_ms().is_some() {
+        if stop.load(Ordering::Acquire) {
+            return Err(BackupError::NotErased { why: "it was broken off".to_owned() });
+        }
         store.rewrite_erased()?;
     }
     catalog.checkpoint()?;
@@ -128,6 +133,7 @@ fn carry_out(
     catalog: &Arc<Catalog>,
     store: &Arc<dyn EventStore>,
     work: &Work,
+    stop: &AtomicBool,
 ) -> Result<(), BackupError> {
     remove_working_files(directory).map_err(BackupError::disk("tidies a backup up"))?;
     let event_ids = Arc::new(EventIds::open(&directory.join(EVENT_IDS), &**store)?);
@@ -149,14 +155,12 @@ fn carry_out(
         .map_err(|error| in_copy(&error))?;
     let thread = std::thread::Builder::new().name("erase-in-copy".to_owned());
     let thread = thread.spawn(move || apply.run()).map_err(|error| in_copy(&error))?;
-    let done = wait(&handle, &waiting, work);
+    let done = wait(&handle, &waiting, work, stop);
     log.close();
     handle.stop();
     match thread.join() {
         Ok(Ok(())) if done => Ok(()),
-        Ok(Ok(())) => {
-            Err(in_copy(&format!("it took more than {} minutes", PATIENCE.as_secs() / 60)))
-        }
+        Ok(Ok(())) => Err(in_copy(&"it was broken off")),
         Ok(Err(error)) => Err(in_copy(&error)),
         Err(_) => Err(in_copy(&"the loop panicked")),
     }
@@ -164,11 +168,12 @@ fn carry_out(
 
 /// Waits until the catalog says that all is done: what an earlier try began is done for good at once, and the loop tells
 /// nobody of it.
-fn wait(handle: &ApplyHandle, catalog: &Catalog, work: &Work) -> bool {
+fn wait(handle: &ApplyHandle, catalog: &Catalog, work: &Work, stop: &AtomicBool) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { return false };
     let deadline = Instant::now() + PATIENCE;
-    let may_wait = || Instant::now() < deadline && !handle.status().stopped;
+    let is_stopping = || stop.load(Ordering::Acquire) || handle.status().stopped;
+    let may_wait = || Instant::now() < deadline && !is_stopping();
     let is_erased = |id: ErasureId| {
         let state = catalog.erasure(id).map(|erasure| erasure.map(|erasure| erasure.state));
         matches!(state, Ok(None | Some(ErasureState::Done)))

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::erasing::erase_in;
 use super::manifest::files_of;
 use super::{BackupError, Backups, FORMAT, Listed, Manifest, OpenStore, STORE_DIRECTORY};
+use crate::apply::SnapshotError;
 
 /// Start of the name of one that is being made.
 pub(super) const MAKING: &str = ".making-";
@@ -20,6 +21,9 @@ const ROOM_LEFT_SIZE_BYTES_MIN: u64 = 128 << 20;
 
 impl Backups {
     pub(super) fn make_whole(&self, now_ms: i64) -> Result<Listed, BackupError> {
+        if self.is_stopping() {
+            return Err(SnapshotError::Stopping.into());
+        }
         let directory = &self.options.directory;
         make_private(directory).map_err(BackupError::disk("makes the directory of backups"))?;
         self.require_room()?;
@@ -67,7 +71,8 @@ impl Backups {
         check(directory, log_offset, open_store)?;
         // An erasure that was under way is brought to its end here as well.
         let ledger = self.ledger(now_ms)?;
-        erase_in(directory, now_ms, ledger.entries().map(|(_, entry)| entry), open_store)?;
+        let entries = ledger.entries().map(|(_, entry)| entry);
+        erase_in(directory, now_ms, entries, open_store, &self.stopping)?;
         let files = files_of(directory).map_err(BackupError::disk("reads the copy"))?;
         let manifest = Manifest {
             format: FORMAT,

@@ -14,6 +14,7 @@ mod restoring;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use cairn_catalog::{Catalog, CatalogError};
@@ -180,6 +181,8 @@ pub struct Backups {
     progress: Mutex<Progress>,
     /// Held by whoever changes what is in the directory.
     changing: Mutex<()>,
+    /// Nothing is begun any more, and erasing is broken off.
+    stopping: AtomicBool,
 }
 
 impl Backups {
@@ -197,8 +200,8 @@ impl Backups {
                 removed.map_err(BackupError::disk("removes an unfinished backup"))?;
             }
         }
-        let (progress, changing) = Default::default();
-        let backups = Backups { options, sources, progress, changing };
+        let (progress, changing, stopping) = Default::default();
+        let backups = Backups { options, sources, progress, changing, stopping };
         backups.ledger(now_ms)?;
         Ok(backups)
     }
@@ -206,6 +209,17 @@ impl Backups {
     /// Where they are.
     pub fn directory(&self) -> &Path {
         &self.options.directory
+    }
+
+    /// Begins nothing any more, and waits until what is under way is done or broken off: the next start completes it.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        drop(lock(&self.changing));
+    }
+
+    /// Nothing is begun any more.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// What is under way.
@@ -252,6 +266,9 @@ impl Backups {
             Err(TryLockError::Poisoned(left)) => left.into_inner(),
             Ok(changing) => changing,
         };
+        if self.is_stopping() {
+            return;
+        }
         let tended = self.expire(now_ms).and_then(|_| self.erase(now_ms));
         let problem = tended.err().map(|error| error.to_string());
         let mut progress = lock(&self.progress);
@@ -338,7 +355,8 @@ impl Backups {
         }
         let entries = ledger.entries().map(|(_, entry)| entry);
         let open_store = &self.sources.open_store;
-        let erased = erasing::erase_in(directory, manifest.made_at_ms, entries, open_store)?;
+        let (made_at_ms, stop) = (manifest.made_at_ms, &self.stopping);
+        let erased = erasing::erase_in(directory, made_at_ms, entries, open_store, stop)?;
         manifest.files =
             manifest::files_of(directory).map_err(BackupError::disk("reads the backup"))?;
         manifest.erasures = ledger.entries().map(|(id, _)| id.clone()).collect();

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use cairn_catalog::{CATALOG_FILE, HEADS_FILE};
 
@@ -74,7 +75,7 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     remove(&staging).map_err(BackupError::disk("removes what an earlier try left"))?;
     let staged = stage(&from, &manifest, &staging, open_store).and_then(|()| {
         let entries = ledger.entries().map(|(_, entry)| entry);
-        erase_in(&staging, manifest.made_at_ms, entries, open_store)
+        erase_in(&staging, manifest.made_at_ms, entries, open_store, &AtomicBool::new(false))
     });
     if staged.is_err() {
         // The next try begins by removing it.

@@ -98,9 +98,12 @@ pub async fn create(
     caller.require_instance_owner(&app).await?;
     let now_ms = app.now_ms(&headers);
     let (tell, told) = tokio::sync::oneshot::channel();
-    // It goes on when nobody waits for it any more, and a server that stops does not wait for it.
+    // It goes on when nobody waits for it any more.
     let making = move || {
-        let _ = tell.send(app.backups.make(now_ms));
+        let made = app.backups.make(now_ms);
+        // The server may end as soon as this is told.
+        drop(app);
+        let _ = tell.send(made);
     };
     let broken_off = || ApiError::new(Code::Internal, "The backup was broken off.");
     let thread = std::thread::Builder::new().name("backup".to_owned());
