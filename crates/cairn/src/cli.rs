@@ -24,6 +24,10 @@ pub enum Command {
     Demo(Run),
     /// Print every setting, its value and where it came from, or say what is wrong with them
     CheckConfig(Run),
+    /// Make a backup of everything; a running server is asked by its API, with the token in CAIRN_API_TOKEN
+    Backup(Run),
+    /// Put a backup into a data directory that no server uses
+    Restore(Restore),
     /// Look for tampering in the receipts of visitors' choices; fails if there is any. May run beside the server
     VerifyReceipts(VerifyReceipts),
     /// Erase somebody from a data directory that no server holds, and print what was erased where
@@ -46,6 +50,26 @@ pub struct Run {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
+}
+
+/// What restoring takes from the command line.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Restore {
+    /// The backup, or a directory of backups, of which the latest is taken
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// File with settings (every key is in config.default.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory that shall hold everything Cairn keeps [default: ./cairn-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Remove what the data directory holds; its backups stay
+    #[arg(long)]
+    pub replace: bool,
+    /// Newest ledger of erasures, where the one beside the backup is not; a file, or the directory that has it
+    #[arg(long, value_name = "PATH")]
+    pub ledger: Option<PathBuf>,
 }
 
 /// What a verification takes from the command line.

@@ -6,6 +6,8 @@ use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use cairn_engine::backup::UNFINISHED_FILE;
+
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirectoryError {
@@ -18,6 +20,12 @@ pub enum DataDirectoryError {
         doing: &'static str,
         /// The system's answer.
         cause: std::io::Error,
+    },
+    /// It is half of one instance and half of another.
+    #[error("a restore into {} was broken off: restore again", path.display())]
+    HalfRestored {
+        /// The directory.
+        path: PathBuf,
     },
     /// Another process has it.
     #[error("the data directory {} is in use by another process", path.display())]
@@ -35,8 +43,17 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Makes the directory if it is missing, and takes it.
+    /// Makes the directory if it is missing, and takes it, to use what it holds.
     pub fn take(path: &Path) -> Result<DataDirectory, DataDirectoryError> {
+        let directory = DataDirectory::take_to_restore(path)?;
+        match directory.join(UNFINISHED_FILE).exists() {
+            true => Err(DataDirectoryError::HalfRestored { path: path.to_owned() }),
+            false => Ok(directory),
+        }
+    }
+
+    /// The same to put a backup into it, also where that was broken off once.
+    pub fn take_to_restore(path: &Path) -> Result<DataDirectory, DataDirectoryError> {
         let unusable = |doing| {
             move |cause| DataDirectoryError::Unusable { path: path.to_owned(), doing, cause }
         };
@@ -62,6 +79,11 @@ impl DataDirectory {
             }
             Err(TryLockError::Error(cause)) => Err(unusable("locking it")(cause)),
         }
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A file or directory within.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use cairn_catalog::{Catalog, Erasure, ErasureReason};
+use cairn_catalog::{CATALOG_FILE, Catalog, Erasure, ErasureReason};
 use cairn_engine::ingest::visitor::parse_cookie_id;
 use cairn_engine::rights::find::{Finder, Found, Identifier, Kept};
 use cairn_model::{SiteId, VisitorId};
@@ -19,7 +19,7 @@ const TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 /// Finds, shows, and erases unless only a preview is wanted.
 pub fn run(config: &Config, asked: &Erase) -> Result<(), Failure> {
     let identifier = identifier(asked)?;
-    if !config.data.directory.join("catalog.sqlite").is_file() {
+    if !config.data.directory.join(CATALOG_FILE).is_file() {
         let directory = config.data.directory.display();
         return Err(format!("there is no catalog in {directory}").into());
     }
@@ -54,6 +54,7 @@ fn erase(parts: &Parts, asked: &Erase, identifier: &Identifier) -> Result<String
     if !runtime.block_on(parts.apply.wait_erased(id, TIME_MAX)) {
         return Err("not everything is erased yet; the next start goes on with it".into());
     }
+    parts.backups.tend(wire::now_ms());
     if let Some(erasure) = parts.catalog.erasure(id)? {
         text.push_str(&erased_text(&erasure));
     }

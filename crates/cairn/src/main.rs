@@ -4,6 +4,7 @@
 //! reverse. The first line on standard output is `listening on http://HOST:PORT`.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod cli;
 mod config;
 mod data_directory;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, Erase, Run, VerifyReceipts};
+use cli::{Cli, Command, Erase, Restore, Run, VerifyReceipts};
 use config::{Config, ConfigError, Layers, shown};
 
 /// Any reason to end with a failure; printed once, here.
@@ -39,6 +40,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(run) => serve(&run, false),
         Command::Demo(run) => serve(&run, true),
         Command::CheckConfig(run) => check_config(&run),
+        Command::Backup(run) => backup::make(&config_of(&run)?),
+        Command::Restore(asked) => restore(&asked),
         Command::VerifyReceipts(asked) => verify_receipts(&asked),
         Command::Erase(asked) => erase(&asked),
         Command::Openapi => Ok(print(cairn_server::openapi::json())?),
@@ -46,8 +49,13 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// The configuration of a command that works on a data directory.
+fn config_of(run: &Run) -> Result<Config, Failure> {
+    Ok(Config::from_layers(&layers(run)?)?)
+}
+
 fn serve(run: &Run, demo: bool) -> Result<(), Failure> {
-    let config = Config::from_layers(&layers(run)?)?;
+    let config = config_of(run)?;
     log_to_standard_error(config.logging.level);
     wire::serve(&config, demo)
 }
@@ -64,15 +72,20 @@ fn check_config(run: &Run) -> Result<(), Failure> {
     Ok(print(text.trim_end())?)
 }
 
+fn restore(asked: &Restore) -> Result<(), Failure> {
+    let run = Run { config: asked.config.clone(), data: asked.data.clone(), listen: None };
+    backup::restore(&config_of(&run)?, asked)
+}
+
 fn verify_receipts(asked: &VerifyReceipts) -> Result<(), Failure> {
     let run = Run { config: asked.config.clone(), data: asked.data.clone(), listen: None };
-    let config = Config::from_layers(&layers(&run)?)?;
+    let config = config_of(&run)?;
     verify::run(&config.data.directory, asked, wire::now_ms())
 }
 
 fn erase(asked: &Erase) -> Result<(), Failure> {
     let run = Run { config: asked.config.clone(), data: asked.data.clone(), listen: None };
-    let config = Config::from_layers(&layers(&run)?)?;
+    let config = config_of(&run)?;
     log_to_standard_error(config.logging.level);
     erase::run(&config, asked)
 }

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cairn_catalog::{ChainState, Finding, Verification, hex, verify_receipts};
+use cairn_catalog::{CATALOG_FILE, ChainState, Finding, Verification, hex, verify_receipts};
 
 use crate::Failure;
 use crate::cli::VerifyReceipts;
 
 /// Verifies the chains below a data directory, reading only; fails if anything is wrong.
 pub fn run(directory: &Path, asked: &VerifyReceipts, now_ms: i64) -> Result<(), Failure> {
-    let catalog = directory.join("catalog.sqlite");
+    let catalog = directory.join(CATALOG_FILE);
     if !catalog.is_file() {
         return Err(format!("there is no catalog in {}", directory.display()).into());
     }

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cairn_catalog::{Catalog, CatalogError, LinkPurpose};
+use cairn_catalog::{CATALOG_FILE, Catalog, CatalogError, LinkPurpose};
 use cairn_engine::apply::{ApplyError, ApplyHandle, ApplyLoop, ApplyOptions};
+use cairn_engine::backup::{
+    BACKUPS_DIRECTORY, BackupOptions, Backups, OpenStore, STORE_DIRECTORY, Sources,
+};
 use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::outcomes::OutcomeCounters;
@@ -28,7 +31,7 @@ use cairn_store::duckdb::{DuckOptions, DuckStore};
 use cairn_store::event_ids::EventIds;
 
 use crate::Failure;
-use crate::config::Config;
+use crate::config::{Backup as BackupConfig, Config};
 use crate::data_directory::DataDirectory;
 use crate::demo;
 
@@ -46,9 +49,14 @@ const MEMORY_ROUNDS_MAX: usize = 100;
 /// Pause between two publications of where the chains of receipts end; old receipts expire then, too.
 const RECEIPTS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Pause between two looks whether a backup is due, or has somebody who was erased, or is too old.
+const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Everything that runs beneath the server.
 pub struct Parts {
     _directory: DataDirectory,
+    /// Copies of everything.
+    pub backups: Arc<Backups>,
     /// Settings and people.
     pub catalog: Arc<Catalog>,
     /// Events.
@@ -80,6 +88,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         store: Arc::clone(&parts.store),
         log: parts.log.clone(),
         apply: parts.apply.clone(),
+        backups: Arc::clone(&parts.backups),
         ingest: Arc::clone(&parts.ingest),
         counters: Arc::clone(&counters),
         auth: cairn_server::auth::AuthState::new().map_err(|error| error.message)?,
@@ -93,8 +102,15 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let running = listen::serve(Arc::clone(&app), router, listen_options(config, &server))?;
     cairn_store::duckdb::release_code_pages();
     announce(&parts, &server, running.address(), demo)?;
+    let backup_every_ms = i64::from(config.backup.every_hours) * 60 * 60 * 1000;
+    let keeping = keep_backups(&parts.backups, backup_every_ms)?;
     runtime.block_on(run(&parts, &counters, server.test_clock));
     tracing::info!("stopping");
+    parts.backups.stop();
+    keeping.thread().unpark();
+    if keeping.join().is_err() {
+        tracing::error!("the thread of the backups ended unexpectedly");
+    }
     // Live views never end by themselves, and stopping waits for open requests.
     app.live_places.end();
     drop(app);
@@ -153,6 +169,24 @@ async fn expire_memory(parts: &Parts) {
     }
 }
 
+/// Makes a backup when one is due, erases in those that there are, and removes those that are too old, on a thread of its own.
+/// What is under way when the server stops is broken off, and completed by the next start.
+fn keep_backups(backups: &Arc<Backups>, every_ms: i64) -> std::io::Result<JoinHandle<()>> {
+    let backups = Arc::clone(backups);
+    let keep = move || {
+        while !backups.is_stopping() {
+            let now_ms = now_ms();
+            if every_ms > 0 && backups.is_due(every_ms, now_ms) {
+                // What became of it is in the log, and the API tells it.
+                let _ = backups.make(now_ms);
+            }
+            backups.tend(now_ms);
+            std::thread::park_timeout(BACKUP_INTERVAL);
+        }
+    };
+    std::thread::Builder::new().name("backups".to_owned()).spawn(keep)
+}
+
 /// Brings the edge's counts to disk; what cannot be written now is kept for the next time.
 fn write_counters(parts: &Parts, counters: &OutcomeCounters) {
     let waiting = counters.drain();
@@ -186,7 +220,7 @@ fn tend_receipts(catalog: &Catalog, test_clock: bool) {
 /// Opens the databases and starts the apply loop.
 pub fn open(config: &Config) -> Result<Parts, Failure> {
     let directory = DataDirectory::take(&config.data.directory)?;
-    let catalog = Arc::new(Catalog::open(&directory.join("catalog.sqlite"))?);
+    let catalog = Arc::new(Catalog::open(&directory.join(CATALOG_FILE))?);
     let store = open_store(config, &directory, &catalog)?;
     let event_ids = Arc::new(EventIds::open(&directory.join("event-ids"), &*store)?);
     let watermark = store.watermark()?;
@@ -219,6 +253,15 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         options,
         now_ms,
     )?;
+    let sources = Sources {
+        apply: apply.clone(),
+        log: log.clone(),
+        catalog: Arc::clone(&catalog),
+        store: Arc::clone(&store),
+        open_store: open_copy(config)?,
+    };
+    // Before the loop runs: it forgets removed sites when they are gone.
+    let backups = Arc::new(Backups::open(backup_options(config), sources, now_ms())?);
     let apply_thread =
         std::thread::Builder::new().name("apply".to_owned()).spawn(move || apply_loop.run())?;
     let databases: Vec<PathBuf> =
@@ -227,7 +270,27 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
     let timeout_ms = sessions.reach_ms();
     let ingest = Ingest::new(enricher, catalog.master_secret(), timeout_ms).knowing(event_ids);
     let ingest = Arc::new(ingest);
-    Ok(Parts { _directory: directory, catalog, store, log, apply, apply_thread, ingest })
+    Ok(Parts { _directory: directory, backups, catalog, store, log, apply, apply_thread, ingest })
+}
+
+/// Where backups are: in a directory of their own, or with everything else.
+pub fn backup_options(config: &Config) -> BackupOptions {
+    let given = &config.backup.directory;
+    let directory = match given.as_os_str().is_empty() {
+        true => config.data.directory.join(BACKUPS_DIRECTORY),
+        false => given.clone(),
+    };
+    let BackupConfig { count_max, age_days_max, .. } = config.backup;
+    BackupOptions { directory, count_max, age_days_max }
+}
+
+/// Opens the store of a backup beside the one that is served: to erase there takes the same memory.
+pub fn open_copy(config: &Config) -> Result<OpenStore, Failure> {
+    let memory_limit_mb = u32::try_from(config.store.memory_size_bytes_max / 1_000_000)?;
+    Ok(Arc::new(move |directory| {
+        let options = DuckOptions { memory_limit_mb, threads: 1, ..DuckOptions::default() };
+        Ok(Arc::new(DuckStore::open(directory, options)?))
+    }))
 }
 
 fn open_store(
@@ -243,7 +306,7 @@ fn open_store(
         question_time_max: Duration::from_secs(config.store.question_seconds_max),
         ..DuckOptions::default()
     };
-    Ok(Arc::new(DuckStore::open(&directory.join("store"), options)?))
+    Ok(Arc::new(DuckStore::open(&directory.join(STORE_DIRECTORY), options)?))
 }
 
 /// Takes everything down; what was acknowledged is in the store afterwards.

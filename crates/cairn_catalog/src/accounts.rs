@@ -116,6 +116,15 @@ impl Catalog {
         })
     }
 
+    /// Whether the account is that of whoever set the instance up, and sees every site.
+    pub fn is_instance_owner(&self, user: UserId) -> Result<bool, CatalogError> {
+        self.connections.read("looks whose the instance is", |connection| {
+            let sql = "SELECT instance_owner FROM users WHERE id = ?1";
+            let owns = connection.prepare_cached(sql)?.query_row([user.0], |row| row.get(0));
+            Ok(owns.optional()?.unwrap_or(false))
+        })
+    }
+
     /// The account with this address, with the hash of its password.
     pub fn user_by_email(&self, email: &str) -> Result<Option<UserWithPassword>, CatalogError> {
         self.connections.read("looks for an account", |connection| {

@@ -103,7 +103,7 @@ pub struct Place {
 }
 
 /// Places in the order in which they are cleaned: name, what is erased, what stays and why.
-const PLACES: [(&str, &str, Option<&str>); 13] = [
+const PLACES: [(&str, &str, Option<&str>); 14] = [
     ("people", "user ids and traits", None),
     ("mail_choices", "choices about mails", None),
     ("memory", "remembered values, and which browsers are whose", None),
@@ -123,6 +123,13 @@ const PLACES: [(&str, &str, Option<&str>); 13] = [
     ("store_file", "bytes of erased rows in the store's files", None),
     ("log", "records in the log's files", None),
     ("catalog_file", "bytes in the catalog's file and its journal", None),
+    (
+        "backups",
+        "the same in every backup; counted in backups",
+        Some(
+            "copies of backups that were carried elsewhere are out of reach; restoring one erases there",
+        ),
+    ),
     (
         "event_ids",
         "nothing",
@@ -256,6 +263,14 @@ impl Catalog {
                 .prepare_cached(&sql)?
                 .query_map(params![site_id.0, before, limit], read)?
                 .collect()
+        })
+    }
+
+    /// Erasures of all sites that were asked for since an instant, in no particular order.
+    pub fn erasures_since(&self, asked_at_ms: i64) -> Result<Vec<Erasure>, CatalogError> {
+        let sql = format!("SELECT {COLUMNS} FROM erasures WHERE asked_at_ms >= ?1");
+        self.connections.read("lists erasures", |connection| {
+            connection.prepare_cached(&sql)?.query_map([asked_at_ms], read)?.collect()
         })
     }
 

@@ -59,6 +59,17 @@ impl Catalog {
         })
     }
 
+    /// Forgets every kept answer.
+    pub fn forget_answers(&self) -> Result<(), CatalogError> {
+        let doing = "forgets its answers";
+        self.connections.write(doing, |transaction| {
+            transaction
+                .execute("DELETE FROM idempotency", [])
+                .map_err(CatalogError::during(doing))
+                .map(|_| ())
+        })
+    }
+
     /// Keeps an answer; drops what is too old, and the oldest above the bound.
     pub fn keep_answer(
         &self,

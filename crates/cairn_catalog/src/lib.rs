@@ -8,6 +8,7 @@
 
 mod accounts;
 mod connection;
+mod copying;
 mod directory;
 mod erasures;
 mod error;
@@ -61,6 +62,8 @@ pub use shares::Share;
 pub use sites::{NewPixel, NewSite};
 pub use tokens::{ApiToken, NewApiToken};
 
+/// Name of the catalog's file in the data directory.
+pub const CATALOG_FILE: &str = "catalog.sqlite";
 /// Sites of one instance: all are held in memory.
 pub const SITES_MAX: usize = 10_000;
 /// Removed sites of which store or log may still hold something (8 bytes of memory each).
@@ -134,6 +137,12 @@ impl Catalog {
                 Ok(row.get::<_, i64>(0)? == 0)
             })
         })
+    }
+
+    /// Bytes of its file and its journal.
+    pub fn size_bytes(&self) -> u64 {
+        let size_of = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        size_of(&self.path) + size_of(&self.path.with_extension("sqlite-wal"))
     }
 
     /// Answers if the file can be read: a probe for readiness.

@@ -52,6 +52,15 @@ impl Catalog {
         Ok(removed > 0)
     }
 
+    /// Sites whose removal is on record, with when they were removed, Unix milliseconds.
+    pub fn sites_removed(&self) -> Result<Vec<(SiteId, i64)>, CatalogError> {
+        self.connections.read("lists removed sites", |connection| {
+            let sql = "SELECT site_id, removed_at_ms FROM removed_sites";
+            let row = |row: &rusqlite::Row<'_>| Ok((SiteId(row.get(0)?), row.get(1)?));
+            connection.prepare_cached(sql)?.query_map([], row)?.collect()
+        })
+    }
+
     /// Forgets that a site was removed: nothing of it is left anywhere, and nothing more can come.
     pub fn forget_removed_site(&self, id: SiteId) -> Result<(), CatalogError> {
         self.connections.write("completes a removal", |transaction| {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use cairn_catalog::{Catalog, DirectoryCell};
 use cairn_engine::apply::ApplyHandle;
+use cairn_engine::backup::Backups;
 use cairn_engine::ingest::Ingest;
 use cairn_engine::outcomes::OutcomeCounters;
 use cairn_log::Log;
@@ -45,6 +46,8 @@ pub struct App {
     pub log: Log,
     /// The loop that goes down that road.
     pub apply: ApplyHandle,
+    /// Copies of everything.
+    pub backups: Arc<Backups>,
     /// The steps from a hit to a record.
     pub ingest: Arc<Ingest>,
     /// What became of hits, as far as the edge decides it.

@@ -32,6 +32,7 @@ use crate::error::ErrorBody;
         (name = "rights", description = "Rights of people: finding somebody, and answering requests in time"),
         (name = "memory", description = "Memory: what visitors had remembered, and whose browser is whose"),
         (name = "queries", description = "Reports"),
+        (name = "instance", description = "The instance: backups of everything"),
         (name = "account", description = "Accounts, sessions and API tokens"),
     )
 )]

@@ -9,6 +9,7 @@
 mod contract;
 mod error;
 pub mod event_ids;
+mod frozen;
 pub mod plan;
 pub mod reference;
 pub mod schema;
@@ -17,6 +18,7 @@ pub mod schema;
 pub mod duckdb;
 
 pub use error::{Limit, StoreError};
+pub use frozen::FrozenFile;
 
 use std::sync::Arc;
 
@@ -227,6 +229,10 @@ pub trait EventStore: Send + Sync {
 
     /// Moves what is in the write-ahead file into the database file.
     fn checkpoint(&self) -> Result<(), StoreError>;
+
+    /// Makes a checkpoint, and gives the files that hold everything up to it. They do so until the next checkpoint,
+    /// whatever is committed meanwhile; a store in memory has none.
+    fn freeze(&self) -> Result<Vec<FrozenFile>, StoreError>;
 
     /// Bytes in all files of the store.
     fn size_bytes(&self) -> u64;

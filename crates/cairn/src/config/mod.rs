@@ -35,6 +35,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Defaults of new sites.
     pub privacy: Privacy,
+    /// Copies of everything.
+    pub backup: Backup,
     /// Databases of addresses.
     pub enrich: Enrich,
     /// Diagnostics.
@@ -132,6 +134,20 @@ impl Privacy {
     }
 }
 
+/// `[backup]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// Where they are; empty: within the data directory.
+    pub directory: PathBuf,
+    /// Time between two; 0: none are made by themselves.
+    pub every_hours: u32,
+    /// Most that are kept.
+    pub count_max: usize,
+    /// Longest that one is kept.
+    pub age_days_max: u32,
+}
+
 /// `[enrich]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,7 +185,7 @@ impl Config {
     pub fn from_layers(layers: &Layers) -> Result<Config, ConfigError> {
         let config: Config = layers.decide()?;
         let rewrite_hours = config.privacy.erasure_rewrite_hours_max;
-        let ranges: [(&str, u64, u64, u64); 8] = [
+        let ranges: [(&str, u64, u64, u64); 11] = [
             ("log.segment_size_bytes", config.log.segment_size_bytes, 1 << 20, 1 << 30),
             (
                 "log.size_bytes_max",
@@ -181,6 +197,9 @@ impl Config {
             ("store.question_seconds_max", config.store.question_seconds_max, 1, 3600),
             ("apply.commit_interval_ms", config.apply.commit_interval_ms, 1, 1500),
             ("sessions.timeout_minutes", config.sessions.timeout_minutes.max(0) as u64, 1, 475),
+            ("backup.every_hours", config.backup.every_hours.into(), 0, 24 * 366),
+            ("backup.count_max", config.backup.count_max as u64, 1, 1000),
+            ("backup.age_days_max", config.backup.age_days_max.into(), 1, 10 * 366),
             ("privacy.erasure_rewrite_hours_max", rewrite_hours, 0, 24 * 7),
             ("server.connections_max", config.server.connections_max as u64, 1, 1 << 20),
         ];

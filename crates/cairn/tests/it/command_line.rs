@@ -13,9 +13,18 @@ fn text(bytes: &[u8]) -> String {
 /// docs/cli.md, as the program's own help says it.
 fn reference() -> String {
     let mut page = String::from("# Command line\n\nGenerated from `cairn --help` by a test.\n");
-    let commands =
-        ["", "serve", "demo", "check-config", "verify-receipts", "erase", "openapi", "version"];
-    for command in commands {
+    for command in [
+        "",
+        "serve",
+        "demo",
+        "check-config",
+        "backup",
+        "restore",
+        "verify-receipts",
+        "erase",
+        "openapi",
+        "version",
+    ] {
         let mut arguments: Vec<&str> =
             Some(command).filter(|name| !name.is_empty()).into_iter().collect();
         arguments.push("--help");

@@ -182,7 +182,7 @@ fn check(server: &Server, site: &str, ledger: &Ledger, cycles: u64) {
     assert_eq!(outcomes["outcomes"]["accepted"].as_u64(), Some(stored.len() as u64));
 }
 
-fn stored_ids(server: &Server, site: &str) -> Vec<String> {
+pub fn stored_ids(server: &Server, site: &str) -> Vec<String> {
     let mut ids = Vec::new();
     let mut after = String::new();
     loop {

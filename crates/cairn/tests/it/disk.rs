@@ -22,7 +22,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const SMALL_LOG: [(&str, &str); 2] =
     [("CAIRN_LOG__SEGMENT_SIZE_BYTES", "8388608"), ("CAIRN_LOG__SIZE_BYTES_MAX", "33554432")];
 /// Makes a file system of its own in a user namespace, which needs no rights, and becomes the server there.
-const IN_NAMESPACE: [&str; 6] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"];
+pub const IN_NAMESPACE: [&str; 6] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"];
 
 /// Sends events and knows which were acknowledged.
 struct Sender<'s> {
@@ -132,7 +132,7 @@ fn check_stored(server: &Server, site: &str, acknowledged: &[String]) {
 }
 
 /// Whether this system lets a user make a file system; says which test did not run if not.
-fn can_mount(test: &str, script: &str) -> bool {
+pub fn can_mount(test: &str, script: &str) -> bool {
     let directory = TempDir::new().unwrap();
     let mut command = Command::new(IN_NAMESPACE[0]);
     command.args(&IN_NAMESPACE[1..]).arg(format!("{script} true")).arg(directory.path());
@@ -186,7 +186,7 @@ fn a_full_disk_refuses_loses_nothing_and_recovers() {
 }
 
 /// Limits the size of each file that a running program may write; true if that worked.
-fn limit_files(server: &Server, limit: &str) -> bool {
+pub fn limit_files(server: &Server, limit: &str) -> bool {
     let process = format!("--pid={}", server.id());
     let limit = format!("--fsize={limit}:unlimited");
     Command::new("prlimit").args([process, limit]).status().is_ok_and(|status| status.success())

@@ -3,6 +3,7 @@
 // Figures are what some of these tests print; helpers outside of test functions unwrap.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used)]
 
+mod backup;
 mod bad_input;
 mod client;
 mod command_line;

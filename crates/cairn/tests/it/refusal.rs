@@ -18,15 +18,15 @@ const BY_SEGMENT: usize = 500;
 const MESSAGES: usize = 4;
 
 /// What one visitor could be recognised by.
-struct Visitor {
-    address: String,
-    agent: String,
-    cookie: String,
-    email: String,
-    user_id: String,
+pub struct Visitor {
+    pub address: String,
+    pub agent: String,
+    pub cookie: String,
+    pub email: String,
+    pub user_id: String,
 }
 
-fn visitor(kind: &str, number: usize) -> Visitor {
+pub fn visitor(kind: &str, number: usize) -> Visitor {
     // Spread over the number's digits, so that no two share a long text.
     let mixed = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     Visitor {
@@ -122,7 +122,7 @@ fn send_segment(server: &Server, key: &str, visitors: &[Visitor], consent: &str,
 }
 
 /// Which visitors occur anywhere in the data directory, and where.
-fn search(data: &Path, visitors: &[Visitor]) -> Vec<(usize, String)> {
+pub fn search(data: &Path, visitors: &[Visitor]) -> Vec<(usize, String)> {
     let texts = visitors.iter().map(|visitor| {
         let Visitor { address, agent, cookie, email, user_id } = visitor;
         vec![address.as_str(), agent, cookie, email, user_id]

@@ -13,6 +13,7 @@ use foldhash::{HashMap, HashSet};
 use tokio::sync::{broadcast, watch};
 
 use super::batch::Applied;
+use super::snapshot::{Snapshot, SnapshotError, Snapshots};
 
 /// A row as it was stored, for the live view.
 pub type LiveEvent = Row<'static>;
@@ -72,6 +73,7 @@ pub(super) struct Shared {
     visitors_now: RwLock<HashMap<SiteId, u32>>,
     visitors_counted: Mutex<Option<Instant>>,
     stop_signal: (Mutex<bool>, Condvar),
+    pub snapshots: Snapshots,
 }
 
 /// Takes somebody out of what a part of the program keeps in memory.
@@ -100,6 +102,7 @@ impl Shared {
             visitors_now: RwLock::new(HashMap::default()),
             visitors_counted: Mutex::new(None),
             stop_signal: (Mutex::new(false), Condvar::new()),
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -192,6 +195,7 @@ impl Shared {
 
     pub fn set_stopped(&self) {
         self.stopped.store(true, Ordering::Release);
+        self.snapshots.end();
     }
 }
 
@@ -283,6 +287,17 @@ impl ApplyHandle {
             duplicates: self.shared.duplicates_total.load(Ordering::Relaxed),
             bugs: self.shared.bugs.load(Ordering::Relaxed),
         }
+    }
+
+    /// One moment of both databases that has all records before `end`; the catalog's copy is put into a directory. Blocks,
+    /// at most for `patience`.
+    pub fn snapshot(
+        &self,
+        catalog_directory: &std::path::Path,
+        end: u64,
+        patience: Duration,
+    ) -> Result<Snapshot, SnapshotError> {
+        self.shared.snapshots.ask(catalog_directory, end, patience)
     }
 
     /// Asks the loop to apply what is durable, and to end.

@@ -16,6 +16,7 @@ mod remains;
 mod removal;
 mod retention;
 mod rewriting;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use foldhash::HashMap;
 use crate::session::{SessionOptions, Sessions};
 
 pub use handle::{AppliedCounts, ApplyHandle, ApplyStatus, LiveEvent};
+pub use snapshot::{Snapshot, SnapshotError};
 
 use batch::Applied;
 use erasure::Erasures;
@@ -279,6 +281,15 @@ impl ApplyLoop {
 
     fn housekeep(&mut self, busy: bool) {
         self.shared.set_visitors_now(self.visitors_now());
+        let applied = self.resume_offset();
+        if self.shared.snapshots.take(applied, self.watermark, &*self.store, &self.catalog) {
+            self.last_checkpoint = Instant::now();
+            self.bytes_since_checkpoint = 0;
+        }
+        // What is being copied stays as it is.
+        if self.shared.snapshots.is_held() {
+            return;
+        }
         let databases = Databases {
             log: &self.log,
             store: &*self.store,

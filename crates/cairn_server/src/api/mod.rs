@@ -6,6 +6,7 @@
 mod account;
 mod ads;
 mod asking;
+mod backups;
 pub(crate) mod body;
 mod cookie_report;
 mod emails;
@@ -64,6 +65,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(account::set_up))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
+        // The instance
+        .routes(routes!(backups::list, backups::create))
+        .routes(routes!(backups::remove))
         // Sites
         .routes(routes!(sites::list, sites::create))
         .routes(routes!(asking::places))

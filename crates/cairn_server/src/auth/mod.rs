@@ -130,6 +130,19 @@ impl Caller {
         }
     }
 
+    /// Refuses everybody but whose the instance is: tokens that are limited to some sites, and accounts that have some
+    /// sites only.
+    pub async fn require_instance_owner(&self, app: &App) -> Result<(), ApiError> {
+        self.require_unlimited()?;
+        let owns = match self.user_id() {
+            None => true,
+            Some(user) => blocking(app, move |catalog| catalog.is_instance_owner(user)).await?,
+        };
+        let refused =
+            || ApiError::new(Code::Forbidden, "Only the owner of the instance may do this.");
+        if owns { Ok(()) } else { Err(refused()) }
+    }
+
     /// Tells callers apart, for keys that each chooses alone.
     pub(crate) fn scope(&self) -> String {
         match &self.0 {

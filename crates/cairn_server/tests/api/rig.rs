@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use cairn_catalog::{Catalog, NewApiToken, Token, User};
 use cairn_engine::apply::{ApplyHandle, ApplyLoop, ApplyOptions};
+use cairn_engine::backup::{BackupOptions, Backups, Sources};
 use cairn_engine::ingest::Ingest;
 use cairn_engine::record;
 use cairn_enrich::Enricher;
@@ -182,6 +183,21 @@ impl Rig {
             ..ServerConfig::default()
         };
         configure(&mut config);
+        // The naive store has no files: a copy of it is the store itself.
+        let copied = Arc::clone(&store);
+        let sources = Sources {
+            apply: apply.clone(),
+            log: log.clone(),
+            catalog: Arc::clone(&catalog),
+            store: Arc::clone(&store),
+            open_store: Arc::new(move |_| Ok(Arc::clone(&copied))),
+        };
+        let backups = BackupOptions {
+            directory: directory.path().join("backups"),
+            count_max: 2,
+            age_days_max: 30,
+        };
+        let backups = Arc::new(Backups::open(backups, sources, NOW_MS).unwrap());
         let clock = Arc::new(AtomicI64::new(NOW_MS));
         let read = Arc::clone(&clock);
         let app = Arc::new(App {
@@ -190,6 +206,7 @@ impl Rig {
             store,
             log,
             apply: apply.clone(),
+            backups,
             ingest: Arc::new(ingest),
             counters: Arc::default(),
             auth: AuthState::new().unwrap(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cairn_catalog::{Catalog, NewPixel, NewSite};
 use cairn_engine::apply::{ApplyError, ApplyLoop, ApplyOptions};
+use cairn_engine::backup::{BackupOptions, Backups, Sources};
 use cairn_engine::ingest::Ingest;
 use cairn_engine::outcomes::{OutcomeCounters, Totals};
 use cairn_engine::record;
@@ -72,12 +73,23 @@ impl Running {
         let enricher = Arc::new(Enricher::new(Databases::empty()));
         let ingest = Ingest::new(enricher, catalog.master_secret(), 31 * 60_000).knowing(ids);
         let loopback = Network { address: [127, 0, 0, 1].into(), prefix_bits: 8 };
+        let copied = Arc::clone(&store);
+        let sources = Sources {
+            apply: handle.clone(),
+            log: log.clone(),
+            catalog: Arc::clone(&catalog),
+            store: Arc::clone(&store),
+            open_store: Arc::new(move |_| Ok(Arc::clone(&copied))),
+        };
+        let backups = BackupOptions { directory: path("backups"), count_max: 1, age_days_max: 1 };
+        let backups = Arc::new(Backups::open(backups, sources, NOW_MS).unwrap());
         let app = Arc::new(App {
             directory: catalog.directory(),
             catalog,
             store,
             log,
             apply: handle,
+            backups,
             ingest: Arc::new(ingest),
             counters: Arc::new(OutcomeCounters::default()),
             auth: cairn_server::auth::AuthState::new().unwrap(),

@@ -13,6 +13,7 @@ mod pixels;
 mod query;
 mod rewrite;
 mod sessions;
+mod source;
 mod store;
 mod texts;
 mod time_limit;

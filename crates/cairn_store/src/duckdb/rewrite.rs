@@ -19,7 +19,7 @@ use crate::{Rewritten, schema};
 /// Directory of the copy, within that of the store; the only one whose files statements may attach.
 pub(super) const DIRECTORY: &str = "fresh";
 /// File that says that something was deleted, and since when.
-const MARKER: &str = "rewrite-due";
+pub(super) const MARKER: &str = "rewrite-due";
 /// Events that one step copies: about a second of work. Whole row groups, since each that is not full costs a block for
 /// every column.
 pub(super) const ROWS_PER_STEP: u64 = 2 * 122_880;
@@ -197,7 +197,7 @@ fn remove_copy(directory: &Path) -> io::Result<()> {
     }
 }
 
-fn write_ahead(path: &Path) -> PathBuf {
+pub(super) fn write_ahead(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".wal");
     name.into()

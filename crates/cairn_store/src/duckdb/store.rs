@@ -16,6 +16,7 @@ use super::connection::{Connection, Database, DatabaseOptions};
 use super::error::{DuckError, DuckErrorKind};
 use super::rewrite::{self, Step};
 use super::sessions::{self, SESSION_COLUMNS};
+use super::source::Source;
 use super::texts::{joined, texts_of};
 use super::time_limit;
 use super::turns::{Turn, Turns};
@@ -23,8 +24,8 @@ use super::write::{Writer, uuid_text};
 use super::{erase, pixels};
 use crate::schema::{self, MISSING_CODE, TextField};
 use crate::{
-    Batch, ErasedRows, EventStore, Limit, PixelActivity, Rewritten, SessionProbe, StoreError,
-    StoredEvent, SubjectSummary, Watermark,
+    Batch, ErasedRows, EventStore, FrozenFile, Limit, PixelActivity, Rewritten, SessionProbe,
+    StoreError, StoredEvent, SubjectSummary, Watermark,
 };
 
 /// Computes `Event::event_key` from a site and an event's id.
@@ -83,6 +84,7 @@ pub struct DuckStore {
     turns: Turns,
     /// Held while something is deleted, and while the file is rewritten.
     erasing: Mutex<()>,
+    source: Source,
 }
 
 struct Opened {
@@ -116,6 +118,7 @@ impl DuckStore {
             reader_left: Condvar::new(),
             turns,
             erasing: Mutex::default(),
+            source: Source::default(),
         })
     }
 
@@ -526,6 +529,15 @@ impl EventStore for DuckStore {
 
     fn checkpoint(&self) -> Result<(), StoreError> {
         self.with_writer("makes a checkpoint", Writer::checkpoint)
+    }
+
+    fn freeze(&self) -> Result<Vec<FrozenFile>, StoreError> {
+        let doing = "prepares to be copied";
+        let frozen = self.with_writer(doing, |writer| {
+            writer.checkpoint()?;
+            Ok(self.source.frozen(&self.directory))
+        })?;
+        frozen.map_err(|error| StoreError::Unavailable { doing, cause: error.to_string() })
     }
 
     fn size_bytes(&self) -> u64 {

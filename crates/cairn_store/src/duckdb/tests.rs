@@ -424,3 +424,38 @@ fn texts_of_a_refused_batch_or_a_deleted_site_are_nowhere() {
     duck.store().commit(&batch(3, "/two")).unwrap();
     assert_eq!(rows_of(duck.store()).last().unwrap().event.path, "/two");
 }
+
+#[test]
+fn a_frozen_file_is_the_store_as_it_was() {
+    let duck = Temporary::new();
+    let store = duck.store();
+    let commit = |offset| {
+        let watermark = Watermark { offset, received_at_ms: 0 };
+        let rows = vec![row(offset, 1)];
+        store.commit(&Batch { rows, watermark, ..Batch::default() }).unwrap();
+    };
+    commit(1);
+    let copies = tempfile::tempdir().unwrap();
+    let copied = |name: &str| {
+        let directory = copies.path().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        directory
+    };
+    // Somebody reads all the time, and events go on arriving.
+    let frozen = store.with_reader(|_| store.freeze()).unwrap();
+    commit(2);
+    let first = copied("first");
+    frozen[0].copy_to(&first.join(frozen[0].name())).unwrap();
+    let copy = DuckStore::open(&first, DuckOptions::default()).unwrap();
+    assert_eq!(copy.watermark().unwrap().offset, 1);
+    assert_eq!(copy.pixel_activity(crate::contract::SITE, 0).unwrap()[0].1.events_since, 1);
+    store.checkpoint().unwrap();
+    let second = copied("second");
+    let refused = frozen[0].copy_to(&second.join(frozen[0].name())).unwrap_err();
+    assert!(refused.to_string().contains("changed while it was copied"), "{refused}");
+    let now = store.freeze().unwrap();
+    let third = copied("third");
+    now[0].copy_to(&third.join(now[0].name())).unwrap();
+    let copy = DuckStore::open(&third, DuckOptions::default()).unwrap();
+    assert_eq!(copy.watermark().unwrap().offset, 2);
+}

@@ -14,8 +14,8 @@ use cairn_model::session::Attribute;
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
 use crate::{
-    Batch, ErasedRows, EventStore, OutcomeCount, PixelActivity, Rewritten, Row, SessionProbe,
-    StoreError, StoredEvent, SubjectSummary, Watermark,
+    Batch, ErasedRows, EventStore, FrozenFile, OutcomeCount, PixelActivity, Rewritten, Row,
+    SessionProbe, StoreError, StoredEvent, SubjectSummary, Watermark,
 };
 
 /// A store in memory.
@@ -266,6 +266,10 @@ impl EventStore for ReferenceStore {
 
     fn checkpoint(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn freeze(&self) -> Result<Vec<FrozenFile>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn size_bytes(&self) -> u64 {

@@ -4,6 +4,44 @@
  */
 
 export interface paths {
+    "/api/v1/instance/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the backups of this instance. For the owner of the instance. */
+        get: operations["get_instance_backups"];
+        put?: never;
+        /**
+         * Makes a backup beside collection: everything that was acknowledged before is in it. One that takes longer than twenty
+         *     seconds is answered with 202 and goes on; the list tells when it is there. For the owner of the instance.
+         */
+        post: operations["post_instance_backups"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instance/backups/{backup_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a backup. For the owner of the instance. */
+        delete: operations["delete_instance_backups_by_backup_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/places": {
         parameters: {
             query?: never;
@@ -1105,6 +1143,41 @@ export interface components {
             places?: {
                 [key: string]: string;
             };
+        };
+        /** @description A backup. */
+        Backup: {
+            /** @description When it was made (RFC 3339). */
+            created_at: string | null;
+            /** @description Its name, which is also that of its directory. */
+            id: string;
+            /** @description Why it cannot be read; null: it can. */
+            problem: string | null;
+            /** @description The program that made it. */
+            program_version: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of all its files.
+             */
+            size_bytes: number | null;
+        };
+        /** @description A try that failed. */
+        BackupFailure: {
+            /** @description When (RFC 3339). */
+            at: string;
+            /** @description Why. */
+            reason: string;
+        };
+        /** @description All backups, and what is under way. */
+        BackupList: {
+            /** @description Where they are, on the server. */
+            directory: string;
+            /** @description The backups, latest first. */
+            items: components["schemas"]["Backup"][];
+            last_failure: null | components["schemas"]["BackupFailure"];
+            /** @description Why the backups are not as they should be: somebody who was erased is still in one, or one is too old; null: they are. */
+            problem: string | null;
+            /** @description Since when one is being made (RFC 3339); null: none is. */
+            running_since: string | null;
         };
         /** @description A cookie, or an entry of the browser's storage. */
         CookieEntry: {
@@ -3302,6 +3375,99 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_instance_backups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupList"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_instance_backups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            /** @description It is still being made */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_instance_backups_by_backup_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name */
+                backup_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_places: {
         parameters: {
             query?: never;

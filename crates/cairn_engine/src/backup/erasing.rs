@@ -1,0 +1,227 @@
+//! Erasing in a copy of both databases.
+//!
+//! Guarantees: it is done by the loop that does it in the running databases, on a log of its own that has no records: rows,
+//! people, texts, and the bytes in every file. Doing it again changes nothing; a crash at any moment is followed by the rest
+//! when it is done again. What was asked for before the copy was made is in its catalog and only brought to its end.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cairn_catalog::{CATALOG_FILE, Catalog, ErasureId, ErasureState, NewErasure};
+use cairn_log::{Log, LogOptions, Offset, RealDisk};
+use cairn_model::SiteId;
+use cairn_store::EventStore;
+use cairn_store::event_ids::EventIds;
+
+use super::ledger::{Entry, Erased, holders_of, reason_of};
+use super::{BackupError, OpenStore, STORE_DIRECTORY};
+use crate::apply::{ApplyHandle, ApplyLoop, ApplyOptions};
+
+/// How long one erasure in a copy may take: its store is written anew.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// Pause between two looks whether it is done.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Erasures that are carried out together; more take further rounds.
+const AT_ONCE_MAX: usize = 1_000;
+/// Size of the one file of the log without records.
+const SEGMENT_SIZE_BYTES: u64 = 1 << 20;
+
+/// What there is to do in a copy.
+#[derive(Default)]
+struct Work {
+    erasures: Vec<ErasureId>,
+    sites: Vec<SiteId>,
+}
+
+/// Carries out in a copy what the entries say, as far as that is not done there. `made_at_ms`: when the copy was made.
+/// Returns how many erasures and removals it took.
+pub(super) fn erase_in<'a>(
+    directory: &Path,
+    made_at_ms: i64,
+    entries: impl Iterator<Item = &'a Entry>,
+    open_store: &OpenStore,
+    stop: &AtomicBool,
+) -> Result<usize, BackupError> {
+    let catalog = Arc::new(Catalog::open(&directory.join(CATALOG_FILE))?);
+    let store = open_store(&directory.join(STORE_DIRECTORY))?;
+    let entries: Vec<&Entry> = entries.filter(|entry| entry.asked_at_ms >= made_at_ms).collect();
+    // The first round also has what the copy's catalog has open.
+    let rounds = std::iter::once(&[][..]).chain(entries.chunks(AT_ONCE_MAX));
+    let mut count = 0;
+    for round in rounds {
+        let work = begin(&catalog, round)?;
+        if work.erasures.is_empty() && work.sites.is_empty() {
+            continue;
+        }
+        count += work.erasures.len() + work.sites.len();
+        // Answers may name somebody, and nobody will ask for them again.
+        catalog.forget_answers()?;
+        carry_out(directory, &catalog, &store, &work, stop)?;
+    }
+    // Also what was deleted before the copy was made leaves bytes in it.
+    while store.erased_since_ms().is_some() {
+        if stop.load(Ordering::Acquire) {
+            return Err(BackupError::NotErased { why: "it was broken off".to_owned() });
+        }
+        store.rewrite_erased()?;
+    }
+    catalog.checkpoint()?;
+    drop((catalog, store));
+    let tidy = || {
+        remove_working_files(directory)?;
+        remove_journal(directory)
+    };
+    tidy().map_err(BackupError::disk("tidies a backup up"))?;
+    Ok(count)
+}
+
+/// Puts on record in the copy what is not, and tells what is not done.
+fn begin(catalog: &Catalog, entries: &[&Entry]) -> Result<Work, BackupError> {
+    let known = catalog.erasures_since(i64::MIN)?;
+    let open = known.iter().filter(|erasure| erasure.state != ErasureState::Done);
+    let mut work = Work { erasures: open.map(|erasure| erasure.id).collect(), sites: Vec::new() };
+    let is_known: HashSet<String> = known
+        .iter()
+        .map(|erasure| Entry::of_erasure(erasure).id())
+        .collect::<Result<_, BackupError>>()?;
+    for entry in entries {
+        if is_known.contains(&entry.id()?) {
+            continue;
+        }
+        let directory = catalog.directory().current();
+        // A number may be given out again: what was erased is of the site that was there then.
+        let had_site = |site_id| {
+            let site = directory.by_id(site_id);
+            site.is_some_and(|entry_of| entry_of.site.created_at_ms <= entry.asked_at_ms)
+        };
+        match &entry.what {
+            Erased::Site(site_id) if had_site(*site_id) => {
+                catalog.delete_site(*site_id, entry.asked_at_ms)?;
+                work.sites.push(*site_id);
+            }
+            Erased::Subject { subject, holders, reason } if had_site(subject.site_id) => {
+                let new = NewErasure {
+                    subject: subject.clone(),
+                    holders: holders_of(holders),
+                    reason: reason_of(reason),
+                    request_id: None,
+                    names: Vec::new(),
+                };
+                work.erasures.push(catalog.begin_erasure(&new, entry.asked_at_ms)?);
+            }
+            _ => {}
+        }
+    }
+    // With a site that is gone, its erasures are.
+    let still_there = |id: &ErasureId| Ok::<_, BackupError>(catalog.erasure(*id)?.is_some());
+    let erasures = std::mem::take(&mut work.erasures);
+    for id in erasures {
+        if still_there(&id)? {
+            work.erasures.push(id);
+        }
+    }
+    Ok(work)
+}
+
+/// Runs the apply loop on the copy until all of it is done.
+fn carry_out(
+    directory: &Path,
+    catalog: &Arc<Catalog>,
+    store: &Arc<dyn EventStore>,
+    work: &Work,
+    stop: &AtomicBool,
+) -> Result<(), BackupError> {
+    remove_working_files(directory).map_err(BackupError::disk("tidies a backup up"))?;
+    let event_ids = Arc::new(EventIds::open(&directory.join(EVENT_IDS), &**store)?);
+    let batch_size_bytes_max = SEGMENT_SIZE_BYTES as usize / 2;
+    let options = LogOptions {
+        segment_size_bytes: SEGMENT_SIZE_BYTES,
+        batch_size_bytes_max,
+        record_size_bytes_max: batch_size_bytes_max / 2,
+        consumed_before: Offset(store.watermark()?.offset + 1),
+        ..LogOptions::new(directory.join(LOG))
+    };
+    let in_copy = |error: &dyn std::fmt::Display| BackupError::NotErased { why: error.to_string() };
+    let (log, _) = Log::open(options, Arc::new(RealDisk)).map_err(|error| in_copy(&error))?;
+    let clock = || jiff::Timestamp::now().as_millisecond();
+    let waiting = Arc::clone(catalog);
+    let (store, catalog) = (Arc::clone(store), Arc::clone(catalog));
+    let options = ApplyOptions::default();
+    let (apply, handle) = ApplyLoop::open(log.clone(), store, catalog, event_ids, options, clock)
+        .map_err(|error| in_copy(&error))?;
+    let thread = std::thread::Builder::new().name("erase-in-copy".to_owned());
+    let thread = thread.spawn(move || apply.run()).map_err(|error| in_copy(&error))?;
+    let done = wait(&handle, &waiting, work, stop);
+    log.close();
+    handle.stop();
+    match thread.join() {
+        Ok(Ok(())) if done => Ok(()),
+        Ok(Ok(())) => Err(in_copy(&"it was broken off")),
+        Ok(Err(error)) => Err(in_copy(&error)),
+        Err(_) => Err(in_copy(&"the loop panicked")),
+    }
+}
+
+/// Waits until the catalog says that all is done: what an earlier try began is done for good at once, and the loop tells
+/// nobody of it.
+fn wait(handle: &ApplyHandle, catalog: &Catalog, work: &Work, stop: &AtomicBool) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let Ok(runtime) = runtime else { return false };
+    let deadline = Instant::now() + PATIENCE;
+    let is_stopping = || stop.load(Ordering::Acquire) || handle.status().stopped;
+    let may_wait = || Instant::now() < deadline && !is_stopping();
+    let is_erased = |id: ErasureId| {
+        let state = catalog.erasure(id).map(|erasure| erasure.map(|erasure| erasure.state));
+        matches!(state, Ok(None | Some(ErasureState::Done)))
+    };
+    for site_id in &work.sites {
+        while catalog.directory().current().is_removed(*site_id) {
+            if !may_wait() {
+                return false;
+            }
+            runtime.block_on(handle.wait_removed(*site_id, LOOK_EVERY));
+        }
+    }
+    for id in &work.erasures {
+        while !is_erased(*id) {
+            if !may_wait() {
+                return false;
+            }
+            runtime.block_on(handle.wait_erased(*id, LOOK_EVERY));
+        }
+    }
+    true
+}
+
+/// Removes the catalog's journal, which is empty: it is closed.
+fn remove_journal(directory: &Path) -> std::io::Result<()> {
+    let journal = directory.join(format!("{CATALOG_FILE}-wal"));
+    if fs::metadata(&journal).is_ok_and(|file| file.len() > 0) {
+        return Err(std::io::Error::other("the catalog's journal is not empty"));
+    }
+    for path in [journal, directory.join(format!("{CATALOG_FILE}-shm"))] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
+}
+
+const EVENT_IDS: &str = "event-ids";
+const LOG: &str = "log";
+
+/// What the loop needed and a backup has not.
+fn remove_working_files(directory: &Path) -> std::io::Result<()> {
+    for name in [EVENT_IDS, LOG] {
+        match fs::remove_dir_all(directory.join(name)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! The ledger of erasures, beside the backups: who must not come back, in keyed numbers.
+//!
+//! Guarantees: what the catalog has on record is in the ledger before any backup is said to be free of it, and stays there
+//! also when the catalog is replaced by an older one. It is replaced as a whole. It names nobody: its numbers are hashes
+//! under a key of the instance. It is kept for [`LEDGER_AGE_DAYS_MAX`].
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use cairn_catalog::{Catalog, Erasure, ErasureReason, MemoryHolder, hex, parse_hex};
+use cairn_model::{SiteId, Subject};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::making::make_private;
+use super::{BackupError, DAY_MS};
+
+/// Name of the ledger, in the directory of the backups.
+pub const LEDGER_FILE: &str = "erasures.ledger";
+/// Days for which an erasure is in the ledger: as long as the catalog has it on record (the class `erasures` of the table of
+/// retention), so that who came back since is not erased again.
+pub const LEDGER_AGE_DAYS_MAX: i64 = 3 * 366;
+
+/// One erasure, or one removed site.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was asked for, Unix milliseconds.
+    pub asked_at_ms: i64,
+    /// What was erased.
+    pub what: Erased,
+}
+
+/// What was erased.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Erased {
+    /// A site with everything of it.
+    Site(SiteId),
+    /// Somebody's data on a site.
+    Subject {
+        /// Whose events, visits, people and mail choices.
+        subject: Subject,
+        /// Whose memory: `b` or `p` and 64 hexadecimal digits.
+        holders: Vec<String>,
+        /// Who asked.
+        reason: String,
+    },
+}
+
+impl Entry {
+    pub(super) fn of_erasure(erasure: &Erasure) -> Entry {
+        let holder = |holder: &MemoryHolder| match holder {
+            MemoryHolder::Browser(number) => format!("b{}", hex(number)),
+            MemoryHolder::Person(number) => format!("p{}", hex(number)),
+        };
+        let what = Erased::Subject {
+            subject: erasure.subject.clone(),
+            holders: erasure.holders.iter().map(holder).collect(),
+            reason: erasure.reason.name().to_owned(),
+        };
+        Entry { asked_at_ms: erasure.asked_at_ms, what }
+    }
+
+    /// What it is called in manifests.
+    pub(super) fn id(&self) -> Result<String, BackupError> {
+        let text = serde_json::to_vec(self)
+            .map_err(|error| BackupError::disk("writes the ledger of erasures")(error.into()))?;
+        let mut id = hex(&Sha256::digest(text).into());
+        id.truncate(32);
+        Ok(id)
+    }
+}
+
+/// Memory that an entry names; what cannot be read is nobody's.
+pub(super) fn holders_of(texts: &[String]) -> Vec<MemoryHolder> {
+    let holder = |text: &String| match text.split_at_checked(1)? {
+        ("b", number) => Some(MemoryHolder::Browser(parse_hex(number)?)),
+        ("p", number) => Some(MemoryHolder::Person(parse_hex(number)?)),
+        _ => None,
+    };
+    texts.iter().filter_map(holder).collect()
+}
+
+/// Who asked, as an entry says it.
+pub(super) fn reason_of(name: &str) -> ErasureReason {
+    let known = [ErasureReason::Visitor, ErasureReason::Owner, ErasureReason::Command];
+    known.into_iter().find(|reason| reason.name() == name).unwrap_or(ErasureReason::Owner)
+}
+
+/// The ledger, read.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    path: PathBuf,
+    /// By what they are called.
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Ledger {
+    /// Reads a ledger; one that is missing is empty.
+    pub fn read(path: &Path) -> Result<Ledger, BackupError> {
+        let path = path.to_owned();
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(BackupError::disk("reads the ledger of erasures"))?,
+        };
+        let mut entries = BTreeMap::new();
+        for (line, number) in text.lines().zip(1..) {
+            let entry: Entry = serde_json::from_str(line).map_err(|error| {
+                BackupError::Damaged { file: path.clone(), why: format!("line {number}: {error}") }
+            })?;
+            entries.insert(entry.id()?, entry);
+        }
+        Ok(Ledger { path, entries })
+    }
+
+    /// Its entries, with what they are called.
+    pub fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// Adds what another one has.
+    pub(super) fn join(&mut self, other: Ledger) {
+        self.entries.extend(other.entries);
+    }
+
+    /// Writes it into a directory of backups, which is made; where it has no entries there is nothing to keep.
+    pub(super) fn keep_in(&mut self, directory: &Path) -> io::Result<()> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        make_private(directory)?;
+        self.path = directory.join(LEDGER_FILE);
+        self.write()
+    }
+
+    /// Adds what a catalog has on record, and brings it to disk where that is new.
+    pub(super) fn take_over(&mut self, catalog: &Catalog, now_ms: i64) -> Result<(), BackupError> {
+        let oldest_ms = now_ms - LEDGER_AGE_DAYS_MAX * DAY_MS;
+        let mut entries = self.entries.clone();
+        for erasure in catalog.erasures_since(oldest_ms)? {
+            let entry = Entry::of_erasure(&erasure);
+            entries.insert(entry.id()?, entry);
+        }
+        for (site_id, removed_at_ms) in catalog.sites_removed()? {
+            let entry = Entry { asked_at_ms: removed_at_ms, what: Erased::Site(site_id) };
+            entries.insert(entry.id()?, entry);
+        }
+        entries.retain(|_, entry| entry.asked_at_ms >= oldest_ms);
+        if entries != self.entries {
+            self.entries = entries;
+            self.write().map_err(BackupError::disk("writes the ledger of erasures"))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let mut entries: Vec<&Entry> = self.entries.values().collect();
+        entries.sort_by_key(|entry| entry.asked_at_ms);
+        let mut text = Vec::new();
+        for entry in entries {
+            serde_json::to_writer(&mut text, entry)?;
+            text.push(b'\n');
+        }
+        let next = self.path.with_extension("next");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&next, &self.path)?;
+        match self.path.parent() {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_model::retention::{DataClass, RULES, Term};
+
+    use super::*;
+
+    #[test]
+    fn the_ledger_remembers_as_long_as_the_catalog() {
+        let rule = RULES.iter().find(|rule| rule.class == DataClass::Erasures).unwrap();
+        let Term::Fixed(days) = rule.term else { panic!("{rule:?}") };
+        assert_eq!(i64::from(days), LEDGER_AGE_DAYS_MAX);
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_read_is_named_with_the_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LEDGER_FILE);
+        assert_eq!(Ledger::read(&path).unwrap().entries().count(), 0, "a missing one is empty");
+        let subject = Subject { site_id: SiteId(7), visitors: Vec::new(), users: vec![u64::MAX] };
+        let holders = vec![format!("b{}", hex(&[3; 32])), "x".to_owned(), String::new()];
+        assert_eq!(holders_of(&holders), [MemoryHolder::Browser([3; 32])]);
+        let what = Erased::Subject { subject, holders, reason: "owner".to_owned() };
+        let entry = Entry { asked_at_ms: 5, what };
+        let site = Entry { asked_at_ms: 4, what: Erased::Site(SiteId(1)) };
+        let entries = [&entry, &site].map(|entry| (entry.id().unwrap(), entry.clone()));
+        let ledger = Ledger { path: path.clone(), entries: entries.into() };
+        ledger.write().unwrap();
+        let read = Ledger::read(&path).unwrap();
+        assert_eq!(read.entries, ledger.entries);
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str("half a li");
+        fs::write(&path, text).unwrap();
+        let error = Ledger::read(&path).unwrap_err().to_string();
+        assert!(error.contains(LEDGER_FILE) && error.contains("line 3"), "{error}");
+    }
+}

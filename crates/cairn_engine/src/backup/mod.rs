@@ -1,0 +1,471 @@
+//! Backups: copies of both databases at one moment, in a directory that Cairn looks after.
+//!
+//! Guarantees: every event that was acknowledged before a backup was asked for is in it, with its visit, person and
+//! receipt. What has the name of a backup is whole: it was opened, its files were hashed and are on disk. At most as many
+//! are kept, and for as long, as the options say. Collection goes on meanwhile. It does not know copies that were
+//! carried elsewhere.
+
+mod erasing;
+mod ledger;
+mod making;
+mod manifest;
+mod restoring;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use cairn_catalog::{Catalog, CatalogError};
+use cairn_log::Log;
+use cairn_store::{EventStore, StoreError};
+
+use crate::apply::{ApplyHandle, SnapshotError};
+
+pub use ledger::{Entry, Erased, LEDGER_AGE_DAYS_MAX, LEDGER_FILE, Ledger};
+pub use manifest::{BackupFile, FORMAT, MANIFEST_FILE, Manifest};
+pub use restoring::{Restored, Restoring, UNFINISHED_FILE, restore};
+
+/// Name of the store's directory, within a backup as within a data directory.
+pub const STORE_DIRECTORY: &str = "store";
+/// Name of the directory of backups within a data directory, where no other is configured.
+pub const BACKUPS_DIRECTORY: &str = "backups";
+/// What is not a backup, or not yet, or not any more, has a name with this start.
+const HIDDEN: &str = ".";
+/// Pause after a backup that failed, before one is made by itself again.
+const RETRY_PAUSE_MS: i64 = 15 * 60 * 1000;
+/// The place of backups in the record of an erasure.
+const PLACE: &str = "backups";
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Opens the event store in a directory.
+pub type OpenStore = Arc<dyn Fn(&Path) -> Result<Arc<dyn EventStore>, StoreError> + Send + Sync>;
+
+/// Why a backup cannot be made, read or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The disk refused.
+    #[error("the disk refused while it {doing}: {cause}")]
+    Disk {
+        /// What was being done, as `copies the store`.
+        doing: &'static str,
+        /// The system's answer.
+        cause: io::Error,
+    },
+    /// Too little room.
+    #[error("a backup needs {needed_bytes} bytes, and {free_bytes} are free")]
+    NoRoom {
+        /// What it takes, with what must be left for new hits.
+        needed_bytes: u64,
+        /// What there is.
+        free_bytes: u64,
+    },
+    /// The databases could not be copied.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The store of a backup cannot be used.
+    #[error("the backup's store cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// The catalog of a backup cannot be used.
+    #[error("the backup's catalog cannot be used: {0}")]
+    Catalog(#[from] CatalogError),
+    /// There is no backup here.
+    #[error("there is no backup in {}", directory.display())]
+    NoBackup {
+        /// Where it was looked for.
+        directory: PathBuf,
+    },
+    /// A file is not what was written.
+    #[error("the backup is damaged: {}: {why}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another program made it.
+    #[error("the backup has the form {found}; this program reads {FORMAT}")]
+    OtherFormat {
+        /// The form found.
+        found: u32,
+    },
+    /// What was copied is not the moment that was asked for.
+    #[error("the copy ends at record {found} of the log instead of {expected}")]
+    OtherMoment {
+        /// Where it ends.
+        found: u64,
+        /// Where it should.
+        expected: u64,
+    },
+    /// Somebody who was erased is still in it.
+    #[error("what was erased cannot be erased in the backup: {why}")]
+    NotErased {
+        /// Why.
+        why: String,
+    },
+    /// An erasure in it was broken off.
+    #[error(
+        "{} is being changed by an erasure that was broken off: start the server that it is of, which completes it",
+        directory.display()
+    )]
+    BeingChanged {
+        /// The backup.
+        directory: PathBuf,
+    },
+    /// There is something already where it should go.
+    #[error("{} is not empty: it has {name}", directory.display())]
+    NotEmpty {
+        /// The data directory.
+        directory: PathBuf,
+        /// What it has.
+        name: &'static str,
+    },
+}
+
+impl BackupError {
+    pub(crate) fn disk(doing: &'static str) -> impl Fn(io::Error) -> BackupError {
+        move |cause| BackupError::Disk { doing, cause }
+    }
+}
+
+/// Where backups are and how long they are kept.
+#[derive(Clone, Debug)]
+pub struct BackupOptions {
+    /// The directory; made when the first backup is.
+    pub directory: PathBuf,
+    /// Most that are kept; older ones are removed.
+    pub count_max: usize,
+    /// Longest that one is kept, in days.
+    pub age_days_max: u32,
+}
+
+/// What is backed up.
+pub struct Sources {
+    /// The way to the databases of this moment.
+    pub apply: ApplyHandle,
+    /// The log, which knows what was acknowledged.
+    pub log: Log,
+    /// Settings, people, receipts.
+    pub catalog: Arc<Catalog>,
+    /// Events.
+    pub store: Arc<dyn EventStore>,
+    /// Opens a copy of the store.
+    pub open_store: OpenStore,
+}
+
+/// A backup in the directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// Its name.
+    pub id: String,
+    /// What it says of itself, or why that cannot be read.
+    pub manifest: Result<Manifest, String>,
+}
+
+/// What is under way, and what went wrong last.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Since when a backup is being made.
+    pub running_since_ms: Option<i64>,
+    /// When the last one failed and why; none once one is made.
+    pub last_failure: Option<(i64, String)>,
+    /// Why backups are not as they should be: somebody who was erased is still in one, or one is too old.
+    pub problem: Option<String>,
+}
+
+/// The backups of one instance.
+pub struct Backups {
+    options: BackupOptions,
+    sources: Sources,
+    progress: Mutex<Progress>,
+    /// Held by whoever changes what is in the directory.
+    changing: Mutex<()>,
+    /// Nothing is begun any more, and erasing is broken off.
+    stopping: AtomicBool,
+}
+
+impl Backups {
+    /// Takes the directory over: what an earlier process began and did not finish is removed, and the catalog's erasures are
+    /// put into the ledger before its apply loop forgets that it removed a site.
+    pub fn open(
+        options: BackupOptions,
+        sources: Sources,
+        now_ms: i64,
+    ) -> Result<Self, BackupError> {
+        let directory = &options.directory;
+        for name in names_in(directory).map_err(BackupError::disk("reads the backups"))? {
+            if name.starts_with(making::MAKING) || name.starts_with(REMOVING) {
+                let removed = fs::remove_dir_all(directory.join(&name));
+                removed.map_err(BackupError::disk("removes an unfinished backup"))?;
+            }
+        }
+        let (progress, changing, stopping) = Default::default();
+        let backups = Backups { options, sources, progress, changing, stopping };
+        backups.ledger(now_ms)?;
+        Ok(backups)
+    }
+
+    /// Where they are.
+    pub fn directory(&self) -> &Path {
+        &self.options.directory
+    }
+
+    /// Begins nothing any more, and waits until what is under way is done or broken off: the next start completes it.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        drop(lock(&self.changing));
+    }
+
+    /// Nothing is begun any more.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// What is under way.
+    pub fn progress(&self) -> Progress {
+        lock(&self.progress).clone()
+    }
+
+    /// All backups, latest first.
+    pub fn list(&self) -> Result<Vec<Listed>, BackupError> {
+        list(&self.options.directory)
+    }
+
+    /// Makes a backup and removes those that are too many or too old. Blocks until it is whole.
+    pub fn make(&self, now_ms: i64) -> Result<Listed, BackupError> {
+        if lock(&self.progress).running_since_ms.replace(now_ms).is_some() {
+            return Err(SnapshotError::Busy.into());
+        }
+        // Whoever erases in the others now is waited for.
+        let _changing = lock(&self.changing);
+        let running = Running(&self.progress);
+        let made = self.make_whole(now_ms);
+        drop(running);
+        let mut progress = lock(&self.progress);
+        progress.last_failure = made.as_ref().err().map(|error| (now_ms, error.to_string()));
+        drop(progress);
+        match &made {
+            Err(error) => tracing::warn!(%error, "there is no backup"),
+            Ok(listed) => {
+                tracing::info!(id = listed.id, "a backup is made");
+                if let Err(error) = self.expire(now_ms) {
+                    tracing::warn!(%error, "old backups are not removed yet");
+                }
+            }
+        }
+        made
+    }
+
+    /// Erases in every backup what was erased since it was made, and removes those that are too many or too old. Warns once of
+    /// what fails; it is tried again with the next call.
+    pub fn tend(&self, now_ms: i64) {
+        // Whoever changes them now leaves them as they should be, or the next call does.
+        let _changing = match self.changing.try_lock() {
+            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::Poisoned(left)) => left.into_inner(),
+            Ok(changing) => changing,
+        };
+        if self.is_stopping() {
+            return;
+        }
+        let tended = self.expire(now_ms).and_then(|_| self.erase(now_ms));
+        let problem = tended.err().map(|error| error.to_string());
+        let mut progress = lock(&self.progress);
+        if problem != progress.problem {
+            match &problem {
+                Some(error) => tracing::warn!(error, "backups are not as they should be yet"),
+                None => tracing::info!("backups are as they should be again"),
+            }
+        }
+        progress.problem = problem;
+    }
+
+    /// Removes one; false if there is none of this name.
+    pub fn remove(&self, id: &str) -> Result<bool, BackupError> {
+        let _changing = lock(&self.changing);
+        let is_known = self.list()?.iter().any(|listed| listed.id == id);
+        if is_known {
+            self.take_away(id)?;
+        }
+        Ok(is_known)
+    }
+
+    /// Whether one shall be made, where that is done every so many milliseconds.
+    pub fn is_due(&self, every_ms: i64, now_ms: i64) -> bool {
+        let listed = self.list().unwrap_or_default();
+        let latest = listed.into_iter().find_map(|one| Some(one.manifest.ok()?.made_at_ms));
+        let Progress { running_since_ms, last_failure, .. } = self.progress();
+        let failed_at_ms = last_failure.map(|(at_ms, _)| at_ms);
+        // A failure is not repeated every minute, but sooner than a success.
+        let failed_lately = failed_at_ms.is_some_and(|at_ms| now_ms - at_ms < RETRY_PAUSE_MS);
+        let is_old = latest.is_none_or(|made_at_ms| now_ms - made_at_ms >= every_ms);
+        is_old && running_since_ms.is_none() && !failed_lately
+    }
+
+    /// The ledger, with everything that the catalog has on record. Where no backup was ever made there is none.
+    fn ledger(&self, now_ms: i64) -> Result<Ledger, BackupError> {
+        let directory = &self.options.directory;
+        let mut ledger = Ledger::read(&directory.join(LEDGER_FILE))?;
+        if directory.is_dir() {
+            ledger.take_over(&self.sources.catalog, now_ms)?;
+        }
+        Ok(ledger)
+    }
+
+    /// Erases in every backup what was erased since it was made, and notes in the catalog that it is.
+    fn erase(&self, now_ms: i64) -> Result<(), BackupError> {
+        let ledger = self.ledger(now_ms)?;
+        let mut problem = None;
+        let mut count = 0;
+        for Listed { id, manifest } in self.list()? {
+            let directory = self.options.directory.join(&id);
+            let erased = match manifest {
+                Ok(manifest) => self.erase_in_one(&directory, manifest, &ledger),
+                Err(why) => Err(BackupError::NotErased { why }),
+            };
+            match erased {
+                Ok(()) => count += 1,
+                Err(error) => problem = Some((id, error)),
+            }
+        }
+        self.note_erased(count, problem.as_ref(), now_ms)?;
+        match problem {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn erase_in_one(
+        &self,
+        directory: &Path,
+        mut manifest: Manifest,
+        ledger: &Ledger,
+    ) -> Result<(), BackupError> {
+        let is_new = |id: &String| !manifest.erasures.contains(id);
+        if !manifest.is_being_changed && !ledger.entries().any(|(id, _)| is_new(id)) {
+            return Ok(());
+        }
+        let written = BackupError::disk("writes the manifest");
+        if !manifest.is_being_changed {
+            // What is damaged must not become what is described.
+            manifest::verify(directory, &manifest)?;
+            manifest.is_being_changed = true;
+            manifest.write(directory).map_err(&written)?;
+        }
+        let entries = ledger.entries().map(|(_, entry)| entry);
+        let open_store = &self.sources.open_store;
+        let (made_at_ms, stop) = (manifest.made_at_ms, &self.stopping);
+        let erased = erasing::erase_in(directory, made_at_ms, entries, open_store, stop)?;
+        manifest.files =
+            manifest::files_of(directory).map_err(BackupError::disk("reads the backup"))?;
+        manifest.erasures = ledger.entries().map(|(id, _)| id.clone()).collect();
+        manifest.is_being_changed = false;
+        manifest.write(directory).map_err(&written)?;
+        if erased > 0 {
+            tracing::info!(backup = %directory.display(), erased, "erasures reached a backup");
+        }
+        Ok(())
+    }
+
+    /// Completes the records of erasures: in how many backups, or why not.
+    fn note_erased(
+        &self,
+        count: u64,
+        problem: Option<&(String, BackupError)>,
+        now_ms: i64,
+    ) -> Result<(), BackupError> {
+        let catalog = &self.sources.catalog;
+        let oldest_ms = now_ms - LEDGER_AGE_DAYS_MAX * DAY_MS;
+        for erasure in catalog.erasures_since(oldest_ms)? {
+            let Some(place) = erasure.place(PLACE) else { continue };
+            if place.done_at_ms.is_some() {
+                continue;
+            }
+            match problem {
+                None => catalog.note_erased(erasure.id, &[(PLACE, count)], now_ms)?,
+                Some((backup, error)) => {
+                    let reason = format!("the backup {backup} could not be changed: {error}");
+                    if place.remaining_reason.as_ref() != Some(&reason) {
+                        catalog.note_remaining(erasure.id, PLACE, &reason)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn expire(&self, now_ms: i64) -> Result<usize, BackupError> {
+        let age_ms_max = i64::from(self.options.age_days_max) * DAY_MS;
+        let mut removed = 0;
+        let listed = self.list()?;
+        let whole = listed.iter().filter_map(|one| Some((&one.id, one.manifest.as_ref().ok()?)));
+        for (place, (id, manifest)) in whole.enumerate() {
+            let is_old = now_ms - manifest.made_at_ms > age_ms_max;
+            if is_old || place >= self.options.count_max {
+                self.take_away(id)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// From the moment on that it has another name it is no backup.
+    fn take_away(&self, id: &str) -> Result<(), BackupError> {
+        let directory = &self.options.directory;
+        let hidden = directory.join(format!("{REMOVING}{id}"));
+        fs::rename(directory.join(id), &hidden)
+            .and_then(|()| fs::remove_dir_all(&hidden))
+            .map_err(BackupError::disk("removes a backup"))
+    }
+}
+
+/// Says that a backup is not being made any more, however that ended.
+struct Running<'a>(&'a Mutex<Progress>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        lock(self.0).running_since_ms = None;
+    }
+}
+
+/// Start of the names of those that are being removed.
+const REMOVING: &str = ".removing-";
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // A name that is not Unicode is none of ours.
+        if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The backups in a directory, latest first; those that cannot be read come last.
+fn list(directory: &Path) -> Result<Vec<Listed>, BackupError> {
+    let names = names_in(directory).map_err(BackupError::disk("reads the backups"))?;
+    let mut listed: Vec<Listed> = names
+        .into_iter()
+        .filter(|name| !name.starts_with(HIDDEN))
+        .map(|id| {
+            let manifest = Manifest::read(&directory.join(&id)).map_err(|error| error.to_string());
+            Listed { id, manifest }
+        })
+        .collect();
+    let made_at = |one: &Listed| one.manifest.as_ref().ok().map(|manifest| manifest.made_at_ms);
+    listed.sort_by(|one, other| {
+        made_at(other).cmp(&made_at(one)).then_with(|| other.id.cmp(&one.id))
+    });
+    Ok(listed)
+}

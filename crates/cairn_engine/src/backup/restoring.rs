@@ -1,0 +1,175 @@
+//! Putting a backup back.
+//!
+//! Guarantees: a data directory is touched only when the backup was found whole and its copy could be opened. One that was
+//! left in the middle is marked, and no server starts in it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use cairn_catalog::{CATALOG_FILE, HEADS_FILE};
+
+use super::erasing::erase_in;
+use super::making::{check, make_private};
+use super::manifest::verify;
+use super::{BackupError, LEDGER_FILE, Ledger, Manifest, OpenStore, STORE_DIRECTORY, list};
+
+/// A data directory with a file of this name is half of one instance and half of another.
+pub const UNFINISHED_FILE: &str = "restore-unfinished";
+/// Where the copy is put together, within the data directory.
+const STAGING: &str = ".restoring";
+/// Everything that an instance keeps in its data directory, apart from the backups and the owner's address databases.
+const KEPT: [&str; 7] = [
+    CATALOG_FILE,
+    "catalog.sqlite-wal",
+    "catalog.sqlite-shm",
+    HEADS_FILE,
+    STORE_DIRECTORY,
+    "event-ids",
+    "log",
+];
+
+/// What is to be restored.
+pub struct Restoring {
+    /// A backup, or a directory of backups, of which the latest is taken.
+    pub from: PathBuf,
+    /// The data directory, which is there and held by this process.
+    pub data: PathBuf,
+    /// The directory of the instance's backups, which keeps the ledger from now on.
+    pub backups: PathBuf,
+    /// What it has may be removed.
+    pub replace: bool,
+    /// A ledger of erasures besides the one beside the backup: that file, or the one in that directory.
+    pub ledger: Option<PathBuf>,
+}
+
+/// What was restored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restored {
+    /// The backup.
+    pub from: PathBuf,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Erasures and removals of sites that came after it, carried out in what was restored.
+    pub erased: usize,
+}
+
+/// Makes a data directory of a backup.
+pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, BackupError> {
+    let Restoring { data, replace, .. } = asked;
+    let from = backup_in(&asked.from)?;
+    let manifest = Manifest::read(&from)?;
+    if manifest.is_being_changed {
+        return Err(BackupError::BeingChanged { directory: from });
+    }
+    let mut ledger = ledger_for(&from, &asked.backups, asked.ledger.as_deref())?;
+    verify(&from, &manifest)?;
+    // Where an earlier try was broken off, what is there is of no use any more.
+    let may_replace = *replace || data.join(UNFINISHED_FILE).exists();
+    let present = KEPT.into_iter().find(|name| data.join(name).exists());
+    if let (Some(name), false) = (present, may_replace) {
+        return Err(BackupError::NotEmpty { directory: data.clone(), name });
+    }
+    let staging = data.join(STAGING);
+    remove(&staging).map_err(BackupError::disk("removes what an earlier try left"))?;
+    let staged = stage(&from, &manifest, &staging, open_store).and_then(|()| {
+        let entries = ledger.entries().map(|(_, entry)| entry);
+        erase_in(&staging, manifest.made_at_ms, entries, open_store, &AtomicBool::new(false))
+    });
+    if staged.is_err() {
+        // The next try begins by removing it.
+        let _ = remove(&staging);
+    }
+    let erased = staged?;
+    // Other backups may be restored later, or brought here: what was erased before counts for them, too.
+    ledger.keep_in(&asked.backups).map_err(BackupError::disk("writes the ledger of erasures"))?;
+    put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
+    Ok(Restored { from, manifest, erased })
+}
+
+/// The backup itself, or the latest one in a directory of them.
+fn backup_in(directory: &Path) -> Result<PathBuf, BackupError> {
+    if directory.join(super::MANIFEST_FILE).is_file() {
+        return Ok(directory.to_owned());
+    }
+    let latest = list(directory)?.into_iter().find(|listed| listed.manifest.is_ok());
+    let none = || BackupError::NoBackup { directory: directory.to_owned() };
+    latest.map(|listed| directory.join(listed.id)).ok_or_else(none)
+}
+
+/// All that is known of erasures: beside the backup, beside the instance's own backups, and where the caller says.
+fn ledger_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledger, BackupError> {
+    let mut ledger = Ledger::default();
+    let beside = from.parent().map(Path::to_owned);
+    for directory in beside.into_iter().chain([backups.to_owned()]) {
+        ledger.join(Ledger::read(&directory.join(LEDGER_FILE))?);
+    }
+    if let Some(given) = given {
+        let file = if given.is_dir() { given.join(LEDGER_FILE) } else { given.to_owned() };
+        if !file.is_file() {
+            return Err(BackupError::NoBackup { directory: file });
+        }
+        ledger.join(Ledger::read(&file)?);
+    }
+    Ok(ledger)
+}
+
+/// Copies a backup, and opens the copy.
+fn stage(
+    from: &Path,
+    manifest: &Manifest,
+    staging: &Path,
+    open_store: &OpenStore,
+) -> Result<(), BackupError> {
+    let copy = || {
+        make_private(staging)?;
+        for file in &manifest.files {
+            let target = staging.join(&file.path);
+            make_private(target.parent().unwrap_or(staging))?;
+            fs::copy(from.join(&file.path), target)?;
+        }
+        Ok(())
+    };
+    copy().map_err(BackupError::disk("copies the backup"))?;
+    verify(staging, manifest)?;
+    check(staging, manifest.log_offset, open_store)
+}
+
+fn put_in_place(data: &Path, staging: &Path) -> io::Result<()> {
+    sync_below(staging)?;
+    let sync = || File::open(data)?.sync_all();
+    let mark = data.join(UNFINISHED_FILE);
+    File::create(&mark)?.sync_all()?;
+    sync()?;
+    for name in KEPT {
+        remove(&data.join(name))?;
+    }
+    for entry in fs::read_dir(staging)? {
+        let entry = entry?;
+        fs::rename(entry.path(), data.join(entry.file_name()))?;
+    }
+    remove(staging)?;
+    sync()?;
+    fs::remove_file(&mark)?;
+    sync()
+}
+
+/// Brings everything below a directory to disk.
+fn sync_below(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            sync_below(&entry?.path())?;
+        }
+    }
+    File::open(path)?.sync_all()
+}
+
+/// Removes a file or a directory, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
