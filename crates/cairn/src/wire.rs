@@ -29,6 +29,7 @@ use cairn_server::{App, Network, Secret, ServerConfig};
 use cairn_store::EventStore;
 use cairn_store::duckdb::{DuckOptions, DuckStore};
 use cairn_store::event_ids::EventIds;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Failure;
 use crate::config::{Backup as BackupConfig, Config};
@@ -101,10 +102,15 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let router = cairn_server::api::router(Arc::clone(&app));
     let running = listen::serve(Arc::clone(&app), router, listen_options(config, &server))?;
     cairn_store::duckdb::release_code_pages();
+    // Heard before anybody knows that it runs: who stops it at once stops it in order.
+    let signals = {
+        let _inside = runtime.enter();
+        stop_signals()
+    };
     announce(&parts, &server, running.address(), demo)?;
     let backup_every_ms = i64::from(config.backup.every_hours) * 60 * 60 * 1000;
     let keeping = keep_backups(&parts.backups, backup_every_ms)?;
-    runtime.block_on(run(&parts, &counters, server.test_clock));
+    runtime.block_on(run(&parts, &counters, server.test_clock, signals));
     tracing::info!("stopping");
     parts.backups.stop();
     keeping.thread().unpark();
@@ -121,11 +127,16 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
 
 /// Until a signal comes: the counts of refused hits go to the catalog, expired anonymous keys are destroyed, receipts are
 /// looked after, and what was to be remembered until now is removed.
-async fn run(parts: &Parts, counters: &Arc<OutcomeCounters>, test_clock: bool) {
+async fn run(
+    parts: &Parts,
+    counters: &Arc<OutcomeCounters>,
+    test_clock: bool,
+    signals: Option<[Signal; 2]>,
+) {
     let mut tick = tokio::time::interval(COUNTERS_INTERVAL);
     let mut receipts = tokio::time::interval(RECEIPTS_INTERVAL);
     let mut memory_tick = tokio::time::interval(MEMORY_INTERVAL);
-    let stop = stop_signal();
+    let stop = stopped(signals);
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -451,18 +462,23 @@ async fn prepare_demo(parts: &Parts, listen: SocketAddr) -> Result<(), Failure> 
     Ok(())
 }
 
+/// Hears from now on when the process shall end. To be called inside a runtime. `None`: the system's own reaction ends the
+/// process, and the log recovers at the next start.
+fn stop_signals() -> Option<[Signal; 2]> {
+    let hear = |kind| signal(kind).ok();
+    Some([hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?])
+}
+
 /// Resolves when the process shall end.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
+async fn stopped(signals: Option<[Signal; 2]>) {
+    match signals {
+        Some([mut terminate, mut interrupt]) => {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
         }
-        // Without handlers the system's own reaction ends the process, and the log recovers at the next start.
-        _ => std::future::pending().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -22,6 +22,7 @@ mod off_site;
 pub mod page;
 pub mod parsed;
 pub mod postback;
+mod prepared;
 pub mod proof;
 pub mod query;
 pub mod rejection;
@@ -41,22 +42,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_catalog::{MasterSecret, PixelEntry, SiteEntry};
-use cairn_enrich::{Address, Enricher, Location, RequestKind};
+use cairn_enrich::{Address, Enricher, Location};
 use cairn_model::{
-    Choice, CrossSiteCookies, Identification, Origin, Outcome, PixelKind, Policy, PrivacySettings,
-    Purpose, Site, Verdict, VisitorId,
+    Choice, CrossSiteCookies, Identification, Outcome, PixelKind, Policy, PrivacySettings, Purpose,
+    Site, Verdict, VisitorId,
 };
 
-use crate::record;
 use cairn_store::event_ids::EventIds;
 pub use consent::Telling;
 use consent::{RecordedConsent, SentConsent, Speaker};
 use cookies::{Cookies, Jar, must_forget};
-use enrich::{AgentFacts, Arrival};
+use enrich::AgentFacts;
 use gate::{
     Decision, MemoryPermission, Signals, Standing, Visitor, Voice, decide, memory_permission,
 };
 pub use parsed::ParsedEvent;
+use prepared::{Prepared, server_agent};
 use proof::RecentChoices;
 pub use rejection::Rejection;
 pub use standing::is_listed;
@@ -618,64 +619,6 @@ impl<'r> Admission<'r> {
         }
         headers
     }
-}
-
-/// An event that passed the gate, with what its enrichment needs.
-struct Prepared<'e> {
-    event: gate::ConsentedEvent<'e>,
-    location: Location,
-    context: Option<parsed::Context<'e>>,
-    common: Common<'e>,
-}
-
-impl Prepared<'_> {
-    fn write(
-        &self,
-        admission: &Admission<'_>,
-        buffer: Vec<u8>,
-    ) -> (Vec<u8>, Result<(), Rejection>) {
-        let hit = admission.hit;
-        let from_browser = admission.signals.voice == Voice::Browser;
-        let agent = match &self.context {
-            None if from_browser => hit.agent,
-            Some(context) => server_agent(&context.user_agent),
-            None => server_agent(""),
-        };
-        let language = match self.common.language {
-            "" if from_browser => text::first_language(hit.accept_language),
-            language => language,
-        };
-        let arrival = Arrival {
-            site: &admission.entry.site.site,
-            pixel_id: admission.entry.pixel.id,
-            origin: match admission.entry.pixel.kind {
-                PixelKind::Email | PixelKind::Ad => Origin::OffSite,
-                _ => Origin::Live,
-            },
-            received_at_ms: hit.received_at_ms,
-            agent,
-            language,
-            screen: self.common.screen,
-        };
-        let enricher = &admission.ingest.enricher;
-        let found = enrich::enrich(enricher, &self.event, &arrival, &self.location);
-        let mut event = enrich::assemble(&self.event, &found, &arrival);
-        if let Some(stated) = &self.event.parsed().stated {
-            enrich::apply_stated(&mut event, stated, &found, enricher);
-            if stated.own_visit {
-                event.session_key = visitor::lone_visitor().0;
-            }
-        }
-        let (buffer, written) = record::append(&event, buffer);
-        (buffer, written.map_err(|_| Rejection::malformed("", "it cannot be stored")))
-    }
-}
-
-/// A server's own agent says nothing about the visitor, and gets no verdict.
-fn server_agent(user_agent: &str) -> AgentFacts<'_> {
-    let mut agent = AgentFacts { user_agent, ..AgentFacts::default() };
-    agent.headers.kind = RequestKind::Server;
-    agent
 }
 
 fn identified(id: VisitorId) -> Visitor {

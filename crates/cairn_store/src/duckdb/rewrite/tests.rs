@@ -171,3 +171,22 @@ fn a_file_with_a_journal_is_not_replaced() {
     assert!(put_in_place(directory.path()).is_ok());
     assert_eq!(fs::read(directory.path().join(FILE_NAME)).unwrap(), b"the copy");
 }
+
+#[test]
+fn a_file_that_a_crash_left_with_its_journal_is_rewritten_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    fill(&store);
+    store.erase_subject(&erased()).unwrap();
+    // What a crash leaves: the deletion is in the write-ahead file only.
+    let crashed = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, crashed.path().join(path.file_name().unwrap())).unwrap();
+    }
+    assert!(write_ahead(&crashed.path().join(FILE_NAME)).metadata().unwrap().len() > 0);
+    let store = open(crashed.path());
+    rewrite(&store);
+    assert_eq!(offsets(&store).len(), 6 * 200 - 18);
+    assert_eq!(raw(crashed.path(), CANARY.as_bytes()), 0);
+}
