@@ -136,7 +136,7 @@ test("a browser sees itself, changes its choice and has itself erased: by keyboa
   assert.ok(await page.getByRole("checkbox", { name: "Statistics" }).isChecked());
   await press("Personal content", " ");
   await press("Save choice");
-  await page.getByText(/analytics: allowed, ads: refused, personalization: allowed/).first().waitFor();
+  await page.getByText(/Statistics: allowed, Advertising: refused, Personal content: allowed/).first().waitFor();
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await assertAccessible(page, `the visitor's page, ${colorScheme}`);

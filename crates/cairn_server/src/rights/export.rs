@@ -12,9 +12,9 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use cairn_catalog::Receipt;
-use cairn_model::Purpose;
 use cairn_model::notice::Language;
 use cairn_model::session::Attributes;
+use cairn_model::{Notice, Purpose};
 use cairn_store::StoredEvent;
 use http::{HeaderValue, header};
 use serde::Serialize;
@@ -359,6 +359,7 @@ pub fn receipts_table(
     zone: &jiff::tz::TimeZone,
 ) -> Option<String> {
     let text = |name: &str| language.page_text(name);
+    let notice = Notice::default();
     let mut html = format!(
         "<table><thead><tr><th scope=\"col\">{}</th><th scope=\"col\">{}</th><th scope=\"col\">{}</th>\
          </tr></thead><tbody>",
@@ -370,7 +371,7 @@ pub fn receipts_table(
         let said = choices(receipt);
         let said = Purpose::ALL.iter().filter_map(|purpose| {
             let word = said.get(purpose.name())?;
-            Some(format!("{}: {}", purpose.name(), text(word)))
+            Some(format!("{}: {}", language.text(&notice, purpose.name()), text(word)))
         });
         let _ = write!(
             html,

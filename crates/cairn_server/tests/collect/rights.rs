@@ -147,7 +147,7 @@ fn a_browser_sees_what_is_known_of_it_and_of_no_other() {
     assert!(html.contains("<dt>Visits</dt><dd>1</dd>"), "{html}");
     assert!(html.contains("shop.example/one") && !html.contains("/bobs"));
     assert!(!html.contains("<b>two"), "what a page is called is shown as text");
-    assert!(html.contains("analytics: allowed, ads: allowed"), "its receipts: {html}");
+    assert!(html.contains("Statistics: allowed, Advertising: allowed"), "its receipts: {html}");
     assert!(html.contains("name=\"analytics\" value=\"granted\" checked"), "{html}");
     assert!(bob.page().contains("/bobs"));
     // A link on any other site leads to the same page.
