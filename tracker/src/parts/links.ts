@@ -32,7 +32,10 @@ const links: Part = (_record, _watch, _clock, { key, hosts }) => {
     if (!link || isFresh(words[link.hostname])) return;
     const word: Word = (words[link.hostname] = { at: Date.now() });
     const query = new URLSearchParams({ key: key!, to: link.hostname });
-    fetch(new URL("../link.json?" + query, import.meta.url), { credentials: "include" })
+    fetch(new URL("../link.json?" + query, import.meta.url), {
+      method: "POST",
+      credentials: "include",
+    })
       .then((answer) => answer.json())
       .then((answer) => (word.link = answer.link))
       .catch(console.warn);

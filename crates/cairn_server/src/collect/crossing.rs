@@ -1,4 +1,5 @@
-//! Links between a site's own domains. `GET /link.json`: a word for one link that this browser is about to follow. And the
+//! Links between a site's own domains. `POST /link.json`: a word for one link that this browser is about to follow (a browser
+//! names its page with a POST only, where the collector is on the page's own host). And the
 //! arrival with it: a browser that is nobody yet on the other domain becomes the same visitor there.
 //!
 //! Guarantees: a word is given to a browser that is known by permission for analytics, on a page of the site, for another

@@ -1,7 +1,7 @@
 //! The collecting paths: `GET /p.gif`, `POST /e`, `POST /m`, `GET /cairn.js` and its parts, mails' and advertisements'
 //! `GET /o/TOKEN.gif`, `GET /i/TOKEN.gif` and `GET /l/TOKEN`, postbacks, and other products' formats; what asks
 //! visitors and honours their answers: `GET /consent.json`, `GET /.well-known/gpc.json`, `/opt-out`; links between own
-//! domains: `GET /link.json`; and `/privacy`, where visitors see what is known about them.
+//! domains: `POST /link.json`; and `/privacy`, where visitors see what is known about them.
 //!
 //! Guarantees: a hit is answered as accepted only after its record is on disk; every event that came
 //! in is counted under exactly one outcome; an image is always answered with the image. Rules about

@@ -208,7 +208,8 @@ async fn ask(
     let watched = WatchedBody { body, state, tick: &core.tick, is_new: true };
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     match parts.uri.path() {
-        "/link.json" if is_read => core.collector.link(&parts, peer.ip()),
+        "/link.json" if parts.method == Method::POST => core.collector.link(&parts, peer.ip()),
+        "/link.json" => wrong_method("POST"),
         "/consent.json" if is_read => core.collector.asking(&parts, peer.ip()),
         "/.well-known/gpc.json" if is_read => Collector::gpc_statement(),
         "/opt-out" if is_read => core.collector.opt_out_page(&parts, peer.ip()),

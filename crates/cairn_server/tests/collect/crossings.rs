@@ -51,7 +51,7 @@ fn view_from(
 /// The word for a link from the first domain, or nothing.
 fn word(client: &mut Client, key: &str, to: &str, headers: &[(&str, &str)]) -> Option<String> {
     let headers = [&[("Origin", ONE)], headers].concat();
-    let answer = client.get(&format!("/link.json?key={key}&to={to}"), &headers);
+    let answer = client.request("POST", &format!("/link.json?key={key}&to={to}"), &headers, b"");
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, ONE));
     assert!(answer.all("set-cookie").is_empty(), "it only answers");
     match &answer.json()["link"] {
@@ -171,12 +171,14 @@ fn a_word_is_for_known_browsers_on_own_pages_and_own_hosts() {
     assert_eq!(word(&mut client, &key, "two.example", &[("Cookie", &denied)]), None, "a no");
     assert_eq!(word(&mut client, &key, "two.example", &[("Cookie", id)]), None, "silence");
     let path = format!("/link.json?key={key}&to=two.example");
-    let foreign = client.get(&path, &[("Origin", "https://evil.example"), cookie]);
+    let foreign = client.request("POST", &path, &[("Origin", "https://evil.example"), cookie], b"");
     assert_eq!(foreign.json(), json!({"link": null}));
     assert_eq!(foreign.header("access-control-allow-origin"), "*");
-    let unnamed = client.get(&path, &[cookie]);
+    let unnamed = client.request("POST", &path, &[cookie], b"");
     assert_eq!(unnamed.json(), json!({"link": null}));
-    assert_eq!(client.get("/link.json?key=px_x&to=two.example", &[]).status, 404);
+    let unknown = "/link.json?key=px_x&to=two.example";
+    assert_eq!(client.request("POST", unknown, &[], b"").status, 404);
+    assert_eq!(client.get(&path, &[cookie]).status, 405, "browsers name no page with it");
     // Where the pixel's settings do not ask for it, nothing is carried.
     let mut pixel = running.app.directory.current().by_key(&key).unwrap().pixel.clone();
     pixel.settings.links = false;
