@@ -197,6 +197,7 @@ test("a site's settings: what is wrong is said at its field, what is right is ke
     assert.deepEqual(privacy, {
       policy: "opt_in",
       gpc: "all",
+      retention: { events: null, people: null, mail_choices: null },
       places: { DE: "opt_in_strict" },
       notice: { policy_url: "https://shop.example/privacy" },
     });
