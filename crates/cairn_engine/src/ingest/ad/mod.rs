@@ -191,7 +191,15 @@ impl Ingest {
             false => &decision.anonymous(),
         };
         let (signals, location) = (&signals, &location);
-        Some(self.hear(&Word { hit, site, location, signals, decision, of_cookie, of_sender: None }))
+        Some(self.hear(&Word {
+            hit,
+            site,
+            location,
+            signals,
+            decision,
+            of_cookie,
+            of_sender: None,
+        }))
     }
 
     fn write_ad(
