@@ -188,4 +188,6 @@ fn a_word_whose_receipt_was_lost_is_proven_when_it_comes_again() {
     let no = heard(&shop, NO);
     assert_eq!(made(&no.receipt).subject, VisitorId(0));
     assert_eq!(no.withdrawn, [None, Some(first.visitor)]);
+    let unknown = heard(&self::shop(Policy::OptIn), NO);
+    assert_eq!(unknown.withdrawn, [None, None], "whoever is nobody takes nobody's place");
 }
