@@ -206,7 +206,7 @@ impl Said {
     }
 
     /// When that was, for a request that comes now.
-    fn at_s(self, now_s: i64) -> i64 {
+    pub(super) fn at_s(self, now_s: i64) -> i64 {
         match self {
             Said::At(at_s) | Said::Repeated(Some(at_s)) => at_s,
             Said::Now | Said::Repeated(None) => now_s,

@@ -33,6 +33,7 @@ pub mod timestamp;
 pub mod traces;
 pub mod visitor;
 mod withdrawal;
+mod word;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,8 @@ pub use standing::is_listed;
 use standing::standing;
 use visitor::{AnonymousKeys, CookieId, IdentityKeys};
 use withdrawal::Withdrawals;
+pub use word::Heard;
+use word::LastWords;
 
 /// What the edge knows of a request. Texts that are missing are empty.
 #[derive(Clone)]
@@ -99,6 +102,7 @@ pub struct Ingest {
     stored: Option<Arc<EventIds>>,
     withdrawals: Withdrawals,
     choices: RecentChoices,
+    last_words: LastWords,
 }
 
 impl Ingest {
@@ -111,6 +115,7 @@ impl Ingest {
             stored: None,
             withdrawals: Withdrawals::default(),
             choices: RecentChoices::default(),
+            last_words: LastWords::default(),
         }
     }
 
@@ -130,15 +135,10 @@ impl Ingest {
     }
 
     /// The choice on record in a browser, unless its visitor took it back while the request was under way.
-    fn recorded(
-        &self,
-        cookies: &Cookies,
-        visitor: Option<VisitorId>,
-        hit: &Hit<'_>,
-    ) -> RecordedConsent {
+    fn recorded(&self, cookies: &Cookies, visitor: Option<VisitorId>) -> RecordedConsent {
         let recorded = cookies.consent.unwrap_or_default();
         match visitor.and_then(|visitor| self.withdrawals.of(visitor)) {
-            Some(by) => recorded.withdrawn(by, hit.received_at_ms.div_euclid(1000)),
+            Some((by, at_s)) => recorded.withdrawn(by, at_s),
             None => recorded,
         }
     }
@@ -171,7 +171,7 @@ impl Ingest {
                 .is_some_and(|id| entry.site.is_opted_out(self.keys.of_cookie(site.id, &id).0));
         let cookies = if uses_cookies { sent_cookies } else { Cookies::default() };
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
-        let recorded = self.recorded(&cookies, cookie_visitor, hit);
+        let recorded = self.recorded(&cookies, cookie_visitor);
         let sent = sent.at(hit.received_at_ms);
         let said = telling.said(hit.received_at_ms);
         let signals = Signals { opted_out, recorded, sent, said, gpc: hit.gpc, standing, voice };
@@ -197,6 +197,7 @@ impl Ingest {
             new_id: None,
             untried: None,
             seen: Vec::new(),
+            heard: None,
         };
         admission.greet();
         admission.await_cookie();
@@ -228,6 +229,8 @@ pub struct Admission<'r> {
     untried: Option<VisitorId>,
     /// Keys of the event ids taken so far.
     seen: Vec<u128>,
+    /// What the last event's own word calls for.
+    heard: Option<Box<Heard>>,
 }
 
 /// What belongs to all events of an envelope.
@@ -396,7 +399,8 @@ impl<'r> Admission<'r> {
             return;
         }
         if let Some(visitor) = self.withdrawn() {
-            self.ingest.withdrawals.note(visitor, Speaker::of_sent(sent));
+            let at_s = self.signals.said.at_s(self.hit.received_at_ms.div_euclid(1000));
+            self.ingest.withdrawals.note(visitor, Speaker::of_sent(sent), at_s);
         } else if let Some(visitor) = self.cookie_visitor
             && self.decision.verdict == Verdict::Full
         {
@@ -450,10 +454,10 @@ impl<'r> Admission<'r> {
             }
             _ => (self.decision, Cow::Borrowed(&self.location)),
         };
-        if parsed.consent != SentConsent::Nothing {
-            let sent = parsed.consent.at(self.hit.received_at_ms);
-            let signals = Signals { sent, ..self.signals };
-            decision = decide(&signals, &privacy_at(&site.site, &location), location.region());
+        let own = self.own_word(&parsed);
+        if let Some(own) = &own {
+            let privacy = privacy_at(&site.site, &location);
+            decision = decide(&own.signals, &privacy, location.region());
         }
         self.latest = decision;
         if !parsed.user_id.is_empty() {
@@ -471,10 +475,11 @@ impl<'r> Admission<'r> {
         if parsed.known_visitor != VisitorId(0) && site.is_opted_out(parsed.known_visitor.0) {
             return Err(opted_out());
         }
+        let location = location.into_owned();
         if decision.verdict == Verdict::Drop {
+            self.hear(own.as_ref(), &location);
             return Err(dropped(&self.signals));
         }
-        let location = location.into_owned();
         let visitor = self.visitor_of(&parsed, &decision, context.as_ref());
         let event = gate::consented(parsed, &decision, site.site.id, visitor, &self.ingest.keys)
             .ok_or_else(|| dropped(&self.signals))?;
@@ -489,6 +494,8 @@ impl<'r> Admission<'r> {
             }
             self.seen.push(event.event_key());
         }
+        // Only now: a repetition says nothing again.
+        self.hear(own.as_ref(), &location);
         Ok(Prepared { event, location, context, common })
     }
 

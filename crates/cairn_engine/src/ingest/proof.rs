@@ -8,15 +8,16 @@
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 
-use cairn_enrich::Region;
+use cairn_catalog::SiteEntry;
+use cairn_enrich::{Location, Region};
 use cairn_model::receipt::{Answers, ChoiceMade};
-use cairn_model::{Choice, Purpose, VisitorId};
+use cairn_model::{Choice, PixelKind, Purpose, VisitorId};
 
-use super::Admission;
 use super::consent::{Said, SentConsent};
 use super::gate::{Signals, Standing, Voice};
 use super::halves::Halves;
 use super::statement::{Shown, Signal};
+use super::{Admission, Hit, Ingest, privacy_at};
 use crate::record;
 
 /// Receipts of the same refusal, sent along with events, by one address and agent, while they are remembered.
@@ -72,45 +73,32 @@ impl Admission<'_> {
     }
 
     fn receipt_of(&self, told: Told<'_>) -> Option<Vec<u8>> {
-        let is_visitors = self.signals.voice == Voice::Browser
-            && self.signals.standing != Standing::Foreign
-            && !self.signals.opted_out;
-        let now_ms = self.hit.received_at_ms;
         // The banner was answered once, however often the page repeats it.
         let told = if self.is_repetition() { Told::default() } else { told };
         let is_deliberate = self.choice_alone
             && (told.shown.is_some() || told.signal.is_some())
             && self.says_the_newest();
-        if !is_visitors || !(is_deliberate || self.updated_record().is_some()) {
+        if !self.is_visitors() || !(is_deliberate || self.updated_record().is_some()) {
             return None;
         }
-        let sent = &self.signals.sent;
-        let answers = &[0, 1, 2, 3].map(|place| Some(sent.answer(place)?.choice));
-        let subject = self.subject_of(answers);
-        let is_refusal_beside_events = subject == VisitorId(0) && !self.choice_alone;
-        let is_stranger = self.cookies.id.is_none() && self.cookies.consent.is_none();
-        if is_refusal_beside_events || is_stranger {
-            let most = if is_refusal_beside_events { REFUSALS_MAX } else { STRANGERS_MAX };
-            let key = (self.sender(), answers, self.choice_alone);
-            if !self.ingest.choices.may_prove(key, most, now_ms) {
-                return None;
-            }
-        }
-        let shown = told.shown.cloned().unwrap_or_default();
-        let (site, region) = (&self.entry.site.site, self.location.region());
-        let choice = ChoiceMade {
-            site_id: site.id,
-            at_ms: now_ms,
-            subject,
-            answers: *answers,
-            version: shown.version,
-            language: shown.language,
-            signal: told.signal.or_else(|| Signal::of(sent)).unwrap_or(Signal::Page).name().into(),
-            region: region_name(&region).into(),
-            policy: self.privacy().policy.name().into(),
-            gpc: self.signals.gpc,
+        let proving = Proving {
+            hit: self.hit,
+            site: &self.entry.site,
+            location: &self.location,
+            sent: &self.signals.sent,
+            visitor: self.known_visitor().or(self.untried),
+            is_alone: self.choice_alone,
+            is_stranger: self.cookies.id.is_none() && self.cookies.consent.is_none(),
         };
-        record::encode_choice(&choice).ok()
+        self.ingest.prove(&proving, told)
+    }
+
+    /// Whether what is said is a visitor's own word to this site. What stands in a mail or an advertisement has no visitor.
+    pub(super) fn is_visitors(&self) -> bool {
+        self.signals.voice == Voice::Browser
+            && self.signals.standing != Standing::Foreign
+            && !self.signals.opted_out
+            && !matches!(self.entry.pixel.kind, PixelKind::Email | PixelKind::Ad)
     }
 
     fn is_repetition(&self) -> bool {
@@ -124,17 +112,6 @@ impl Admission<'_> {
         newest.any(|newest| newest.is_some_and(|(_, was_sent)| was_sent))
     }
 
-    /// Whom the choice permits to know; 0 = nobody.
-    fn subject_of(&self, answers: &Answers) -> VisitorId {
-        let permits = |(purpose, answer): (&Purpose, &Option<Choice>)| {
-            *purpose != Purpose::Functional && *answer == Some(Choice::Granted)
-        };
-        match Purpose::ALL.iter().zip(answers).any(permits) {
-            true => self.known_visitor().or(self.untried).unwrap_or(VisitorId(0)),
-            false => VisitorId(0),
-        }
-    }
-
     /// The visitor who takes his permission back with this request.
     #[inline]
     pub fn withdrawn(&self) -> Option<VisitorId> {
@@ -143,6 +120,65 @@ impl Admission<'_> {
         }
         let newest = self.newest_of_analytics();
         self.cookie_visitor.filter(|_| newest == Some((Choice::Denied, true)))
+    }
+}
+
+/// A choice that is to be proven.
+pub(super) struct Proving<'p> {
+    pub hit: &'p Hit<'p>,
+    pub site: &'p SiteEntry,
+    pub location: &'p Location,
+    pub sent: &'p SentConsent,
+    /// Who may be known by it, if it grants what permits that.
+    pub visitor: Option<VisitorId>,
+    /// It came for itself, without events.
+    pub is_alone: bool,
+    /// Nothing but address and agent tells its sender from others.
+    pub is_stranger: bool,
+}
+
+impl Proving<'_> {
+    /// Whom the choice permits to know; 0 = nobody.
+    fn subject(&self, answers: &Answers) -> VisitorId {
+        let permits = |(purpose, answer): (&Purpose, &Option<Choice>)| {
+            *purpose != Purpose::Functional && *answer == Some(Choice::Granted)
+        };
+        match Purpose::ALL.iter().zip(answers).any(permits) {
+            true => self.visitor.unwrap_or(VisitorId(0)),
+            false => VisitorId(0),
+        }
+    }
+}
+
+impl Ingest {
+    /// The record of a choice; `None`: its sender had enough of them lately.
+    pub(super) fn prove(&self, proving: &Proving<'_>, told: Told<'_>) -> Option<Vec<u8>> {
+        let Proving { hit, sent, is_alone, .. } = proving;
+        let answers = &[0, 1, 2, 3].map(|place| Some(sent.answer(place)?.choice));
+        let subject = proving.subject(answers);
+        let is_refusal_beside_events = subject == VisitorId(0) && !is_alone;
+        if is_refusal_beside_events || proving.is_stranger {
+            let most = if is_refusal_beside_events { REFUSALS_MAX } else { STRANGERS_MAX };
+            let key = (self.sender_of_day(hit, proving.site), answers, is_alone);
+            if !self.choices.may_prove(key, most, hit.received_at_ms) {
+                return None;
+            }
+        }
+        let shown = told.shown.cloned().unwrap_or_default();
+        let (site, region) = (&proving.site.site, proving.location.region());
+        let choice = ChoiceMade {
+            site_id: site.id,
+            at_ms: hit.received_at_ms,
+            subject,
+            answers: *answers,
+            version: shown.version,
+            language: shown.language,
+            signal: told.signal.or_else(|| Signal::of(sent)).unwrap_or(Signal::Page).name().into(),
+            region: region_name(&region).into(),
+            policy: privacy_at(site, proving.location).policy.name().into(),
+            gpc: hit.gpc,
+        };
+        record::encode_choice(&choice).ok()
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Guarantees: asking costs one read of memory, without lock or allocation; a number that is noted holds until its visitor
 //! says yes again, another takes its place, or the process ends. No other visitor is ever mistaken for one of them. Memory:
-//! [`PLACES`] numbers.
+//! [`PLACES`] numbers with their times.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use cairn_model::VisitorId;
 
@@ -16,48 +16,59 @@ pub const PLACES: usize = 4096;
 /// The memory; shared by all threads. A number's last bits are told by its place; there stands by what it was said.
 pub(super) struct Withdrawals {
     places: Box<[AtomicU64]>,
+    /// When the visitor of each place said it, Unix seconds.
+    times_s: Box<[AtomicI64]>,
 }
 
 const PLACE_BITS: u64 = PLACES as u64 - 1;
 
 impl Default for Withdrawals {
     fn default() -> Self {
-        Withdrawals { places: (0..PLACES).map(|_| AtomicU64::new(0)).collect() }
+        Withdrawals {
+            places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
+            times_s: (0..PLACES).map(|_| AtomicI64::new(0)).collect(),
+        }
     }
 }
 
 impl Withdrawals {
-    fn place(&self, visitor: VisitorId) -> &AtomicU64 {
+    fn place(&self, visitor: VisitorId) -> (&AtomicU64, &AtomicI64) {
         // A keyed hash: its last bits are as good as any.
-        &self.places[(visitor.0 & PLACE_BITS) as usize]
+        let place = (visitor.0 & PLACE_BITS) as usize;
+        (&self.places[place], &self.times_s[place])
     }
 
-    pub fn note(&self, visitor: VisitorId, by: Speaker) {
+    pub fn note(&self, visitor: VisitorId, by: Speaker, at_s: i64) {
         let mark = match by {
             Speaker::Words => 1,
             Speaker::ConsentString => 2,
             Speaker::UsString => 3,
         };
-        self.place(visitor).store((visitor.0 & !PLACE_BITS) | mark, Ordering::Relaxed);
+        let (place, time_s) = self.place(visitor);
+        // Before the number: whoever sees that sees a time that is not older.
+        time_s.store(at_s, Ordering::Relaxed);
+        place.store((visitor.0 & !PLACE_BITS) | mark, Ordering::Release);
     }
 
-    /// By what the visitor took permission back; `None`: he did not lately.
-    pub fn of(&self, visitor: VisitorId) -> Option<Speaker> {
-        let noted = self.place(visitor).load(Ordering::Relaxed);
+    /// By what the visitor took permission back, and when, Unix seconds; `None`: he did not lately.
+    pub fn of(&self, visitor: VisitorId) -> Option<(Speaker, i64)> {
+        let (place, time_s) = self.place(visitor);
+        let noted = place.load(Ordering::Acquire);
         if (noted ^ visitor.0) & !PLACE_BITS != 0 {
             return None;
         }
-        match noted & PLACE_BITS {
-            1 => Some(Speaker::Words),
-            2 => Some(Speaker::ConsentString),
-            3 => Some(Speaker::UsString),
-            _ => None,
-        }
+        let by = match noted & PLACE_BITS {
+            1 => Speaker::Words,
+            2 => Speaker::ConsentString,
+            3 => Speaker::UsString,
+            _ => return None,
+        };
+        Some((by, time_s.load(Ordering::Relaxed)))
     }
 
     /// He said yes again.
     pub fn forget(&self, visitor: VisitorId) {
-        let place = self.place(visitor);
+        let (place, _) = self.place(visitor);
         let noted = place.load(Ordering::Relaxed);
         if (noted ^ visitor.0) & !PLACE_BITS == 0 {
             let _ = place.compare_exchange(noted, 0, Ordering::Relaxed, Ordering::Relaxed);
@@ -75,16 +86,16 @@ mod tests {
         let (one, same_place) = (VisitorId(7), VisitorId(7 + PLACES as u64));
         let small = VisitorId(1);
         assert_eq!((withdrawals.of(one), withdrawals.of(small)), (None, None));
-        withdrawals.note(one, Speaker::UsString);
-        assert_eq!(withdrawals.of(one), Some(Speaker::UsString));
+        withdrawals.note(one, Speaker::UsString, 7);
+        assert_eq!(withdrawals.of(one), Some((Speaker::UsString, 7)));
         assert_eq!(withdrawals.of(same_place), None);
         withdrawals.forget(same_place);
         assert!(withdrawals.of(one).is_some(), "nobody speaks for another");
         withdrawals.forget(one);
         assert_eq!(withdrawals.of(one), None);
-        withdrawals.note(one, Speaker::Words);
-        withdrawals.note(same_place, Speaker::ConsentString);
+        withdrawals.note(one, Speaker::Words, 8);
+        withdrawals.note(same_place, Speaker::ConsentString, 9);
         assert_eq!(withdrawals.of(one), None);
-        assert_eq!(withdrawals.of(same_place), Some(Speaker::ConsentString));
+        assert_eq!(withdrawals.of(same_place), Some((Speaker::ConsentString, 9)));
     }
 }

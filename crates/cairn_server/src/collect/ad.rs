@@ -138,24 +138,35 @@ impl Collector {
             watched.refused(&rate_limited());
             return Err(rate_limited());
         }
+        // Before the event: it relies on it.
+        let heard = app.ingest.hear_ad(fetch.hit, fetch.site, ad);
+        let proof = heard.and_then(|heard| self.note_heard(&heard));
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = app.ingest.take_ad(fetch.hit, fetch.site, ad, buffer);
-        let judged = taken.inspect_err(|rejection| {
-            waiting.settle_rest(rejection.outcome);
-            watched.refused(rejection);
-        })?;
+        let judged = match taken {
+            Ok(judged) => judged,
+            Err(rejection) => {
+                waiting.settle_rest(rejection.outcome);
+                watched.refused(&rejection);
+                if let Some(proof) = proof {
+                    proof.durable(&app.ingest).await?;
+                }
+                return Err(rejection);
+            }
+        };
         let append = self.appender.append([record.as_slice()]);
         watched.admitted_mail(&record);
         drop(record);
         let mut handover = Handover::new(app, append, site_id, waiting.received.part(1), now_ms);
-        match (&mut handover).await {
+        let mut kept = (&mut handover).await;
+        match &kept {
             Ok(()) => watched.kept(app, handover.offsets.clone()),
-            Err(rejection) => {
-                watched.lost(&rejection);
-                return Err(rejection);
-            }
+            Err(rejection) => watched.lost(rejection),
         }
-        Ok(judged)
+        if let Some(proof) = proof {
+            kept = kept.and(proof.durable(&app.ingest).await);
+        }
+        kept.map(|()| judged)
     }
 }
 

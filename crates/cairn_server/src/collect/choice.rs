@@ -5,9 +5,9 @@
 
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::proof::Told;
-use cairn_engine::ingest::{Admission, Rejection};
+use cairn_engine::ingest::{Admission, Heard, Ingest, Rejection};
 use cairn_log::Append;
-use cairn_model::{Choice, Purpose};
+use cairn_model::{Choice, Purpose, VisitorId};
 
 use super::Collector;
 use super::handover::unavailable;
@@ -19,6 +19,19 @@ impl Proof {
     /// Waits until it is durable.
     pub async fn durable(self) -> Result<(), Rejection> {
         (*self.0).await.map(drop).map_err(|error| unavailable(&error))
+    }
+}
+
+/// The same of a word that an event brought. Its sender keeps no record: it is told apart from what comes again.
+pub(super) struct ProofOfWord {
+    proof: Proof,
+    visitor: VisitorId,
+}
+
+impl ProofOfWord {
+    /// Waits until it is durable; if it never is, the same word is proven when it comes again.
+    pub async fn durable(self, ingest: &Ingest) -> Result<(), Rejection> {
+        self.proof.durable().await.inspect_err(|_| ingest.unproven(self.visitor))
     }
 }
 
@@ -35,13 +48,25 @@ impl Collector {
     #[inline]
     pub(super) fn note_choice(&self, admission: &Admission<'_>, told: Told<'_>) -> Option<Proof> {
         if let Some(visitor) = admission.withdrawn() {
-            let edge = &*self.edge;
-            edge.recent_users.forget(visitor);
-            edge.recipients_clicks.forget(visitor);
-            edge.other_clicks.forget(visitor);
+            self.forget(visitor);
         }
         let record = admission.receipt(told)?;
         Some(Proof(Box::new(self.appender.append([record.as_slice()]))))
+    }
+
+    /// The same for a word that an event brought.
+    pub(super) fn note_heard(&self, heard: &Heard) -> Option<ProofOfWord> {
+        heard.withdrawn.into_iter().flatten().for_each(|visitor| self.forget(visitor));
+        let record = heard.receipt.as_ref()?;
+        let proof = Proof(Box::new(self.appender.append([record.as_slice()])));
+        Some(ProofOfWord { proof, visitor: heard.visitor })
+    }
+
+    fn forget(&self, visitor: VisitorId) {
+        let edge = &*self.edge;
+        edge.recent_users.forget(visitor);
+        edge.recipients_clicks.forget(visitor);
+        edge.other_clicks.forget(visitor);
     }
 }
 

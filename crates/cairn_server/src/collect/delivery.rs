@@ -22,7 +22,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::answer::{Answer, Cors, add_cookies, json, outcome_value, refusal};
-use super::choice::{is_refusal, proven};
+use super::choice::{ProofOfWord, is_refusal, proven};
 use super::handover::Handover;
 use super::landing::{Beside, Landing, landing_token};
 use super::request::Head;
@@ -73,6 +73,8 @@ pub(super) struct Delivered<'h> {
 struct Records {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Receipts of the words that events brought: in the log already, before the events.
+    proofs: Vec<ProofOfWord>,
 }
 
 impl Records {
@@ -85,6 +87,10 @@ impl Records {
         let end = self.ends.len().saturating_sub(1);
         let start = end.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty() && self.proofs.is_empty()
     }
 
     fn is_full(&self) -> bool {
@@ -209,7 +215,7 @@ impl Collector {
                 watched.admitted(records.last(), &admission);
             }
             let is_last = index + 1 == count;
-            if !records.ends.is_empty() && (is_last || records.is_full()) {
+            if !records.is_empty() && (is_last || records.is_full()) {
                 let stored = self.store(&mut records, &mut waiting, &watched).await;
                 delivered.accepted += stored.map_err(|rejection| {
                     watched.lost(&rejection);
@@ -255,6 +261,9 @@ impl Collector {
         let (bytes, taken) =
             admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));
         records.bytes = bytes;
+        if let Some(heard) = admission.heard() {
+            records.proofs.extend(self.note_heard(&heard));
+        }
         taken?;
         records.ends.push(records.bytes.len());
         Ok(Taken::Record)
@@ -267,15 +276,24 @@ impl Collector {
         waiting: &mut Waiting<'_>,
         watched: &Watched,
     ) -> Result<usize, Rejection> {
-        let count = records.ends.len();
-        let append = self.appender.append(records.slices());
-        let part = waiting.received.part(count);
-        *records = Records::default();
         let (app, site, now_ms) = (&self.edge.app, waiting.site, waiting.now_ms);
-        let mut handover = Handover::new(app, append, site, part, now_ms);
-        (&mut handover).await?;
-        watched.kept(app, handover.offsets.clone());
-        Ok(count)
+        let count = records.ends.len();
+        let proofs = std::mem::take(&mut records.proofs);
+        let mut kept = Ok(());
+        if count > 0 {
+            let append = self.appender.append(records.slices());
+            let part = waiting.received.part(count);
+            *records = Records::default();
+            let mut handover = Handover::new(app, append, site, part, now_ms);
+            kept = (&mut handover).await;
+            if kept.is_ok() {
+                watched.kept(app, handover.offsets.clone());
+            }
+        }
+        for proof in proofs {
+            kept = kept.and(proof.durable(&app.ingest).await);
+        }
+        kept.map(|()| count)
     }
 }
 

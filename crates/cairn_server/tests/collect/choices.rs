@@ -28,7 +28,7 @@ fn jar(answer: &Answer) -> String {
     set.collect::<Vec<_>>().join("; ")
 }
 
-fn receipts(running: &Running) -> Vec<Receipt> {
+pub fn receipts(running: &Running) -> Vec<Receipt> {
     running.wait_applied();
     let catalog = &running.app.catalog;
     let site = running.app.directory.current().sites().next().unwrap().site.id;

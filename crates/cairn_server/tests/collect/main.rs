@@ -20,3 +20,4 @@ mod memory;
 mod postbacks;
 mod rights;
 mod running;
+mod words;

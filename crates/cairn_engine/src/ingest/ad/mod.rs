@@ -17,7 +17,7 @@ use cairn_enrich::ad::{AdFacts, AdTraces, AdVerdict, judge};
 use cairn_enrich::mail::SenderClass;
 use cairn_model::{CrossSiteCookies, Origin, Purpose, Verdict, VisitorId};
 
-use super::consent::Said;
+use super::consent::{Said, SentConsent};
 use super::cookies::Cookies;
 use super::enrich::Arrival;
 use super::fields::props_json;
@@ -25,7 +25,8 @@ use super::gate::{Decision, Signals, Standing, Voice, decide};
 use super::off_site::OffSite;
 use super::page::without_query;
 use super::parsed::{Overrides, ParsedEvent};
-use super::{Hit, Ingest, Rejection, dropped, identified, privacy_at, standing, text};
+use super::word::Word;
+use super::{Heard, Hit, Ingest, Rejection, dropped, identified, privacy_at, standing, text};
 use crate::token::{AdClaims, Claims};
 use request::AdRequest;
 
@@ -122,30 +123,7 @@ impl Ingest {
             asn: location.carrier.asn,
             traces: ad.traces,
         });
-        let id = site.site.id;
-        let cookies = Cookies::parse(hit.cookies);
-        let of_cookie = cookies.id.map(|cookie| self.keys.of_cookie(id, &cookie));
-        let with_cookies = site.pixels.iter().any(|pixel| {
-            pixel.id == ad.claims.pixel_id && pixel.cross_site_cookies != CrossSiteCookies::None
-        });
-        let standing = match standing(hit, &site.site, with_cookies).0 {
-            // Nothing says that the page is the owner's.
-            Standing::Own if !with_cookies => Standing::CrossSite,
-            standing => standing,
-        };
-        let is_own = standing == Standing::Own;
-        let signals = Signals {
-            opted_out: of_cookie.is_some_and(|visitor| site.is_opted_out(visitor.0)),
-            recorded: match is_own {
-                true => self.recorded(&cookies, of_cookie, hit),
-                false => Default::default(),
-            },
-            sent: ad.request.consent.at(hit.received_at_ms),
-            said: Said::Now,
-            gpc: hit.gpc,
-            standing,
-            voice: Voice::Browser,
-        };
+        let (signals, of_cookie) = self.ad_signals(hit, site, ad);
         let decision = decide(&signals, &privacy_at(&site.site, &location), location.region());
         if decision.verdict == Verdict::Drop {
             return Err(dropped(&signals));
@@ -159,6 +137,69 @@ impl Ingest {
             None => decision.anonymous(),
         };
         Ok(JudgedAd { verdict, visitor, decision })
+    }
+
+    /// What bears on permission, and the visitor of the cookie that was sent.
+    fn ad_signals(
+        &self,
+        hit: &Hit<'_>,
+        site: &SiteEntry,
+        ad: &AdHit<'_>,
+    ) -> (Signals, Option<VisitorId>) {
+        let id = site.site.id;
+        let cookies = Cookies::parse(hit.cookies);
+        let of_cookie = cookies.id.map(|cookie| self.keys.of_cookie(id, &cookie));
+        let with_cookies = site.pixels.iter().any(|pixel| {
+            pixel.id == ad.claims.pixel_id && pixel.cross_site_cookies != CrossSiteCookies::None
+        });
+        let standing = match standing(hit, &site.site, with_cookies).0 {
+            // Nothing says that the page is the owner's.
+            Standing::Own if !with_cookies => Standing::CrossSite,
+            standing => standing,
+        };
+        let signals = Signals {
+            opted_out: of_cookie.is_some_and(|visitor| site.is_opted_out(visitor.0)),
+            recorded: match standing {
+                Standing::Own => self.recorded(&cookies, of_cookie),
+                _ => Default::default(),
+            },
+            sent: ad.request.consent.at(hit.received_at_ms),
+            said: Said::Now,
+            gpc: hit.gpc,
+            standing,
+            voice: Voice::Browser,
+        };
+        (signals, of_cookie)
+    }
+
+    /// Notes the word that came with an advertisement's hit, where anything relies on it: its browser is known on the
+    /// owner's own page. Elsewhere it is the page's word to its own partners about nobody whom this site could know.
+    pub fn hear_ad(&self, hit: &Hit<'_>, site: &SiteEntry, ad: &AdHit<'_>) -> Option<Heard> {
+        if ad.request.consent == SentConsent::Nothing || hit.cookies.is_empty() {
+            return None;
+        }
+        let (signals, of_cookie) = self.ad_signals(hit, site, ad);
+        if of_cookie.is_none() || signals.standing != Standing::Own || signals.opted_out {
+            return None;
+        }
+        let location = self.enricher.locate(&hit.address);
+        let privacy = privacy_at(&site.site, &location);
+        let decision = decide(&signals, &privacy, location.region());
+        // Whoever is not known to advertising is nobody here.
+        let decision = match decision.grants(Purpose::Ads) {
+            true => &decision,
+            false => &decision.anonymous(),
+        };
+        let (signals, location) = (&signals, &location);
+        Some(self.hear(&Word {
+            hit,
+            site,
+            location,
+            signals,
+            decision,
+            of_cookie,
+            of_sender: None,
+        }))
     }
 
     fn write_ad(

@@ -8,7 +8,7 @@ use crate::ingest::fields::{Sender, event};
 use crate::ingest::json::Raw;
 use crate::ingest::proof::{REFUSALS_MAX, Told};
 use crate::ingest::statement::{Shown, Signal};
-use crate::ingest::{Common, Hit, Telling, consent};
+use crate::ingest::{Common, Heard, Hit, Telling, consent};
 use crate::record;
 
 const YES: &str = "analytics:granted,ads:denied";
@@ -161,4 +161,33 @@ fn hits_under_way_when_permission_is_taken_back_know_nobody() {
     assert_eq!(view(&shop, &other, "").0, Identification::Identified, "somebody else");
     assert_eq!(view(&shop, &early, YES).0, Identification::Identified, "yes again");
     assert_eq!(view(&shop, &early, "").0, Identification::Identified);
+}
+
+/// What the word of one message calls for, sent by a browser that names itself.
+fn heard(shop: &Shop, sent: &str) -> Heard {
+    let hit = hit();
+    let nothing = consent::SentConsent::Nothing;
+    let mut admission = shop.ingest.admit(&hit, &shop.entry, nothing, Telling::default());
+    let mut parsed = event(Raw(r#"{"event":"page_view"}"#), Sender::Public).unwrap();
+    parsed.consent = consent::parse(sent).unwrap();
+    parsed.sender_id = "a-1".into();
+    let (_, taken) = admission.take(parsed, Common::default(), Vec::new());
+    taken.unwrap();
+    *admission.heard().unwrap()
+}
+
+#[test]
+fn a_word_whose_receipt_was_lost_is_proven_when_it_comes_again() {
+    let shop = shop(Policy::OptIn);
+    let first = heard(&shop, YES);
+    assert_eq!(made(&first.receipt).subject, first.visitor);
+    assert_eq!(heard(&shop, YES).receipt, None);
+    shop.ingest.unproven(first.visitor);
+    assert!(heard(&shop, YES).receipt.is_some());
+    assert_eq!(heard(&shop, YES).receipt, None);
+    let no = heard(&shop, NO);
+    assert_eq!(made(&no.receipt).subject, VisitorId(0));
+    assert_eq!(no.withdrawn, [None, Some(first.visitor)]);
+    let unknown = heard(&self::shop(Policy::OptIn), NO);
+    assert_eq!(unknown.withdrawn, [None, None], "whoever is nobody takes nobody's place");
 }
