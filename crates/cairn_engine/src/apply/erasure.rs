@@ -199,7 +199,7 @@ impl Erasures {
     fn hold(&mut self, databases: &Databases<'_>) -> Result<(), Failure> {
         let state = ErasureState::Held;
         let waiting = |open: &&mut Open| open.state == ErasureState::Waiting;
-        for (id, open) in self.open.iter_mut().filter(|(_, open)| waiting(&open)) {
+        for (id, open) in self.open.iter_mut().filter(|(_, open)| waiting(open)) {
             databases.catalog.set_erasure_state(*id, state, databases.now_ms)?;
             open.state = state;
         }

@@ -126,12 +126,19 @@ fn ledgers_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledg
         ledgers.opt_outs.join(OptOuts::read(&directory.join(OPT_OUTS_FILE))?.all());
     }
     if let Some(given) = given {
-        let file = if given.is_dir() { given.join(LEDGER_FILE) } else { given.to_owned() };
-        if !file.is_file() {
+        // A directory may have one of the two only, and either may be named for both.
+        let is_of_opt_outs = given.file_name() == Some(OPT_OUTS_FILE.as_ref());
+        let file = match given.is_dir() {
+            true => given.join(LEDGER_FILE),
+            false if is_of_opt_outs => given.with_file_name(LEDGER_FILE),
+            false => given.to_owned(),
+        };
+        let beside = file.with_file_name(OPT_OUTS_FILE);
+        let may_be_missing = (given.is_dir() || is_of_opt_outs) && beside.is_file();
+        if !file.is_file() && !may_be_missing {
             return Err(BackupError::NoBackup { directory: file });
         }
         ledgers.erasures.join(Ledger::read(&file)?);
-        let beside = file.with_file_name(OPT_OUTS_FILE);
         ledgers.opt_outs.join(OptOuts::read(&beside)?.all());
     }
     Ok(ledgers)
