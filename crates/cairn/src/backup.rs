@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use cairn_catalog::CATALOG_FILE;
-use cairn_engine::backup::{Listed, Restoring};
+use cairn_engine::backup::{Listed, Restored, Restoring};
 use serde_json::Value;
 
 use crate::Failure;
@@ -123,8 +123,9 @@ pub fn restore(config: &Config, asked: &Restore) -> Result<(), Failure> {
     let backups = wire::backup_options(config).directory;
     let asked = Restoring { from, data, backups, replace, ledger };
     let restored = cairn_engine::backup::restore(&asked, &wire::open_copy(config)?)?;
-    let (from, into) = (restored.from.display(), directory.path().display());
-    let erased = restored.erased;
+    let Restored { from, erased, opted_out, .. } = restored;
+    let (from, into) = (from.display(), directory.path().display());
     crate::print(&format!("{from} is restored into {into}"))?;
-    Ok(crate::print(&format!("erasures carried out in it: {erased}"))?)
+    crate::print(&format!("erasures carried out in it: {erased}"))?;
+    Ok(crate::print(&format!("opt-outs since then, on record in it: {opted_out}"))?)
 }

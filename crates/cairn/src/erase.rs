@@ -1,7 +1,7 @@
 //! `cairn erase`: erases somebody from a data directory that no server holds, and says what was erased where.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn_catalog::{CATALOG_FILE, Catalog, Erasure, ErasureReason};
 use cairn_engine::ingest::visitor::parse_cookie_id;
@@ -15,6 +15,8 @@ use crate::wire::{self, Parts};
 
 /// How long erasing may take: the store's file is written anew.
 const TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+/// Pause between two tries to erase in the backups, where one failed.
+const BACKUPS_EVERY: Duration = Duration::from_secs(1);
 
 /// Finds, shows, and erases unless only a preview is wanted.
 pub fn run(config: &Config, asked: &Erase) -> Result<(), Failure> {
@@ -51,10 +53,14 @@ fn erase(parts: &Parts, asked: &Erase, identifier: &Identifier) -> Result<String
     }
     let erasure = found.erasure(ErasureReason::Command, None);
     let id = parts.catalog.begin_erasure(&erasure, wire::now_ms())?;
-    if !runtime.block_on(parts.apply.wait_erased(id, TIME_MAX)) {
-        return Err("not everything is erased yet; the next start goes on with it".into());
-    }
+    let deadline = Instant::now() + TIME_MAX;
     parts.backups.tend(wire::now_ms());
+    while !runtime.block_on(parts.apply.wait_erased(id, BACKUPS_EVERY)) {
+        if Instant::now() >= deadline || parts.apply.status().stopped {
+            return Err("not everything is erased yet; the next start goes on with it".into());
+        }
+        parts.backups.tend(wire::now_ms());
+    }
     if let Some(erasure) = parts.catalog.erasure(id)? {
         text.push_str(&erased_text(&erasure));
     }

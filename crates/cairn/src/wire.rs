@@ -110,6 +110,8 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     announce(&parts, &server, running.address(), demo)?;
     let backup_every_ms = i64::from(config.backup.every_hours) * 60 * 60 * 1000;
     let keeping = keep_backups(&parts.backups, backup_every_ms)?;
+    let keeper = keeping.thread().clone();
+    parts.apply.on_backups_wanted(move || keeper.unpark());
     runtime.block_on(run(&parts, &counters, server.test_clock, signals));
     tracing::info!("stopping");
     parts.backups.stop();
@@ -252,6 +254,7 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         commit_interval: Duration::from_millis(config.apply.commit_interval_ms),
         checkpoint_interval: Duration::from_secs(config.apply.checkpoint_interval_seconds),
         // Under the test clock events arrive in days of their own.
+        has_backups: true,
         is_retention_on: !config.server.test_clock,
         rewrite_wait_max: Duration::from_secs(config.privacy.erasure_rewrite_hours_max * 60 * 60),
         ..ApplyOptions::default()

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::sites::{read_json, require_room};
 use crate::{
     Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, MemoryHolder,
-    OPT_OUTS_PER_SITE_MAX, memory,
+    OPT_OUTS_PER_SITE_MAX, OWNERS_PART, memory,
 };
 
 /// Number of an erasure.
@@ -27,21 +27,32 @@ pub struct ErasureId(pub i64);
 pub enum ErasureState {
     /// Nothing new is kept; what is kept was not looked at yet.
     Waiting,
+    /// The same, and what is kept goes when the store's file, which is being rewritten for others, is whole again.
+    Held,
     /// No question finds anything any more; files may still hold bytes.
     Running,
+    /// Nothing is left but in backups.
+    InBackups,
     /// Nothing is left but what its places say.
     Done,
 }
 
 impl ErasureState {
-    const ALL: [ErasureState; 3] =
-        [ErasureState::Waiting, ErasureState::Running, ErasureState::Done];
+    const ALL: [ErasureState; 5] = [
+        ErasureState::Waiting,
+        ErasureState::Held,
+        ErasureState::Running,
+        ErasureState::InBackups,
+        ErasureState::Done,
+    ];
 
     /// Its name in the API.
     pub fn name(self) -> &'static str {
         match self {
             ErasureState::Waiting => "waiting",
+            ErasureState::Held => "held",
             ErasureState::Running => "running",
+            ErasureState::InBackups => "in_backups",
             ErasureState::Done => "done",
         }
     }
@@ -199,13 +210,7 @@ impl Catalog {
     pub fn begin_erasure(&self, new: &NewErasure, now_ms: i64) -> Result<ErasureId, CatalogError> {
         let site_id = new.subject.site_id;
         let id = self.connections.write("begins an erasure", |transaction| {
-            let count = "SELECT count(*) FROM erasures WHERE is_watched = 1";
-            require_room(transaction, count, "erasures at once", ERASURES_OPEN_MAX)?;
-            let count = format!("SELECT count(*) FROM erasures WHERE site_id = {site_id}");
-            require_room(transaction, &count, "erasures of a site", ERASURES_PER_SITE_MAX)?;
-            let count = format!("SELECT count(*) FROM opt_outs WHERE site_id = {site_id}");
-            let bound = OPT_OUTS_PER_SITE_MAX;
-            require_room(transaction, &count, "opt-outs of a site", bound)?;
+            require_room_for(transaction, site_id, new.reason)?;
             begin(transaction, new, now_ms).map_err(CatalogError::during("begins an erasure"))
         })?;
         self.rebuild_directory()?;
@@ -391,6 +396,28 @@ impl Catalog {
     }
 }
 
+/// Of every bound a part is the owner's: many visitors who ask at once leave it to him.
+fn require_room_for(
+    transaction: &Transaction<'_>,
+    site_id: SiteId,
+    reason: ErasureReason,
+) -> Result<(), CatalogError> {
+    let of_site = format!("FROM erasures WHERE site_id = {site_id}");
+    let open = "SELECT count(*) FROM erasures WHERE is_watched = 1";
+    let opt_outs = format!("SELECT count(*) FROM opt_outs WHERE site_id = {site_id}");
+    let bounds = [
+        (open, "erasures at once", ERASURES_OPEN_MAX),
+        (&format!("SELECT count(*) {of_site}"), "erasures of a site", ERASURES_PER_SITE_MAX),
+        (&opt_outs, "opt-outs of a site", OPT_OUTS_PER_SITE_MAX),
+    ];
+    for (count, what, limit) in bounds {
+        let visitors_limit = limit - limit / OWNERS_PART;
+        let limit = if reason == ErasureReason::Visitor { visitors_limit } else { limit };
+        require_room(transaction, count, what, limit)?;
+    }
+    Ok(())
+}
+
 fn begin(
     transaction: &Transaction<'_>,
     new: &NewErasure,
@@ -470,6 +497,9 @@ fn add(places: &mut [Place], name: &str, count: u64, now_ms: i64) {
     if let Some(place) = places.iter_mut().find(|place| place.name == name) {
         place.count += count;
         place.done_at_ms = place.done_at_ms.max(Some(now_ms));
+        // An obstacle that is overcome is none; what stays for good was said at the beginning.
+        let standing = PLACES.into_iter().find(|(standing, ..)| *standing == name);
+        place.remaining_reason = standing.and_then(|(.., reason)| reason).map(str::to_owned);
     }
 }
 
@@ -558,4 +588,56 @@ pub(crate) fn read_open(connection: &Connection) -> rusqlite::Result<Arc<OpenEra
         open.identifiers.extend(subject.identifiers().map(|number| (site_id, number)));
     }
     Ok(Arc::new(open))
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_model::PrivacySettings;
+
+    use super::*;
+    use crate::NewSite;
+
+    #[test]
+    fn many_visitors_who_ask_at_once_leave_room_for_the_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
+        let site = NewSite {
+            asking: Default::default(),
+            name: "Shop".into(),
+            domain: "shop.example".into(),
+            hosts: Vec::new(),
+            timezone: "Etc/UTC".into(),
+            currency: "EUR".into(),
+            privacy: PrivacySettings::default(),
+        };
+        let site_id = catalog.add_site(&site, None, 1).unwrap().id;
+        let begin = |reason: ErasureReason| {
+            let subject = Subject { site_id, visitors: vec![VisitorId(7)], users: Vec::new() };
+            let (holders, names) = (Vec::new(), Vec::new());
+            let new = NewErasure { subject, holders, reason, request_id: None, names };
+            catalog.begin_erasure(&new, 1)
+        };
+        let fill = |count: usize| {
+            let sql = format!(
+                "WITH RECURSIVE number (n) AS
+                    (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {count})
+                 INSERT INTO erasures (site_id, asked_at_ms, reason, visitors, users, holders,
+                    state, is_watched, places)
+                 SELECT {site_id}, 1, 'visitor', '7', '', x'', 'waiting', 1, '[]' FROM number"
+            );
+            catalog.connections.write("fills", |transaction| {
+                transaction.execute(&sql, []).map_err(CatalogError::during("fills"))
+            })
+        };
+        let is_full = |begun: Result<ErasureId, CatalogError>| {
+            matches!(begun, Err(CatalogError::LimitReached { what: "erasures at once", .. }))
+        };
+        fill(ERASURES_OPEN_MAX - ERASURES_OPEN_MAX / OWNERS_PART - 1).unwrap();
+        begin(ErasureReason::Visitor).unwrap();
+        assert!(is_full(begin(ErasureReason::Visitor)));
+        begin(ErasureReason::Command).unwrap();
+        fill(ERASURES_OPEN_MAX / OWNERS_PART - 2).unwrap();
+        begin(ErasureReason::Owner).unwrap();
+        assert!(is_full(begin(ErasureReason::Owner)), "the bound is for all");
+    }
 }

@@ -18,6 +18,7 @@ mod identity;
 mod mail;
 mod memory;
 mod migrations;
+mod opt_outs;
 mod outcomes;
 mod people;
 mod receipts;
@@ -45,6 +46,7 @@ pub use identity::IdentitySeed;
 pub use mail::{MailChoices, Recipient};
 pub use memory::{MemoryChange, MemoryHolder, Remembered};
 pub use migrations::VERSION;
+pub use opt_outs::OptOut;
 pub use outcomes::EdgeOutcome;
 pub use people::PersonChange;
 pub use receipts::{
@@ -80,6 +82,8 @@ pub const API_TOKENS_MAX: usize = 1_000;
 pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
 /// Erasures that are not over for good, of all sites.
 pub const ERASURES_OPEN_MAX: usize = 10_000;
+/// One part in so many of the room for erasures and opt-outs is the owner's: visitors cannot fill it.
+pub const OWNERS_PART: usize = 4;
 /// Erasures on record per site.
 pub const ERASURES_PER_SITE_MAX: usize = 1_000_000;
 /// Recipients of mails with a choice on record, per site.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cairn_catalog::{Catalog, ErasureId, ErasureReason};
-use cairn_engine::backup::Manifest;
+use cairn_engine::backup::{Manifest, OPT_OUTS_FILE};
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::rights::find::{Finder, Identifier};
 use cairn_store::duckdb::{DuckOptions, DuckStore};
@@ -455,6 +455,55 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
         let again = Server::start_in(data, &[]).unwrap();
         assert_eq!(again.totals(&site, &["events"]), [3]);
         assert_eq!(again.stop(), Some(0));
+    }
+}
+
+#[test]
+fn who_opted_out_after_a_backup_stays_opted_out_after_a_restore() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start_in(directory.path(), &[]).unwrap();
+    let (site, key) = server.site("backup.test", &json!({"policy": "opt_in"}));
+    let (gone, kept) = (visitor("gone", 5), visitor("kept", 6));
+    let backup = back_up(&server);
+    let elsewhere = TempDir::new().unwrap();
+    carry(&backup, elsewhere.path());
+    let path = format!("/api/v1/sites/{site}/opt-outs");
+    let who = json!({"cairn_id": gone.cookie});
+    assert_eq!(server.api("POST", &path, &who).status, 204);
+    let backups = directory.path().join("backups");
+    let ledger = backups.join(OPT_OUTS_FILE);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_to_string(&ledger).map_or(0, |text| text.lines().count()) == 0 {
+        assert!(Instant::now() < deadline, "the opt-out does not reach the ledger");
+        std::thread::yield_now();
+    }
+    server.kill();
+    let text_of_ledger = fs::read_to_string(&ledger).unwrap();
+    assert!(!text_of_ledger.contains(&gone.cookie), "a keyed number only");
+    let beside = backups.to_str().unwrap();
+    let cases = [
+        (backup.as_path(), &[][..], 1),
+        (elsewhere.path(), &["--ledger", beside][..], 1),
+        // The control: without the ledger nobody knows.
+        (elsewhere.path(), &[][..], 0),
+    ];
+    for (from, more, opted_out) in cases {
+        let data = TempDir::new().unwrap();
+        let output = restore(from, data.path(), more);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let said = format!("opt-outs since then, on record in it: {opted_out}");
+        assert!(text(&output.stdout).contains(&said), "{}", text(&output.stdout));
+        let again = Server::start_in(data.path(), &[]).unwrap();
+        meet(&again, &key, &gone);
+        meet(&again, &key, &kept);
+        let expected = if opted_out == 1 { 3 } else { 6 };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while again.totals(&site, &["events"]) != [expected] {
+            assert!(Instant::now() < deadline, "{:?}", again.totals(&site, &["events"]));
+        }
+        assert_eq!(again.stop(), Some(0));
+        let found = search(data.path(), std::slice::from_ref(&gone));
+        assert_eq!(found.is_empty(), opted_out == 1, "{found:?}");
     }
 }
 

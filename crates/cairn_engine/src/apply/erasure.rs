@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use cairn_catalog::{Catalog, Erasure, ErasureId, ErasureState};
 use cairn_model::{SiteId, Subject, VisitorId};
-use cairn_store::SessionProbe;
+use cairn_store::{EventStore, SessionProbe};
 
 use super::remains::{Databases, Failure, Patience, Trail, clear_log, empty_journal};
 use crate::session::Sessions;
@@ -21,6 +21,17 @@ struct Open {
     subject: Subject,
     state: ErasureState,
     trail: Trail,
+    /// The store's file was rewritten since its rows were deleted.
+    is_out_of_file: bool,
+    /// No backup holds anything of it, or its record says why one does.
+    is_settled: bool,
+}
+
+impl Open {
+    /// Its rows are deleted.
+    fn is_deleted(&self) -> bool {
+        !matches!(self.state, ErasureState::Waiting | ErasureState::Held)
+    }
 }
 
 /// The erasures that are not over for good.
@@ -28,41 +39,63 @@ pub(super) struct Erasures {
     open: BTreeMap<ErasureId, Open>,
     /// Those done lately, for whoever waits for one.
     done: BTreeSet<ErasureId>,
+    /// Somebody waits for one that this process has to bring to its end.
+    is_one_urgent: bool,
+    /// Somebody looks after backups, and tells when they are clean.
+    has_backups: bool,
     patience: Patience,
 }
 
+/// Name of the place that whoever looks after the backups settles.
+const BACKUPS: &str = "backups";
 /// Erasures remembered as done; of more the oldest are forgotten.
 const DONE_REMEMBERED_MAX: usize = 10_000;
 
 impl Erasures {
     /// Takes up what an earlier process did not complete.
-    pub fn at_start(catalog: &Catalog) -> Result<Self, cairn_catalog::CatalogError> {
+    pub fn at_start(
+        catalog: &Catalog,
+        has_backups: bool,
+    ) -> Result<Self, cairn_catalog::CatalogError> {
         let mut erasures = Erasures {
             open: BTreeMap::new(),
             done: BTreeSet::new(),
+            is_one_urgent: false,
+            has_backups,
             patience: Patience::default(),
         };
         erasures.note_new(catalog, None)?;
         Ok(erasures)
     }
 
+    /// Returns whether there are any.
     fn note_new(
         &mut self,
         catalog: &Catalog,
         known_since: Option<Instant>,
-    ) -> Result<(), cairn_catalog::CatalogError> {
+    ) -> Result<bool, cairn_catalog::CatalogError> {
+        let known = self.open.len();
         for id in catalog.directory().current().open_erasures() {
             if self.open.contains_key(id) {
                 continue;
             }
-            if let Some(Erasure { subject, state, .. }) = catalog.erasure(*id)? {
-                let mut trail = Trail::new(known_since);
+            if let Some(erasure) = catalog.erasure(*id)? {
+                let in_backups = erasure.place(BACKUPS);
+                let is_settled = in_backups.is_none_or(|place| place.done_at_ms.is_some());
+                let Erasure { subject, state, .. } = erasure;
+                let mut open = Open {
+                    subject,
+                    state,
+                    trail: Trail::new(known_since),
+                    is_out_of_file: false,
+                    is_settled: is_settled || !self.has_backups,
+                };
                 // What an earlier process left out is in the log, if it was not overwritten.
-                trail.in_log_before = (state != ErasureState::Waiting).then_some(u64::MAX);
-                self.open.insert(*id, Open { subject, state, trail });
+                open.trail.in_log_before = open.is_deleted().then_some(u64::MAX);
+                self.open.insert(*id, open);
             }
         }
-        Ok(())
+        Ok(self.open.len() > known)
     }
 
     /// A record of this site was left out since an erasure names its visitor or user.
@@ -72,9 +105,37 @@ impl Erasures {
         }
     }
 
-    /// There is something to be done, and somebody may be waiting for it.
-    pub fn are_waiting(&self) -> bool {
-        self.open.values().any(|open| open.state != ErasureState::Done)
+    /// Somebody waits for an erasure that is not done. One that is on record and not taken up yet counts: a wish that comes
+    /// between two looks is not lost.
+    pub fn is_one_awaited(&mut self, databases: &Databases<'_>) -> bool {
+        let Databases { catalog, shared, .. } = *databases;
+        let is_to_come = |id: ErasureId| match self.open.get(&id) {
+            Some(open) => open.state != ErasureState::Done,
+            // The wish came after the record; the directory is read after the wish.
+            None => catalog.directory().current().open_erasures().binary_search(&id).is_ok(),
+        };
+        let is_one_awaited = shared.is_any_awaited(is_to_come);
+        // Backups are cleaned elsewhere, and take their time.
+        let is_ours = |open: &Open| match open.state {
+            ErasureState::Done => false,
+            ErasureState::InBackups => open.is_settled,
+            _ => true,
+        };
+        self.is_one_urgent = is_one_awaited && self.open.values().any(is_ours);
+        is_one_awaited
+    }
+
+    /// Somebody waits for what this loop has to do, as far as it knew when it looked last.
+    pub fn is_one_urgent(&self) -> bool {
+        self.is_one_urgent
+    }
+
+    /// Takes note where the store's files have no bytes of deleted rows.
+    pub fn note_file(&mut self, store: &dyn EventStore) {
+        let is_clean = store.erased_since_ms().is_none();
+        for open in self.open.values_mut().filter(|open| is_clean && open.is_deleted()) {
+            open.is_out_of_file = true;
+        }
     }
 
     /// Does what can be done now. `may_delete`: the store's file is not being rewritten.
@@ -84,6 +145,11 @@ impl Erasures {
         sessions: &mut Sessions,
         may_delete: bool,
     ) {
+        for id in databases.shared.take_settled() {
+            if let Some(open) = self.open.get_mut(&id) {
+                open.is_settled = true;
+            }
+        }
         let directory = databases.catalog.directory().current();
         if directory.open_erasures().is_empty() && self.open.is_empty() {
             return;
@@ -94,9 +160,14 @@ impl Erasures {
         let outcome = self
             .note_new(databases.catalog, Some(Instant::now()))
             .map_err(Failure::from)
-            .and_then(|()| match may_delete {
-                true => self.delete(databases, sessions),
-                false => Ok(()),
+            .and_then(|has_new| {
+                if has_new {
+                    databases.shared.want_backups();
+                }
+                match may_delete {
+                    true => self.delete(databases, sessions),
+                    false => self.hold(databases),
+                }
             })
             .and_then(|()| self.clean_files(databases))
             .and_then(|()| self.end(databases));
@@ -112,7 +183,7 @@ impl Erasures {
     ) -> Result<(), Failure> {
         let end = databases.log.durable_end().0;
         for (id, open) in &mut self.open {
-            if open.state != ErasureState::Waiting {
+            if open.is_deleted() {
                 continue;
             }
             delete_one(databases, *id, &open.subject, sessions)?;
@@ -124,30 +195,49 @@ impl Erasures {
         Ok(())
     }
 
+    /// Puts on record that those that wait do so for the rewriting of the store's file.
+    fn hold(&mut self, databases: &Databases<'_>) -> Result<(), Failure> {
+        let state = ErasureState::Held;
+        let waiting = |open: &&mut Open| open.state == ErasureState::Waiting;
+        for (id, open) in self.open.iter_mut().filter(|(_, open)| waiting(open)) {
+            databases.catalog.set_erasure_state(*id, state, databases.now_ms)?;
+            open.state = state;
+        }
+        Ok(())
+    }
+
     /// Brings the bytes of deleted rows and records out of the files; what is clean is done.
     fn clean_files(&mut self, databases: &Databases<'_>) -> Result<(), Failure> {
         let Databases { catalog, now_ms, .. } = *databases;
         let end = databases.log.durable_end().0;
-        let deleted = |open: &&mut Open| open.state != ErasureState::Waiting;
+        let deleted = |open: &&mut Open| open.is_deleted();
         for open in self.open.values_mut() {
             open.trail.in_log_before = open.trail.in_log_before.map(|before| before.min(end));
         }
         clear_log(databases, self.open.values_mut().filter(deleted).map(|open| &mut open.trail))?;
-        if databases.store.erased_since_ms().is_some() {
-            return Ok(());
+        let is_clean = |open: &Open| {
+            let is_running = open.state == ErasureState::Running;
+            is_running && open.is_out_of_file && open.trail.in_log_before.is_none()
+        };
+        if self.open.values().any(is_clean) {
+            empty_journal(catalog)?;
         }
-        let is_clean =
-            |open: &Open| open.state == ErasureState::Running && open.trail.in_log_before.is_none();
-        if !self.open.values().any(is_clean) {
-            return Ok(());
-        }
-        empty_journal(catalog)?;
-        for (id, open) in self.open.iter_mut().filter(|(_, open)| is_clean(open)) {
-            let places = [("store_file", 0), ("log", 0), ("catalog_file", 0)];
-            catalog.note_erased(*id, &places, now_ms)?;
-            catalog.set_erasure_state(*id, ErasureState::Done, now_ms)?;
-            open.state = ErasureState::Done;
-            self.done.insert(*id);
+        for (id, open) in &mut self.open {
+            let is_done = open.state == ErasureState::InBackups && open.is_settled;
+            let state = match is_clean(open) {
+                true if !open.is_settled => ErasureState::InBackups,
+                false if !is_done => continue,
+                _ => ErasureState::Done,
+            };
+            if is_clean(open) {
+                let places = [("store_file", 0), ("log", 0), ("catalog_file", 0)];
+                catalog.note_erased(*id, &places, now_ms)?;
+            }
+            catalog.set_erasure_state(*id, state, now_ms)?;
+            open.state = state;
+            if state == ErasureState::Done {
+                self.done.insert(*id);
+            }
         }
         Ok(())
     }
@@ -224,7 +314,6 @@ mod tests {
     use cairn_catalog::{MailChoices, ReceiptOrder};
     use cairn_model::receipt::ChoiceMade;
     use cairn_model::{Choice, SiteId};
-    use cairn_store::EventStore;
     use cairn_store::reference::ReferenceStore;
 
     use super::*;
@@ -394,6 +483,96 @@ mod tests {
         assert_eq!(paths(&machine), ["/of-benno", "/of-nobody"]);
         // Nothing is under way after a start.
         assert!(machine.catalog.directory().current().open_erasures().is_empty());
+    }
+
+    fn states(machine: &Machine<ReferenceStore>, ids: &[ErasureId]) -> Vec<ErasureState> {
+        ids.iter().map(|id| machine.erasure(*id).state).collect()
+    }
+
+    #[test]
+    fn who_waits_for_a_rewriting_is_told_and_neither_starves_the_other() {
+        let (mut machine, site) = filled();
+        let next = |machine: &Machine<ReferenceStore>, user: u64| {
+            let subject = Subject { site_id: site, visitors: Vec::new(), users: vec![user] };
+            let (holders, names) = (Vec::new(), Vec::new());
+            let reason = ErasureReason::Owner;
+            let new = NewErasure { subject, holders, reason, request_id: None, names };
+            machine.catalog.begin_erasure(&new, NOW_MS).unwrap()
+        };
+        let mut ids = vec![erase_anna(&machine, site)];
+        assert!(!machine.is_erased(ids[0]));
+        // Every erasure comes in the middle of the rewriting for the one before it, and a site is removed, too.
+        for user in 5..10 {
+            let gone = machine.site(&format!("gone-{user}.example"));
+            machine.append(&page(gone, VisitorId(7), "", "/gone"));
+            machine.apply_all();
+            machine.store.rewrite_in_steps(3);
+            machine.housekeep();
+            assert!(machine.catalog.delete_site(gone, NOW_MS).unwrap());
+            ids.push(next(&machine, user));
+            machine.housekeep();
+            let [.., earlier, later] = &states(&machine, &ids)[..] else { panic!("two at least") };
+            assert_eq!((*earlier, *later), (ErasureState::Running, ErasureState::Held));
+            assert!(paths(&machine).contains(&"/gone".to_owned()), "it waits as well");
+            // Three steps and the last one; the turn after it is that of whoever waits.
+            (0..3).for_each(|_| machine.housekeep());
+            let [.., earlier, later] = &states(&machine, &ids)[..] else { panic!("two at least") };
+            assert_eq!((*earlier, *later), (ErasureState::Done, ErasureState::Running));
+            assert!(!paths(&machine).contains(&"/gone".to_owned()));
+            assert!(!machine.is_erased(ids[ids.len() - 1]));
+        }
+    }
+
+    #[test]
+    fn a_wish_that_comes_between_two_looks_is_not_lost() {
+        let (mut machine, site) = filled();
+        machine.housekeep();
+        // The loop has looked for erasures before, and asks what is awaited afterwards.
+        let id = erase_anna(&machine, site);
+        assert!(!machine.is_erased(id), "somebody waits from now on");
+        for _ in 0..2 {
+            let apply = &mut machine.apply;
+            let databases = Databases {
+                log: &apply.log,
+                store: &*apply.store,
+                catalog: &apply.catalog,
+                shared: &apply.shared,
+                applied: 0,
+                now_ms: NOW_MS,
+            };
+            assert!(apply.erasures.is_one_awaited(&databases));
+        }
+        (0..2).for_each(|_| machine.housekeep());
+        assert_eq!(states(&machine, &[id]), [ErasureState::Done], "the hour is not waited for");
+    }
+
+    #[test]
+    fn an_erasure_is_done_only_when_the_backups_are_settled() {
+        let (mut machine, site) = filled();
+        machine.options.has_backups = true;
+        let mut machine = machine.restarted();
+        let wakes = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let heard = Arc::clone(&wakes);
+        machine.handle.on_backups_wanted(move || {
+            heard.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+        let first = erase_anna(&machine, site);
+        for _ in 0..10 {
+            assert!(!machine.is_erased(first));
+            machine.housekeep();
+        }
+        assert_eq!(states(&machine, &[first]), [ErasureState::InBackups]);
+        assert_eq!(machine.erasure(first).done_at_ms, None);
+        assert_eq!(wakes.load(std::sync::atomic::Ordering::Relaxed), 1);
+        // What was settled before a crash is found after it.
+        machine.catalog.note_erased(first, &[(BACKUPS, 2)], NOW_MS).unwrap();
+        let mut machine = machine.restarted();
+        machine.finish(first);
+        // Also what is settled before the rest is.
+        let second = erase_anna(&machine, site);
+        machine.housekeep();
+        machine.handle.settle_in_backups(&[second]);
+        machine.finish(second);
     }
 
     #[test]

@@ -65,8 +65,12 @@ pub(super) struct Shared {
     removed: watch::Sender<HashSet<SiteId>>,
     /// Erasures that were done lately.
     erased: watch::Sender<BTreeSet<ErasureId>>,
-    /// Somebody waits for an erasure: the store's file is rewritten without delay.
-    pub rewrite_at_once: AtomicBool,
+    /// Erasures that somebody waits for: the store's file is rewritten without delay until they are done.
+    awaited: Mutex<BTreeSet<ErasureId>>,
+    /// Erasures whose place in the backups is settled, which the loop has not heard yet.
+    settled_in_backups: Mutex<Vec<ErasureId>>,
+    /// Told that there is somebody to be erased in backups.
+    backups_wanted: RwLock<Option<Wake>>,
     forgetting: RwLock<Vec<Forget>>,
     duplicates: Mutex<VecDeque<u64>>,
     live: broadcast::Sender<Arc<LiveEvent>>,
@@ -78,6 +82,9 @@ pub(super) struct Shared {
 
 /// Takes somebody out of what a part of the program keeps in memory.
 type Forget = Box<dyn Fn(&Subject) + Send + Sync>;
+
+/// Tells whoever looks after the backups.
+type Wake = Box<dyn Fn() + Send + Sync>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,7 +102,9 @@ impl Shared {
             watermark: watch::Sender::new(watermark),
             removed: watch::Sender::new(HashSet::default()),
             erased: watch::Sender::new(BTreeSet::new()),
-            rewrite_at_once: AtomicBool::new(false),
+            awaited: Mutex::default(),
+            settled_in_backups: Mutex::default(),
+            backups_wanted: RwLock::default(),
             forgetting: RwLock::default(),
             duplicates: Mutex::new(VecDeque::new()),
             live: broadcast::Sender::new(LIVE_EVENTS_MAX),
@@ -187,6 +196,24 @@ impl Shared {
         });
     }
 
+    /// Forgets who need not be waited for any more; true while somebody waits for another one.
+    pub fn is_any_awaited(&self, is_to_come: impl Fn(ErasureId) -> bool) -> bool {
+        let mut awaited = lock(&self.awaited);
+        awaited.retain(|id| is_to_come(*id));
+        !awaited.is_empty()
+    }
+
+    /// What was told with [`ApplyHandle::settle_in_backups`] since the last call.
+    pub fn take_settled(&self) -> Vec<ErasureId> {
+        std::mem::take(&mut *lock(&self.settled_in_backups))
+    }
+
+    /// There is somebody to be erased in backups.
+    pub fn want_backups(&self) {
+        let wanted = self.backups_wanted.read().unwrap_or_else(PoisonError::into_inner);
+        wanted.iter().for_each(|wake| wake());
+    }
+
     /// Takes a subject out of every memory that was told of.
     pub fn forget(&self, subject: &Subject) {
         let forgetting = self.forgetting.read().unwrap_or_else(PoisonError::into_inner);
@@ -238,13 +265,25 @@ impl ApplyHandle {
         matches!(tokio::time::timeout(limit, gone).await, Ok(Ok(_)))
     }
 
-    /// Waits until an erasure is done, without the delay that the rewriting of the store's file may have otherwise; false when
-    /// `limit` passed first. For one that an earlier process completed, ask the catalog.
+    /// Waits until an erasure, which is on record, is done, also in the backups, without the delay that the rewriting of the
+    /// store's file may have otherwise; false when `limit` passed first, and the delay is left out still. For one that an earlier
+    /// process completed, ask the catalog.
     pub async fn wait_erased(&self, id: ErasureId, limit: Duration) -> bool {
-        self.shared.rewrite_at_once.store(true, Ordering::Release);
+        lock(&self.shared.awaited).insert(id);
         let mut erased = self.shared.erased.subscribe();
         let done = erased.wait_for(|ids| ids.contains(&id));
         matches!(tokio::time::timeout(limit, done).await, Ok(Ok(_)))
+    }
+
+    /// No backup holds what these erased, or their records say why one does.
+    pub fn settle_in_backups(&self, ids: &[ErasureId]) {
+        lock(&self.shared.settled_in_backups).extend(ids);
+    }
+
+    /// Has `wake` tell whoever looks after the backups that there is somebody to be erased in them. It must not wait.
+    pub fn on_backups_wanted(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let mut wanted = self.shared.backups_wanted.write().unwrap_or_else(PoisonError::into_inner);
+        *wanted = Some(Box::new(wake));
     }
 
     /// Has `forget` take erased subjects out of what is kept in memory elsewhere. It must not wait.

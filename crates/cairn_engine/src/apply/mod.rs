@@ -11,7 +11,7 @@ mod batch;
 mod erasure;
 mod handle;
 #[cfg(test)]
-mod machine;
+pub(crate) mod machine;
 mod remains;
 mod removal;
 mod retention;
@@ -60,6 +60,8 @@ pub struct ApplyOptions {
     pub rewrite_wait_max: Duration,
     /// What was kept long enough is removed.
     pub is_retention_on: bool,
+    /// Somebody looks after backups, so that an erasure is done only when they are clean or its record says why not.
+    pub has_backups: bool,
 }
 
 impl Default for ApplyOptions {
@@ -72,6 +74,7 @@ impl Default for ApplyOptions {
             checkpoint_size_bytes: 64 * 1024 * 1024,
             rewrite_wait_max: Duration::from_secs(60 * 60),
             is_retention_on: true,
+            has_backups: false,
         }
     }
 }
@@ -161,7 +164,7 @@ impl ApplyLoop {
         };
         let sessions = Sessions::new(options.sessions, active, others_until_ms);
         let removals = Removals::at_start(&catalog);
-        let erasures = Erasures::at_start(&catalog)?;
+        let erasures = Erasures::at_start(&catalog, options.has_backups)?;
         let rewriting = Rewriting::new(options.rewrite_wait_max);
         let retaining = Retaining::new(options.is_retention_on);
         let shared = Arc::new(Shared::new(watermark));
@@ -298,18 +301,16 @@ impl ApplyLoop {
             applied: self.resume_offset(),
             now_ms: (self.clock)(),
         };
-        self.removals.complete(&databases, &mut self.sessions);
-        // A deletion would make the rewriting begin anew.
+        // A deletion would make the rewriting begin anew. It waits for one at most: between two of them all have their turn.
         let may_delete = !self.rewriting.is_running();
+        self.removals.complete(&databases, &mut self.sessions, may_delete);
         self.erasures.complete(&databases, &mut self.sessions, may_delete);
         if may_delete {
             self.retaining.step(&databases);
         }
-        let is_forced = self.shared.rewrite_at_once.load(Ordering::Acquire);
-        self.rewriting.step(&databases, is_forced);
-        if is_forced && !self.erasures.are_waiting() && !self.rewriting.is_running() {
-            self.shared.rewrite_at_once.store(false, Ordering::Release);
-        }
+        self.rewriting.step(&databases, self.erasures.is_one_awaited(&databases));
+        // Whoever deletes next makes it hold bytes again, but not of these.
+        self.erasures.note_file(databases.store);
         let due = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval
             || self.bytes_since_checkpoint >= self.options.checkpoint_size_bytes;
         // Waiting for a quiet moment costs nothing; waiting for ever would.
@@ -322,9 +323,8 @@ impl ApplyLoop {
 
     /// Nobody waits for the rest of a rewriting longer than it takes.
     fn idle_wait(&self) -> Duration {
-        let is_asked = self.shared.rewrite_at_once.load(Ordering::Acquire);
         let is_busy = self.rewriting.is_running() || self.retaining.is_running();
-        match is_busy || is_asked && self.erasures.are_waiting() {
+        match is_busy || self.erasures.is_one_urgent() {
             true => BUSY_WAIT,
             false => IDLE_WAIT,
         }

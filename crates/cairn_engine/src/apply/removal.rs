@@ -57,8 +57,13 @@ impl Removals {
         }
     }
 
-    /// Does what can be done now.
-    pub fn complete(&mut self, databases: &Databases<'_>, sessions: &mut Sessions) {
+    /// Does what can be done now. `may_delete`: the store's file is not being rewritten.
+    pub fn complete(
+        &mut self,
+        databases: &Databases<'_>,
+        sessions: &mut Sessions,
+        may_delete: bool,
+    ) {
         let directory = databases.catalog.directory().current();
         if directory.removed_sites().is_empty() && self.removals.is_empty() {
             return;
@@ -67,8 +72,8 @@ impl Removals {
         if !self.patience.may_try() {
             return;
         }
-        let outcome = self
-            .clear_store(databases, sessions)
+        let cleared = if may_delete { self.clear_store(databases, sessions) } else { Ok(()) };
+        let outcome = cleared
             .and_then(|()| {
                 clear_log(databases, self.removals.values_mut().map(|removal| &mut removal.trail))
             })

@@ -198,7 +198,7 @@ fn wait(handle: &ApplyHandle, catalog: &Catalog, work: &Work, stop: &AtomicBool)
 }
 
 /// Removes the catalog's journal, which is empty: it is closed.
-fn remove_journal(directory: &Path) -> std::io::Result<()> {
+pub(super) fn remove_journal(directory: &Path) -> std::io::Result<()> {
     let journal = directory.join(format!("{CATALOG_FILE}-wal"));
     if fs::metadata(&journal).is_ok_and(|file| file.len() > 0) {
         return Err(std::io::Error::other("the catalog's journal is not empty"));

@@ -121,6 +121,12 @@ impl Ledger {
         self.entries.iter()
     }
 
+    #[cfg(test)]
+    pub(super) fn add(&mut self, entry: Entry) -> Result<(), BackupError> {
+        self.entries.insert(entry.id()?, entry);
+        Ok(())
+    }
+
     /// Adds what another one has.
     pub(super) fn join(&mut self, other: Ledger) {
         self.entries.extend(other.entries);
@@ -164,16 +170,24 @@ impl Ledger {
             serde_json::to_writer(&mut text, entry)?;
             text.push(b'\n');
         }
-        let next = self.path.with_extension("next");
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&next, &self.path)?;
-        match self.path.parent() {
-            Some(directory) => File::open(directory)?.sync_all(),
-            None => Ok(()),
-        }
+        replace(&self.path, |file| file.write_all(&text))
+    }
+}
+
+/// Replaces a file as a whole and brings it to disk.
+pub(super) fn replace(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let next = path.with_extension("next");
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+    fill(&mut file)?;
+    file.sync_all()?;
+    fs::rename(&next, path)?;
+    match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
     }
 }
 

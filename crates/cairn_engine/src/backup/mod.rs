@@ -9,15 +9,19 @@ mod erasing;
 mod ledger;
 mod making;
 mod manifest;
+mod opt_outs;
 mod restoring;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use cairn_catalog::{Catalog, CatalogError};
+use cairn_catalog::{Catalog, CatalogError, Erasure, ErasureId, ErasureState};
 use cairn_log::Log;
 use cairn_store::{EventStore, StoreError};
 
@@ -25,6 +29,7 @@ use crate::apply::{ApplyHandle, SnapshotError};
 
 pub use ledger::{Entry, Erased, LEDGER_AGE_DAYS_MAX, LEDGER_FILE, Ledger};
 pub use manifest::{BackupFile, FORMAT, MANIFEST_FILE, Manifest};
+pub use opt_outs::OPT_OUTS_FILE;
 pub use restoring::{Restored, Restoring, UNFINISHED_FILE, restore};
 
 /// Name of the store's directory, within a backup as within a data directory.
@@ -37,6 +42,9 @@ const HIDDEN: &str = ".";
 const RETRY_PAUSE_MS: i64 = 15 * 60 * 1000;
 /// The place of backups in the record of an erasure.
 const PLACE: &str = "backups";
+/// Tries to erase in the backups for which an erasure waits, about a minute; then it is done but for what its record names. It
+/// is tried again nevertheless.
+pub const ERASING_TRIES_MAX: u32 = 12;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Opens the event store in a directory.
@@ -101,6 +109,14 @@ pub enum BackupError {
     /// Somebody who was erased is still in it.
     #[error("what was erased cannot be erased in the backup: {why}")]
     NotErased {
+        /// Why.
+        why: String,
+    },
+    /// The same, of the one with this name.
+    #[error("the backup {id} could not be changed: {why}")]
+    InBackup {
+        /// Its name.
+        id: String,
         /// Why.
         why: String,
     },
@@ -181,6 +197,10 @@ pub struct Backups {
     progress: Mutex<Progress>,
     /// Held by whoever changes what is in the directory.
     changing: Mutex<()>,
+    /// Erasures that are not done, and how often erasing in the backups failed since this process knows of them.
+    tries: Mutex<BTreeMap<ErasureId, u32>>,
+    /// When the ledger of opt-outs was last brought up to date.
+    opt_outs_kept: Mutex<opt_outs::Kept>,
     /// Nothing is begun any more, and erasing is broken off.
     stopping: AtomicBool,
 }
@@ -200,9 +220,11 @@ impl Backups {
                 removed.map_err(BackupError::disk("removes an unfinished backup"))?;
             }
         }
-        let (progress, changing, stopping) = Default::default();
-        let backups = Backups { options, sources, progress, changing, stopping };
-        backups.ledger(now_ms)?;
+        let (progress, changing, tries, opt_outs_kept, stopping) = Default::default();
+        let backups =
+            Backups { options, sources, progress, changing, tries, opt_outs_kept, stopping };
+        let ledger = backups.ledger(now_ms)?;
+        backups.keep_opt_outs(&ledger)?;
         Ok(backups)
     }
 
@@ -269,7 +291,9 @@ impl Backups {
         if self.is_stopping() {
             return;
         }
-        let tended = self.expire(now_ms).and_then(|_| self.erase(now_ms));
+        // One that cannot be removed keeps nobody in the others.
+        let expired = self.expire(now_ms);
+        let tended = self.erase(now_ms).and(expired);
         let problem = tended.err().map(|error| error.to_string());
         let mut progress = lock(&self.progress);
         if problem != progress.problem {
@@ -315,7 +339,22 @@ impl Backups {
 
     /// Erases in every backup what was erased since it was made, and notes in the catalog that it is.
     fn erase(&self, now_ms: i64) -> Result<(), BackupError> {
+        // Read before the ledger is: of what comes later nobody knows whether it is in it.
+        let oldest_ms = now_ms - LEDGER_AGE_DAYS_MAX * DAY_MS;
+        let known = self.sources.catalog.erasures_since(oldest_ms)?;
+        let erased = self.erase_in_all(now_ms);
+        if self.is_stopping() {
+            return Ok(());
+        }
+        let noted = erased.as_ref().map_err(ToString::to_string).copied();
+        self.note_erased(&known, noted, now_ms)?;
+        erased.map(|_| ())
+    }
+
+    /// Returns in how many backups. One that cannot be changed keeps nobody in the others.
+    fn erase_in_all(&self, now_ms: i64) -> Result<u64, BackupError> {
         let ledger = self.ledger(now_ms)?;
+        let opt_outs_kept = self.keep_opt_outs(&ledger);
         let mut problem = None;
         let mut count = 0;
         for Listed { id, manifest } in self.list()? {
@@ -326,14 +365,11 @@ impl Backups {
             };
             match erased {
                 Ok(()) => count += 1,
-                Err(error) => problem = Some((id, error)),
+                Err(error) => problem = Some(BackupError::InBackup { id, why: error.to_string() }),
             }
         }
-        self.note_erased(count, problem.as_ref(), now_ms)?;
-        match problem {
-            Some((_, error)) => Err(error),
-            None => Ok(()),
-        }
+        opt_outs_kept?;
+        problem.map_or(Ok(count), Err)
     }
 
     fn erase_in_one(
@@ -368,30 +404,41 @@ impl Backups {
         Ok(())
     }
 
-    /// Completes the records of erasures: in how many backups, or why not.
+    /// Completes the records of erasures: in how many backups, or why not. Tells the apply loop of which it need not wait any more.
     fn note_erased(
         &self,
-        count: u64,
-        problem: Option<&(String, BackupError)>,
+        known: &[Erasure],
+        erased: Result<u64, String>,
         now_ms: i64,
     ) -> Result<(), BackupError> {
         let catalog = &self.sources.catalog;
-        let oldest_ms = now_ms - LEDGER_AGE_DAYS_MAX * DAY_MS;
-        for erasure in catalog.erasures_since(oldest_ms)? {
+        let mut tries = lock(&self.tries);
+        let is_open = |erasure: &Erasure| erasure.state != ErasureState::Done;
+        let mut failed = BTreeMap::new();
+        let mut settled = Vec::new();
+        for erasure in known {
             let Some(place) = erasure.place(PLACE) else { continue };
-            if place.done_at_ms.is_some() {
-                continue;
-            }
-            match problem {
-                None => catalog.note_erased(erasure.id, &[(PLACE, count)], now_ms)?,
-                Some((backup, error)) => {
-                    let reason = format!("the backup {backup} could not be changed: {error}");
-                    if place.remaining_reason.as_ref() != Some(&reason) {
-                        catalog.note_remaining(erasure.id, PLACE, &reason)?;
+            let mut is_settled = place.done_at_ms.is_some();
+            match &erased {
+                _ if is_settled => {}
+                Ok(count) => {
+                    catalog.note_erased(erasure.id, &[(PLACE, *count)], now_ms)?;
+                    is_settled = true;
+                }
+                Err(reason) => {
+                    if place.remaining_reason.as_ref() != Some(reason) {
+                        catalog.note_remaining(erasure.id, PLACE, reason)?;
                     }
+                    let count = tries.get(&erasure.id).map_or(1, |count| count.saturating_add(1));
+                    is_settled = count >= ERASING_TRIES_MAX;
+                    failed.insert(erasure.id, count);
                 }
             }
+            settled.extend((is_settled && is_open(erasure)).then_some(erasure.id));
         }
+        *tries = failed;
+        drop(tries);
+        self.sources.apply.settle_in_backups(&settled);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use cairn_catalog::{CATALOG_FILE, HEADS_FILE};
 use super::erasing::erase_in;
 use super::making::{check, make_private};
 use super::manifest::verify;
+use super::opt_outs::{OPT_OUTS_FILE, OptOuts};
 use super::{BackupError, LEDGER_FILE, Ledger, Manifest, OpenStore, STORE_DIRECTORY, list};
 
 /// A data directory with a file of this name is half of one instance and half of another.
@@ -53,6 +54,8 @@ pub struct Restored {
     pub manifest: Manifest,
     /// Erasures and removals of sites that came after it, carried out in what was restored.
     pub erased: usize,
+    /// Opt-outs that came after it, on record in what was restored.
+    pub opted_out: usize,
 }
 
 /// Makes a data directory of a backup.
@@ -63,7 +66,8 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     if manifest.is_being_changed {
         return Err(BackupError::BeingChanged { directory: from });
     }
-    let mut ledger = ledger_for(&from, &asked.backups, asked.ledger.as_deref())?;
+    let Ledgers { mut erasures, opt_outs } =
+        ledgers_for(&from, &asked.backups, asked.ledger.as_deref())?;
     verify(&from, &manifest)?;
     // Where an earlier try was broken off, what is there is of no use any more.
     let may_replace = *replace || data.join(UNFINISHED_FILE).exists();
@@ -74,18 +78,21 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     let staging = data.join(STAGING);
     remove(&staging).map_err(BackupError::disk("removes what an earlier try left"))?;
     let staged = stage(&from, &manifest, &staging, open_store).and_then(|()| {
-        let entries = ledger.entries().map(|(_, entry)| entry);
-        erase_in(&staging, manifest.made_at_ms, entries, open_store, &AtomicBool::new(false))
+        let entries = erasures.entries().map(|(_, entry)| entry);
+        let stop = AtomicBool::new(false);
+        let erased = erase_in(&staging, manifest.made_at_ms, entries, open_store, &stop)?;
+        Ok((erased, opt_outs.put_into(&staging)?))
     });
     if staged.is_err() {
         // The next try begins by removing it.
         let _ = remove(&staging);
     }
-    let erased = staged?;
+    let (erased, opted_out) = staged?;
     // Other backups may be restored later, or brought here: what was erased before counts for them, too.
-    ledger.keep_in(&asked.backups).map_err(BackupError::disk("writes the ledger of erasures"))?;
+    keep(&mut erasures, &opt_outs, &asked.backups)
+        .map_err(BackupError::disk("writes the ledgers"))?;
     put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
-    Ok(Restored { from, manifest, erased })
+    Ok(Restored { from, manifest, erased, opted_out })
 }
 
 /// The backup itself, or the latest one in a directory of them.
@@ -98,21 +105,43 @@ fn backup_in(directory: &Path) -> Result<PathBuf, BackupError> {
     latest.map(|listed| directory.join(listed.id)).ok_or_else(none)
 }
 
-/// All that is known of erasures: beside the backup, beside the instance's own backups, and where the caller says.
-fn ledger_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledger, BackupError> {
-    let mut ledger = Ledger::default();
+/// Who must not come back.
+#[derive(Default)]
+struct Ledgers {
+    erasures: Ledger,
+    opt_outs: OptOuts,
+}
+
+fn keep(erasures: &mut Ledger, opt_outs: &OptOuts, backups: &Path) -> io::Result<()> {
+    erasures.keep_in(backups)?;
+    opt_outs.keep_in(backups)
+}
+
+/// All that is known of erasures and opt-outs: beside the backup, beside the instance's own backups, and where the caller says.
+fn ledgers_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledgers, BackupError> {
+    let mut ledgers = Ledgers::default();
     let beside = from.parent().map(Path::to_owned);
     for directory in beside.into_iter().chain([backups.to_owned()]) {
-        ledger.join(Ledger::read(&directory.join(LEDGER_FILE))?);
+        ledgers.erasures.join(Ledger::read(&directory.join(LEDGER_FILE))?);
+        ledgers.opt_outs.join(OptOuts::read(&directory.join(OPT_OUTS_FILE))?.all());
     }
     if let Some(given) = given {
-        let file = if given.is_dir() { given.join(LEDGER_FILE) } else { given.to_owned() };
-        if !file.is_file() {
+        // A directory may have one of the two only, and either may be named for both.
+        let is_of_opt_outs = given.file_name() == Some(OPT_OUTS_FILE.as_ref());
+        let file = match given.is_dir() {
+            true => given.join(LEDGER_FILE),
+            false if is_of_opt_outs => given.with_file_name(LEDGER_FILE),
+            false => given.to_owned(),
+        };
+        let beside = file.with_file_name(OPT_OUTS_FILE);
+        let may_be_missing = (given.is_dir() || is_of_opt_outs) && beside.is_file();
+        if !file.is_file() && !may_be_missing {
             return Err(BackupError::NoBackup { directory: file });
         }
-        ledger.join(Ledger::read(&file)?);
+        ledgers.erasures.join(Ledger::read(&file)?);
+        ledgers.opt_outs.join(OptOuts::read(&beside)?.all());
     }
-    Ok(ledger)
+    Ok(ledgers)
 }
 
 /// Copies a backup, and opens the copy.

@@ -285,7 +285,7 @@ pub(super) fn progress(
     let zone = &view.entry.site.zone;
     let said = match (state, request.closed_at_ms) {
         (_, Some(at_ms)) => view.text("erased").replace("{day}", &day(at_ms, zone)),
-        (ErasureState::Waiting, None) => view.text("waiting").to_owned(),
+        (ErasureState::Waiting | ErasureState::Held, None) => view.text("waiting").to_owned(),
         (_, None) => view.text("erasing").to_owned(),
     };
     let reference = format!("<strong>{}</strong>", escaped(&request.reference));

@@ -24,6 +24,8 @@ pub struct ReferenceStore {
     state: RwLock<State>,
     /// Deletions that are still to fail.
     refusals: AtomicU32,
+    /// Steps that rewriting takes before its last one.
+    rewriting_steps: AtomicU32,
     /// Since when what was deleted waits for [`EventStore::rewrite_erased`]; 0 = nothing does.
     erased_since_ms: AtomicI64,
 }
@@ -58,6 +60,11 @@ impl ReferenceStore {
     /// Lets the next deletions fail, as on a full disk: for tests of those who call.
     pub fn refuse_removals(&self, count: u32) {
         self.refusals.store(count, Ordering::Release);
+    }
+
+    /// Has the next rewriting take so many steps before its last one: for tests of those who call.
+    pub fn rewrite_in_steps(&self, count: u32) {
+        self.rewriting_steps.store(count, Ordering::Release);
     }
 
     /// Something is about to be deleted, unless that was told to fail.
@@ -359,6 +366,10 @@ impl EventStore for ReferenceStore {
     }
 
     fn rewrite_erased(&self) -> Result<Rewritten, StoreError> {
+        let less = |steps: u32| steps.checked_sub(1);
+        if self.rewriting_steps.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
+            return Ok(Rewritten::default());
+        }
         self.erased_since_ms.store(0, Ordering::Release);
         let events = self.state().rows.len() as u64;
         Ok(Rewritten { events, is_complete: true, ..Rewritten::default() })

@@ -1368,8 +1368,9 @@ export interface components {
             /** @description Where it was done. */
             places: components["schemas"]["ErasedPlace"][];
             /**
-             * @description `waiting`: nothing new is kept; `running`: no question finds anything any more; `done`: nothing is left but what
-             *     its places say.
+             * @description `waiting`: nothing new is kept; `held`: the same, and what is kept goes when the store's file, which is being
+             *     rewritten for others, is whole again; `running`: no question finds anything any more; `in_backups`: nothing is left
+             *     but in backups; `done`: nothing is left but what its places say.
              * @example done
              */
             state: string;

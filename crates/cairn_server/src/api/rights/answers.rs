@@ -67,8 +67,9 @@ pub struct RightsRequestBody {
 pub struct ErasureBody {
     /// Its number.
     pub id: String,
-    /// `waiting`: nothing new is kept; `running`: no question finds anything any more; `done`: nothing is left but what
-    /// its places say.
+    /// `waiting`: nothing new is kept; `held`: the same, and what is kept goes when the store's file, which is being
+    /// rewritten for others, is whole again; `running`: no question finds anything any more; `in_backups`: nothing is left
+    /// but in backups; `done`: nothing is left but what its places say.
     #[schema(example = "done")]
     pub state: &'static str,
     /// When it was asked for (RFC 3339).
