@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::sites::{read_json, require_room};
 use crate::{
     Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, MemoryHolder,
-    OPT_OUTS_PER_SITE_MAX, memory,
+    OPT_OUTS_PER_SITE_MAX, memory, rights,
 };
 
 /// Number of an erasure.
@@ -103,8 +103,13 @@ pub struct Place {
 }
 
 /// Places in the order in which they are cleaned: name, what is erased, what stays and why.
-const PLACES: [(&str, &str, Option<&str>); 14] = [
+const PLACES: [(&str, &str, Option<&str>); 15] = [
     ("people", "user ids and traits", None),
+    (
+        "requests",
+        "what requests of people about themselves named them by",
+        Some("the requests themselves stay with keyed numbers, as proof that they were answered"),
+    ),
     ("mail_choices", "choices about mails", None),
     ("memory", "remembered values, and which browsers are whose", None),
     (
@@ -274,8 +279,8 @@ impl Catalog {
         })
     }
 
-    /// Removes people, mail choices and memory of an erasure's subject, and notes how many, in one transaction. Doing it
-    /// again removes what came since.
+    /// Removes people, mail choices and memory of an erasure's subject, blanks what requests from before it name the subject
+    /// by, and notes how many, in one transaction. Doing it again removes what came since.
     pub fn erase_people(&self, id: ErasureId, now_ms: i64) -> Result<(), CatalogError> {
         self.connections.write("erases people", |transaction| {
             let erased = |transaction: &Transaction<'_>| {
@@ -283,7 +288,12 @@ impl Catalog {
                 let found = transaction.prepare_cached(&sql)?.query_row([id.0], read).optional()?;
                 let Some(mut erasure) = found else { return Ok(()) };
                 let subject = &erasure.subject;
-                let mut counts = [("people", 0), ("mail_choices", 0), ("memory", 0)];
+                // Before the people go, who say by which names the requests may know them.
+                let names = known_names(transaction, subject)?;
+                let requests =
+                    rights::blank_requests(transaction, subject, &names, erasure.asked_at_ms)?;
+                let mut counts =
+                    [("people", 0), ("mail_choices", 0), ("memory", 0), ("requests", requests)];
                 for user in &subject.users {
                     for (table, count) in &mut counts[..2] {
                         let sql =
@@ -417,6 +427,9 @@ fn begin(
         .collect();
     let answers = remove_answers(transaction, &new.names)?;
     add(&mut places, "answers", answers as u64, now_ms);
+    // The names are known now only.
+    let requests = rights::blank_requests(transaction, subject, &new.names, now_ms)?;
+    add(&mut places, "requests", requests as u64, now_ms);
     let users: Vec<String> = subject.users.iter().map(u64::to_string).collect();
     let visitors: Vec<String> =
         subject.visitors.iter().map(|visitor| visitor.0.to_string()).collect();
@@ -437,6 +450,25 @@ fn begin(
         ],
     )?;
     Ok(ErasureId(transaction.last_insert_rowid()))
+}
+
+/// User ids and e-mail addresses that people's entries have for a subject's users.
+fn known_names(transaction: &Transaction<'_>, subject: &Subject) -> rusqlite::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut statement = transaction.prepare_cached(
+        "SELECT user_id, CASE json_valid(claimed_traits)
+            WHEN 1 THEN CAST(json_extract(claimed_traits, '$.email') AS TEXT) END
+         FROM people WHERE site_id = ?1 AND user_key = ?2",
+    )?;
+    for user in &subject.users {
+        let asked = params![subject.site_id.0, user.cast_signed()];
+        let found: Option<(String, Option<String>)> =
+            statement.query_row(asked, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        names.extend(
+            found.into_iter().flat_map(|(user_id, email)| [Some(user_id), email]).flatten(),
+        );
+    }
+    Ok(names)
 }
 
 /// Removes kept answers in which any of the names stands, as it is or as addresses write it.

@@ -139,6 +139,7 @@ export const rights = {
   stays: (text: string) => `Stays: ${text}.`,
   places: {
     people: "People",
+    requests: "Requests",
     mail_choices: "Mail choices",
     memory: "Memory",
     answers: "Kept answers",

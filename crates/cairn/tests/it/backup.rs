@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cairn_catalog::{Catalog, ErasureId, ErasureReason};
+use cairn_catalog::{Catalog, ErasureId, ErasureReason, RequestList};
 use cairn_engine::backup::Manifest;
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::rights::find::{Finder, Identifier};
@@ -401,7 +401,19 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
     let (canary, kept) = ([visitor("canary", 1)], [visitor("kept", 2)]);
     meet(&server, &key, &canary[0]);
     meet(&server, &key, &kept[0]);
+    for [visitor] in [&canary, &kept] {
+        let asked = json!({"kind": "access", "user_id": visitor.user_id});
+        let requests = format!("/api/v1/sites/{site}/rights/requests");
+        let written = server.api("POST", &requests, &asked);
+        assert_eq!(written.status, 201, "{}", written.text());
+    }
     let backup = back_up(&server);
+    let requests_of = |data: &Path| -> Vec<String> {
+        let catalog = Catalog::open(&data.join("catalog.sqlite")).unwrap();
+        let list = RequestList::Newest { state: None, before: None };
+        let requests = catalog.requests(site.parse().unwrap(), list, 10).unwrap();
+        requests.into_iter().map(|request| request.identifier).collect()
+    };
     let elsewhere = TempDir::new().unwrap();
     carry(&backup, elsewhere.path());
     assert_eq!(server.stop(), Some(0));
@@ -455,7 +467,9 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
         let again = Server::start_in(data, &[]).unwrap();
         assert_eq!(again.totals(&site, &["events"]), [3]);
         assert_eq!(again.stop(), Some(0));
+        assert_eq!(requests_of(data), [kept[0].user_id.as_str(), ""]);
     }
+    assert_eq!(requests_of(directory.path()), [kept[0].user_id.as_str(), ""]);
 }
 
 #[test]
