@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::sites::{read_json, require_room};
 use crate::{
     Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, MemoryHolder,
-    OPT_OUTS_PER_SITE_MAX, memory, rights,
+    OPT_OUTS_PER_SITE_MAX, idempotency, memory, rights,
 };
 
 /// Number of an erasure.
@@ -114,8 +114,10 @@ const PLACES: [(&str, &str, Option<&str>); 15] = [
     ("memory", "remembered values, and which browsers are whose", None),
     (
         "answers",
-        "answers of the API kept for repetitions",
-        Some("hashes of requests stay for a day, to recognise repetitions; they hold no text"),
+        "texts of the API's answers kept for repetitions",
+        Some(
+            "hashes of requests stay for a day, so that no repetition is done twice; they hold no text",
+        ),
     ),
     (
         "receipts",
@@ -200,7 +202,7 @@ pub(crate) struct OpenErasures {
 }
 
 impl Catalog {
-    /// Records an erasure and keeps its subject's numbers as opted out, in one transaction; removes answers that name it.
+    /// Records an erasure and keeps its subject's numbers as opted out, in one transaction; blanks answers that name it.
     pub fn begin_erasure(&self, new: &NewErasure, now_ms: i64) -> Result<ErasureId, CatalogError> {
         let site_id = new.subject.site_id;
         let id = self.connections.write("begins an erasure", |transaction| {
@@ -425,7 +427,7 @@ fn begin(
             remaining_reason: remaining.map(str::to_owned),
         })
         .collect();
-    let answers = remove_answers(transaction, &new.names)?;
+    let answers = idempotency::blank_answers(transaction, &new.names)?;
     add(&mut places, "answers", answers as u64, now_ms);
     // The names are known now only.
     let requests = rights::blank_requests(transaction, subject, &new.names, now_ms)?;
@@ -469,33 +471,6 @@ fn known_names(transaction: &Transaction<'_>, subject: &Subject) -> rusqlite::Re
         );
     }
     Ok(names)
-}
-
-/// Removes kept answers in which any of the names stands, as it is or as addresses write it.
-fn remove_answers(transaction: &Transaction<'_>, names: &[String]) -> rusqlite::Result<usize> {
-    let mut removed = 0;
-    for name in names.iter().filter(|name| !name.is_empty()) {
-        let quoted = serde_json::Value::from(name.as_str()).to_string();
-        let quoted = &quoted[1..quoted.len() - 1];
-        for form in [name.as_str(), quoted, &percent_encoded(name)] {
-            removed += transaction
-                .prepare_cached("DELETE FROM idempotency WHERE instr(body, ?1) > 0")?
-                .execute([form.as_bytes()])?;
-        }
-    }
-    Ok(removed)
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-        encoded
-    })
 }
 
 fn add(places: &mut [Place], name: &str, count: u64, now_ms: i64) {

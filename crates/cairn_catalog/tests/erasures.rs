@@ -138,10 +138,12 @@ fn everything_that_the_catalog_holds_of_somebody_goes() {
     assert_eq!((counts.people, counts.mail_choices), (1, 1));
     assert!(counts.memory >= 2, "{counts:?}");
     let id = catalog.begin_erasure(&new, NOW_MS).unwrap();
-    for (key, is_new) in [(1, true), (2, true), (3, false)] {
-        let replay = catalog.replay(&[key; 32], &[key; 32], NOW_MS).unwrap();
-        assert_eq!(replay == Replay::New, is_new, "{key}");
-    }
+    let replay = |key: u8, request: u8| catalog.replay(&[key; 32], &[request; 32], NOW_MS).unwrap();
+    // They are still known: nothing is done twice.
+    assert_eq!([replay(1, 1), replay(2, 2)], [Replay::Erased, Replay::Erased]);
+    assert_eq!(replay(1, 2), Replay::Mismatch);
+    let benno = answer(r#"{"html":"to benno@mail.example"}"#);
+    assert_eq!(replay(3, 3), Replay::Answered(benno));
     catalog.erase_people(id, NOW_MS).unwrap();
     catalog.erase_people(id, NOW_MS).unwrap();
     let counts = catalog.subject_counts(&new.subject, &new.holders).unwrap();
@@ -169,6 +171,26 @@ fn ask(catalog: &Catalog, identifier: &str, subject: Subject, received_at_ms: i6
     };
     let step = NewStep { user: None, step: "received", note: String::new(), at_ms: received_at_ms };
     catalog.add_request(&new, &step).unwrap().id
+}
+
+#[test]
+fn who_has_a_short_name_takes_no_other_answers_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    for (key, text) in [
+        (1, r#"{"id":"11","created_at":"2026-11-23T16:01:11Z","count":1}"#),
+        (2, r#"{"user_id":"1"}"#),
+    ] {
+        let answer = StoredResponse { status: 201, body: text.as_bytes().to_vec() };
+        catalog.keep_answer(&[key; 32], &[key; 32], &answer, NOW_MS).unwrap();
+    }
+    let new = NewErasure { names: vec!["1".into()], ..of_anna(site_id) };
+    let id = catalog.begin_erasure(&new, NOW_MS).unwrap();
+    assert!(matches!(catalog.replay(&[1; 32], &[1; 32], NOW_MS).unwrap(), Replay::Answered(_)));
+    assert_eq!(catalog.replay(&[2; 32], &[2; 32], NOW_MS).unwrap(), Replay::Erased);
+    let erasure = catalog.erasure(id).unwrap().unwrap();
+    assert_eq!(erasure.place("answers").unwrap().count, 1);
 }
 
 #[test]
