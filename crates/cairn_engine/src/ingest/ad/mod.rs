@@ -135,7 +135,7 @@ impl Ingest {
         };
         let is_own = standing == Standing::Own;
         let signals = Signals {
-            opted_out: of_cookie.is_some_and(|visitor| site.is_opted_out(visitor.0)),
+            opted_out: self.has_opted_out(&cookies, site),
             recorded: match is_own {
                 true => self.recorded(&cookies, of_cookie, hit),
                 false => Default::default(),
