@@ -126,5 +126,11 @@ pub fn restore(config: &Config, asked: &Restore) -> Result<(), Failure> {
     let (from, into) = (restored.from.display(), directory.path().display());
     let erased = restored.erased;
     crate::print(&format!("{from} is restored into {into}"))?;
+    if !restored.had_ledger {
+        crate::print(
+            "no ledger of erasures was found: if somebody was erased after the backup was made, \
+             restore it again with --ledger",
+        )?;
+    }
     Ok(crate::print(&format!("erasures carried out in it: {erased}"))?)
 }

@@ -446,7 +446,9 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
 
     // The copy that was carried elsewhere still has everything, unless the ledger is at hand.
     let without = TempDir::new().unwrap();
-    restored(elsewhere.path(), without.path());
+    let output = restore(elsewhere.path(), without.path(), &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("no ledger of erasures was found"), "{output:?}");
     assert!(!places(without.path(), &canary).is_empty(), "the control");
     let with = TempDir::new().unwrap();
     let ledger = directory.path().join("backups");
@@ -457,6 +459,24 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
         "{}",
         text(&output.stdout)
     );
+    assert!(!text(&output.stdout).contains("no ledger"), "{}", text(&output.stdout));
+    // The ledger beside a backup is found from within it, too.
+    let beside = TempDir::new().unwrap();
+    let carried = beside.path().join("carried");
+    carry(elsewhere.path(), &carried);
+    fs::copy(ledger.join("erasures.ledger"), beside.path().join("erasures.ledger")).unwrap();
+    let within = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cairn"))
+        .current_dir(&carried)
+        .args(["restore", "--from", ".", "--data", within.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(
+        text(&output.stdout).contains("erasures carried out in it: 1"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert_eq!(places(within.path(), &canary), [""; 0]);
     // From now on the new place knows who was erased.
     let once_more = restore(elsewhere.path(), with.path(), &["--replace"]);
     assert!(once_more.status.success(), "{}", text(&once_more.stderr));

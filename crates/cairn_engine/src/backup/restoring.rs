@@ -53,17 +53,21 @@ pub struct Restored {
     pub manifest: Manifest,
     /// Erasures and removals of sites that came after it, carried out in what was restored.
     pub erased: usize,
+    /// A ledger of erasures was found: beside the backup, beside the instance's own, or where the caller said.
+    pub had_ledger: bool,
 }
 
 /// Makes a data directory of a backup.
 pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, BackupError> {
     let Restoring { data, replace, .. } = asked;
-    let from = backup_in(&asked.from)?;
+    // As it is: a backup that is called `.` has a directory above it, too.
+    let asked_from = fs::canonicalize(&asked.from).unwrap_or_else(|_| asked.from.clone());
+    let from = backup_in(&asked_from)?;
     let manifest = Manifest::read(&from)?;
     if manifest.is_being_changed {
         return Err(BackupError::BeingChanged { directory: from });
     }
-    let mut ledger = ledger_for(&from, &asked.backups, asked.ledger.as_deref())?;
+    let (mut ledger, had_ledger) = ledger_for(&from, &asked.backups, asked.ledger.as_deref())?;
     verify(&from, &manifest)?;
     // Where an earlier try was broken off, what is there is of no use any more.
     let may_replace = *replace || data.join(UNFINISHED_FILE).exists();
@@ -85,7 +89,7 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     // Other backups may be restored later, or brought here: what was erased before counts for them, too.
     ledger.keep_in(&asked.backups).map_err(BackupError::disk("writes the ledger of erasures"))?;
     put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
-    Ok(Restored { from, manifest, erased })
+    Ok(Restored { from, manifest, erased, had_ledger })
 }
 
 /// The backup itself, or the latest one in a directory of them.
@@ -98,12 +102,19 @@ fn backup_in(directory: &Path) -> Result<PathBuf, BackupError> {
     latest.map(|listed| directory.join(listed.id)).ok_or_else(none)
 }
 
-/// All that is known of erasures: beside the backup, beside the instance's own backups, and where the caller says.
-fn ledger_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledger, BackupError> {
+/// All that is known of erasures: beside the backup, beside the instance's own backups, and where the caller says; and
+/// whether there is a ledger at all.
+fn ledger_for(
+    from: &Path,
+    backups: &Path,
+    given: Option<&Path>,
+) -> Result<(Ledger, bool), BackupError> {
     let mut ledger = Ledger::default();
-    let beside = from.parent().map(Path::to_owned);
-    for directory in beside.into_iter().chain([backups.to_owned()]) {
-        ledger.join(Ledger::read(&directory.join(LEDGER_FILE))?);
+    let mut is_there = given.is_some();
+    for directory in from.parent().into_iter().chain([backups]) {
+        let file = directory.join(LEDGER_FILE);
+        is_there |= file.is_file();
+        ledger.join(Ledger::read(&file)?);
     }
     if let Some(given) = given {
         let file = if given.is_dir() { given.join(LEDGER_FILE) } else { given.to_owned() };
@@ -112,7 +123,7 @@ fn ledger_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledge
         }
         ledger.join(Ledger::read(&file)?);
     }
-    Ok(ledger)
+    Ok((ledger, is_there))
 }
 
 /// Copies a backup, and opens the copy.
