@@ -103,7 +103,7 @@ pub struct Place {
 }
 
 /// Places in the order in which they are cleaned: name, what is erased, what stays and why.
-const PLACES: [(&str, &str, Option<&str>); 15] = [
+const PLACES: [(&str, &str, Option<&str>); 16] = [
     ("people", "user ids and traits", None),
     (
         "requests",
@@ -127,6 +127,13 @@ const PLACES: [(&str, &str, Option<&str>); 15] = [
     ("process", "visits in memory, and who visitors were lately known as", None),
     ("events", "events", None),
     ("visits", "visits without any event left", None),
+    (
+        "visit_attributes",
+        "nothing",
+        Some(
+            "a visit in which somebody else did something, too, keeps where it came from: source, referrer and campaign",
+        ),
+    ),
     ("store_file", "bytes of erased rows in the store's files", None),
     ("log", "records in the log's files", None),
     ("catalog_file", "bytes in the catalog's file and its journal", None),

@@ -147,6 +147,7 @@ export const rights = {
     process: "Process",
     events: "Events",
     visits: "Visits",
+    visit_attributes: "Where shared visits came from",
     store_file: "Store’s files",
     log: "Log’s files",
     catalog_file: "Catalog’s file",
