@@ -123,9 +123,15 @@ pub fn restore(config: &Config, asked: &Restore) -> Result<(), Failure> {
     let backups = wire::backup_options(config).directory;
     let asked = Restoring { from, data, backups, replace, ledger };
     let restored = cairn_engine::backup::restore(&asked, &wire::open_copy(config)?)?;
-    let Restored { from, erased, opted_out, .. } = restored;
+    let Restored { from, erased, opted_out, had_ledger, .. } = restored;
     let (from, into) = (from.display(), directory.path().display());
     crate::print(&format!("{from} is restored into {into}"))?;
+    if !had_ledger {
+        crate::print(
+            "no ledger of erasures was found: if somebody was erased after the backup was made, \
+             restore it again with --ledger",
+        )?;
+    }
     crate::print(&format!("erasures carried out in it: {erased}"))?;
     Ok(crate::print(&format!("opt-outs since then, on record in it: {opted_out}"))?)
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::sites::{read_json, require_room};
 use crate::{
     Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, MemoryHolder,
-    OPT_OUTS_PER_SITE_MAX, OWNERS_PART, memory,
+    OPT_OUTS_PER_SITE_MAX, OWNERS_PART, idempotency, memory, rights,
 };
 
 /// Number of an erasure.
@@ -114,14 +114,21 @@ pub struct Place {
 }
 
 /// Places in the order in which they are cleaned: name, what is erased, what stays and why.
-const PLACES: [(&str, &str, Option<&str>); 14] = [
+const PLACES: [(&str, &str, Option<&str>); 16] = [
     ("people", "user ids and traits", None),
+    (
+        "requests",
+        "what requests of people about themselves named them by",
+        Some("the requests themselves stay with keyed numbers, as proof that they were answered"),
+    ),
     ("mail_choices", "choices about mails", None),
     ("memory", "remembered values, and which browsers are whose", None),
     (
         "answers",
-        "answers of the API kept for repetitions",
-        Some("hashes of requests stay for a day, to recognise repetitions; they hold no text"),
+        "texts of the API's answers kept for repetitions",
+        Some(
+            "hashes of requests stay for a day, so that no repetition is done twice; they hold no text",
+        ),
     ),
     (
         "receipts",
@@ -131,6 +138,13 @@ const PLACES: [(&str, &str, Option<&str>); 14] = [
     ("process", "visits in memory, and who visitors were lately known as", None),
     ("events", "events", None),
     ("visits", "visits without any event left", None),
+    (
+        "visit_attributes",
+        "nothing",
+        Some(
+            "a visit in which somebody else did something, too, keeps where it came from: source, referrer and campaign",
+        ),
+    ),
     ("store_file", "bytes of erased rows in the store's files", None),
     ("log", "records in the log's files", None),
     ("catalog_file", "bytes in the catalog's file and its journal", None),
@@ -206,7 +220,7 @@ pub(crate) struct OpenErasures {
 }
 
 impl Catalog {
-    /// Records an erasure and keeps its subject's numbers as opted out, in one transaction; removes answers that name it.
+    /// Records an erasure and keeps its subject's numbers as opted out, in one transaction; blanks answers that name it.
     pub fn begin_erasure(&self, new: &NewErasure, now_ms: i64) -> Result<ErasureId, CatalogError> {
         let site_id = new.subject.site_id;
         let id = self.connections.write("begins an erasure", |transaction| {
@@ -279,8 +293,8 @@ impl Catalog {
         })
     }
 
-    /// Removes people, mail choices and memory of an erasure's subject, and notes how many, in one transaction. Doing it
-    /// again removes what came since.
+    /// Removes people, mail choices and memory of an erasure's subject, blanks what requests from before it name the subject
+    /// by, and notes how many, in one transaction. Doing it again removes what came since.
     pub fn erase_people(&self, id: ErasureId, now_ms: i64) -> Result<(), CatalogError> {
         self.connections.write("erases people", |transaction| {
             let erased = |transaction: &Transaction<'_>| {
@@ -288,7 +302,12 @@ impl Catalog {
                 let found = transaction.prepare_cached(&sql)?.query_row([id.0], read).optional()?;
                 let Some(mut erasure) = found else { return Ok(()) };
                 let subject = &erasure.subject;
-                let mut counts = [("people", 0), ("mail_choices", 0), ("memory", 0)];
+                // Before the people go, who say by which names the requests may know them.
+                let names = known_names(transaction, subject)?;
+                let requests =
+                    rights::blank_requests(transaction, subject, &names, erasure.asked_at_ms)?;
+                let mut counts =
+                    [("people", 0), ("mail_choices", 0), ("memory", 0), ("requests", requests)];
                 for user in &subject.users {
                     for (table, count) in &mut counts[..2] {
                         let sql =
@@ -442,8 +461,11 @@ fn begin(
             remaining_reason: remaining.map(str::to_owned),
         })
         .collect();
-    let answers = remove_answers(transaction, &new.names)?;
+    let answers = idempotency::blank_answers(transaction, &new.names)?;
     add(&mut places, "answers", answers as u64, now_ms);
+    // The names are known now only.
+    let requests = rights::blank_requests(transaction, subject, &new.names, now_ms)?;
+    add(&mut places, "requests", requests as u64, now_ms);
     let users: Vec<String> = subject.users.iter().map(u64::to_string).collect();
     let visitors: Vec<String> =
         subject.visitors.iter().map(|visitor| visitor.0.to_string()).collect();
@@ -466,31 +488,23 @@ fn begin(
     Ok(ErasureId(transaction.last_insert_rowid()))
 }
 
-/// Removes kept answers in which any of the names stands, as it is or as addresses write it.
-fn remove_answers(transaction: &Transaction<'_>, names: &[String]) -> rusqlite::Result<usize> {
-    let mut removed = 0;
-    for name in names.iter().filter(|name| !name.is_empty()) {
-        let quoted = serde_json::Value::from(name.as_str()).to_string();
-        let quoted = &quoted[1..quoted.len() - 1];
-        for form in [name.as_str(), quoted, &percent_encoded(name)] {
-            removed += transaction
-                .prepare_cached("DELETE FROM idempotency WHERE instr(body, ?1) > 0")?
-                .execute([form.as_bytes()])?;
-        }
+/// User ids and e-mail addresses that people's entries have for a subject's users.
+fn known_names(transaction: &Transaction<'_>, subject: &Subject) -> rusqlite::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut statement = transaction.prepare_cached(
+        "SELECT user_id, CASE json_valid(claimed_traits)
+            WHEN 1 THEN CAST(json_extract(claimed_traits, '$.email') AS TEXT) END
+         FROM people WHERE site_id = ?1 AND user_key = ?2",
+    )?;
+    for user in &subject.users {
+        let asked = params![subject.site_id.0, user.cast_signed()];
+        let found: Option<(String, Option<String>)> =
+            statement.query_row(asked, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        names.extend(
+            found.into_iter().flat_map(|(user_id, email)| [Some(user_id), email]).flatten(),
+        );
     }
-    Ok(removed)
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-        encoded
-    })
+    Ok(names)
 }
 
 fn add(places: &mut [Place], name: &str, count: u64, now_ms: i64) {

@@ -1,8 +1,8 @@
 //! Requests of people about themselves, with what was done about each.
 //!
 //! Purpose: answering in time, and proving it. Guarantees: the direct identifier of a request is there while it is open, and
-//! is overwritten in the transaction that closes it; then only keyed numbers remain, as long as the class `requests` of
-//! [`cairn_model::retention`] says.
+//! is overwritten in the transaction that closes it, or that erases whom it names; then only keyed numbers remain, as long
+//! as the class `requests` of [`cairn_model::retention`] says.
 //! A closed request never opens again; of two that close it one fails.
 
 use cairn_model::SiteId;
@@ -121,7 +121,7 @@ pub struct RightsRequest {
     pub state: RequestState,
     /// What kind of identifier it names.
     pub identifier_kind: String,
-    /// The identifier; empty once it is closed.
+    /// The identifier; empty once it is closed, or whom it names was erased.
     pub identifier: String,
     /// Whom it was found to be, as keyed numbers.
     pub subject: Subject,
@@ -407,6 +407,37 @@ impl Catalog {
         }
         Ok(closed)
     }
+}
+
+/// Blanks the identifier of a site's requests, received until then, that were found to be about the subject, or that name
+/// one of the names. Letters count alike. Returns how many.
+pub(crate) fn blank_requests(
+    transaction: &Transaction<'_>,
+    subject: &Subject,
+    names: &[String],
+    received_until_ms: i64,
+) -> rusqlite::Result<usize> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT id, identifier, subject FROM rights_requests
+         WHERE site_id = ?1 AND closed_at_ms IS NULL AND identifier <> '' AND received_at_ms <= ?2",
+    )?;
+    let named = |row: &Row<'_>| -> rusqlite::Result<Option<i64>> {
+        let identifier: String = row.get(1)?;
+        let about: Subject = read_json(row, 2)?;
+        let is_theirs = names.iter().any(|name| name.eq_ignore_ascii_case(&identifier))
+            || about.visitors.iter().any(|visitor| subject.visitors.contains(visitor))
+            || about.users.iter().any(|user| subject.users.contains(user));
+        Ok(is_theirs.then_some(row.get(0)?))
+    };
+    let found = statement.query_map(params![subject.site_id.0, received_until_ms], named)?;
+    let found: Vec<Option<i64>> = found.collect::<rusqlite::Result<_>>()?;
+    let mut blank =
+        transaction.prepare_cached("UPDATE rights_requests SET identifier = '' WHERE id = ?1")?;
+    let mut count = 0;
+    for id in found.into_iter().flatten() {
+        count += blank.execute([id])?;
+    }
+    Ok(count)
 }
 
 fn find(connection: &Connection, site: SiteId, id: i64) -> rusqlite::Result<Option<RightsRequest>> {

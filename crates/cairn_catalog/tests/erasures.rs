@@ -5,7 +5,9 @@ use cairn_catalog::{
     Catalog, ErasureId, ErasureReason, ErasureState, MailChoices, MemoryChange, MemoryHolder,
     NewErasure, NewSite, PersonChange, Replay, StoredResponse,
 };
+use cairn_catalog::{NewRequest, NewStep, RequestSource};
 use cairn_model::retention::{DataClass, Retention};
+use cairn_model::rights::{Law, RequestKind};
 use cairn_model::{PrivacySettings, SiteId, Subject, VisitorId};
 use tempfile::TempDir;
 
@@ -20,10 +22,14 @@ fn open(directory: &TempDir) -> Catalog {
 }
 
 fn site(catalog: &Catalog) -> SiteId {
+    site_of(catalog, "shop.example")
+}
+
+fn site_of(catalog: &Catalog, domain: &str) -> SiteId {
     let new = NewSite {
         asking: Default::default(),
         name: "Shop".into(),
-        domain: "shop.example".into(),
+        domain: domain.into(),
         hosts: Vec::new(),
         timezone: "Etc/UTC".into(),
         currency: "EUR".into(),
@@ -132,10 +138,12 @@ fn everything_that_the_catalog_holds_of_somebody_goes() {
     assert_eq!((counts.people, counts.mail_choices), (1, 1));
     assert!(counts.memory >= 2, "{counts:?}");
     let id = catalog.begin_erasure(&new, NOW_MS).unwrap();
-    for (key, is_new) in [(1, true), (2, true), (3, false)] {
-        let replay = catalog.replay(&[key; 32], &[key; 32], NOW_MS).unwrap();
-        assert_eq!(replay == Replay::New, is_new, "{key}");
-    }
+    let replay = |key: u8, request: u8| catalog.replay(&[key; 32], &[request; 32], NOW_MS).unwrap();
+    // They are still known: nothing is done twice.
+    assert_eq!([replay(1, 1), replay(2, 2)], [Replay::Erased, Replay::Erased]);
+    assert_eq!(replay(1, 2), Replay::Mismatch);
+    let benno = answer(r#"{"html":"to benno@mail.example"}"#);
+    assert_eq!(replay(3, 3), Replay::Answered(benno));
     catalog.erase_people(id, NOW_MS).unwrap();
     catalog.erase_people(id, NOW_MS).unwrap();
     let counts = catalog.subject_counts(&new.subject, &new.holders).unwrap();
@@ -147,6 +155,88 @@ fn everything_that_the_catalog_holds_of_somebody_goes() {
     let erasure = catalog.erasure(id).unwrap().unwrap();
     let count = |name: &str| erasure.place(name).unwrap().count;
     assert_eq!((count("people"), count("mail_choices"), count("answers")), (1, 1, 2));
+}
+
+fn ask(catalog: &Catalog, identifier: &str, subject: Subject, received_at_ms: i64) -> i64 {
+    let new = NewRequest {
+        site_id: subject.site_id,
+        kind: RequestKind::Access,
+        law: Law::Gdpr,
+        source: RequestSource::Owner,
+        identifier_kind: "email".into(),
+        identifier: identifier.into(),
+        subject,
+        received_at_ms,
+        due_at_ms: NOW_MS + 30 * DAY_MS,
+    };
+    let step = NewStep { user: None, step: "received", note: String::new(), at_ms: received_at_ms };
+    catalog.add_request(&new, &step).unwrap().id
+}
+
+#[test]
+fn who_has_a_short_name_takes_no_other_answers_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    for (key, text) in [
+        (1, r#"{"id":"11","created_at":"2026-11-23T16:01:11Z","count":1}"#),
+        (2, r#"{"user_id":"1"}"#),
+    ] {
+        let answer = StoredResponse { status: 201, body: text.as_bytes().to_vec() };
+        catalog.keep_answer(&[key; 32], &[key; 32], &answer, NOW_MS).unwrap();
+    }
+    let new = NewErasure { names: vec!["1".into()], ..of_anna(site_id) };
+    let id = catalog.begin_erasure(&new, NOW_MS).unwrap();
+    assert!(matches!(catalog.replay(&[1; 32], &[1; 32], NOW_MS).unwrap(), Replay::Answered(_)));
+    assert_eq!(catalog.replay(&[2; 32], &[2; 32], NOW_MS).unwrap(), Replay::Erased);
+    let erasure = catalog.erasure(id).unwrap().unwrap();
+    assert_eq!(erasure.place("answers").unwrap().count, 1);
+}
+
+#[test]
+fn open_requests_of_the_erased_name_nobody_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    let traits = r#"{"email":"Anna@mail.example"}"#.to_owned();
+    let anna =
+        PersonChange { site_id, claimed_traits: traits, ..person(u64::MAX, "anna", 1, NOW_MS) };
+    catalog.apply_log(&[anna], &[], 1).unwrap();
+    let of = |visitors: &[u64], users: &[u64]| Subject {
+        site_id,
+        visitors: visitors.iter().copied().map(VisitorId).collect(),
+        users: users.to_vec(),
+    };
+    let elsewhere = site_of(&catalog, "elsewhere.example");
+    let (other_site, now) = (Subject { site_id: elsewhere, ..of(&[70], &[]) }, NOW_MS);
+    let by_number = ask(&catalog, "known@mail.example", of(&[], &[4, u64::MAX]), now);
+    let by_browser = ask(&catalog, "70", of(&[70], &[]), now);
+    let by_name = ask(&catalog, "ANNA+1@mail.example", of(&[], &[]), now);
+    let by_trait = ask(&catalog, "anna@mail.example", of(&[], &[]), now);
+    let kept = [
+        ask(&catalog, "benno@mail.example", of(&[71], &[5]), now),
+        ask(&catalog, "anna+12@mail.example", of(&[], &[]), now),
+        ask(&catalog, "anna+1@mail.example", of(&[70], &[]), now + 1),
+    ];
+    let far = ask(&catalog, "anna+1@mail.example", other_site, now);
+    let identifier = |site_id, id| catalog.request(site_id, id).unwrap().unwrap().identifier;
+    let id = catalog.begin_erasure(&of_anna(site_id), now).unwrap();
+    for id in [by_number, by_browser, by_name] {
+        assert_eq!(identifier(site_id, id), "", "{id}");
+    }
+    // One that came while the erasure was begun, and one that only the people's entry explains, as in a backup.
+    let meanwhile = ask(&catalog, "known@mail.example", of(&[], &[u64::MAX]), now);
+    catalog.erase_people(id, now).unwrap();
+    for id in [meanwhile, by_trait] {
+        assert_eq!(identifier(site_id, id), "", "{id}");
+    }
+    assert!(kept.iter().all(|id| !identifier(site_id, *id).is_empty()));
+    assert!(!identifier(elsewhere, far).is_empty(), "another site's");
+    let still_about = catalog.request(site_id, by_number).unwrap().unwrap().subject;
+    assert_eq!(still_about, of(&[], &[4, u64::MAX]));
+    let erasure = catalog.erasure(id).unwrap().unwrap();
+    let place = erasure.place("requests").unwrap();
+    assert_eq!((place.count, place.done_at_ms), (5, Some(now)));
 }
 
 #[test]

@@ -139,6 +139,7 @@ export const rights = {
   stays: (text: string) => `Stays: ${text}.`,
   places: {
     people: "People",
+    requests: "Requests",
     mail_choices: "Mail choices",
     memory: "Memory",
     answers: "Kept answers",
@@ -146,6 +147,7 @@ export const rights = {
     process: "Process",
     events: "Events",
     visits: "Visits",
+    visit_attributes: "Where shared visits came from",
     store_file: "Store’s files",
     log: "Log’s files",
     catalog_file: "Catalog’s file",

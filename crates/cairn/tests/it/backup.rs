@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cairn_catalog::{Catalog, ErasureId, ErasureReason};
+use cairn_catalog::{Catalog, ErasureId, ErasureReason, RequestList};
 use cairn_engine::backup::{Manifest, OPT_OUTS_FILE};
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::rights::find::{Finder, Identifier};
@@ -401,7 +401,19 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
     let (canary, kept) = ([visitor("canary", 1)], [visitor("kept", 2)]);
     meet(&server, &key, &canary[0]);
     meet(&server, &key, &kept[0]);
+    for [visitor] in [&canary, &kept] {
+        let asked = json!({"kind": "access", "user_id": visitor.user_id});
+        let requests = format!("/api/v1/sites/{site}/rights/requests");
+        let written = server.api("POST", &requests, &asked);
+        assert_eq!(written.status, 201, "{}", written.text());
+    }
     let backup = back_up(&server);
+    let requests_of = |data: &Path| -> Vec<String> {
+        let catalog = Catalog::open(&data.join("catalog.sqlite")).unwrap();
+        let list = RequestList::Newest { state: None, before: None };
+        let requests = catalog.requests(site.parse().unwrap(), list, 10).unwrap();
+        requests.into_iter().map(|request| request.identifier).collect()
+    };
     let elsewhere = TempDir::new().unwrap();
     carry(&backup, elsewhere.path());
     assert_eq!(server.stop(), Some(0));
@@ -434,7 +446,9 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
 
     // The copy that was carried elsewhere still has everything, unless the ledger is at hand.
     let without = TempDir::new().unwrap();
-    restored(elsewhere.path(), without.path());
+    let output = restore(elsewhere.path(), without.path(), &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("no ledger of erasures was found"), "{output:?}");
     assert!(!places(without.path(), &canary).is_empty(), "the control");
     let with = TempDir::new().unwrap();
     let ledger = directory.path().join("backups");
@@ -445,6 +459,24 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
         "{}",
         text(&output.stdout)
     );
+    assert!(!text(&output.stdout).contains("no ledger"), "{}", text(&output.stdout));
+    // The ledger beside a backup is found from within it, too.
+    let beside = TempDir::new().unwrap();
+    let carried = beside.path().join("carried");
+    carry(elsewhere.path(), &carried);
+    fs::copy(ledger.join("erasures.ledger"), beside.path().join("erasures.ledger")).unwrap();
+    let within = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cairn"))
+        .current_dir(&carried)
+        .args(["restore", "--from", ".", "--data", within.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(
+        text(&output.stdout).contains("erasures carried out in it: 1"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert_eq!(places(within.path(), &canary), [""; 0]);
     // From now on the new place knows who was erased.
     let once_more = restore(elsewhere.path(), with.path(), &["--replace"]);
     assert!(once_more.status.success(), "{}", text(&once_more.stderr));
@@ -455,7 +487,9 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
         let again = Server::start_in(data, &[]).unwrap();
         assert_eq!(again.totals(&site, &["events"]), [3]);
         assert_eq!(again.stop(), Some(0));
+        assert_eq!(requests_of(data), [kept[0].user_id.as_str(), ""]);
     }
+    assert_eq!(requests_of(directory.path()), [kept[0].user_id.as_str(), ""]);
 }
 
 #[test]

@@ -399,6 +399,8 @@ mod tests {
             let is_named = place.done_at_ms.is_some() || place.remaining_reason.is_some();
             assert!(is_named, "{} is neither done nor explained", place.name);
         }
+        let shared = erasure.place("visit_attributes").unwrap();
+        assert!(shared.remaining_reason.as_deref().unwrap().contains("referrer"), "{shared:?}");
         assert_eq!(forgotten.lock().unwrap().len(), 1);
         // What Benno does next joins what is left of the visit on the shared device.
         machine.append(&page(site, SHARED, "benno", "/more-of-benno"));

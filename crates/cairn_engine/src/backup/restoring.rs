@@ -56,17 +56,21 @@ pub struct Restored {
     pub erased: usize,
     /// Opt-outs that came after it, on record in what was restored.
     pub opted_out: usize,
+    /// A ledger of erasures was found: beside the backup, beside the instance's own, or where the caller said.
+    pub had_ledger: bool,
 }
 
 /// Makes a data directory of a backup.
 pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, BackupError> {
     let Restoring { data, replace, .. } = asked;
-    let from = backup_in(&asked.from)?;
+    // As it is: a backup that is called `.` has a directory above it, too.
+    let asked_from = fs::canonicalize(&asked.from).unwrap_or_else(|_| asked.from.clone());
+    let from = backup_in(&asked_from)?;
     let manifest = Manifest::read(&from)?;
     if manifest.is_being_changed {
         return Err(BackupError::BeingChanged { directory: from });
     }
-    let Ledgers { mut erasures, opt_outs } =
+    let Ledgers { mut erasures, opt_outs, had_ledger } =
         ledgers_for(&from, &asked.backups, asked.ledger.as_deref())?;
     verify(&from, &manifest)?;
     // Where an earlier try was broken off, what is there is of no use any more.
@@ -92,7 +96,7 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     keep(&mut erasures, &opt_outs, &asked.backups)
         .map_err(BackupError::disk("writes the ledgers"))?;
     put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
-    Ok(Restored { from, manifest, erased, opted_out })
+    Ok(Restored { from, manifest, erased, opted_out, had_ledger })
 }
 
 /// The backup itself, or the latest one in a directory of them.
@@ -110,6 +114,8 @@ fn backup_in(directory: &Path) -> Result<PathBuf, BackupError> {
 struct Ledgers {
     erasures: Ledger,
     opt_outs: OptOuts,
+    /// There is a ledger of erasures at all.
+    had_ledger: bool,
 }
 
 fn keep(erasures: &mut Ledger, opt_outs: &OptOuts, backups: &Path) -> io::Result<()> {
@@ -119,10 +125,12 @@ fn keep(erasures: &mut Ledger, opt_outs: &OptOuts, backups: &Path) -> io::Result
 
 /// All that is known of erasures and opt-outs: beside the backup, beside the instance's own backups, and where the caller says.
 fn ledgers_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledgers, BackupError> {
-    let mut ledgers = Ledgers::default();
+    let mut ledgers = Ledgers { had_ledger: given.is_some(), ..Ledgers::default() };
     let beside = from.parent().map(Path::to_owned);
     for directory in beside.into_iter().chain([backups.to_owned()]) {
-        ledgers.erasures.join(Ledger::read(&directory.join(LEDGER_FILE))?);
+        let file = directory.join(LEDGER_FILE);
+        ledgers.had_ledger |= file.is_file();
+        ledgers.erasures.join(Ledger::read(&file)?);
         ledgers.opt_outs.join(OptOuts::read(&directory.join(OPT_OUTS_FILE))?.all());
     }
     if let Some(given) = given {

@@ -134,6 +134,14 @@ impl Ingest {
         &self.keys
     }
 
+    /// Whether a browser's visitor opted out of pixels: by the word in its cookie or by what is on record. That holds wherever
+    /// a cookie is shown, also where cookies serve nothing else.
+    fn has_opted_out(&self, cookies: &Cookies, site: &SiteEntry) -> bool {
+        let of_cookie = |id| self.keys.of_cookie(site.site.id, &id).0;
+        cookies.consent.is_some_and(|record| record.opted_out)
+            || cookies.id.is_some_and(|id| site.is_opted_out(of_cookie(id)))
+    }
+
     /// The choice on record in a browser, unless its visitor took it back while the request was under way.
     fn recorded(&self, cookies: &Cookies, visitor: Option<VisitorId>) -> RecordedConsent {
         let recorded = cookies.consent.unwrap_or_default();
@@ -164,11 +172,7 @@ impl Ingest {
             Voice::Browser => Cookies::parse(hit.cookies),
             _ => Cookies::default(),
         };
-        // An opt-out on record holds wherever its cookie is shown, also where cookies serve nothing else.
-        let opted_out = sent_cookies.consent.is_some_and(|record| record.opted_out)
-            || sent_cookies
-                .id
-                .is_some_and(|id| entry.site.is_opted_out(self.keys.of_cookie(site.id, &id).0));
+        let opted_out = self.has_opted_out(&sent_cookies, &entry.site);
         let cookies = if uses_cookies { sent_cookies } else { Cookies::default() };
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
         let recorded = self.recorded(&cookies, cookie_visitor);

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: for 24 hours the same key with the same request gets the same answer; with another request, or while the
 //! first is being answered, 409. Failures of the server are not kept: repeating tries again, unless a part was done
-//! already; then a repetition is told so, and nothing is done again.
+//! already; then a repetition is told so, and nothing is done again. So it is where the answer named somebody who was
+//! erased since.
 
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError};
@@ -101,6 +102,11 @@ async fn answer(
     let _in_use = InUse::claim(&app, key_hash)?;
     match blocking(&app, move |catalog| catalog.replay(&key_hash, &request_hash, now_ms)).await? {
         Replay::Answered(stored) => return Ok(replayed(stored)),
+        Replay::Erased => {
+            let message =
+                "This request was answered, but its answer named somebody who was erased since.";
+            return Err(ApiError::new(Code::IdempotencyKeyReused, message));
+        }
         Replay::Mismatch => {
             let message = "This Idempotency-Key was used for another request.";
             return Err(ApiError::new(Code::IdempotencyKeyReused, message));

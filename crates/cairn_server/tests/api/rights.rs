@@ -302,6 +302,36 @@ async fn an_erasure_fulfils_its_request_and_says_where() {
 }
 
 #[tokio::test]
+async fn other_requests_and_answers_of_the_erased_name_nobody() {
+    let rig = Rig::new();
+    let desk = Desk::with_people(&rig).await;
+    let write = |name: &str, domain: &str| {
+        let body = json!({"name": name, "domain": domain});
+        rig.post("/api/v1/sites", &body).owner().header("idempotency-key", domain).send()
+    };
+    write("Of Ada@Shop.example", "ada.example").await.ok(201);
+    let of_bob = write("Of bob-1", "bob.example").await.ok(201);
+    let request = desk.request(json!({"kind": "erase", "user_id": "ada-7"})).await;
+    let again = desk.request(json!({"kind": "erase", "email": "ada@shop.example"})).await;
+    let access = desk.request(json!({"kind": "access", "order_id": "o-1"})).await;
+    let of_others = desk.request(json!({"kind": "access", "user_id": "bob-1"})).await;
+    desk.act(&request, "erase", json!({})).await.ok(200);
+    for (asked, identifier) in [(&again, ""), (&access, ""), (&of_others, "bob-1")] {
+        let path = format!("requests/{}", asked["id"].as_str().unwrap());
+        let now = desk.get(&path).await.ok(200);
+        assert_eq!((&now["state"], &now["identifier"]), (&json!("open"), &json!(identifier)));
+    }
+    // They are answered by the keyed numbers that they were found to be about.
+    let export = format!("requests/{}/export", access["id"].as_str().unwrap());
+    desk.get(&export).await.ok(200);
+    let begun = desk.act(&again, "erase", json!({})).await.ok(200);
+    assert_ne!(begun["state"], "open", "{begun}");
+    // What was written once is not written again, and nothing repeats the name.
+    write("Of Ada@Shop.example", "ada.example").await.is(409, "idempotency_key_reused");
+    assert_eq!(write("Of bob-1", "bob.example").await.ok(201), of_bob);
+}
+
+#[tokio::test]
 async fn an_opt_out_is_carried_out_at_once() {
     let rig = Rig::new();
     let desk = Desk::with_people(&rig).await;

@@ -333,3 +333,21 @@ fn the_script_is_the_same_for_everybody() {
     assert_eq!(answer.body, client.get("/i/none.js", &READER).body);
     assert!(answer.header("cairn-outcome").is_empty() && ads.running.events().is_empty());
 }
+
+#[test]
+fn who_opted_out_is_not_counted_and_still_led_on() {
+    let ads = Ads::new();
+    let (image, link) = ads.ad(&json!({}));
+    let word = [("Cookie", "cairn_consent=v1.analytics=0.ads=0.out=1.t=1795341000")];
+    let headers = [&READER[..], &word].concat();
+    let mut client = ads.client();
+    let shown = client.get(&format!("{image}?cb=1"), &headers);
+    let outcome = Outcome::DroppedOptedOut.name();
+    assert_eq!((shown.status, shown.outcome(), shown.body.len()), (200, outcome, 43));
+    assert_eq!(client.get(&format!("{image}?cb=1&v=1"), &headers).outcome(), outcome);
+    let followed = client.get(&link, &headers);
+    assert_eq!((followed.status, followed.outcome()), (302, outcome));
+    assert_eq!(followed.header("location"), TARGET);
+    assert!(ads.running.events().is_empty());
+    ads.running.assert_conserved();
+}

@@ -438,3 +438,21 @@ fn a_reader_who_hangs_up_while_his_permission_is_read_is_counted_all_the_same() 
     until("every hit has its outcome", || totals().received > 0 && settled());
     assert_eq!(totals().unsettled, 0);
 }
+
+#[test]
+fn who_opted_out_in_his_browser_is_not_counted_and_still_led_on() {
+    let mails = Mails::new();
+    let recipient = json!({"user_id": "anna-1", "opens": "granted", "clicks": "granted"});
+    let (open, links) = mails.mail(&json!({"recipient": recipient}));
+    let word = [("Cookie", "cairn_consent=v1.analytics=0.ads=0.out=1.t=1795341000")];
+    let headers = [&READER[..], &word].concat();
+    let mut client = mails.client();
+    let outcome = Outcome::DroppedOptedOut.name();
+    let opened = client.get(&open, &headers);
+    assert_eq!((opened.status, opened.outcome(), opened.body.len()), (200, outcome, 43));
+    let followed = client.get(&links[0], &headers);
+    assert_eq!((followed.status, followed.outcome()), (302, outcome));
+    assert_eq!(followed.header("location"), "https://shop.example/p?a=1&b=2#c");
+    assert!(mails.running.events().is_empty());
+    mails.running.assert_conserved();
+}

@@ -158,7 +158,7 @@ impl Ingest {
             standing => standing,
         };
         let signals = Signals {
-            opted_out: of_cookie.is_some_and(|visitor| site.is_opted_out(visitor.0)),
+            opted_out: self.has_opted_out(&cookies, site),
             recorded: match standing {
                 Standing::Own => self.recorded(&cookies, of_cookie),
                 _ => Default::default(),

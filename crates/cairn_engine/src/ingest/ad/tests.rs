@@ -204,3 +204,20 @@ fn a_click_costs_and_leads_without_saying_whom() {
     assert_eq!(machine.bot, "ad:declared:Googlebot");
     assert_ne!(machine.visitor_id, clicked.visitor_id);
 }
+
+#[test]
+fn a_browser_that_opted_out_is_not_counted() {
+    for cross_site_cookies in [false, true] {
+        let shop = shop(Policy::OptOut, cross_site_cookies);
+        for (word, refused) in [(".out=1", Some(Outcome::DroppedOptedOut)), ("", None)] {
+            let cookies =
+                format!("{CONSENT_COOKIE}=v1.analytics=0.ads=0{word}.t={}", NOW_MS / 1000);
+            let hit = Hit { cookies: &cookies, ..browser() };
+            for act in [AdAct::Impression, AdAct::View, AdAct::Click] {
+                let (record, taken) = take(&shop, &hit, act, "");
+                assert_eq!(taken.err().map(|rejection| rejection.outcome), refused, "{word}");
+                assert_eq!(record.is_empty(), refused.is_some());
+            }
+        }
+    }
+}

@@ -122,7 +122,7 @@ impl Ingest {
         let id = site.site.id;
         let cookies = Cookies::parse(hit.cookies);
         let of_cookie = cookies.id.map(|cookie| self.keys.of_cookie(id, &cookie));
-        let browser_opted_out = of_cookie.is_some_and(|visitor| site.is_opted_out(visitor.0));
+        let browser_opted_out = self.has_opted_out(&cookies, site);
         let user_key = mail.claims.user_key();
         let recipient_opted_out = user_key != 0 && site.is_opted_out(user_key);
         if *mail.permission == MailPermission::Withdrawn {

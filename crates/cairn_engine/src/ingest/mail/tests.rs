@@ -149,6 +149,15 @@ fn an_opt_out_of_recipient_or_browser_holds() {
     let refused = take(&shop, &shown, &anna(), MailAct::Click);
     assert_eq!(refused.refusal(), Outcome::DroppedOptedOut);
     assert!(take(&shop, &browser(), &anna(), MailAct::Click).result.is_ok());
+    // The word in the browser's cookie, which names nobody.
+    let word = format!("{CONSENT_COOKIE}=v1.analytics=0.out=1.t={}", NOW_MS / 1000);
+    let shown = Hit { cookies: &word, ..browser() };
+    for act in [MailAct::Open, MailAct::Click] {
+        for permission in [anna(), MailPermission::Nobody] {
+            let refused = take(&shop, &shown, &permission, act);
+            assert_eq!(refused.refusal(), Outcome::DroppedOptedOut);
+        }
+    }
     let of_user = shop.ingest.keys().of_user(site, "anna-1");
     shop.catalog.add_opt_out(site, of_user, NOW_MS).unwrap();
     shop.refresh();

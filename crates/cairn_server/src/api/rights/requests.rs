@@ -10,6 +10,7 @@ use cairn_catalog::{
     Catalog, CatalogError, ErasureReason, NewRequest, NewStep, RequestList, RequestSource,
     RequestState, RightsRequest,
 };
+use cairn_engine::rights::find::Found;
 use cairn_model::notice::{self, LANGUAGES};
 use cairn_model::rights::{Law, RequestKind};
 use http::{HeaderMap, StatusCode};
@@ -217,6 +218,18 @@ pub async fn show(
     shown(&app, &access, request, app.now_ms(&headers)).await
 }
 
+/// Whom an open request means: by its identifier, or, where that went with an erasure, by its keyed numbers.
+async fn found_of(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    request: &RightsRequest,
+) -> Result<Found, ApiError> {
+    if request.identifier.is_empty() {
+        return Ok(Found { subject: request.subject.clone(), ..Found::default() });
+    }
+    found(app, access, &Identifier::of(request)?).await
+}
+
 /// Gives everything that is held of whom an open request names, as a file for him.
 #[utoipa::path(get, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/export", tag = "rights",
     params(("site_id" = String, Path, description = "Number of the site"),
@@ -238,8 +251,7 @@ pub async fn export(
     let language = parameters.text("language")?.unwrap_or_else(|| LANGUAGES[0].tag.to_owned());
     parameters.finish()?;
     let request = open(&app, &access, &request_id).await?;
-    let identifier = Identifier::of(&request)?;
-    let found = found(&app, &access, &identifier).await?;
+    let found = found_of(&app, &access, &request).await?;
     let held = held_of(&app, &access, found.subject, now_ms).await?;
     let language = notice::language([language.as_str()]);
     let answer = Export { held, choice: None, format, language, now_ms }.answer(&app)?;
@@ -265,8 +277,7 @@ pub async fn erase(
     if request.kind != RequestKind::Erase {
         return Err(ApiError::new(Code::NotOpen, "This request does not ask for an erasure."));
     }
-    let identifier = Identifier::of(&request)?;
-    let found = found(&app, &access, &identifier).await?;
+    let found = found_of(&app, &access, &request).await?;
     let (site_id, id) = (access.site_id(), request.id);
     let step = step(&access, "erasing", String::new(), now_ms);
     let new = found.erasure(ErasureReason::Owner, Some(id));
