@@ -264,7 +264,12 @@ mod tests {
 
     fn erase_anna(machine: &Machine<ReferenceStore>, site_id: SiteId) -> ErasureId {
         let erasure = NewErasure {
-            subject: Subject { site_id, visitors: vec![HOME], users: vec![4] },
+            subject: Subject {
+                site_id,
+                visitors: vec![HOME],
+                users: vec![4],
+                ..Subject::default()
+            },
             holders: vec![HOLDER],
             reason: ErasureReason::Owner,
             request_id: None,
