@@ -105,6 +105,10 @@ fn found_text(found: &Found, kept: &Kept) -> String {
     for (user, lead) in found.subject.users.iter().zip(&found.user_leads) {
         let _ = writeln!(text, "person {user:016x} ({})", lead.name());
     }
+    for user in &found.subject.entries {
+        let _ =
+            writeln!(text, "entry {user:016x}: no other browser named this person; not blocked");
+    }
     for visitor in &found.shared {
         let _ = writeln!(text, "browser {:016x} is shared: only this person's events", visitor.0);
     }

@@ -12,6 +12,7 @@ use cairn_model::{SiteId, Subject, VisitorId};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use crate::rights::close_erased_request;
 use crate::sites::{read_json, require_room};
 use crate::{
     Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, MemoryHolder,
@@ -222,11 +223,8 @@ pub(crate) struct OpenErasures {
 impl Catalog {
     /// Records an erasure and keeps its subject's numbers as opted out, in one transaction; blanks answers that name it.
     pub fn begin_erasure(&self, new: &NewErasure, now_ms: i64) -> Result<ErasureId, CatalogError> {
-        let site_id = new.subject.site_id;
-        let id = self.connections.write("begins an erasure", |transaction| {
-            require_room_for(transaction, site_id, new.reason)?;
-            begin(transaction, new, now_ms).map_err(CatalogError::during("begins an erasure"))
-        })?;
+        let doing = "begins an erasure";
+        let id = self.connections.write(doing, |transaction| begin(transaction, new, now_ms))?;
         self.rebuild_directory()?;
         Ok(id)
     }
@@ -246,8 +244,10 @@ impl Catalog {
                 let asked = params![subject.site_id.0, user.cast_signed()];
                 connection.prepare_cached(&sql)?.query_row(asked, |row| row.get::<_, i64>(0))
             };
-            for user in &subject.users {
+            for user in subject.users.iter().chain(&subject.entries) {
                 counts.people += count("people", *user)?.cast_unsigned();
+            }
+            for user in &subject.users {
                 counts.mail_choices += count("mail_choices", *user)?.cast_unsigned();
             }
             for holder in holders {
@@ -317,6 +317,19 @@ impl Catalog {
                             .execute(params![subject.site_id.0, user.cast_signed()])?;
                     }
                 }
+                for user in &subject.entries {
+                    // The browser is blocked since: what was said later, somebody else said.
+                    counts[0].1 += transaction
+                        .prepare_cached(
+                            "DELETE FROM people
+                             WHERE site_id = ?1 AND user_key = ?2 AND last_seen_ms <= ?3",
+                        )?
+                        .execute(params![
+                            subject.site_id.0,
+                            user.cast_signed(),
+                            erasure.asked_at_ms
+                        ])?;
+                }
                 for holder in &erasure.holders {
                     counts[2].1 += memory::forget(transaction, subject.site_id, *holder)?;
                 }
@@ -383,7 +396,7 @@ impl Catalog {
         })
     }
 
-    /// Records how far an erasure is.
+    /// Records how far an erasure is; with it the request that it fulfils is done.
     pub fn set_erasure_state(
         &self,
         id: ErasureId,
@@ -393,14 +406,18 @@ impl Catalog {
         let doing = "records how far an erasure is";
         let done_at_ms = (state == ErasureState::Done).then_some(now_ms);
         self.connections.write(doing, |transaction| {
-            transaction
-                .execute(
+            let recorded = || {
+                transaction.execute(
                     "UPDATE erasures SET state = ?2, done_at_ms = coalesce(done_at_ms, ?3)
                      WHERE id = ?1",
                     params![id.0, state.name(), done_at_ms],
-                )
-                .map_err(CatalogError::during(doing))?;
-            Ok(())
+                )?;
+                match done_at_ms {
+                    Some(at_ms) => close_erased_request(transaction, id, at_ms),
+                    None => Ok(()),
+                }
+            };
+            recorded().map_err(CatalogError::during(doing))
         })
     }
 
@@ -437,7 +454,17 @@ fn require_room_for(
     Ok(())
 }
 
-fn begin(
+/// Begins an erasure where there is room for it. The directory is to be built anew after the transaction.
+pub(crate) fn begin(
+    transaction: &Transaction<'_>,
+    new: &NewErasure,
+    now_ms: i64,
+) -> Result<ErasureId, CatalogError> {
+    require_room_for(transaction, new.subject.site_id, new.reason)?;
+    record(transaction, new, now_ms).map_err(CatalogError::during("begins an erasure"))
+}
+
+fn record(
     transaction: &Transaction<'_>,
     new: &NewErasure,
     now_ms: i64,
@@ -466,23 +493,24 @@ fn begin(
     // The names are known now only.
     let requests = rights::blank_requests(transaction, subject, &new.names, now_ms)?;
     add(&mut places, "requests", requests as u64, now_ms);
-    let users: Vec<String> = subject.users.iter().map(u64::to_string).collect();
+    let listed = |keys: &[u64]| keys.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
     let visitors: Vec<String> =
         subject.visitors.iter().map(|visitor| visitor.0.to_string()).collect();
     transaction.execute(
         "INSERT INTO erasures (site_id, asked_at_ms, reason, request_id, visitors, users, holders,
-            state, done_at_ms, is_watched, places)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL, 1, ?9)",
+            state, done_at_ms, is_watched, places, entries)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL, 1, ?9, ?10)",
         params![
             subject.site_id.0,
             now_ms,
             new.reason.name(),
             new.request_id,
             visitors.join(","),
-            users.join(","),
+            listed(&subject.users),
             holders_bytes(&new.holders),
             ErasureState::Waiting.name(),
             serde_json::to_string(&places).unwrap_or_default(),
+            listed(&subject.entries),
         ],
     )?;
     Ok(ErasureId(transaction.last_insert_rowid()))
@@ -530,7 +558,7 @@ fn write_places(
 }
 
 const COLUMNS: &str = "id, site_id, asked_at_ms, reason, request_id, visitors, users, holders, \
-     state, done_at_ms, places";
+     state, done_at_ms, places, entries";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Erasure> {
     let unreadable = |column: usize| {
@@ -547,6 +575,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Erasure> {
             site_id: SiteId(row.get(1)?),
             visitors: visitors.into_iter().map(VisitorId).collect(),
             users: numbers(&row.get::<_, String>(6)?).ok_or_else(|| unreadable(6))?,
+            entries: numbers(&row.get::<_, String>(11)?).ok_or_else(|| unreadable(11))?,
         },
         holders: holders(&row.get::<_, Vec<u8>>(7)?).ok_or_else(|| unreadable(7))?,
         reason: reasons

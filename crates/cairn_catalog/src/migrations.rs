@@ -342,6 +342,19 @@ INSERT INTO memory_sizes (site_id, size_bytes)
 SELECT site_id, 72 * count(*) FROM memory_ties WHERE true GROUP BY site_id
 ON CONFLICT DO UPDATE SET size_bytes = size_bytes + excluded.size_bytes;
 ",
+    "
+-- Keyed hashes of user ids that an erased browser said, unsigned: their people's entries go, and nobody is blocked.
+ALTER TABLE erasures ADD COLUMN entries TEXT NOT NULL DEFAULT '';
+-- A request is closed with its erasure; before, when somebody looked.
+INSERT INTO rights_steps (request_id, number, at_ms, step, note)
+SELECT r.id, (SELECT count(*) FROM rights_steps WHERE request_id = r.id), e.done_at_ms, 'done', ''
+FROM rights_requests r JOIN erasures e ON e.id = r.erasure_id
+WHERE r.state = 'erasing' AND e.state = 'done' AND e.done_at_ms IS NOT NULL;
+UPDATE rights_requests SET state = 'done',
+    closed_at_ms = (SELECT done_at_ms FROM erasures WHERE id = erasure_id)
+WHERE state = 'erasing' AND erasure_id IN
+    (SELECT id FROM erasures WHERE state = 'done' AND done_at_ms IS NOT NULL);
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -3,7 +3,8 @@
 //! Purpose: answering in time, and proving it. Guarantees: the direct identifier of a request is there while it is open, and
 //! is overwritten in the transaction that closes it, or that erases whom it names; then only keyed numbers remain, as long
 //! as the class `requests` of [`cairn_model::retention`] says.
-//! A closed request never opens again; of two that close it one fails.
+//! A closed request never opens again; of two that close it one fails. One to erase is closed with its
+//! erasure.
 
 use cairn_model::SiteId;
 use cairn_model::rights::{Law, RequestKind};
@@ -11,7 +12,7 @@ use cairn_model::subject::Subject;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::sites::{read_json, require_room};
-use crate::{Catalog, CatalogError, UserId};
+use crate::{Catalog, CatalogError, ErasureId, NewErasure, UserId, erasures};
 
 /// Open requests of one site.
 pub const OPEN_REQUESTS_PER_SITE_MAX: usize = 100_000;
@@ -191,42 +192,28 @@ impl Catalog {
         new: &NewRequest,
         step: &NewStep,
     ) -> Result<RightsRequest, CatalogError> {
-        let doing = "records a request";
-        let mut random = [0_u8; REFERENCE_SIZE_BYTES];
-        getrandom::fill(&mut random).map_err(|_| CatalogError::Random)?;
-        let reference: String = random.iter().map(|byte| format!("{byte:02X}")).collect();
-        let subject = serde_json::to_string(&new.subject).unwrap_or_default();
-        self.connections.write(doing, |transaction| {
-            let count = format!(
-                "SELECT count(*) FROM rights_requests WHERE site_id = {} AND closed_at_ms IS NULL",
-                new.site_id
-            );
-            require_room(transaction, &count, "open requests", OPEN_REQUESTS_PER_SITE_MAX)?;
-            let recorded = |transaction: &Transaction<'_>| {
-                transaction.execute(
-                    "INSERT INTO rights_requests (site_id, reference, kind, law, source, state,
-                        identifier_kind, identifier, subject, received_at_ms, due_at_ms, extended, reason)
-                     VALUES (?1, ?2, ?3, ?4, ?5, 'open', ?6, ?7, ?8, ?9, ?10, 0, '')",
-                    params![
-                        new.site_id.0,
-                        reference,
-                        new.kind.name(),
-                        new.law.name(),
-                        new.source.name(),
-                        new.identifier_kind,
-                        new.identifier,
-                        subject,
-                        new.received_at_ms,
-                        new.due_at_ms
-                    ],
-                )?;
-                let id = transaction.last_insert_rowid();
-                note(transaction, id, step)?;
-                find(transaction, new.site_id, id)
-            };
-            let found = recorded(transaction).map_err(CatalogError::during(doing))?;
+        let reference = reference()?;
+        self.connections
+            .write("records a request", |transaction| add(transaction, new, &reference, step))
+    }
+
+    /// Records a request together with the erasure that fulfils it: either both are there, or neither. Gives it as it is now.
+    pub fn add_erasing_request(
+        &self,
+        new: &NewRequest,
+        erasure: &NewErasure,
+        [received, erasing]: [&NewStep; 2],
+    ) -> Result<RightsRequest, CatalogError> {
+        let reference = reference()?;
+        let request = self.connections.write("records a request", |transaction| {
+            let request = add(transaction, new, &reference, received)?;
+            begin_erasure(transaction, (new.site_id, request.id), erasure, erasing)?;
+            let found = find(transaction, new.site_id, request.id);
+            let found = found.map_err(CatalogError::during("records a request"))?;
             found.ok_or(CatalogError::Corrupt { what: "request" })
-        })
+        })?;
+        self.rebuild_directory()?;
+        Ok(request)
     }
 
     /// A request of the site.
@@ -346,36 +333,25 @@ impl Catalog {
         })
     }
 
-    /// Says that an erasure fulfils an open request: from now on only keyed numbers of it remain. False: it is closed, or
-    /// is being carried out already.
+    /// Begins the erasure that fulfils an open request: from now on only keyed numbers of it remain. `None`: it is closed, or
+    /// is being carried out already, and nothing was begun.
     pub fn begin_request_erasure(
         &self,
         site: SiteId,
         id: i64,
-        (subject, erasure_id): (&Subject, i64),
+        erasure: &NewErasure,
         step: &NewStep,
-    ) -> Result<bool, CatalogError> {
-        let doing = "begins to fulfil a request";
-        let subject = serde_json::to_string(subject).unwrap_or_default();
-        self.connections.write(doing, |transaction| {
-            let begun = |transaction: &Transaction<'_>| {
-                let changed = transaction
-                    .prepare_cached(
-                        "UPDATE rights_requests SET state = 'erasing', erasure_id = ?3, subject = ?4,
-                            identifier = ''
-                         WHERE site_id = ?1 AND id = ?2 AND state = 'open'",
-                    )?
-                    .execute(params![site.0, id, erasure_id, subject])?;
-                if changed > 0 {
-                    note(transaction, id, step)?;
-                }
-                Ok(changed > 0)
-            };
-            begun(transaction).map_err(CatalogError::during(doing))
-        })
+    ) -> Result<Option<ErasureId>, CatalogError> {
+        let begun = self.connections.write("begins to fulfil a request", |transaction| {
+            begin_erasure(transaction, (site, id), erasure, step)
+        })?;
+        if begun.is_some() {
+            self.rebuild_directory()?;
+        }
+        Ok(begun)
     }
 
-    /// Closes a request for good. False: it was closed before. A request whose erasure is under way can only be done.
+    /// Closes an open request for good. False: it was closed before, or is closed by its erasure.
     pub fn close_request(
         &self,
         site: SiteId,
@@ -391,8 +367,7 @@ impl Catalog {
                     .prepare_cached(
                         "UPDATE rights_requests SET state = ?3, identifier = '', closed_at_ms = ?4,
                             reason = CASE WHEN ?5 THEN reason ELSE ?6 END
-                         WHERE site_id = ?1 AND id = ?2 AND closed_at_ms IS NULL
-                            AND (state = 'open' OR ?5)",
+                         WHERE site_id = ?1 AND id = ?2 AND state = 'open'",
                     )?
                     .execute(params![site.0, id, state.name(), step.at_ms, is_done, step.note])?;
                 if changed > 0 {
@@ -438,6 +413,99 @@ pub(crate) fn blank_requests(
         count += blank.execute([id])?;
     }
     Ok(count)
+}
+
+fn reference() -> Result<String, CatalogError> {
+    let mut random = [0_u8; REFERENCE_SIZE_BYTES];
+    getrandom::fill(&mut random).map_err(|_| CatalogError::Random)?;
+    Ok(random.iter().map(|byte| format!("{byte:02X}")).collect())
+}
+
+fn add(
+    transaction: &Transaction<'_>,
+    new: &NewRequest,
+    reference: &str,
+    step: &NewStep,
+) -> Result<RightsRequest, CatalogError> {
+    let count = format!(
+        "SELECT count(*) FROM rights_requests WHERE site_id = {} AND closed_at_ms IS NULL",
+        new.site_id
+    );
+    require_room(transaction, &count, "open requests", OPEN_REQUESTS_PER_SITE_MAX)?;
+    let recorded = || {
+        transaction.execute(
+            "INSERT INTO rights_requests (site_id, reference, kind, law, source, state,
+                identifier_kind, identifier, subject, received_at_ms, due_at_ms, extended, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'open', ?6, ?7, ?8, ?9, ?10, 0, '')",
+            params![
+                new.site_id.0,
+                reference,
+                new.kind.name(),
+                new.law.name(),
+                new.source.name(),
+                new.identifier_kind,
+                new.identifier,
+                serde_json::to_string(&new.subject).unwrap_or_default(),
+                new.received_at_ms,
+                new.due_at_ms
+            ],
+        )?;
+        let id = transaction.last_insert_rowid();
+        note(transaction, id, step)?;
+        find(transaction, new.site_id, id)
+    };
+    let found = recorded().map_err(CatalogError::during("records a request"))?;
+    found.ok_or(CatalogError::Corrupt { what: "request" })
+}
+
+fn begin_erasure(
+    transaction: &Transaction<'_>,
+    (site, id): (SiteId, i64),
+    erasure: &NewErasure,
+    step: &NewStep,
+) -> Result<Option<ErasureId>, CatalogError> {
+    let doing = "begins to fulfil a request";
+    let subject = serde_json::to_string(&erasure.subject).unwrap_or_default();
+    let fulfilled = || {
+        let changed = transaction
+            .prepare_cached(
+                "UPDATE rights_requests SET state = 'erasing', subject = ?3, identifier = ''
+                 WHERE site_id = ?1 AND id = ?2 AND state = 'open'",
+            )?
+            .execute(params![site.0, id, subject])?;
+        if changed > 0 {
+            note(transaction, id, step)?;
+        }
+        Ok(changed > 0)
+    };
+    if !fulfilled().map_err(CatalogError::during(doing))? {
+        return Ok(None);
+    }
+    let erasure = NewErasure { request_id: Some(id), ..erasure.clone() };
+    let begun = erasures::begin(transaction, &erasure, step.at_ms)?;
+    transaction
+        .prepare_cached("UPDATE rights_requests SET erasure_id = ?2 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute(params![id, begun.0]))
+        .map_err(CatalogError::during(doing))?;
+    Ok(Some(begun))
+}
+
+/// Closes the request that an erasure fulfils, in the transaction that says that it is done.
+pub(crate) fn close_erased_request(
+    transaction: &Transaction<'_>,
+    erasure: ErasureId,
+    at_ms: i64,
+) -> rusqlite::Result<()> {
+    let closed = transaction
+        .prepare_cached(
+            "UPDATE rights_requests SET state = 'done', closed_at_ms = ?2
+             WHERE id = (SELECT request_id FROM erasures WHERE id = ?1)
+                AND erasure_id = ?1 AND state = 'erasing' RETURNING id",
+        )?
+        .query_row(params![erasure.0, at_ms], |row| row.get(0))
+        .optional()?;
+    let step = NewStep { user: None, step: "done", note: String::new(), at_ms };
+    closed.map_or(Ok(()), |id| note(transaction, id, &step))
 }
 
 fn find(connection: &Connection, site: SiteId, id: i64) -> rusqlite::Result<Option<RightsRequest>> {

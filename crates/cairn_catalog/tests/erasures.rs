@@ -3,9 +3,9 @@
 
 use cairn_catalog::{
     Catalog, ErasureId, ErasureReason, ErasureState, MailChoices, MemoryChange, MemoryHolder,
-    NewErasure, NewSite, PersonChange, Replay, StoredResponse,
+    NewErasure, NewRequest, NewSite, NewStep, PersonChange, Replay, RequestList, RequestSource,
+    RequestState, StoredResponse,
 };
-use cairn_catalog::{NewRequest, NewStep, RequestSource};
 use cairn_model::retention::{DataClass, Retention};
 use cairn_model::rights::{Law, RequestKind};
 use cairn_model::{PrivacySettings, SiteId, Subject, VisitorId};
@@ -40,7 +40,12 @@ fn site_of(catalog: &Catalog, domain: &str) -> SiteId {
 
 fn of_anna(site_id: SiteId) -> NewErasure {
     NewErasure {
-        subject: Subject { site_id, visitors: vec![VisitorId(70)], users: vec![u64::MAX] },
+        subject: Subject {
+            site_id,
+            visitors: vec![VisitorId(70)],
+            users: vec![u64::MAX],
+            ..Subject::default()
+        },
         holders: vec![MemoryHolder::Person(PERSON), MemoryHolder::Browser(FRESH)],
         reason: ErasureReason::Owner,
         request_id: Some(5),
@@ -206,6 +211,7 @@ fn open_requests_of_the_erased_name_nobody_any_more() {
         site_id,
         visitors: visitors.iter().copied().map(VisitorId).collect(),
         users: users.to_vec(),
+        ..Subject::default()
     };
     let elsewhere = site_of(&catalog, "elsewhere.example");
     let (other_site, now) = (Subject { site_id: elsewhere, ..of(&[70], &[]) }, NOW_MS);
@@ -237,6 +243,139 @@ fn open_requests_of_the_erased_name_nobody_any_more() {
     let erasure = catalog.erasure(id).unwrap().unwrap();
     let place = erasure.place("requests").unwrap();
     assert_eq!((place.count, place.done_at_ms), (5, Some(now)));
+}
+
+#[test]
+fn an_entry_goes_as_it_was_and_its_person_is_not_blocked() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    let people = [
+        PersonChange { site_id, ..person(5, "carla", 1, NOW_MS) },
+        PersonChange { site_id, ..person(6, "dora", 2, NOW_MS) },
+    ];
+    catalog.apply_log(&people, &[], 2).unwrap();
+    let subject =
+        Subject { site_id, visitors: vec![VisitorId(70)], users: vec![], entries: vec![5, 6] };
+    let new = NewErasure { subject, holders: Vec::new(), names: Vec::new(), ..of_anna(site_id) };
+    assert_eq!(catalog.subject_counts(&new.subject, &[]).unwrap().people, 2);
+    let id = catalog.begin_erasure(&new, NOW_MS).unwrap();
+    assert_eq!(catalog.erasure(id).unwrap().unwrap().subject, new.subject);
+    let now = catalog.directory().current();
+    assert!(now.is_opted_out(site_id, 70));
+    assert!(!now.is_opted_out(site_id, 5) && !now.is_erased(site_id, VisitorId(1), 5));
+    // Somebody else names her meanwhile.
+    let later = [PersonChange { site_id, ..person(6, "dora", 3, NOW_MS + 1) }];
+    catalog.apply_log(&later, &[], 3).unwrap();
+    catalog.erase_people(id, NOW_MS + 2).unwrap();
+    assert!(catalog.person(site_id, 5).unwrap().is_none());
+    assert!(catalog.person(site_id, 6).unwrap().is_some());
+    assert_eq!(catalog.erasure(id).unwrap().unwrap().place("people").unwrap().count, 1);
+}
+
+fn step(step: &'static str) -> NewStep {
+    NewStep { user: None, step, note: String::new(), at_ms: NOW_MS }
+}
+
+fn request_to_erase(site_id: SiteId) -> NewRequest {
+    NewRequest {
+        site_id,
+        kind: RequestKind::Erase,
+        law: Law::Gdpr,
+        source: RequestSource::Visitor,
+        identifier_kind: "cairn_id".into(),
+        identifier: String::new(),
+        subject: of_anna(site_id).subject,
+        received_at_ms: NOW_MS,
+        due_at_ms: NOW_MS + 30 * DAY_MS,
+    }
+}
+
+#[test]
+fn a_request_is_closed_with_its_erasure() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    let steps = [&step("received"), &step("erasing")];
+    let new = request_to_erase(site_id);
+    let by_visitor = catalog.add_erasing_request(&new, &of_anna(site_id), steps).unwrap();
+    let other = catalog.add_request(&new, &step("received")).unwrap();
+    let of_other = catalog
+        .begin_request_erasure(site_id, other.id, &of_anna(site_id), &step("erasing"))
+        .unwrap()
+        .unwrap();
+    let again = catalog.begin_request_erasure(site_id, other.id, &of_anna(site_id), steps[1]);
+    assert_eq!(again.unwrap(), None, "it is being carried out");
+    assert_eq!(catalog.erasures(site_id, None, 10).unwrap().len(), 2);
+    assert_eq!((by_visitor.state, other.state), (RequestState::Erasing, RequestState::Open));
+    let erasure = ErasureId(by_visitor.erasure_id.unwrap());
+    assert_eq!(catalog.erasure(erasure).unwrap().unwrap().request_id, Some(by_visitor.id));
+    assert!(catalog.directory().current().is_opted_out(site_id, 70));
+    let close = |state| catalog.close_request(site_id, by_visitor.id, state, &step("done"));
+    assert!(!close(RequestState::Done).unwrap(), "only its erasure closes it");
+    catalog.set_erasure_state(erasure, ErasureState::Running, NOW_MS + 1).unwrap();
+    assert_eq!(catalog.waiting_requests(site_id, NOW_MS).unwrap().0, 2);
+    catalog.set_erasure_state(erasure, ErasureState::Done, NOW_MS + 2).unwrap();
+    catalog.set_erasure_state(erasure, ErasureState::Done, NOW_MS + 3).unwrap();
+    assert_eq!(catalog.waiting_requests(site_id, NOW_MS).unwrap().0, 1);
+    let closed = catalog.request(site_id, by_visitor.id).unwrap().unwrap();
+    assert_eq!((closed.state, closed.closed_at_ms), (RequestState::Done, Some(NOW_MS + 2)));
+    let steps = catalog.steps(by_visitor.id).unwrap();
+    let names: Vec<_> = steps.iter().map(|step| (step.step.as_str(), step.at_ms)).collect();
+    assert_eq!(names, [("received", NOW_MS), ("erasing", NOW_MS), ("done", NOW_MS + 2)]);
+    let waits = catalog.request(site_id, other.id).unwrap().unwrap();
+    assert_eq!((waits.state, waits.erasure_id), (RequestState::Erasing, Some(of_other.0)));
+}
+
+#[test]
+fn a_request_that_nobody_looked_for_since_its_erasure_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    let steps = [&step("received"), &step("erasing")];
+    let add = || catalog.add_erasing_request(&request_to_erase(site_id), &of_anna(site_id), steps);
+    let (done, waits) = (add().unwrap(), add().unwrap());
+    let erasure = ErasureId(done.erasure_id.unwrap());
+    catalog.set_erasure_state(erasure, ErasureState::Done, NOW_MS + 2).unwrap();
+    drop(catalog);
+    // As it was before they were closed together.
+    let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
+    file.execute_batch(
+        "UPDATE rights_requests SET state = 'erasing', closed_at_ms = NULL;
+        DELETE FROM rights_steps WHERE step = 'done';
+        ALTER TABLE erasures DROP COLUMN entries;
+        PRAGMA user_version = 12",
+    )
+    .unwrap();
+    drop(file);
+    let catalog = open(&directory);
+    let closed = catalog.request(site_id, done.id).unwrap().unwrap();
+    assert_eq!((closed.state, closed.closed_at_ms), (RequestState::Done, Some(NOW_MS + 2)));
+    assert_eq!(catalog.steps(done.id).unwrap().last().unwrap().step, "done");
+    let waits = catalog.request(site_id, waits.id).unwrap().unwrap();
+    assert_eq!((waits.state, waits.closed_at_ms), (RequestState::Erasing, None));
+}
+
+#[test]
+fn an_erasure_that_cannot_begin_leaves_no_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory);
+    let site_id = site(&catalog);
+    let failing = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
+    let full =
+        "CREATE TRIGGER full BEFORE INSERT ON erasures BEGIN SELECT raise(ABORT, 'full'); END";
+    failing.execute_batch(full).unwrap();
+    let new = request_to_erase(site_id);
+    let steps = [&step("received"), &step("erasing")];
+    catalog.add_erasing_request(&new, &of_anna(site_id), steps).unwrap_err();
+    let all = RequestList::Newest { state: None, before: None };
+    assert!(catalog.requests(site_id, all, 10).unwrap().is_empty());
+    // One that waited still does, with the identifier by which it can be served.
+    let new = NewRequest { identifier: "ab".into(), ..new };
+    let waits = catalog.add_request(&new, &step("received")).unwrap();
+    catalog.begin_request_erasure(site_id, waits.id, &of_anna(site_id), steps[1]).unwrap_err();
+    let waits = catalog.request(site_id, waits.id).unwrap().unwrap();
+    assert_eq!((waits.state, waits.identifier.as_str()), (RequestState::Open, "ab"));
 }
 
 #[test]

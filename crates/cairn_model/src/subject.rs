@@ -20,6 +20,10 @@ pub struct Subject {
     pub visitors: Vec<VisitorId>,
     /// Keyed hashes of their user ids: every event that names one of them is meant, whichever browser sent it.
     pub users: Vec<u64>,
+    /// Keyed hashes of user ids that their browsers alone said, unsigned: only what the site keeps of these people goes, as it
+    /// was when it was asked for. No event is meant by them, and nobody is blocked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<u64>,
 }
 
 impl Subject {
@@ -32,7 +36,7 @@ impl Subject {
 
     /// Nobody.
     pub fn is_empty(&self) -> bool {
-        self.visitors.is_empty() && self.users.is_empty()
+        self.visitors.is_empty() && self.users.is_empty() && self.entries.is_empty()
     }
 
     /// The numbers that are on record from the erasure on, so that nothing new of them is kept.
@@ -48,11 +52,13 @@ mod tests {
 
     #[test]
     fn an_event_is_theirs_by_browser_or_by_user() {
-        let subject = Subject { site_id: SiteId(1), visitors: vec![VisitorId(5)], users: vec![9] };
+        let (visitors, users) = (vec![VisitorId(5)], vec![9]);
+        let subject = Subject { site_id: SiteId(1), visitors, users, entries: vec![7] };
         assert!(subject.names(SiteId(1), VisitorId(5), 0));
         assert!(subject.names(SiteId(1), VisitorId(6), 9));
         assert!(!subject.names(SiteId(1), VisitorId(6), 0), "no user is nobody");
         assert!(!subject.names(SiteId(2), VisitorId(5), 9), "numbers mean nothing elsewhere");
-        assert!(subject.identifiers().eq([5, 9]));
+        assert!(!subject.names(SiteId(1), VisitorId(6), 7), "who was only named owns no event");
+        assert!(subject.identifiers().eq([5, 9]), "and is not blocked");
     }
 }

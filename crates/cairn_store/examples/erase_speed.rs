@@ -51,7 +51,7 @@ fn run(directory: &Path, events: u64) -> Result<(), StoreError> {
     println!("{events} events written in {:.1?}", begun.elapsed());
     tell(&store, directory, "before");
 
-    let subject = Subject { site_id: SITE, visitors: vec![ERASED], users: Vec::new() };
+    let subject = Subject { site_id: SITE, visitors: vec![ERASED], ..Subject::default() };
     let begun = Instant::now();
     let summary = store.subject_summary(&subject)?;
     println!("summary in {:.1?}", begun.elapsed());

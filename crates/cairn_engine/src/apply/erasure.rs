@@ -353,7 +353,12 @@ mod tests {
 
     fn erase_anna(machine: &Machine<ReferenceStore>, site_id: SiteId) -> ErasureId {
         let erasure = NewErasure {
-            subject: Subject { site_id, visitors: vec![HOME], users: vec![4] },
+            subject: Subject {
+                site_id,
+                visitors: vec![HOME],
+                users: vec![4],
+                ..Subject::default()
+            },
             holders: vec![HOLDER],
             reason: ErasureReason::Owner,
             request_id: None,
@@ -495,7 +500,12 @@ mod tests {
     fn who_waits_for_a_rewriting_is_told_and_neither_starves_the_other() {
         let (mut machine, site) = filled();
         let next = |machine: &Machine<ReferenceStore>, user: u64| {
-            let subject = Subject { site_id: site, visitors: Vec::new(), users: vec![user] };
+            let subject = Subject {
+                site_id: site,
+                visitors: Vec::new(),
+                users: vec![user],
+                entries: Vec::new(),
+            };
             let (holders, names) = (Vec::new(), Vec::new());
             let reason = ErasureReason::Owner;
             let new = NewErasure { subject, holders, reason, request_id: None, names };

@@ -170,7 +170,7 @@ mod tests {
         assert!(machine.catalog.update_site(&settings).unwrap());
         let path = |machine: &Machine<DuckStore>, site| {
             let subject =
-                cairn_model::Subject { site_id: site, visitors: vec![EARLY], users: vec![] };
+                cairn_model::Subject { site_id: site, visitors: vec![EARLY], ..Default::default() };
             let events = machine.store.subject_events(&subject, None, 10).unwrap();
             events.first().map(|event| event.event.path.to_string())
         };

@@ -209,7 +209,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(LEDGER_FILE);
         assert_eq!(Ledger::read(&path).unwrap().entries().count(), 0, "a missing one is empty");
-        let subject = Subject { site_id: SiteId(7), visitors: Vec::new(), users: vec![u64::MAX] };
+        let subject = Subject { site_id: SiteId(7), users: vec![u64::MAX], ..Subject::default() };
         let holders = vec![format!("b{}", hex(&[3; 32])), "x".to_owned(), String::new()];
         assert_eq!(holders_of(&holders), [MemoryHolder::Browser([3; 32])]);
         let what = Erased::Subject { subject, holders, reason: "owner".to_owned() };

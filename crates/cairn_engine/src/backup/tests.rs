@@ -30,7 +30,7 @@ fn backups(machine: &Machine<ReferenceStore>) -> Backups {
 
 fn erase(machine: &Machine<ReferenceStore>, site_id: SiteId) -> ErasureId {
     let new = NewErasure {
-        subject: Subject { site_id, visitors: Vec::new(), users: vec![4] },
+        subject: Subject { site_id, visitors: Vec::new(), users: vec![4], entries: Vec::new() },
         holders: Vec::new(),
         reason: ErasureReason::Owner,
         request_id: None,

@@ -1,8 +1,8 @@
 //! From an identifier to a subject: whose events, memory and names are meant, and by what each was found.
 //!
 //! Guarantees: a person is found with the browsers that are his alone; of a browser that names somebody else as well only the
-//! events that name him are meant. A browser is found without the persons whom it names, unless nothing else names them: an
-//! `identify` that nobody signed gives no power over somebody. It does not know who may ask.
+//! events that name him are meant. A browser is found without the persons whom it names: an `identify` that nobody signed
+//! gives no power over somebody. Only the people's entries that it alone made go with it. It does not know who may ask.
 
 use std::collections::BTreeSet;
 
@@ -39,8 +39,6 @@ pub enum Lead {
     Named,
     /// A person claimed the e-mail address.
     ClaimedEmail,
-    /// Events of the browser name the person, and nothing else names him.
-    OnlyOfBrowser,
     /// Events that name the person came from the browser, and it names nobody else.
     BrowserOfPerson,
     /// The order's events name it.
@@ -53,7 +51,6 @@ impl Lead {
         match self {
             Lead::Named => "named",
             Lead::ClaimedEmail => "claimed_email",
-            Lead::OnlyOfBrowser => "only_of_browser",
             Lead::BrowserOfPerson => "browser_of_person",
             Lead::Order => "order",
         }
@@ -147,6 +144,17 @@ impl Found {
         self.subject.users.push(user_key);
         self.user_leads.push(lead);
     }
+
+    fn add_entry(&mut self, user_key: u64) {
+        if self.subject.entries.contains(&user_key) {
+            return;
+        }
+        if self.subject.entries.len() == SUBJECT_USERS_MAX {
+            self.is_cut = true;
+            return;
+        }
+        self.subject.entries.push(user_key);
+    }
 }
 
 impl Finder<'_> {
@@ -189,6 +197,8 @@ impl Finder<'_> {
                 found.names.push(order_id.clone());
             }
         }
+        let Subject { users, entries, .. } = &mut found.subject;
+        entries.retain(|user_key| !users.contains(user_key));
         self.add_browsers_of_users(&mut found)?;
         self.add_people(&mut found)?;
         Ok(found)
@@ -202,7 +212,7 @@ impl Finder<'_> {
         })
     }
 
-    /// A browser, and those of its users whom nothing else names.
+    /// A browser, and the people's entries that nothing else made.
     fn add_browser(
         &self,
         found: &mut Found,
@@ -214,7 +224,7 @@ impl Finder<'_> {
             let visitors = self.store.visitors_of_user(self.site_id, user_key, 2)?;
             let recipient = self.catalog.mail_recipient(self.site_id, user_key)?;
             if visitors == [visitor] && recipient.choices == Default::default() {
-                found.add_user(user_key, Lead::OnlyOfBrowser);
+                found.add_entry(user_key);
             }
         }
         Ok(())
@@ -260,13 +270,8 @@ impl Finder<'_> {
 
     fn add_names(&self, found: &mut Found, user_id: &str) {
         found.names.push(user_id.to_owned());
-        let is_only_of_browser =
-            found.user_leads.iter().zip(&found.subject.users).any(|(lead, key)| {
-                *lead == Lead::OnlyOfBrowser && *key == self.keys.of_user(self.site_id, user_id)
-            });
         let holder = MemoryHolder::Person(self.keys.of_remembered(self.site_id, user_id));
-        // Whose memory it is was signed; that a browser names him was not.
-        if !is_only_of_browser && !found.holders.contains(&holder) {
+        if !found.holders.contains(&holder) {
             found.holders.push(holder);
         }
     }

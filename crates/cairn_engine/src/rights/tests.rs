@@ -8,7 +8,7 @@ use cairn_store::{Batch, EventStore, Row, Watermark};
 use tempfile::TempDir;
 
 use super::find::{Finder, Found, Identifier, Lead};
-use crate::ingest::visitor::IdentityKeys;
+use crate::ingest::visitor::{CookieId, IdentityKeys};
 
 const HOME: VisitorId = VisitorId(70);
 const SHARED: VisitorId = VisitorId(80);
@@ -131,17 +131,40 @@ fn a_browser_has_no_power_over_the_persons_that_it_names() {
     let found = machine.find(Identifier::Visitor(STRANGER));
     assert_eq!((&found.subject.visitors[..], &found.subject.users[..]), (&[STRANGER][..], &[][..]));
     assert!(found.holders.is_empty() && found.names.is_empty());
-    // A person whom nothing but this browser names goes with it; the memory was signed for and stays.
+    // The entry that nothing but this browser made goes with it. The person is not blocked, and the memory, which was
+    // signed for, stays.
     machine.event(STRANGER, "carla", "");
     let found = machine.find(Identifier::Visitor(STRANGER));
-    assert_eq!(found.subject.users, [machine.user("carla")]);
-    assert_eq!(found.user_leads, [Lead::OnlyOfBrowser]);
-    assert!(found.holders.is_empty());
-    // Unless something else does.
+    assert_eq!(
+        (&found.subject.entries, &found.subject.users),
+        (&vec![machine.user("carla")], &vec![])
+    );
+    assert!(found.subject.identifiers().eq([STRANGER.0]));
+    assert!(found.holders.is_empty() && found.names.is_empty() && found.user_leads.is_empty());
+    let Machine { store, catalog, keys, site, .. } = &machine;
+    let kept = Finder { store, catalog, keys, site_id: *site }.kept(&found).unwrap();
+    assert_eq!(kept.counts.people, 1);
+    // Unless somebody else said something of the person.
     let no = MailChoices { opens: Some(false), clicks: None };
     let carla = machine.user("carla");
     machine.catalog.record_mail_choices(machine.site, carla, "carla", no, 1).unwrap();
-    assert!(machine.find(Identifier::Visitor(STRANGER)).subject.users.is_empty());
+    let found = machine.find(Identifier::Visitor(STRANGER));
+    assert!(found.subject.users.is_empty() && found.subject.entries.is_empty());
+}
+
+#[test]
+fn the_owner_finds_a_browser_without_power_over_whom_it_names() {
+    let mut machine = Machine::new();
+    let cookie: CookieId = [7; 16];
+    let visitor = machine.keys.of_cookie(machine.site, &cookie);
+    machine.event(visitor, "carla", "order-9");
+    let found = machine.find(Identifier::CairnId(cookie));
+    assert!(found.subject.identifiers().eq([visitor.0]));
+    assert_eq!(found.subject.entries, [machine.user("carla")]);
+    // Asked for by name, she is meant herself.
+    let found = machine.find(Identifier::UserId("carla".into()));
+    assert_eq!(found.subject.users, [machine.user("carla")]);
+    assert!(found.subject.entries.is_empty());
 }
 
 #[test]

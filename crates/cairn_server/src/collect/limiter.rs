@@ -43,6 +43,14 @@ pub struct RateLimiter {
     start: Instant,
 }
 
+/// Who counts as one sender: an IPv4 address, or an IPv6 network of 56 bits, which one customer has.
+pub(crate) fn network(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(four) => u128::from(u32::from(four)),
+        IpAddr::V6(six) => u128::from(six) >> 72 | 1 << 127,
+    }
+}
+
 impl RateLimiter {
     /// An empty table.
     pub fn new(limit: RateLimit) -> Self {
@@ -75,11 +83,7 @@ impl RateLimiter {
     }
 
     fn allows_at(&self, key: &str, ip: IpAddr, now_us: u64) -> bool {
-        let network = match ip {
-            IpAddr::V4(four) => u128::from(u32::from(four)),
-            IpAddr::V6(six) => u128::from(six) >> 72 | 1 << 127,
-        };
-        let hash = self.hasher.hash_one((key, network));
+        let hash = self.hasher.hash_one((key, network(ip)));
         let tag = hash >> (u64::BITS - TAG_BITS);
         let first = usize::try_from(hash).unwrap_or(0) % PLACES;
         for way in 0..WAYS {

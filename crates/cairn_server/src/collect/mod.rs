@@ -46,10 +46,12 @@ pub(crate) use answer::{
     Answer, image_without_service, overloaded, overloaded_image, routed, without_service,
     wrong_method,
 };
+pub(crate) use limiter::network;
 pub use limiter::{RateLimit, RateLimiter};
 use script::Tracker;
 
 use crate::App;
+use crate::rights::VisitorsExports;
 
 /// What the collecting paths of all threads share.
 pub(crate) struct Edge {
@@ -61,6 +63,8 @@ pub(crate) struct Edge {
     memory_limiter: RateLimiter,
     /// Of looks at what is held: each reads the store.
     rights_limiter: RateLimiter,
+    /// Visitors' exports that are being sent.
+    exports: VisitorsExports,
     /// Of browsers that have something remembered for the first time.
     memory_holders: RateLimiter,
     tracker: Option<Tracker>,
@@ -90,6 +94,7 @@ impl Edge {
             limiter: RateLimiter::new(rate_limit),
             memory_limiter: RateLimiter::new(memory::rate_limit(rate_limit)),
             rights_limiter: RateLimiter::new(privacy::rate_limit(rate_limit)),
+            exports: VisitorsExports::default(),
             memory_holders: RateLimiter::hourly(rate_limit.new_memories_per_hour_max),
             tracker: Tracker::embedded(),
             tokens: TokenKeys::new(app.catalog.master_secret()),

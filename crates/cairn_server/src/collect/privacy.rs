@@ -35,7 +35,7 @@ use super::{Collector, RateLimit};
 use crate::api::with_store;
 use crate::auth::blocking;
 use crate::error::ApiError;
-use crate::rights::{Export, Format, Held, Viewer, latest, settled};
+use crate::rights::{Export, Format, Held, Viewer, latest, with_erasure};
 
 /// Requests of one place with one key in a minute: each reads what is held.
 const REQUESTS_PER_MINUTE_MAX: u32 = 60;
@@ -104,7 +104,7 @@ impl Browser {
 
     fn subject(&self, entry: &PixelEntry) -> Subject {
         let site_id = entry.site.site.id;
-        Subject { site_id, visitors: self.visitor.into_iter().collect(), users: Vec::new() }
+        Subject { site_id, visitors: self.visitor.into_iter().collect(), ..Subject::default() }
     }
 
     fn choice(&self) -> BTreeMap<&'static str, &'static str> {
@@ -137,7 +137,7 @@ impl Collector {
             ("", download) => match Format::from_name(download) {
                 Some(format) => {
                     let listed = admission.has_listed_origin().then(|| head.origin());
-                    self.download(&looked, format, listed).await
+                    self.download(&looked, format, listed, hit.address.ip()).await
                 }
                 None => return nothing(),
             },
@@ -197,11 +197,12 @@ impl Collector {
 
     async fn held(&self, looked: &Look<'_>) -> Result<Held, ApiError> {
         let subject = looked.browser.subject(looked.entry);
+        let found = Found { subject, ..Found::default() };
         let viewer = Viewer::Browser(looked.browser.memory);
         // So that a choice of a moment ago stands there with its receipt.
         self.edge.app.wait_applied(FRESHNESS_LIMIT).await;
         let site = Arc::clone(&looked.entry.site);
-        Held::gather(&self.edge.app, site, subject, viewer, looked.now_ms).await
+        Held::gather(&self.edge.app, site, found, viewer, looked.now_ms).await
     }
 
     /// Everything as a file; a script on a page of a listed origin may read it.
@@ -210,12 +211,14 @@ impl Collector {
         looked: &Look<'_>,
         format: Format,
         listed_origin: Option<&str>,
+        address: IpAddr,
     ) -> Result<Answer, ApiError> {
+        let place = self.edge.exports.place(address)?;
         let held = self.held(looked).await?;
         let (language, now_ms) = (looked.language, looked.now_ms);
         let choice = Some(looked.browser.choice());
         let export = Export { held, choice, format, language, now_ms };
-        let mut answer = routed(export.answer(&self.edge.app)?, Box::new(()));
+        let mut answer = routed(export.answer(&self.edge.app, place), Box::new(()));
         if let Some(origin) = listed_origin {
             add_cors(answer.headers_mut(), Cors::Listed(origin));
         }
@@ -299,19 +302,16 @@ impl Collector {
         // Not waited for: that would have the store's files written anew for every visitor who asks.
         let request = blocking(app, move |catalog| {
             let step = |step| NewStep { user: None, step, note: String::new(), at_ms: now_ms };
-            let request = catalog.add_request(&new, &step("received"))?;
-            let mut erasure = found.erasure(ErasureReason::Visitor, Some(request.id));
+            let mut erasure = found.erasure(ErasureReason::Visitor, None);
             erasure.holders.extend(holder.map(MemoryHolder::Browser));
-            let erasure = catalog.begin_erasure(&erasure, now_ms)?;
-            let what = (&new.subject, erasure.0);
-            catalog.begin_request_erasure(site_id, request.id, what, &step("erasing"))?;
-            Ok(request)
+            let steps = [&step("received"), &step("erasing")];
+            catalog.add_erasing_request(&new, &erasure, steps)
         })
         .await?;
         Ok(looked.back_with(headers, Some(("reference", &request.reference))))
     }
 
-    /// What a browser's erasure is about: its events, and persons whom nothing else names.
+    /// What a browser's erasure is about: its events, and the people's entries that nothing else made.
     async fn browsers(
         &self,
         site_id: SiteId,
@@ -336,7 +336,7 @@ impl Collector {
         let found =
             blocking(app, move |catalog| catalog.request_by_reference(site_id, &asked)).await?;
         let Some(request) = found else { return Ok(nothing()) };
-        let (request, erasure): (RightsRequest, _) = settled(app, request, looked.now_ms).await?;
+        let (request, erasure): (RightsRequest, _) = with_erasure(app, request).await?;
         let state = erasure.map_or(ErasureState::Waiting, |erasure| erasure.state);
         let view = looked.view();
         Ok(looked.page(HeaderMap::new(), |nonce| progress(&view, &request, state, nonce)))

@@ -1,12 +1,13 @@
 //! What somebody takes along: everything that is held of him, as JSON for programs or as one page to read.
 //!
 //! Guarantees: complete, however much it is; read and sent a piece at a time, a few exports at once, so that one needs
-//! little memory. A page asks nobody for anything and holds no script. What fails half-way ends the answer early: a file
+//! little memory. Visitors cannot take the owners' places, nor one of them those of others. A page asks nobody for anything and holds no script. What fails half-way ends the answer early: a file
 //! without its end is told by its missing end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -19,7 +20,7 @@ use cairn_store::StoredEvent;
 use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::Held;
 use super::html::{day, escaped, terms, time};
@@ -28,11 +29,16 @@ use crate::api::events::EventBody;
 use crate::api::live::Messages;
 use crate::api::receipts::{ReceiptBody, choices};
 use crate::api::{show, store};
+use crate::collect::network;
 use crate::error::{ApiError, Code};
 
 const STYLE: &str = include_str!("export.css");
-/// Exports that are being sent at once.
-const EXPORTS_MAX: usize = 8;
+/// Exports that owners are being sent at once.
+const OWNERS_EXPORTS_MAX: usize = 8;
+/// Exports that visitors are being sent at once.
+const VISITORS_EXPORTS_MAX: usize = 8;
+/// After which time an export may be tried again.
+const RETRY_AFTER_S: u64 = 5;
 /// Events that the store is asked for at once.
 const EVENTS_PER_LOOK: usize = 50;
 /// Pieces that wait for a slow reader.
@@ -40,7 +46,59 @@ const PIECES_MAX: usize = 2;
 /// Visits that are told of one subject.
 const VISITS_MAX: usize = 100_000;
 
-static EXPORTS: Semaphore = Semaphore::const_new(EXPORTS_MAX);
+static OWNERS_EXPORTS: Semaphore = Semaphore::const_new(OWNERS_EXPORTS_MAX);
+
+/// A place for an owner's export, which visitors cannot take.
+pub fn owners_place() -> Result<SemaphorePermit<'static>, ApiError> {
+    OWNERS_EXPORTS.try_acquire().map_err(|_| too_many(Code::Overloaded))
+}
+
+fn too_many(code: Code) -> ApiError {
+    ApiError::new(code, "Too many exports are being made; try again.").retry_after(RETRY_AFTER_S)
+}
+
+/// The networks to which visitors' exports are being sent: a few, and one to each.
+#[derive(Default)]
+pub struct VisitorsExports(Arc<Mutex<HashSet<u128>>>);
+
+/// A place for a visitor's export; free again when it is dropped.
+pub struct VisitorsPlace {
+    taken: Arc<Mutex<HashSet<u128>>>,
+    network: Option<u128>,
+}
+
+impl VisitorsExports {
+    /// A place for an export to this address. As with limits of calls, the machine itself is many visitors behind a proxy.
+    pub fn place(&self, address: IpAddr) -> Result<VisitorsPlace, ApiError> {
+        let taken = Arc::clone(&self.0);
+        let mut networks = locked(&taken);
+        if networks.len() >= VISITORS_EXPORTS_MAX {
+            return Err(too_many(Code::Overloaded));
+        }
+        // Numbers of no network tell those apart that come from the machine itself.
+        let own = || (1..=VISITORS_EXPORTS_MAX as u128).find(|number| !networks.contains(number));
+        let network = if address.is_loopback() { own() } else { Some(network(address)) };
+        if let Some(network) = network
+            && !networks.insert(network)
+        {
+            return Err(too_many(Code::RateLimited));
+        }
+        drop(networks);
+        Ok(VisitorsPlace { taken, network })
+    }
+}
+
+impl Drop for VisitorsPlace {
+    fn drop(&mut self) {
+        if let Some(network) = self.network {
+            locked(&self.taken).remove(&network);
+        }
+    }
+}
+
+fn locked(networks: &Mutex<HashSet<u128>>) -> MutexGuard<'_, HashSet<u128>> {
+    networks.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a file is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,11 +175,8 @@ impl Visits {
 }
 
 impl Export {
-    /// The answer, which is sent as it is made.
-    pub fn answer(self, app: &Arc<App>) -> Result<Response, ApiError> {
-        let place = EXPORTS.try_acquire().map_err(|_| {
-            ApiError::new(Code::Overloaded, "Too many exports are being made; try again.")
-        })?;
+    /// The answer, which is sent as it is made; it keeps its place until then.
+    pub fn answer(self, app: &Arc<App>, place: impl Send + 'static) -> Response {
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
         let (content_type, name) = match self.format {
             Format::Json => ("application/json", "data.json"),
@@ -129,8 +184,10 @@ impl Export {
         };
         let app = Arc::clone(app);
         tokio::spawn(async move {
-            self.feed(&app, sender).await;
+            self.feed(&app, &sender).await;
+            // Whoever has read the end may ask again.
             drop(place);
+            drop(sender);
         });
         let mut response = Response::new(Body::new(Messages(pieces)));
         let disposition = format!("attachment; filename=\"{name}\"");
@@ -145,10 +202,10 @@ impl Export {
                 response.headers_mut().insert(name, value);
             }
         }
-        Ok(response)
+        response
     }
 
-    async fn feed(&self, app: &Arc<App>, sender: mpsc::Sender<Bytes>) {
+    async fn feed(&self, app: &Arc<App>, sender: &mpsc::Sender<Bytes>) {
         let mut visits = Visits::default();
         let (mut before, mut is_first) = (None, true);
         if sender.send(self.head().into()).await.is_err() {
@@ -424,6 +481,29 @@ fn flatten(path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_visitor_takes_the_places_of_others() {
+        let exports = VisitorsExports::default();
+        let refused = |text: &str| exports.place(text.parse().unwrap()).err().map(|it| it.code);
+        let first = exports.place("203.0.113.9".parse().unwrap()).unwrap();
+        assert_eq!(refused("203.0.113.9"), Some(Code::RateLimited));
+        assert_eq!(refused("203.0.113.10"), None, "free again at once");
+        drop(first);
+        assert_eq!(refused("203.0.113.9"), None);
+        let all: Vec<_> = (0..VISITORS_EXPORTS_MAX)
+            .map(|number| match number % 2 {
+                0 => exports.place("127.0.0.1".parse().unwrap()).unwrap(),
+                _ => exports.place(IpAddr::from([203, 0, 113, number as u8])).unwrap(),
+            })
+            .collect();
+        assert_eq!(refused("127.0.0.1"), Some(Code::Overloaded));
+        assert_eq!(refused("203.0.113.200"), Some(Code::Overloaded));
+        assert!(owners_place().is_ok(), "the owner's are his");
+        drop(all);
+        assert_eq!(refused("127.0.0.1"), None);
+        assert!(locked(&exports.0).is_empty());
+    }
 
     #[test]
     fn only_what_is_there_is_shown() {

@@ -9,13 +9,13 @@ pub mod html;
 use std::sync::Arc;
 
 use cairn_catalog::{
-    Erasure, ErasureId, ErasureState, MailChoices, MemoryHolder, NewStep, Receipt, Remembered,
-    RequestState, RightsRequest, SiteEntry,
+    Erasure, ErasureId, MailChoices, MemoryHolder, Receipt, Remembered, RightsRequest, SiteEntry,
 };
 use cairn_engine::ingest::visitor::CookieId;
+use cairn_engine::rights::find::Found;
 use cairn_model::Subject;
 use cairn_model::subject::SUBJECT_USERS_MAX;
-use cairn_store::{StoreError, StoredEvent, SubjectSummary};
+use cairn_store::{EventStore, StoreError, StoredEvent, SubjectSummary};
 use serde_json::{Map, Value};
 
 use crate::App;
@@ -23,7 +23,7 @@ use crate::api::store;
 use crate::auth::blocking;
 use crate::error::ApiError;
 
-pub use export::{Export, Format, receipts_table};
+pub use export::{Export, Format, VisitorsExports, owners_place, receipts_table};
 
 /// Receipts that are shown and taken along, the newest first.
 const RECEIPTS_MAX: usize = 1_000;
@@ -66,24 +66,19 @@ pub struct Held {
 }
 
 impl Held {
-    /// Gathers it.
+    /// Gathers it. The owner is told the memory of whom he found; a browser, that of its cookie.
     pub async fn gather(
         app: &Arc<App>,
         site: Arc<SiteEntry>,
-        subject: Subject,
+        found: Found,
         viewer: Viewer,
         now_ms: i64,
     ) -> Result<Held, ApiError> {
+        let Found { subject, holders, .. } = found;
         let asked = subject.clone();
         let (summary, users) = store(app, move |store| {
             let summary = store.subject_summary(&asked)?;
-            let mut users = asked.users.clone();
-            for visitor in asked.visitors.iter().filter(|_| matches!(viewer, Viewer::Browser(_))) {
-                users.extend(store.users_of_visitor(asked.site_id, *visitor, SUBJECT_USERS_MAX)?);
-            }
-            users.sort_unstable();
-            users.dedup();
-            users.truncate(SUBJECT_USERS_MAX);
+            let users = users_of(store, &asked, viewer)?;
             Ok::<_, StoreError>((summary, users))
         })
         .await?;
@@ -109,24 +104,28 @@ impl Held {
                 mail_choices: Vec::new(),
                 receipts: Vec::new(),
             };
-            if let Some(browser) = browser {
-                let holder = MemoryHolder::Browser(browser);
-                held.memory = catalog.recall(site_id, holder, now_ms)?;
+            let is_owner = matches!(viewer, Viewer::Owner);
+            let holders = match is_owner {
+                true => holders,
+                false => browser.map(MemoryHolder::Browser).into_iter().collect(),
+            };
+            for holder in holders {
+                held.memory.extend(catalog.recall(site_id, holder, now_ms)?);
             }
             for user in users {
-                let Some((user_id, traits)) = catalog.person(site_id, user)? else { continue };
-                let person = keys.keys().of_remembered(site_id, &user_id);
-                let is_owner = matches!(viewer, Viewer::Owner);
-                if !is_owner && signed != Some(person) {
-                    held.hides_person = true;
+                let choices = catalog.mail_recipient(site_id, user)?.choices;
+                let choices = (choices != MailChoices::default()).then_some(choices);
+                let person = catalog.person(site_id, user)?;
+                let is_his = |(user_id, _): &(String, String)| {
+                    is_owner || signed == Some(keys.keys().of_remembered(site_id, user_id))
+                };
+                if !person.as_ref().map_or(is_owner, is_his) {
+                    held.hides_person |= person.is_some();
                     continue;
                 }
-                if is_owner {
-                    let holder = MemoryHolder::Person(person);
-                    held.memory.extend(catalog.recall(site_id, holder, now_ms)?);
-                }
-                let choices = catalog.mail_recipient(site_id, user)?.choices;
-                held.mail_choices.extend((choices != MailChoices::default()).then_some(choices));
+                // Somebody may have a choice on record, or memory, and no entry.
+                held.mail_choices.extend(choices);
+                let Some((user_id, traits)) = person else { continue };
                 let traits = serde_json::from_str(&traits).unwrap_or_default();
                 held.people.push(Person { user_id, traits });
             }
@@ -149,6 +148,24 @@ impl Held {
     }
 }
 
+/// The users whom a subject means, and those whom its browsers named as far as that matters to the viewer.
+fn users_of(
+    store: &dyn EventStore,
+    subject: &Subject,
+    viewer: Viewer,
+) -> Result<Vec<u64>, StoreError> {
+    let mut users = [&subject.users[..], &subject.entries].concat();
+    if matches!(viewer, Viewer::Browser(_)) {
+        for visitor in &subject.visitors {
+            users.extend(store.users_of_visitor(subject.site_id, *visitor, SUBJECT_USERS_MAX)?);
+        }
+    }
+    users.sort_unstable();
+    users.dedup();
+    users.truncate(2 * SUBJECT_USERS_MAX);
+    Ok(users)
+}
+
 /// The latest events of a subject, the newest first.
 pub async fn latest(
     app: &Arc<App>,
@@ -159,23 +176,20 @@ pub async fn latest(
     store(app, move |store| store.subject_events(&subject, None, limit)).await
 }
 
-/// A request as it is now, with its erasure: one whose erasure is over is done.
-pub async fn settled(
+/// A request as it is now, with its erasure.
+pub async fn with_erasure(
     app: &Arc<App>,
     request: RightsRequest,
-    now_ms: i64,
 ) -> Result<(RightsRequest, Option<Erasure>), ApiError> {
     let Some(number) = request.erasure_id else { return Ok((request, None)) };
     blocking(app, move |catalog| {
-        let Some(erasure) = catalog.erasure(ErasureId(number))? else { return Ok((request, None)) };
-        if request.closed_at_ms.is_some() || erasure.state != ErasureState::Done {
-            return Ok((request, Some(erasure)));
-        }
-        let at_ms = erasure.done_at_ms.unwrap_or(now_ms);
-        let step = NewStep { user: None, step: "done", note: String::new(), at_ms };
-        catalog.close_request(request.site_id, request.id, RequestState::Done, &step)?;
-        let closed = catalog.request(request.site_id, request.id)?;
-        Ok((closed.unwrap_or(request), Some(erasure)))
+        let erasure = catalog.erasure(ErasureId(number))?;
+        // It may have been done since the request was read, and closed it.
+        let request = match request.closed_at_ms {
+            Some(_) => request,
+            None => catalog.request(request.site_id, request.id)?.unwrap_or(request),
+        };
+        Ok((request, erasure))
     })
     .await
 }

@@ -249,6 +249,46 @@ async fn a_copy_is_complete_and_ends_with_its_request() {
 }
 
 #[tokio::test]
+async fn who_has_no_entry_is_found_with_memory_and_choices() {
+    let rig = Rig::new();
+    let desk = Desk::with_people(&rig).await;
+    let site = desk.path.split('/').nth(4).unwrap().to_owned();
+    let remember = json!({"user_id": "eve-9", "remember": {"size": "M"}});
+    let memory = format!("/api/v1/sites/{site}/memory");
+    rig.post(&memory, &remember).owner().send().await.ok(200);
+    let (id, user) = (site.parse().unwrap(), "eve-9");
+    let key = rig.app.ingest.keys().of_user(id, user);
+    let no = cairn_catalog::MailChoices { opens: Some(false), clicks: Some(false) };
+    rig.app.catalog.record_mail_choices(id, key, user, no, NOW_MS).unwrap();
+    assert!(rig.app.catalog.person(id, key).unwrap().is_none(), "a no makes no entry");
+    let found = desk.find(json!({"user_id": "eve-9"})).await;
+    assert_eq!((&found["found"], &found["memory"]), (&json!(true), &json!(1)), "{found}");
+    assert_eq!((&found["mail_choices"], &found["people"]), (&json!(1), &json!([])), "{found}");
+    let request = desk.request(json!({"kind": "access", "user_id": "eve-9"})).await;
+    let export = format!("requests/{}/export", request["id"].as_str().unwrap());
+    let data = desk.get(&export).await.ok(200);
+    assert_eq!(data["memory"][0]["value"], "M", "{data}");
+    assert_eq!(data["mail_choices"].as_array().unwrap().len(), 1, "{data}");
+}
+
+#[tokio::test]
+async fn a_browser_is_found_with_the_entry_that_it_alone_made() {
+    let rig = Rig::new();
+    let desk = Desk::with_people(&rig).await;
+    let found = desk.find(json!({"user_id": "bob-1"})).await;
+    let tablet = found["visitor_ids"][0].as_str().unwrap();
+    let found = desk.find(json!({"visitor_id": tablet})).await;
+    assert_eq!(found["people"][0]["user_id"], "bob-1", "{found}");
+    let opt_out = desk.request(json!({"kind": "opt_out", "visitor_id": tablet})).await;
+    assert_eq!(opt_out["state"], "done");
+    let site = desk.path.split('/').nth(4).unwrap().parse().unwrap();
+    let user = rig.app.ingest.keys().of_user(site, "bob-1");
+    let now = rig.app.directory.current();
+    assert!(!now.is_opted_out(site, user), "nobody is blocked for what a browser said");
+    assert!(now.is_opted_out(site, u64::from_str_radix(tablet, 16).unwrap()));
+}
+
+#[tokio::test]
 async fn the_account_that_acts_is_on_record() {
     let rig = Rig::new();
     let (_, token) = rig.tenant("owner@shop.example");

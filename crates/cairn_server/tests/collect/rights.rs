@@ -1,6 +1,8 @@
 //! The visitor's page: what it tells to whom, and what its forms do.
 
-use cairn_catalog::{Receipt, ReceiptFilter, ReceiptOrder, RequestList, RightsRequest};
+use cairn_catalog::{
+    MemoryChange, MemoryHolder, Receipt, ReceiptFilter, ReceiptOrder, RequestList, RightsRequest,
+};
 use cairn_engine::identity::IdentitySecret;
 use cairn_model::receipt::answers_text;
 use cairn_model::{CrossSiteCookies, Identification, Outcome, Policy, SiteId};
@@ -387,6 +389,8 @@ fn erasing_asks_once_more_and_leaves_nothing_of_the_browser() {
     let mut client = running.client();
     assert!(progress(&mut client).contains("Nothing new is kept"));
     running.wait_erased(site);
+    let waiting = running.app.catalog.waiting_requests(site, i64::MAX).unwrap();
+    assert_eq!(waiting, (0, 0), "nobody needs to look for it to be over");
     let html = progress(&mut client);
     assert!(html.contains("Everything was erased on 2026-") && html.contains(&reference), "{html}");
     let other = running.site(&Site { domain: "two.example", ..SHOP });
@@ -422,6 +426,36 @@ fn erasing_asks_once_more_and_leaves_nothing_of_the_browser() {
         format!("?key={key}&language=en")
     );
     assert_eq!(requests(&running, site).len(), 1);
+}
+
+#[test]
+fn a_stranger_who_says_a_user_id_has_no_power_over_its_owner() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let site = site_of(&running, &key);
+    let (catalog, keys) = (&running.app.catalog, running.app.ingest.keys());
+    let (victim, user) =
+        (MemoryHolder::Person(keys.of_remembered(site, "user-7")), keys.of_user(site, "user-7"));
+    let size = MemoryChange { name: "size".into(), value: Some("\"M\"".into()) };
+    catalog.remember(site, victim, &[size], NOW_MS).unwrap();
+    let mut stranger = Browser::new(&running, &key);
+    let said = json!({"event": "identify", "user_id": "user-7", "traits": {"plan": "gold"}});
+    assert_eq!(stranger.send(said).outcome(), "accepted");
+    running.wait_applied();
+    assert!(catalog.person(site, user).unwrap().is_some());
+    let own = stranger.jar();
+    assert!(stranger.submit("action=erase_now").header("location").contains("reference"));
+    running.wait_erased(site);
+    assert!(!catalog.directory().current().is_opted_out(site, user), "he is not blocked");
+    assert_eq!(catalog.recall(site, victim, NOW_MS).unwrap().len(), 1, "his memory stays");
+    assert!(catalog.person(site, user).unwrap().is_none(), "what the stranger said is gone");
+    let late = running.client().get(&format!("/p.gif?key={key}"), &[OWN, ("Cookie", &own)]);
+    assert_eq!(late.outcome(), "dropped:opted_out", "the browser that asked is blocked");
+    let mut his = Browser::new(&running, &key);
+    let event = json!({"event": "page_view", "url": "https://shop.example/", "user_id": "user-7"});
+    assert_eq!(his.send(event).outcome(), "accepted");
+    running.wait_applied();
+    assert!(catalog.person(site, user).unwrap().is_some(), "his own events are kept");
 }
 
 #[test]

@@ -65,7 +65,8 @@ fn fill(store: &dyn EventStore) {
 }
 
 fn of(visitors: &[VisitorId], users: &[u64]) -> Subject {
-    Subject { site_id: SITE, visitors: visitors.to_vec(), users: users.to_vec() }
+    let (visitors, users) = (visitors.to_vec(), users.to_vec());
+    Subject { site_id: SITE, visitors, users, ..Subject::default() }
 }
 
 fn offsets(store: &dyn EventStore, subject: &Subject) -> Vec<u64> {

@@ -16,7 +16,7 @@ use crate::{ErasedRows, SubjectSummary};
 
 /// The condition that an event is a subject's. Numbers only, so there is nothing to escape.
 pub(super) fn of_subject(subject: &Subject) -> String {
-    let Subject { site_id, visitors, users } = subject;
+    let Subject { site_id, visitors, users, .. } = subject;
     let mut either = Vec::new();
     if !visitors.is_empty() {
         either.push(format!("visitor_id IN ({})", joined(visitors.iter())));
@@ -202,7 +202,7 @@ fn in_transaction<T>(
 
 /// Visitors of the subject's users that are not the subject's own.
 fn shared(connection: &Connection, subject: &Subject) -> Result<Vec<VisitorId>, DuckError> {
-    let Subject { site_id, visitors, users } = subject;
+    let Subject { site_id, visitors, users, .. } = subject;
     let mut shared = Vec::new();
     if users.is_empty() {
         return Ok(shared);

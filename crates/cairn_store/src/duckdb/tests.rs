@@ -192,7 +192,7 @@ proptest! {
                 true => (Vec::new(), vec![event.user_key]),
                 false => (vec![event.visitor_id], Vec::new()),
             };
-            let subject = Subject { site_id: event.site_id, visitors, users };
+            let subject = Subject { site_id: event.site_id, visitors, users, ..Subject::default() };
             let [mine, theirs] = [duck.store() as &dyn EventStore, &oracle].map(|store| {
                 let summary = store.subject_summary(&subject).unwrap();
                 (summary, store.erase_subject(&subject).unwrap())

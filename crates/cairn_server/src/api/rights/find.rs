@@ -116,7 +116,7 @@ pub async fn find(
     let opted_out = found.subject.identifiers().any(|it| access.entry().is_opted_out(it));
     let (shared, is_cut) = (found.shared.iter().map(number).collect(), found.is_cut);
     let now_ms = app.now_ms(&headers);
-    let held = held_of(&app, &access, found.subject, now_ms).await?;
+    let held = held_of(&app, &access, found, now_ms).await?;
     let found = !held.is_empty();
     let body = FoundBody {
         found,
@@ -238,11 +238,11 @@ pub async fn found(
 pub async fn held_of(
     app: &Arc<App>,
     access: &SiteAccess,
-    subject: Subject,
+    found: finding::Found,
     now_ms: i64,
 ) -> Result<Held, ApiError> {
     let site = access.shared_entry();
-    Held::gather(app, site, subject, Viewer::Owner, now_ms).await
+    Held::gather(app, site, found, Viewer::Owner, now_ms).await
 }
 
 /// The law of where somebody was last seen.

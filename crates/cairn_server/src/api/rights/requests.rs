@@ -24,7 +24,7 @@ use crate::api::idempotency::Unrepeatable;
 use crate::api::page::{Page, PageRequest};
 use crate::auth::{SiteAccess, blocking};
 use crate::error::{ApiError, Code};
-use crate::rights::{Export, Format, settled};
+use crate::rights::{Export, Format, owners_place, with_erasure};
 
 /// How long the answer waits for an erasure: longer ones are told as under way.
 const ERASURE_PATIENCE: Duration = Duration::from_secs(2);
@@ -176,7 +176,7 @@ pub async fn list(
     let requests = blocking(&app, move |catalog| catalog.requests(site_id, list, limit)).await?;
     let mut items = Vec::with_capacity(requests.len());
     for request in requests {
-        items.push(settled(&app, request, now_ms).await?);
+        items.push(with_erasure(&app, request).await?);
     }
     let key = |(request, _): &(RightsRequest, _)| match waits {
         true => format!("{}:{}", request.due_at_ms, request.id),
@@ -251,10 +251,11 @@ pub async fn export(
     let language = parameters.text("language")?.unwrap_or_else(|| LANGUAGES[0].tag.to_owned());
     parameters.finish()?;
     let request = open(&app, &access, &request_id).await?;
+    let place = owners_place()?;
     let found = found_of(&app, &access, &request).await?;
-    let held = held_of(&app, &access, found.subject, now_ms).await?;
+    let held = held_of(&app, &access, found, now_ms).await?;
     let language = notice::language([language.as_str()]);
-    let answer = Export { held, choice: None, format, language, now_ms }.answer(&app)?;
+    let answer = Export { held, choice: None, format, language, now_ms }.answer(&app, place);
     let step = step(&access, "exported", String::new(), now_ms);
     blocking(&app, move |catalog| catalog.note_step(request.id, &step)).await?;
     Ok(answer)
@@ -281,12 +282,9 @@ pub async fn erase(
     let (site_id, id) = (access.site_id(), request.id);
     let step = step(&access, "erasing", String::new(), now_ms);
     let new = found.erasure(ErasureReason::Owner, Some(id));
-    let erasure = blocking(&app, move |catalog| {
-        let erasure = catalog.begin_erasure(&new, now_ms)?;
-        let begun = catalog.begin_request_erasure(site_id, id, (&new.subject, erasure.0), &step)?;
-        Ok(begun.then_some(erasure))
-    })
-    .await?;
+    let erasure =
+        blocking(&app, move |catalog| catalog.begin_request_erasure(site_id, id, &new, &step))
+            .await?;
     let erasure = erasure.ok_or_else(closed)?;
     app.apply.wait_erased(erasure, ERASURE_PATIENCE).await;
     let request = asked(&app, &access, &request_id).await?;
@@ -441,7 +439,7 @@ async fn shown(
     request: RightsRequest,
     now_ms: i64,
 ) -> Result<Json<RightsRequestBody>, ApiError> {
-    let (request, erasure) = settled(app, request, now_ms).await?;
+    let (request, erasure) = with_erasure(app, request).await?;
     let id = request.id;
     let steps = blocking(app, move |catalog| catalog.steps(id)).await?;
     let at = (&access.entry().zone, now_ms);

@@ -46,7 +46,7 @@ fn fill(store: &DuckStore) {
 }
 
 fn erased() -> Subject {
-    Subject { site_id: SITE, visitors: vec![ERASED], users: Vec::new() }
+    Subject { site_id: SITE, visitors: vec![ERASED], ..Subject::default() }
 }
 
 /// How often the files hold it.
