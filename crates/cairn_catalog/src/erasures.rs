@@ -655,7 +655,7 @@ mod tests {
         };
         let site_id = catalog.add_site(&site, None, 1).unwrap().id;
         let begin = |reason: ErasureReason| {
-            let subject = Subject { site_id, visitors: vec![VisitorId(7)], users: Vec::new() };
+            let subject = Subject { site_id, visitors: vec![VisitorId(7)], ..Subject::default() };
             let (holders, names) = (Vec::new(), Vec::new());
             let new = NewErasure { subject, holders, reason, request_id: None, names };
             catalog.begin_erasure(&new, 1)
