@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cairn_catalog::Catalog;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -249,13 +250,21 @@ const STAGES: [fn(&Path) -> bool; 3] = [
 const STAGE_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// Begins to erase somebody and kills the program when it is that far, or a little later.
-/// True if it was killed: it may have ended by itself.
-fn erase_and_kill(data: &Path, visitor: &Visitor, stage: fn(&Path) -> bool, later: u64) -> bool {
+/// True if it was killed: it may have ended by itself. So many erasures were on record before.
+fn erase_and_kill(
+    data: &Path,
+    visitor: &Visitor,
+    (before, stage): (usize, fn(&Path) -> bool),
+    later: u64,
+) -> bool {
     let mut command = command(data, &["--user-id", &visitor.user_id]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
     let deadline = Instant::now() + STAGE_TIME_MAX;
     let store = data.join("store");
-    while !stage(&store) && child.try_wait().unwrap().is_none() {
+    // What an erasure before it left there says nothing about this one.
+    let catalog = Catalog::open(&data.join("catalog.sqlite")).unwrap();
+    let is_begun = || catalog.erasures_since(0).unwrap().len() > before;
+    while !(is_begun() && stage(&store)) && child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "the erasure does not go on");
         std::thread::yield_now();
     }
@@ -294,6 +303,7 @@ fn a_crash_half_way_changes_nothing_of_it() {
         random ^= random >> 7;
         random ^= random << 17;
         let stage = STAGES[number % STAGES.len()];
+        let stage = (number, stage);
         kills += u32::from(erase_and_kill(directory.path(), canary, stage, random % 200));
     }
     assert!(kills > 0, "no erasure was interrupted");
