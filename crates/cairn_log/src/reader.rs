@@ -148,7 +148,8 @@ impl Reader {
             let used = self.walk(view, &mut batch, left);
             if used == 0 {
                 match frame_size(&batch.bytes, view.segment.generation) {
-                    Some(size) if size > batch.bytes.len() && size <= left => wanted = size,
+                    // Not what was asked for already: the file may end before the frame does.
+                    Some(size) if size > wanted && size <= left => wanted = size,
                     _ => position = self.skip_damage(view, position, &mut batch)?,
                 }
                 continue;
@@ -164,13 +165,13 @@ impl Reader {
     fn walk(&self, view: &View, batch: &mut Batch, left: usize) -> usize {
         let mut used = 0;
         while batch.next < view.end && used < left {
-            let Some(frame) =
-                FrameHeader::decode_whole(&batch.bytes[used..], view.segment.generation)
-            else {
+            // The padding of the last frame may be missing, in the buffer or in the file.
+            let bytes = batch.bytes.get(used..).unwrap_or_default();
+            let Some(frame) = FrameHeader::decode_whole(bytes, view.segment.generation) else {
                 break;
             };
             // A reader may begin within a group, never behind one.
-            if frame.first > batch.next || used + frame.size_bytes() > batch.bytes.len() {
+            if frame.first > batch.next {
                 break;
             }
             if frame.end() > batch.next {

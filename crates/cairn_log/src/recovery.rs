@@ -168,7 +168,8 @@ impl Walk<'_> {
         for damage in &scan.damage {
             self.damaged(segment, damage.position as u64, damage.lost.clone())?;
         }
-        if size < header.size_bytes && scan.damage.is_empty() {
+        let told = sealed_at.is_some() && !scan.damage.is_empty();
+        if size < header.size_bytes && !told {
             // Segments are written at their full size: records may have been cut off.
             self.damaged(segment, size, scan.next..sealed_at.unwrap_or(scan.next))?;
         }

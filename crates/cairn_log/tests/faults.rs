@@ -202,6 +202,41 @@ fn a_truncated_file_is_damage() {
     assert_eq!(read_all(&log, 1), Ok((1..=8).collect()));
 }
 
+/// A reader that asks for what the file no longer has must not ask for ever.
+#[test]
+fn a_file_cut_off_while_the_log_runs_costs_only_what_is_missing() {
+    for (kept_of_the_last_group, lost) in [(400, None), (100, Some(10..11)), (20, Some(10..11))] {
+        let machine = Machine::new(1);
+        let (log, _) = open(&machine).unwrap();
+        append_many(&log, 10);
+        let end = group_position(10) + kept_of_the_last_group;
+        machine.edit(&last_segment(&machine), |bytes| bytes.truncate(end));
+        match (read_all(&log, 1), lost) {
+            // Only padding is gone.
+            (Ok(numbers), None) => assert_eq!(numbers, (1..=10).collect::<Vec<_>>()),
+            (Err(LogError::Corrupt(corruption)), Some(lost)) => assert_eq!(corruption.lost, lost),
+            (outcome, _) => panic!("{kept_of_the_last_group} bytes kept: {outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_off_behind_consumed_damage_is_damage() {
+    let machine = ten_records();
+    machine.edit(&last_segment(&machine), |bytes| {
+        bytes[group_position(5)] ^= 1;
+        bytes.truncate(group_position(10) + 400);
+    });
+    let consumed = LogOptions { consumed_before: Offset(6), ..options() };
+    let Err(LogError::Corrupt(corruption)) = Log::open(consumed.clone(), machine.disk()) else {
+        panic!("not noticed")
+    };
+    assert_eq!(corruption.position, (group_position(10) + 400) as u64);
+    let accepting = LogOptions { on_corruption: OnCorruption::Skip, ..consumed };
+    let (log, _) = Log::open(accepting, machine.disk()).unwrap();
+    assert_eq!(read_all(&log, 6), Ok((6..=10).collect()));
+}
+
 #[test]
 fn a_damaged_header_and_a_missing_middle_segment_are_damage() {
     let machine = Machine::new(1);
