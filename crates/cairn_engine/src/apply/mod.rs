@@ -71,7 +71,7 @@ impl Default for ApplyOptions {
             commit_interval: Duration::from_millis(750),
             batch_size_bytes_max: 4 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
-            checkpoint_size_bytes: 64 * 1024 * 1024,
+            checkpoint_size_bytes: 40 * 1024 * 1024,
             rewrite_wait_max: Duration::from_secs(60 * 60),
             is_retention_on: true,
             has_backups: false,

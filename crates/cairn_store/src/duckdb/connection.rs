@@ -45,12 +45,20 @@ impl Default for DatabaseOptions {
 const AUTOMATIC_CHECKPOINT: &str = "1TB";
 
 /// Format of new files: the newest that the pinned DuckDB writes, since it compresses text best (`dict_fsst`).
-pub(super) const FILE_FORMAT: &str = "v1.5.0";
+const FILE_FORMAT: &str = "v1.5.0";
+
+/// Rows of a row group: a quarter of the engine's default. A checkpoint joins groups that are not full, up to three at a
+/// time, in memory: with groups of the default size that took more than the store may have, and the engine moved what did
+/// not fit into thousands of small files.
+const ROW_GROUP_SIZE: &str = "30720";
+
+/// The name under which statements may also find the store's own file.
+const FILE: &str = "store";
 
 /// Size of a new file's blocks: a quarter of the engine's default. Each column of the rows that were appended last has
 /// blocks of its own in memory, filled or not; smaller ones are less memory to be taken, cleared and given back with each
 /// commit.
-pub(super) const BLOCK_SIZE_BYTES: &str = "65536";
+const BLOCK_SIZE_BYTES: &str = "65536";
 
 /// An open database file.
 #[derive(Clone)]
@@ -74,16 +82,17 @@ impl Database {
             ("memory_limit", memory.as_str()),
             ("threads", threads.as_str()),
             ("checkpoint_threshold", AUTOMATIC_CHECKPOINT),
-            ("storage_compatibility_version", FILE_FORMAT),
-            ("default_block_size", BLOCK_SIZE_BYTES),
             ("preserve_insertion_order", "true"),
         ];
         if let Some(temp) = temp {
             settings.push(("temp_directory", temp));
             settings.push(("max_temp_directory_size", temp_size.as_str()));
         }
-        let database = Database { handle: Arc::new(DatabaseHandle::open(path, &settings)?) };
-        let connection = database.connect()?;
+        // Only a file that is attached takes a size of row groups.
+        let handle = Arc::new(DatabaseHandle::open(":memory:", &settings)?);
+        let connection = Connection::open(&handle)?;
+        connection.run(&attach(path, FILE))?;
+        let database = Database { handle };
         if let Some(directory) = options.attachable_directory.as_deref() {
             let directory = quoted(path_text(directory)?);
             connection.run(&format!("SET allowed_directories = [{directory}]"))?;
@@ -95,13 +104,23 @@ impl Database {
 
     /// A new connection. Each sees only what was committed when its transaction began.
     pub fn connect(&self) -> Result<Connection, DuckError> {
-        let handle = Arc::new(ConnectionHandle::open(&self.handle)?);
-        Ok(Connection { handle, _one_thread_at_a_time: std::marker::PhantomData })
+        let connection = Connection::open(&self.handle)?;
+        connection.run("USE store")?;
+        Ok(connection)
     }
 }
 
+/// Opens or creates a file beside others.
+pub(super) fn attach(path: &str, name: &str) -> String {
+    format!(
+        "ATTACH {} AS {name} (BLOCK_SIZE {BLOCK_SIZE_BYTES}, STORAGE_VERSION '{FILE_FORMAT}',
+         ROW_GROUP_SIZE {ROW_GROUP_SIZE})",
+        quoted(path)
+    )
+}
+
 /// A text as a literal of SQL.
-pub(super) fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
@@ -117,6 +136,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    fn open(database: &Arc<DatabaseHandle>) -> Result<Self, DuckError> {
+        let handle = Arc::new(ConnectionHandle::open(database)?);
+        Ok(Connection { handle, _one_thread_at_a_time: std::marker::PhantomData })
+    }
+
     /// Runs statements that have no parameters and whose rows do not matter.
     pub fn run(&self, sql: &str) -> Result<(), DuckError> {
         self.handle.run(sql)
@@ -578,6 +602,33 @@ mod tests {
         stopper.join().unwrap();
         assert_eq!(error.kind, DuckErrorKind::Interrupted, "{error}");
         assert!(connection.query("SELECT 1", &[]).is_ok());
+    }
+
+    #[test]
+    fn a_file_has_small_row_groups_also_where_they_were_joined() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rows.duckdb");
+        let groups = |connection: &Connection| {
+            let sql = "SELECT count(*), max(rows) FROM (SELECT sum(count)::BIGINT AS rows
+                FROM pragma_storage_info('numbers') WHERE segment_type = 'BIGINT' GROUP BY row_group_id)";
+            let found = connection.query(sql, &[]).unwrap();
+            found.first(|row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))).unwrap().unwrap()
+        };
+        let database = Database::open(&path, &DatabaseOptions::default()).unwrap();
+        let connection = database.connect().unwrap();
+        connection.run("CREATE TABLE numbers (number BIGINT)").unwrap();
+        for _ in 0..10 {
+            connection.run("INSERT INTO numbers SELECT range * 7919 FROM range(20000)").unwrap();
+            connection.run("FORCE CHECKPOINT").unwrap();
+        }
+        let (count, rows_max) = groups(&connection);
+        assert!((7..=10).contains(&count) && rows_max <= 30_720, "{count} groups, {rows_max} rows");
+        drop((connection, database));
+        let database = Database::open(&path, &DatabaseOptions::default()).unwrap();
+        let connection = database.connect().unwrap();
+        connection.run("INSERT INTO numbers SELECT range FROM range(100000)").unwrap();
+        connection.run("FORCE CHECKPOINT").unwrap();
+        assert!(groups(&connection).1 <= 30_720);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::connection::{BLOCK_SIZE_BYTES, Connection, FILE_FORMAT, path_text, quoted};
+use super::connection::{Connection, attach, path_text};
 use super::error::{DuckError, DuckErrorKind};
 use super::store::FILE_NAME;
 use super::write::Writer;
@@ -136,10 +136,7 @@ fn begin(connection: &Connection, directory: &Path) -> Result<Copying, DuckError
     require_room(directory)?;
     fs::create_dir_all(directory.join(DIRECTORY)).map_err(failed)?;
     let path = copy_path(directory);
-    connection.run(&format!(
-        "ATTACH {} AS fresh (BLOCK_SIZE {BLOCK_SIZE_BYTES}, STORAGE_VERSION '{FILE_FORMAT}')",
-        quoted(path_text(&path)?)
-    ))?;
+    connection.run(&attach(path_text(&path)?, "fresh"))?;
     for sql in schema::CREATE {
         connection.run(&sql.replace("IF NOT EXISTS ", "IF NOT EXISTS fresh."))?;
     }
