@@ -54,12 +54,12 @@ fn erase(parts: &Parts, asked: &Erase, identifier: &Identifier) -> Result<String
     let erasure = found.erasure(ErasureReason::Command, None);
     let id = parts.catalog.begin_erasure(&erasure, wire::now_ms())?;
     let deadline = Instant::now() + TIME_MAX;
-    parts.backups.tend(wire::now_ms());
+    parts.backups.tend_at_once(wire::now_ms());
     while !runtime.block_on(parts.apply.wait_erased(id, BACKUPS_EVERY)) {
         if Instant::now() >= deadline || parts.apply.status().stopped {
             return Err("not everything is erased yet; the next start goes on with it".into());
         }
-        parts.backups.tend(wire::now_ms());
+        parts.backups.tend_at_once(wire::now_ms());
     }
     if let Some(erasure) = parts.catalog.erasure(id)? {
         text.push_str(&erased_text(&erasure));
@@ -113,7 +113,8 @@ fn found_text(found: &Found, kept: &Kept) -> String {
         let _ = writeln!(text, "browser {:016x} is shared: only this person's events", visitor.0);
     }
     if found.is_cut {
-        text.push_str("there are more of them: ask again afterwards\n");
+        text.push_str("there are more browsers than are shown: the erasure goes on until it has all of a person;\n");
+        text.push_str("of an order or an address with more people than are shown ask again afterwards\n");
     }
     let _ = writeln!(text, "kept: {} events in {} visits", summary.events, summary.visits);
     for (name, count) in &summary.names {

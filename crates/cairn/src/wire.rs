@@ -256,7 +256,7 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         // Under the test clock events arrive in days of their own.
         has_backups: true,
         is_retention_on: !config.server.test_clock,
-        rewrite_wait_max: Duration::from_secs(config.privacy.erasure_rewrite_hours_max * 60 * 60),
+        rewrite_wait_max: rewrite_wait_max(config),
         ..ApplyOptions::default()
     };
     let (apply_loop, apply) = ApplyLoop::open(
@@ -295,7 +295,13 @@ pub fn backup_options(config: &Config) -> BackupOptions {
         false => given.clone(),
     };
     let BackupConfig { count_max, age_days_max, .. } = config.backup;
-    BackupOptions { directory, count_max, age_days_max }
+    let rewrite_wait_max = rewrite_wait_max(config);
+    BackupOptions { directory, count_max, age_days_max, rewrite_wait_max }
+}
+
+/// How long the store's file and the backups may hold bytes of what was erased.
+fn rewrite_wait_max(config: &Config) -> Duration {
+    Duration::from_secs(config.privacy.erasure_rewrite_hours_max * 60 * 60)
 }
 
 /// Opens the store of a backup beside the one that is served: to erase there takes the same memory.

@@ -1,6 +1,7 @@
 //! What every hit needs to know of sites and pixels, in memory.
 //!
-//! Guarantees: a [`Directory`] never changes; a change of settings makes a new one, which hits that begin later see.
+//! Guarantees: the settings in a [`Directory`] never change; a change of settings makes a new one, which hits that begin later
+//! see. Of whom nothing is kept is known to all of them at once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,7 +10,7 @@ use cairn_model::{Pixel, PixelId, Site, SiteId, VisitorId};
 use jiff::tz::TimeZone;
 
 use crate::ErasureId;
-use crate::erasures::OpenErasures;
+use crate::refused::{OpenErasures, OptOutSet};
 
 /// A site with what belongs to it.
 #[derive(Debug)]
@@ -20,11 +21,11 @@ pub struct SiteEntry {
     pub zone: TimeZone,
     /// Its pixels, by rising number.
     pub pixels: Vec<Pixel>,
-    opt_outs: HashSet<u64>,
+    opt_outs: Arc<OptOutSet>,
 }
 
 impl SiteEntry {
-    pub(crate) fn new(site: Site, pixels: Vec<Pixel>, opt_outs: HashSet<u64>) -> Self {
+    pub(crate) fn new(site: Site, pixels: Vec<Pixel>, opt_outs: Arc<OptOutSet>) -> Self {
         // A zone that this machine's database no longer has is read as UTC rather than losing the site.
         let zone = TimeZone::get(&site.timezone).unwrap_or(TimeZone::UTC);
         SiteEntry { site, zone, pixels, opt_outs }
@@ -32,7 +33,16 @@ impl SiteEntry {
 
     /// Whether an opt-out or an erasure is on record for this keyed hash of an identifier.
     pub fn is_opted_out(&self, identifier_hash: u64) -> bool {
-        self.opt_outs.contains(&identifier_hash)
+        self.opt_outs.contains(identifier_hash)
+    }
+
+    pub(crate) fn opt_out(&self, numbers: impl IntoIterator<Item = u64>) {
+        self.opt_outs.add(numbers);
+    }
+
+    /// For the entry that takes the place of this one.
+    pub(crate) fn opt_outs(&self) -> Arc<OptOutSet> {
+        Arc::clone(&self.opt_outs)
     }
 }
 
@@ -110,16 +120,18 @@ impl Directory {
     }
 
     /// The erasures that are not over for good, by rising number.
-    pub fn open_erasures(&self) -> &[ErasureId] {
-        &self.erasures.ids
+    pub fn open_erasures(&self) -> Vec<ErasureId> {
+        self.erasures.ids()
+    }
+
+    /// Whether this erasure is one of them.
+    pub fn is_erasure_open(&self, id: ErasureId) -> bool {
+        self.erasures.has(id)
     }
 
     /// Whether an event of this visitor and user (0 = none) that comes now was under way when its erasure began.
     pub fn is_erased(&self, site_id: SiteId, visitor_id: VisitorId, user_key: u64) -> bool {
-        let erased = &self.erasures.identifiers;
-        !erased.is_empty()
-            && (erased.contains(&(site_id, visitor_id.0))
-                || user_key != 0 && erased.contains(&(site_id, user_key)))
+        self.erasures.names(site_id, visitor_id.0, user_key)
     }
 
     /// Every site, in no particular order.

@@ -5,15 +5,12 @@
 //! subject's numbers are on record as opted out, so that nothing new of it is kept. The catalog does not know store and
 //! log: who cleans them reports what was done.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
 use cairn_model::{SiteId, Subject, VisitorId};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::rights::close_erased_request;
-use crate::sites::{read_json, require_room};
+use crate::sites::{insert_opt_outs, read_json, require_room};
 use crate::{
     Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, MemoryHolder,
     OPT_OUTS_PER_SITE_MAX, OWNERS_PART, idempotency, memory, rights,
@@ -213,19 +210,15 @@ pub struct SubjectCounts {
     pub receipts: u64,
 }
 
-/// The erasures that are not over for good: open ones, and those of which a hit may be under way.
-#[derive(Debug, Default)]
-pub(crate) struct OpenErasures {
-    pub(crate) ids: Vec<ErasureId>,
-    pub(crate) identifiers: HashSet<(SiteId, u64)>,
-}
+/// How many of what were found, or erased, in some places for an erasure.
+pub type Counted = (ErasureId, Vec<(&'static str, u64)>);
 
 impl Catalog {
     /// Records an erasure and keeps its subject's numbers as opted out, in one transaction; blanks answers that name it.
     pub fn begin_erasure(&self, new: &NewErasure, now_ms: i64) -> Result<ErasureId, CatalogError> {
         let doing = "begins an erasure";
         let id = self.connections.write(doing, |transaction| begin(transaction, new, now_ms))?;
-        self.rebuild_directory()?;
+        self.note_begun(id, &new.subject);
         Ok(id)
     }
 
@@ -260,10 +253,7 @@ impl Catalog {
 
     /// The erasure with this number.
     pub fn erasure(&self, id: ErasureId) -> Result<Option<Erasure>, CatalogError> {
-        let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
-        self.connections.read("reads an erasure", |connection| {
-            connection.prepare_cached(&sql)?.query_row([id.0], read).optional()
-        })
+        self.connections.read("reads an erasure", |connection| find(connection, id))
     }
 
     /// Erasures of a site, the newest first; those before the given one.
@@ -293,74 +283,26 @@ impl Catalog {
         })
     }
 
-    /// Removes people, mail choices and memory of an erasure's subject, blanks what requests from before it name the subject
+    /// Removes people, mail choices and memory of the erasures' subjects, blanks what requests from before them name the subjects
     /// by, and notes how many, in one transaction. Doing it again removes what came since.
-    pub fn erase_people(&self, id: ErasureId, now_ms: i64) -> Result<(), CatalogError> {
-        self.connections.write("erases people", |transaction| {
-            let erased = |transaction: &Transaction<'_>| {
-                let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
-                let found = transaction.prepare_cached(&sql)?.query_row([id.0], read).optional()?;
-                let Some(mut erasure) = found else { return Ok(()) };
-                let subject = &erasure.subject;
-                // Before the people go, who say by which names the requests may know them.
-                let names = known_names(transaction, subject)?;
-                let requests =
-                    rights::blank_requests(transaction, subject, &names, erasure.asked_at_ms)?;
-                let mut counts =
-                    [("people", 0), ("mail_choices", 0), ("memory", 0), ("requests", requests)];
-                for user in &subject.users {
-                    for (table, count) in &mut counts[..2] {
-                        let sql =
-                            format!("DELETE FROM {table} WHERE site_id = ?1 AND user_key = ?2");
-                        *count += transaction
-                            .prepare_cached(&sql)?
-                            .execute(params![subject.site_id.0, user.cast_signed()])?;
-                    }
-                }
-                for user in &subject.entries {
-                    // The browser is blocked since: what was said later, somebody else said.
-                    counts[0].1 += transaction
-                        .prepare_cached(
-                            "DELETE FROM people
-                             WHERE site_id = ?1 AND user_key = ?2 AND last_seen_ms <= ?3",
-                        )?
-                        .execute(params![
-                            subject.site_id.0,
-                            user.cast_signed(),
-                            erasure.asked_at_ms
-                        ])?;
-                }
-                for holder in &erasure.holders {
-                    counts[2].1 += memory::forget(transaction, subject.site_id, *holder)?;
-                }
-                for (name, count) in counts {
-                    add(&mut erasure.places, name, count as u64, now_ms);
-                }
-                write_places(transaction, id, &erasure.places)
-            };
-            erased(transaction).map_err(CatalogError::during("erases people"))
+    pub fn erase_people(&self, ids: &[ErasureId], now_ms: i64) -> Result<(), CatalogError> {
+        let doing = "erases people";
+        self.connections.write(doing, |transaction| {
+            let mut each = ids.iter().map(|id| erase_people_of(transaction, *id, now_ms));
+            each.try_for_each(|erased| erased.map_err(CatalogError::during(doing)))
         })
     }
 
-    /// Notes what was erased in some places: the counts add up.
-    pub fn note_erased(
-        &self,
-        id: ErasureId,
-        places: &[(&str, u64)],
-        now_ms: i64,
-    ) -> Result<(), CatalogError> {
-        self.change_places(id, |known| {
-            places.iter().for_each(|(name, count)| add(known, name, *count, now_ms));
-        })
+    /// Notes what was erased in some places, in one transaction: the counts add up.
+    pub fn note_erased(&self, erased: &[Counted], now_ms: i64) -> Result<(), CatalogError> {
+        self.change_places(erased, |known, name, count| add(known, name, count, now_ms))
     }
 
     /// Notes how many there are to be erased, before it is done: a crash between the two loses no count.
-    pub fn note_erasing(&self, id: ErasureId, places: &[(&str, u64)]) -> Result<(), CatalogError> {
-        self.change_places(id, |known| {
-            for (name, count) in places {
-                if let Some(place) = known.iter_mut().find(|place| place.name == *name) {
-                    place.count = place.count.max(*count);
-                }
+    pub fn note_erasing(&self, found: &[Counted]) -> Result<(), CatalogError> {
+        self.change_places(found, |known, name, count| {
+            if let Some(place) = known.iter_mut().find(|place| place.name == name) {
+                place.count = place.count.max(count);
             }
         })
     }
@@ -369,10 +311,10 @@ impl Catalog {
     pub fn note_remaining(
         &self,
         id: ErasureId,
-        name: &str,
+        name: &'static str,
         reason: &str,
     ) -> Result<(), CatalogError> {
-        self.change_places(id, |known| {
+        self.change_places(&[(id, vec![(name, 0)])], |known, name, _| {
             if let Some(place) = known.iter_mut().find(|place| place.name == name) {
                 place.remaining_reason = Some(reason.to_owned());
             }
@@ -381,55 +323,111 @@ impl Catalog {
 
     fn change_places(
         &self,
-        id: ErasureId,
-        change: impl FnOnce(&mut Vec<Place>),
+        counted: &[Counted],
+        change: impl Fn(&mut [Place], &'static str, u64),
     ) -> Result<(), CatalogError> {
-        self.connections.write("notes what was erased", |transaction| {
-            let changed = |transaction: &Transaction<'_>| {
-                let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
-                let found = transaction.prepare_cached(&sql)?.query_row([id.0], read).optional()?;
-                let Some(mut erasure) = found else { return Ok(()) };
-                change(&mut erasure.places);
-                write_places(transaction, id, &erasure.places)
+        let doing = "notes what was erased";
+        self.connections.write(doing, |transaction| {
+            let changed = |(id, counts): &Counted| {
+                let Some(mut erasure) = find(transaction, *id)? else { return Ok(()) };
+                for (name, count) in counts {
+                    change(&mut erasure.places, name, *count);
+                }
+                write_places(transaction, *id, &erasure.places)
             };
-            changed(transaction).map_err(CatalogError::during("notes what was erased"))
+            counted.iter().try_for_each(changed).map_err(CatalogError::during(doing))
         })
     }
 
-    /// Records how far an erasure is; with it the request that it fulfils is done.
-    pub fn set_erasure_state(
+    /// Records how far erasures are, in one transaction; with each the request that it fulfils is done.
+    pub fn set_erasure_states(
         &self,
-        id: ErasureId,
+        ids: &[ErasureId],
         state: ErasureState,
         now_ms: i64,
     ) -> Result<(), CatalogError> {
         let doing = "records how far an erasure is";
         let done_at_ms = (state == ErasureState::Done).then_some(now_ms);
         self.connections.write(doing, |transaction| {
-            let recorded = || {
-                transaction.execute(
-                    "UPDATE erasures SET state = ?2, done_at_ms = coalesce(done_at_ms, ?3)
-                     WHERE id = ?1",
-                    params![id.0, state.name(), done_at_ms],
-                )?;
+            let recorded = |id: &ErasureId| {
+                transaction
+                    .prepare_cached(
+                        "UPDATE erasures SET state = ?2, done_at_ms = coalesce(done_at_ms, ?3)
+                         WHERE id = ?1",
+                    )?
+                    .execute(params![id.0, state.name(), done_at_ms])?;
                 match done_at_ms {
-                    Some(at_ms) => close_erased_request(transaction, id, at_ms),
+                    Some(at_ms) => close_erased_request(transaction, *id, at_ms),
                     None => Ok(()),
                 }
             };
-            recorded().map_err(CatalogError::during(doing))
+            ids.iter().try_for_each(recorded).map_err(CatalogError::during(doing))
         })
     }
 
-    /// No hit of the subject can be under way any more: what comes is refused where it arrives.
-    pub fn end_erasure(&self, id: ErasureId) -> Result<(), CatalogError> {
-        self.connections.write("ends an erasure", |transaction| {
-            transaction
-                .execute("UPDATE erasures SET is_watched = 0 WHERE id = ?1", [id.0])
-                .map_err(CatalogError::during("ends an erasure"))
+    /// No hit of the subjects can be under way any more: what comes is refused where it arrives.
+    pub fn end_erasures(&self, ids: &[ErasureId]) -> Result<(), CatalogError> {
+        let doing = "ends an erasure";
+        self.connections.write(doing, |transaction| {
+            let ended = |id: &ErasureId| {
+                let sql = "UPDATE erasures SET is_watched = 0 WHERE id = ?1";
+                transaction.prepare_cached(sql)?.execute([id.0]).map(|_| ())
+            };
+            ids.iter().try_for_each(ended).map_err(CatalogError::during(doing))
         })?;
-        self.rebuild_directory()
+        self.erasures.remove(ids);
+        Ok(())
     }
+
+    pub(crate) fn load_open_erasures(&self) -> Result<(), CatalogError> {
+        let sql = format!("SELECT {COLUMNS} FROM erasures WHERE is_watched = 1 ORDER BY id");
+        self.connections.read("reads its erasures", |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            for erasure in statement.query_map([], read)? {
+                let Erasure { id, subject, .. } = erasure?;
+                self.erasures.add(id, &subject);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn find(connection: &Connection, id: ErasureId) -> rusqlite::Result<Option<Erasure>> {
+    let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id.0], read).optional()
+}
+
+fn erase_people_of(
+    transaction: &Transaction<'_>,
+    id: ErasureId,
+    now_ms: i64,
+) -> rusqlite::Result<()> {
+    let Some(mut erasure) = find(transaction, id)? else { return Ok(()) };
+    let (subject, asked_at_ms) = (&erasure.subject, erasure.asked_at_ms);
+    let site = subject.site_id.0;
+    // Before the people go, who say by which names the requests may know them.
+    let names = known_names(transaction, subject)?;
+    let requests = rights::blank_requests(transaction, subject, &names, asked_at_ms)?;
+    let mut counts = [("people", 0), ("mail_choices", 0), ("memory", 0), ("requests", requests)];
+    for user in &subject.users {
+        for (table, count) in &mut counts[..2] {
+            let sql = format!("DELETE FROM {table} WHERE site_id = ?1 AND user_key = ?2");
+            *count += transaction.prepare_cached(&sql)?.execute(params![site, user.cast_signed()])?;
+        }
+    }
+    for user in &subject.entries {
+        // The browser is blocked since: what was said later, somebody else said.
+        let sql = "DELETE FROM people WHERE site_id = ?1 AND user_key = ?2 AND last_seen_ms <= ?3";
+        let asked = params![site, user.cast_signed(), asked_at_ms];
+        counts[0].1 += transaction.prepare_cached(sql)?.execute(asked)?;
+    }
+    for holder in &erasure.holders {
+        counts[2].1 += memory::forget(transaction, subject.site_id, *holder)?;
+    }
+    for (name, count) in counts {
+        add(&mut erasure.places, name, count as u64, now_ms);
+    }
+    write_places(transaction, id, &erasure.places)
 }
 
 /// Of every bound a part is the owner's: many visitors who ask at once leave it to him.
@@ -454,7 +452,7 @@ fn require_room_for(
     Ok(())
 }
 
-/// Begins an erasure where there is room for it. The directory is to be built anew after the transaction.
+/// Begins an erasure where there is room for it. Whoever commits it notes it in memory.
 pub(crate) fn begin(
     transaction: &Transaction<'_>,
     new: &NewErasure,
@@ -470,14 +468,7 @@ fn record(
     now_ms: i64,
 ) -> rusqlite::Result<ErasureId> {
     let subject = &new.subject;
-    for identifier in subject.identifiers() {
-        transaction
-            .prepare_cached(
-                "INSERT OR IGNORE INTO opt_outs (site_id, identifier_hash, recorded_at_ms)
-                 VALUES (?1, ?2, ?3)",
-            )?
-            .execute(params![subject.site_id.0, identifier.cast_signed(), now_ms])?;
-    }
+    insert_opt_outs(transaction, subject.site_id, subject.identifiers(), now_ms)?;
     let mut places: Vec<Place> = PLACES
         .into_iter()
         .map(|(name, what, remaining)| Place {
@@ -618,19 +609,6 @@ fn holders(bytes: &[u8]) -> Option<Vec<MemoryHolder>> {
         }
     };
     bytes.chunks(33).map(each).collect()
-}
-
-pub(crate) fn read_open(connection: &Connection) -> rusqlite::Result<Arc<OpenErasures>> {
-    let sql = format!("SELECT {COLUMNS} FROM erasures WHERE is_watched = 1 ORDER BY id");
-    let mut open = OpenErasures::default();
-    let mut statement = connection.prepare_cached(&sql)?;
-    for erasure in statement.query_map([], read)? {
-        let Erasure { id, subject, .. } = erasure?;
-        open.ids.push(id);
-        let site_id = subject.site_id;
-        open.identifiers.extend(subject.identifiers().map(|number| (site_id, number)));
-    }
-    Ok(Arc::new(open))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod opt_outs;
 mod outcomes;
 mod people;
 mod receipts;
+mod refused;
 mod removals;
 mod retention;
 mod rights;
@@ -37,7 +38,7 @@ use std::sync::{Arc, Mutex};
 pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
 pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
 pub use erasures::{
-    Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place, SubjectCounts,
+    Counted, Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place, SubjectCounts,
 };
 pub use error::CatalogError;
 pub use goals::{Goal, NewGoal};
@@ -54,6 +55,7 @@ pub use receipts::{
     NewReceipt, Permission, PermissionCounts, Problem, RECEIPT_AGE_DAYS_MAX, Receipt,
     ReceiptFilter, ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
 };
+pub use refused::Departures;
 pub use retention::RetentionRun;
 pub use rights::{
     NewRequest, NewStep, OPEN_REQUESTS_PER_SITE_MAX, RequestList, RequestSource, RequestState,
@@ -108,6 +110,8 @@ pub struct Catalog {
     master_secret: MasterSecret,
     path: PathBuf,
     heads: Mutex<receipts::Heads>,
+    erasures: Arc<refused::OpenErasures>,
+    departures: refused::DepartureCounts,
 }
 
 impl Catalog {
@@ -118,7 +122,10 @@ impl Catalog {
             connections.write("makes its master secret", MasterSecret::load_or_make)?;
         let heads = Mutex::new(receipts::Heads::load(path)?);
         let (path, directory) = (path.to_owned(), Arc::default());
-        let catalog = Catalog { connections, directory, master_secret, path, heads };
+        let (erasures, departures) = Default::default();
+        let catalog =
+            Catalog { connections, directory, master_secret, path, heads, erasures, departures };
+        catalog.load_open_erasures()?;
         catalog.rebuild_directory()?;
         Ok(catalog)
     }

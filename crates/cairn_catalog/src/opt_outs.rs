@@ -4,8 +4,8 @@
 //! long as the site.
 
 use cairn_model::SiteId;
-use rusqlite::params;
 
+use crate::sites::insert_opt_outs;
 use crate::{Catalog, CatalogError};
 
 /// One opt-out on record.
@@ -45,20 +45,20 @@ impl Catalog {
             let entry = directory.by_id(opt_out.site_id);
             entry.is_some_and(|entry| entry.site.created_at_ms <= opt_out.recorded_at_ms)
         };
-        let taken = self.connections.write("takes opt-outs over", |transaction| {
+        let doing = "takes opt-outs over";
+        let taken = self.connections.write(doing, |transaction| {
             let mut taken = 0;
-            for opt_out in opt_outs.iter().filter(is_of_ours) {
-                let number = opt_out.identifier.cast_signed();
-                let row = params![opt_out.site_id.0, number, opt_out.recorded_at_ms];
-                let sql =
-                    "INSERT OR IGNORE INTO opt_outs (site_id, identifier_hash, recorded_at_ms)
-                           VALUES (?1, ?2, ?3)";
-                let added = transaction.prepare_cached(sql).and_then(|mut add| add.execute(row));
-                taken += added.map_err(CatalogError::during("takes opt-outs over"))?;
+            for OptOut { site_id, identifier, recorded_at_ms } in
+                opt_outs.iter().filter(is_of_ours).copied()
+            {
+                let added = insert_opt_outs(transaction, site_id, [identifier], recorded_at_ms);
+                taken += added.map_err(CatalogError::during(doing))?;
             }
             Ok(taken)
         })?;
-        self.rebuild_directory()?;
+        for opt_out in opt_outs.iter().filter(is_of_ours) {
+            self.note_opted_out(opt_out.site_id, [opt_out.identifier]);
+        }
         Ok(taken)
     }
 }

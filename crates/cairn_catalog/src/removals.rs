@@ -44,6 +44,7 @@ impl Catalog {
             tracing::warn!(%error, "the end of a removed site's receipts is still kept");
         }
         drop(heads);
+        self.note_site_removed(id);
         self.rebuild_directory()?;
         // The site is gone either way: who completes the removal empties the journal again.
         if let Err(error) = self.checkpoint() {

@@ -205,14 +205,17 @@ impl Catalog {
         [received, erasing]: [&NewStep; 2],
     ) -> Result<RightsRequest, CatalogError> {
         let reference = reference()?;
-        let request = self.connections.write("records a request", |transaction| {
+        let (begun, request) = self.connections.write("records a request", |transaction| {
             let request = add(transaction, new, &reference, received)?;
-            begin_erasure(transaction, (new.site_id, request.id), erasure, erasing)?;
+            let whose = (new.site_id, request.id);
+            let begun = begin_erasure(transaction, whose, erasure, erasing)?;
             let found = find(transaction, new.site_id, request.id);
             let found = found.map_err(CatalogError::during("records a request"))?;
-            found.ok_or(CatalogError::Corrupt { what: "request" })
+            Ok((begun, found.ok_or(CatalogError::Corrupt { what: "request" })?))
         })?;
-        self.rebuild_directory()?;
+        if let Some(id) = begun {
+            self.note_begun(id, &erasure.subject);
+        }
         Ok(request)
     }
 
@@ -345,8 +348,8 @@ impl Catalog {
         let begun = self.connections.write("begins to fulfil a request", |transaction| {
             begin_erasure(transaction, (site, id), erasure, step)
         })?;
-        if begun.is_some() {
-            self.rebuild_directory()?;
+        if let Some(id) = begun {
+            self.note_begun(id, &erasure.subject);
         }
         Ok(begun)
     }

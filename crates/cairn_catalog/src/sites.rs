@@ -1,6 +1,7 @@
 //! Sites, pixels and opt-outs: what the directory is built from.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use cairn_model::retention::Retention;
 use cairn_model::site::GpcReach;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Role, UserId, role_name};
 use crate::error::is_unique_violation;
+use crate::refused::OptOutSet;
 use crate::{
     Catalog, CatalogError, Directory, OPT_OUTS_PER_SITE_MAX, PIXELS_PER_SITE_MAX, SITES_MAX,
     SiteEntry, secret,
@@ -165,36 +167,32 @@ impl Catalog {
         Ok(removed > 0)
     }
 
-    /// Records an opt-out by the keyed hash of an identifier. Recording it twice changes nothing.
-    pub fn add_opt_out(
+    /// Records opt-outs by the keyed hashes of identifiers, in one transaction. Recording one twice changes nothing.
+    pub fn add_opt_outs(
         &self,
         site_id: SiteId,
-        identifier_hash: u64,
+        identifier_hashes: &[u64],
         now_ms: i64,
     ) -> Result<(), CatalogError> {
         self.connections.write("records an opt-out", |transaction| {
             let count = format!("SELECT count(*) FROM opt_outs WHERE site_id = {site_id}");
             require_room(transaction, &count, "opt-outs of a site", OPT_OUTS_PER_SITE_MAX)?;
-            transaction
-                .execute(
-                    "INSERT OR IGNORE INTO opt_outs (site_id, identifier_hash, recorded_at_ms)
-                     VALUES (?1, ?2, ?3)",
-                    params![site_id.0, identifier_hash.cast_signed(), now_ms],
-                )
+            insert_opt_outs(transaction, site_id, identifier_hashes.iter().copied(), now_ms)
+                .map(|_| ())
                 .map_err(CatalogError::during("records an opt-out"))
         })?;
-        self.rebuild_directory()
+        self.note_opted_out(site_id, identifier_hashes.iter().copied());
+        Ok(())
     }
 
     pub(crate) fn rebuild_directory(&self) -> Result<(), CatalogError> {
         // The writer's lock is held while reading and replacing: of two changes the later one is seen last.
         self.connections.write("reads its sites", |transaction| {
-            let entries =
-                read_entries(transaction).map_err(CatalogError::during("reads its sites"))?;
+            let entries = read_entries(transaction, &self.directory.current())
+                .map_err(CatalogError::during("reads its sites"))?;
             let removed = crate::removals::read_removed(transaction)
                 .map_err(CatalogError::during("reads its removed sites"))?;
-            let erasures = crate::erasures::read_open(transaction)
-                .map_err(CatalogError::during("reads its erasures"))?;
+            let erasures = Arc::clone(&self.erasures);
             self.directory.replace(Directory::new(entries, removed, erasures));
             Ok(())
         })
@@ -302,7 +300,8 @@ fn tracker_text(settings: &TrackerSettings) -> String {
     serde_json::to_string(settings).unwrap_or_default()
 }
 
-fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
+/// `known`: the directory before this one, which has the opt-outs of its sites in memory.
+fn read_entries(connection: &Connection, known: &Directory) -> rusqlite::Result<Vec<SiteEntry>> {
     let mut pixels: HashMap<u32, Vec<Pixel>> = HashMap::new();
     let mut statement = connection.prepare_cached(
         "SELECT id, key, site_id, name, kind, url, tracker_settings, created_at_ms, cross_site_cookies
@@ -313,14 +312,6 @@ fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
         let pixel = read_pixel(row)?;
         pixels.entry(pixel.site_id.0).or_default().push(pixel);
     }
-    let mut opt_outs: HashMap<u32, HashSet<u64>> = HashMap::new();
-    let mut statement =
-        connection.prepare_cached("SELECT site_id, identifier_hash FROM opt_outs")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let hash: i64 = row.get(1)?;
-        opt_outs.entry(row.get(0)?).or_default().insert(hash.cast_unsigned());
-    }
     let mut statement = connection.prepare_cached(
         "SELECT id, name, domain, hosts, timezone, currency, privacy, created_at_ms FROM sites",
     )?;
@@ -329,10 +320,43 @@ fn read_entries(connection: &Connection) -> rusqlite::Result<Vec<SiteEntry>> {
         .map(|site| {
             let site = site?;
             let pixels = pixels.remove(&site.id.0).unwrap_or_default();
-            let opt_outs = opt_outs.remove(&site.id.0).unwrap_or_default();
+            let opt_outs = match known.by_id(site.id) {
+                Some(entry) => entry.opt_outs(),
+                None => Arc::new(read_opt_outs(connection, site.id)?),
+            };
             Ok(SiteEntry::new(site, pixels, opt_outs))
         })
         .collect()
+}
+
+fn read_opt_outs(connection: &Connection, site_id: SiteId) -> rusqlite::Result<OptOutSet> {
+    let opt_outs = OptOutSet::default();
+    let sql = "SELECT identifier_hash FROM opt_outs WHERE site_id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([site_id.0])?;
+    while let Some(row) = rows.next()? {
+        let hash: i64 = row.get(0)?;
+        opt_outs.add([hash.cast_unsigned()]);
+    }
+    Ok(opt_outs)
+}
+
+/// Puts opt-outs on record; whoever commits it notes them in memory. Returns how many are new.
+pub(crate) fn insert_opt_outs(
+    transaction: &Transaction<'_>,
+    site_id: SiteId,
+    identifier_hashes: impl IntoIterator<Item = u64>,
+    now_ms: i64,
+) -> rusqlite::Result<usize> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO opt_outs (site_id, identifier_hash, recorded_at_ms)
+         VALUES (?1, ?2, ?3)",
+    )?;
+    let mut added = 0;
+    for hash in identifier_hashes {
+        added += statement.execute(params![site_id.0, hash.cast_signed(), now_ms])?;
+    }
+    Ok(added)
 }
 
 fn read_site(row: &Row<'_>) -> rusqlite::Result<Site> {

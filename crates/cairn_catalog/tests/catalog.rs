@@ -59,7 +59,7 @@ fn everything_is_there_again_after_a_restart() {
     let mut pixel = first.add_pixel(&new, NOW_MS).unwrap();
     pixel.settings.search_parameters.push("suche".to_owned());
     assert!(first.update_pixel(&pixel).unwrap());
-    first.add_opt_out(id, u64::MAX, NOW_MS).unwrap();
+    first.add_opt_outs(id, &[u64::MAX], NOW_MS).unwrap();
     let key = first.master_secret().derive("cairn test");
     drop(first);
     let second = open(&directory);

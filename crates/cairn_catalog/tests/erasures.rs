@@ -85,12 +85,12 @@ fn an_erasure_blocks_at_once_and_is_on_record_until_it_is_done() {
     let new = of_anna(site_id);
     assert_eq!((&erasure.subject, &erasure.holders), (&new.subject, &new.holders));
     assert_eq!((erasure.request_id, erasure.state), (Some(5), ErasureState::Waiting));
-    catalog.note_erasing(id, &[("events", 7)]).unwrap();
-    catalog.note_erased(id, &[("events", 0), ("visits", 2)], NOW_MS + 1).unwrap();
+    catalog.note_erasing(&[(id, vec![("events", 7)])]).unwrap();
+    catalog.note_erased(&[(id, vec![("events", 0), ("visits", 2)])], NOW_MS + 1).unwrap();
     catalog.note_remaining(id, "log", "the disk is read only").unwrap();
-    catalog.set_erasure_state(id, ErasureState::Done, NOW_MS + 2).unwrap();
-    catalog.set_erasure_state(id, ErasureState::Done, NOW_MS + 3).unwrap();
-    catalog.end_erasure(id).unwrap();
+    catalog.set_erasure_states(&[id], ErasureState::Done, NOW_MS + 2).unwrap();
+    catalog.set_erasure_states(&[id], ErasureState::Done, NOW_MS + 3).unwrap();
+    catalog.end_erasures(&[id]).unwrap();
     let erasure = catalog.erasure(id).unwrap().unwrap();
     assert_eq!((erasure.state, erasure.done_at_ms), (ErasureState::Done, Some(NOW_MS + 2)));
     let events = erasure.place("events").unwrap();
@@ -149,8 +149,8 @@ fn everything_that_the_catalog_holds_of_somebody_goes() {
     assert_eq!(replay(1, 2), Replay::Mismatch);
     let benno = answer(r#"{"html":"to benno@mail.example"}"#);
     assert_eq!(replay(3, 3), Replay::Answered(benno));
-    catalog.erase_people(id, NOW_MS).unwrap();
-    catalog.erase_people(id, NOW_MS).unwrap();
+    catalog.erase_people(&[id], NOW_MS).unwrap();
+    catalog.erase_people(&[id], NOW_MS).unwrap();
     let counts = catalog.subject_counts(&new.subject, &new.holders).unwrap();
     assert_eq!((counts.people, counts.mail_choices, counts.memory), (0, 0, 0));
     let recalled = |holder| catalog.recall(site_id, holder, NOW_MS).unwrap().len();
@@ -232,7 +232,7 @@ fn open_requests_of_the_erased_name_nobody_any_more() {
     }
     // One that came while the erasure was begun, and one that only the people's entry explains, as in a backup.
     let meanwhile = ask(&catalog, "known@mail.example", of(&[], &[u64::MAX]), now);
-    catalog.erase_people(id, now).unwrap();
+    catalog.erase_people(&[id], now).unwrap();
     for id in [meanwhile, by_trait] {
         assert_eq!(identifier(site_id, id), "", "{id}");
     }
@@ -267,7 +267,7 @@ fn an_entry_goes_as_it_was_and_its_person_is_not_blocked() {
     // Somebody else names her meanwhile.
     let later = [PersonChange { site_id, ..person(6, "dora", 3, NOW_MS + 1) }];
     catalog.apply_log(&later, &[], 3).unwrap();
-    catalog.erase_people(id, NOW_MS + 2).unwrap();
+    catalog.erase_people(&[id], NOW_MS + 2).unwrap();
     assert!(catalog.person(site_id, 5).unwrap().is_none());
     assert!(catalog.person(site_id, 6).unwrap().is_some());
     assert_eq!(catalog.erasure(id).unwrap().unwrap().place("people").unwrap().count, 1);
@@ -313,10 +313,10 @@ fn a_request_is_closed_with_its_erasure() {
     assert!(catalog.directory().current().is_opted_out(site_id, 70));
     let close = |state| catalog.close_request(site_id, by_visitor.id, state, &step("done"));
     assert!(!close(RequestState::Done).unwrap(), "only its erasure closes it");
-    catalog.set_erasure_state(erasure, ErasureState::Running, NOW_MS + 1).unwrap();
+    catalog.set_erasure_states(&[erasure], ErasureState::Running, NOW_MS + 1).unwrap();
     assert_eq!(catalog.waiting_requests(site_id, NOW_MS).unwrap().0, 2);
-    catalog.set_erasure_state(erasure, ErasureState::Done, NOW_MS + 2).unwrap();
-    catalog.set_erasure_state(erasure, ErasureState::Done, NOW_MS + 3).unwrap();
+    catalog.set_erasure_states(&[erasure], ErasureState::Done, NOW_MS + 2).unwrap();
+    catalog.set_erasure_states(&[erasure], ErasureState::Done, NOW_MS + 3).unwrap();
     assert_eq!(catalog.waiting_requests(site_id, NOW_MS).unwrap().0, 1);
     let closed = catalog.request(site_id, by_visitor.id).unwrap().unwrap();
     assert_eq!((closed.state, closed.closed_at_ms), (RequestState::Done, Some(NOW_MS + 2)));
@@ -336,7 +336,7 @@ fn a_request_that_nobody_looked_for_since_its_erasure_is_closed() {
     let add = || catalog.add_erasing_request(&request_to_erase(site_id), &of_anna(site_id), steps);
     let (done, waits) = (add().unwrap(), add().unwrap());
     let erasure = ErasureId(done.erasure_id.unwrap());
-    catalog.set_erasure_state(erasure, ErasureState::Done, NOW_MS + 2).unwrap();
+    catalog.set_erasure_states(&[erasure], ErasureState::Done, NOW_MS + 2).unwrap();
     drop(catalog);
     // As it was before they were closed together.
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
@@ -401,8 +401,8 @@ fn what_was_kept_long_enough_goes_and_the_run_is_on_record() {
     // A record of an erasure is evidence: it goes after its time, and only when it is done.
     let done = catalog.begin_erasure(&of_anna(site_id), NOW_MS).unwrap();
     let open = catalog.begin_erasure(&of_anna(site_id), NOW_MS).unwrap();
-    catalog.set_erasure_state(done, ErasureState::Done, NOW_MS).unwrap();
-    catalog.end_erasure(done).unwrap();
+    catalog.set_erasure_states(&[done], ErasureState::Done, NOW_MS).unwrap();
+    catalog.end_erasures(&[done]).unwrap();
     let in_time = NOW_MS + 3 * 366 * DAY_MS;
     catalog.expire_site(site_id, &retention, in_time).unwrap();
     assert!(catalog.erasure(done).unwrap().is_some());

@@ -34,6 +34,24 @@ impl Subject {
                 || (user_key != 0 && self.users.contains(&user_key)))
     }
 
+    /// Several subjects of one site as one; of none, nobody.
+    pub fn union<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> Subject {
+        let mut union = Subject::default();
+        for subject in subjects {
+            union.site_id = subject.site_id;
+            union.visitors.extend(&subject.visitors);
+            union.users.extend(&subject.users);
+            union.entries.extend(&subject.entries);
+        }
+        union.visitors.sort_unstable();
+        union.visitors.dedup();
+        for numbers in [&mut union.users, &mut union.entries] {
+            numbers.sort_unstable();
+            numbers.dedup();
+        }
+        union
+    }
+
     /// Nobody.
     pub fn is_empty(&self) -> bool {
         self.visitors.is_empty() && self.users.is_empty() && self.entries.is_empty()
@@ -60,5 +78,8 @@ mod tests {
         assert!(!subject.names(SiteId(2), VisitorId(5), 9), "numbers mean nothing elsewhere");
         assert!(!subject.names(SiteId(1), VisitorId(6), 7), "who was only named owns no event");
         assert!(subject.identifiers().eq([5, 9]), "and is not blocked");
+        let other = Subject { visitors: vec![VisitorId(4), VisitorId(5)], ..subject.clone() };
+        let both = Subject::union([&subject, &other]);
+        assert_eq!(both, Subject { visitors: vec![VisitorId(4), VisitorId(5)], ..subject });
     }
 }

@@ -1,7 +1,8 @@
 //! How long erasing takes in a store of some size, how much the files grow meanwhile, and whether a search of their bytes
 //! finds anything of the erased afterwards.
 //!
-//! `cargo run -p cairn_store --example erase_speed [EVENTS]`: DuckDB does the work, so a debug build measures as well.
+//! `cargo run -p cairn_store --example erase_speed [EVENTS]`: DuckDB does the work, so a debug build measures as well. Before
+//! the one with the canary, one other visitor is erased, a hundred together, and a hundred one after the other.
 #![allow(clippy::print_stdout)] // Printing is what it is for.
 
 use std::fs;
@@ -51,12 +52,15 @@ fn run(directory: &Path, events: u64) -> Result<(), StoreError> {
     println!("{events} events written in {:.1?}", begun.elapsed());
     tell(&store, directory, "before");
 
+    for (part, together, times) in [(1, 1, 1), (2, 100, 1), (3, 1, 100)] {
+        tell_speed(&store, events * part / 4, together, times)?;
+    }
     let subject = Subject { site_id: SITE, visitors: vec![ERASED], ..Subject::default() };
     let begun = Instant::now();
     let summary = store.subject_summary(&subject)?;
     println!("summary in {:.1?}", begun.elapsed());
     let begun = Instant::now();
-    let erased = store.erase_subject(&subject)?;
+    let erased = store.erase_subjects(std::slice::from_ref(&subject))?;
     println!("{} of {} events erased in {:.1?}", erased.events, summary.events, begun.elapsed());
     store.checkpoint()?;
     tell(&store, directory, "deleted, and a checkpoint");
@@ -77,6 +81,34 @@ fn run(directory: &Path, events: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Erases so many others at once, so many times: those whose visits begin here.
+fn tell_speed(store: &DuckStore, from: u64, together: u64, times: u64) -> Result<(), StoreError> {
+    let subjects: Vec<Subject> = (0..together * times)
+        .map(|number| {
+            let visit = (from / EVENTS_PER_VISIT + number) * EVENTS_PER_VISIT + 1;
+            let visitors = vec![VisitorId(mixed(visit / 3 + 1))];
+            Subject { site_id: SITE, visitors, ..Subject::default() }
+        })
+        .collect();
+    let begun = Instant::now();
+    let (mut events, mut longest) = (0, Duration::ZERO);
+    for part in subjects.chunks(together as usize) {
+        let turn = Instant::now();
+        store.events_of_subjects(part)?;
+        events += store.erase_subjects(part)?.events;
+        longest = longest.max(turn.elapsed());
+    }
+    let all = begun.elapsed();
+    println!(
+        "{together} together, {times} times: {events} events in {all:.1?}, the longest {longest:.1?}"
+    );
+    Ok(())
+}
+
+fn mixed(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
 fn batch(first: u64, attributes: &Arc<Attributes>) -> Batch<'static> {
     let offsets = first..first + EVENTS_PER_BATCH;
     let rows: Vec<Row<'static>> = offsets.map(|offset| row(offset, attributes)).collect();
@@ -93,7 +125,6 @@ fn batch(first: u64, attributes: &Arc<Attributes>) -> Batch<'static> {
 fn row(offset: u64, attributes: &Arc<Attributes>) -> Row<'static> {
     let visit = (offset - 1) / EVENTS_PER_VISIT * EVENTS_PER_VISIT + 1;
     let is_erased = (visit / EVENTS_PER_VISIT).is_multiple_of(VISITS_PER_ERASED);
-    let mixed = |number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut event = Event::bare(SITE, PAGE_VIEW, 1_700_000_000_000 + offset as i64 * 10);
     event.visitor_id = if is_erased { ERASED } else { VisitorId(mixed(visit / 3 + 1)) };
     event.identification = Identification::Identified;

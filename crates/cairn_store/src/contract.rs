@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use crate::reference::ReferenceStore;
 use crate::{
-    Batch, ErasedRows, EventStore, OutcomeCount, PixelActivity, Row, SessionChange, SessionProbe,
+    Batch, ErasedRows, ErasedSubjects, EventStore, OutcomeCount, PixelActivity, Row, SessionChange, SessionProbe,
     StoreError, Watermark,
 };
 
@@ -24,7 +24,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// Runs the suite; `make` gives an empty store each time.
 pub(crate) fn holds(make: &dyn Fn() -> Box<dyn EventStore>) {
-    let checks: [fn(&dyn EventStore); 15] = [
+    let checks: [fn(&dyn EventStore); 17] = [
         a_new_store_is_empty,
         batches_advance_the_watermark_and_old_ones_are_refused,
         changed_visits_replace_their_earlier_state,
@@ -39,6 +39,8 @@ pub(crate) fn holds(make: &dyn Fn() -> Box<dyn EventStore>) {
         large_batches_are_whole,
         erasure::a_subject_is_found,
         erasure::an_erased_subject_leaves_the_others,
+        erasure::erased_together_is_as_one_after_the_other,
+        erasure::browsers_of_somebody_are_told_from_shared_ones,
         erasure::what_is_too_old_goes_in_bounded_steps,
     ];
     for check in checks {

@@ -133,14 +133,32 @@ pub struct SubjectSummary {
     pub names: Vec<(String, u64)>,
 }
 
-/// Rows that were deleted.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// Rows that were deleted since they are too old.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ErasedRows {
     /// Events.
     pub events: u64,
     /// Visits that were left without any event.
     pub visits: u64,
-    /// Visitors of the subject's users that are somebody else's as well: they keep the rest of their visits.
+}
+
+/// Rows that were deleted since they are of some subjects.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ErasedSubjects {
+    /// Events of all of them.
+    pub events: u64,
+    /// Visits that were left without any event, by subject: one that several took part in is the first one's.
+    pub visits: Vec<u64>,
+    /// Visitors of the subjects' users that are somebody else's as well: they keep the rest of their visits.
+    pub shared: Vec<VisitorId>,
+}
+
+/// Browsers whose events name some users.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UsersBrowsers {
+    /// They name nobody else, by rising number.
+    pub alone: Vec<VisitorId>,
+    /// They name others as well, by rising number.
     pub shared: Vec<VisitorId>,
 }
 
@@ -275,13 +293,25 @@ pub trait EventStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// Deletes a subject's events, the visits that have none afterwards, and the site's texts that no row uses any more.
-    /// Visits that others share are counted again without it. Doing it twice changes nothing. No question finds any of it
-    /// from then on; the bytes leave the files with [`EventStore::rewrite_erased`].
-    fn erase_subject(&self, subject: &Subject) -> Result<ErasedRows, StoreError>;
+    /// Browsers whose events name users of a subject, without the subject's own; at most `limit` of each kind.
+    fn browsers_of_users(
+        &self,
+        subject: &Subject,
+        limit: usize,
+    ) -> Result<UsersBrowsers, StoreError>;
+
+    /// How many events each of some subjects of one site has, with one look at all of them; an event of several of them is the
+    /// first one's.
+    fn events_of_subjects(&self, subjects: &[Subject]) -> Result<Vec<u64>, StoreError>;
+
+    /// Deletes events of some subjects of one site, the visits that have none afterwards, and the site's texts that no row uses
+    /// any more, in one transaction that costs about what it does for one of them. Visits that others share are counted again
+    /// without them. Doing it twice changes nothing. No question finds any of it from then on; the bytes leave the files with
+    /// [`EventStore::rewrite_erased`].
+    fn erase_subjects(&self, subjects: &[Subject]) -> Result<ErasedSubjects, StoreError>;
 
     /// Deletes events of a site that arrived before an instant, and visits whose last event did; at most `events_max`
-    /// events, the ones stored first. `shared` is not told.
+    /// events, the ones stored first.
     fn erase_received_before(
         &self,
         site_id: SiteId,

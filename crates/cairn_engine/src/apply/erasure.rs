@@ -2,14 +2,18 @@
 //! log, bytes in every file.
 //!
 //! Guarantees: it runs on the thread that writes the rows, which leaves out events of the subject from the moment the erasure
-//! is on record, so no row can come behind it. Each step may be repeated; what is done is on record in the catalog, so that
+//! is on record, so no row can come behind it. Those that wait are deleted together, a bounded number in each turn, and between
+//! two turns a batch of the log is applied. Each step may be repeated; what is done is on record in the catalog, so that
 //! a crash at any moment is followed by the rest. An erasure is done when no question, no table and no file has anything of
 //! the subject but what its record names. It does not know how the subject was found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use cairn_catalog::{Catalog, Erasure, ErasureId, ErasureState};
+use cairn_catalog::{
+    Catalog, Counted, Erasure, ErasureId, ErasureReason, ErasureState, NewErasure,
+};
+use cairn_model::subject::{SUBJECT_USERS_MAX, SUBJECT_VISITORS_MAX};
 use cairn_model::{SiteId, Subject, VisitorId};
 use cairn_store::{EventStore, SessionProbe};
 
@@ -41,6 +45,8 @@ pub(super) struct Erasures {
     done: BTreeSet<ErasureId>,
     /// Somebody waits for one that this process has to bring to its end.
     is_one_urgent: bool,
+    /// There are more to be deleted than the last turn could take.
+    has_more: bool,
     /// Somebody looks after backups, and tells when they are clean.
     has_backups: bool,
     patience: Patience,
@@ -50,6 +56,10 @@ pub(super) struct Erasures {
 const BACKUPS: &str = "backups";
 /// Erasures remembered as done; of more the oldest are forgotten.
 const DONE_REMEMBERED_MAX: usize = 10_000;
+/// Erasures of one site that a turn deletes together. A turn costs about the same for one as for all of them.
+const ERASURES_AT_ONCE_MAX: usize = 100;
+/// Their browsers and users: of as many as four of the largest subjects.
+const NUMBERS_AT_ONCE_MAX: usize = 4 * (SUBJECT_VISITORS_MAX + SUBJECT_USERS_MAX);
 
 impl Erasures {
     /// Takes up what an earlier process did not complete.
@@ -61,6 +71,7 @@ impl Erasures {
             open: BTreeMap::new(),
             done: BTreeSet::new(),
             is_one_urgent: false,
+            has_more: false,
             has_backups,
             patience: Patience::default(),
         };
@@ -76,10 +87,10 @@ impl Erasures {
     ) -> Result<bool, cairn_catalog::CatalogError> {
         let known = self.open.len();
         for id in catalog.directory().current().open_erasures() {
-            if self.open.contains_key(id) {
+            if self.open.contains_key(&id) {
                 continue;
             }
-            if let Some(erasure) = catalog.erasure(*id)? {
+            if let Some(erasure) = catalog.erasure(id)? {
                 let in_backups = erasure.place(BACKUPS);
                 let is_settled = in_backups.is_none_or(|place| place.done_at_ms.is_some());
                 let Erasure { subject, state, .. } = erasure;
@@ -92,7 +103,7 @@ impl Erasures {
                 };
                 // What an earlier process left out is in the log, if it was not overwritten.
                 open.trail.in_log_before = open.is_deleted().then_some(u64::MAX);
-                self.open.insert(*id, open);
+                self.open.insert(id, open);
             }
         }
         Ok(self.open.len() > known)
@@ -112,7 +123,7 @@ impl Erasures {
         let is_to_come = |id: ErasureId| match self.open.get(&id) {
             Some(open) => open.state != ErasureState::Done,
             // The wish came after the record; the directory is read after the wish.
-            None => catalog.directory().current().open_erasures().binary_search(&id).is_ok(),
+            None => catalog.directory().current().is_erasure_open(id),
         };
         let is_one_awaited = shared.is_any_awaited(is_to_come);
         // Backups are cleaned elsewhere, and take their time.
@@ -128,6 +139,11 @@ impl Erasures {
     /// Somebody waits for what this loop has to do, as far as it knew when it looked last.
     pub fn is_one_urgent(&self) -> bool {
         self.is_one_urgent
+    }
+
+    /// There are some to be deleted, and nothing keeps this loop from it.
+    pub fn has_more(&self) -> bool {
+        self.has_more
     }
 
     /// Takes note where the store's files have no bytes of deleted rows.
@@ -171,37 +187,109 @@ impl Erasures {
             })
             .and_then(|()| self.clean_files(databases))
             .and_then(|()| self.end(databases));
+        self.has_more = outcome.is_ok() && may_delete && self.open.values().any(|it| !it.is_deleted());
         self.patience.note("somebody who was erased", outcome);
         databases.shared.set_erased(&self.done);
     }
 
-    /// Deletes what the databases hold of those that are waiting.
+    /// Deletes what the databases hold of those that wait, as far as it is this turn's.
     fn delete(
         &mut self,
         databases: &Databases<'_>,
         sessions: &mut Sessions,
     ) -> Result<(), Failure> {
         let end = databases.log.durable_end().0;
-        for (id, open) in &mut self.open {
-            if open.is_deleted() {
-                continue;
+        let turn = self.next_turn();
+        let turn = self.with_their_browsers(databases, turn)?;
+        if turn.is_empty() {
+            return Ok(());
+        }
+        delete_together(databases, &turn, sessions)?;
+        let ids: Vec<ErasureId> = turn.into_iter().map(|(id, _)| id).collect();
+        self.set_states(databases, &ids, ErasureState::Running)?;
+        for id in &ids {
+            if let Some(open) = self.open.get_mut(id) {
+                open.trail.in_log_before = open.trail.in_log_before.max(Some(end));
             }
-            delete_one(databases, *id, &open.subject, sessions)?;
-            let state = ErasureState::Running;
-            databases.catalog.set_erasure_state(*id, state, databases.now_ms)?;
-            open.state = state;
-            open.trail.in_log_before = open.trail.in_log_before.max(Some(end));
         }
         Ok(())
     }
 
+    /// Those that wait for the longest time, all of one site.
+    fn next_turn(&self) -> Vec<Waiting> {
+        let waiting = || self.open.iter().filter(|(_, open)| !open.is_deleted());
+        let Some(site_id) = waiting().next().map(|(_, open)| open.subject.site_id) else {
+            return Vec::new();
+        };
+        let mut numbers = 0;
+        waiting()
+            .filter(|(_, open)| open.subject.site_id == site_id)
+            .take(ERASURES_AT_ONCE_MAX)
+            .take_while(|(_, open)| {
+                let is_first = numbers == 0;
+                numbers += open.subject.identifiers().count();
+                is_first || numbers <= NUMBERS_AT_ONCE_MAX
+            })
+            .map(|(id, open)| (*id, open.subject.clone()))
+            .collect()
+    }
+
+    /// Browsers that name those to be deleted and nobody else, and that their erasures do not name, get an erasure of their own.
+    /// Where a turn cannot take all of them, whose they are waits: nothing tells it any more once the events that name him are
+    /// gone.
+    fn with_their_browsers(
+        &mut self,
+        databases: &Databases<'_>,
+        mut turn: Vec<Waiting>,
+    ) -> Result<Vec<Waiting>, Failure> {
+        let Databases { store, catalog, now_ms, .. } = *databases;
+        let all = Subject::union(turn.iter().map(|(_, subject)| subject));
+        let visitors = match all.users.is_empty() {
+            true => Vec::new(),
+            false => store.browsers_of_users(&all, SUBJECT_VISITORS_MAX)?.alone,
+        };
+        if visitors.is_empty() {
+            return Ok(turn);
+        }
+        let has_users = |(_, subject): &Waiting| !subject.users.is_empty();
+        let are_all = visitors.len() < SUBJECT_VISITORS_MAX;
+        let person = turn.iter().find(|one| has_users(one)).map(|(id, _)| catalog.erasure(*id));
+        let reason = person.transpose()?.flatten().map(|erasure| erasure.reason);
+        let new = NewErasure {
+            subject: Subject { site_id: all.site_id, visitors, ..Subject::default() },
+            holders: Vec::new(),
+            reason: reason.unwrap_or(ErasureReason::Owner),
+            request_id: None,
+            names: Vec::new(),
+        };
+        let id = catalog.begin_erasure(&new, now_ms)?;
+        self.note_new(catalog, Some(Instant::now()))?;
+        turn.retain(|one| are_all || !has_users(one));
+        turn.push((id, new.subject));
+        Ok(turn)
+    }
+
     /// Puts on record that those that wait do so for the rewriting of the store's file.
     fn hold(&mut self, databases: &Databases<'_>) -> Result<(), Failure> {
-        let state = ErasureState::Held;
-        let waiting = |open: &&mut Open| open.state == ErasureState::Waiting;
-        for (id, open) in self.open.iter_mut().filter(|(_, open)| waiting(open)) {
-            databases.catalog.set_erasure_state(*id, state, databases.now_ms)?;
-            open.state = state;
+        let waiting = |(_, open): &(_, &Open)| open.state == ErasureState::Waiting;
+        let ids: Vec<ErasureId> = self.open.iter().filter(waiting).map(|(id, _)| *id).collect();
+        self.set_states(databases, &ids, ErasureState::Held)
+    }
+
+    fn set_states(
+        &mut self,
+        databases: &Databases<'_>,
+        ids: &[ErasureId],
+        state: ErasureState,
+    ) -> Result<(), Failure> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        databases.catalog.set_erasure_states(ids, state, databases.now_ms)?;
+        for id in ids {
+            if let Some(open) = self.open.get_mut(id) {
+                open.state = state;
+            }
         }
         Ok(())
     }
@@ -222,23 +310,25 @@ impl Erasures {
         if self.open.values().any(is_clean) {
             empty_journal(catalog)?;
         }
-        for (id, open) in &mut self.open {
-            let is_done = open.state == ErasureState::InBackups && open.is_settled;
-            let state = match is_clean(open) {
-                true if !open.is_settled => ErasureState::InBackups,
-                false if !is_done => continue,
-                _ => ErasureState::Done,
-            };
+        let (mut cleaned, mut in_backups, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, open) in &self.open {
             if is_clean(open) {
-                let places = [("store_file", 0), ("log", 0), ("catalog_file", 0)];
-                catalog.note_erased(*id, &places, now_ms)?;
+                let places = vec![("store_file", 0), ("log", 0), ("catalog_file", 0)];
+                cleaned.push((*id, places));
             }
-            catalog.set_erasure_state(*id, state, now_ms)?;
-            open.state = state;
-            if state == ErasureState::Done {
-                self.done.insert(*id);
+            match (open.state, open.is_settled) {
+                (ErasureState::Running, false) if is_clean(open) => in_backups.push(*id),
+                (ErasureState::Running, true) if is_clean(open) => done.push(*id),
+                (ErasureState::InBackups, true) => done.push(*id),
+                _ => {}
             }
         }
+        if !cleaned.is_empty() {
+            catalog.note_erased(&cleaned, now_ms)?;
+        }
+        self.set_states(databases, &in_backups, ErasureState::InBackups)?;
+        self.set_states(databases, &done, ErasureState::Done)?;
+        self.done.extend(done);
         Ok(())
     }
 
@@ -251,12 +341,12 @@ impl Erasures {
         };
         let over = self.open.iter().filter(|(_, open)| is_over(open));
         let over: Vec<ErasureId> = over.map(|(id, _)| *id).collect();
-        for id in over {
-            databases.catalog.erase_people(id, databases.now_ms)?;
+        if !over.is_empty() {
+            databases.catalog.erase_people(&over, databases.now_ms)?;
             empty_journal(databases.catalog)?;
-            databases.catalog.end_erasure(id)?;
-            self.open.remove(&id);
-            self.done.insert(id);
+            databases.catalog.end_erasures(&over)?;
+            self.open.retain(|id, _| !over.contains(id));
+            self.done.extend(over);
         }
         while self.done.len() > DONE_REMEMBERED_MAX {
             self.done.pop_first();
@@ -265,28 +355,35 @@ impl Erasures {
     }
 }
 
-fn delete_one(
+/// One that is to be deleted.
+type Waiting = (ErasureId, Subject);
+
+fn delete_together(
     databases: &Databases<'_>,
-    id: ErasureId,
-    subject: &Subject,
+    turn: &[Waiting],
     sessions: &mut Sessions,
 ) -> Result<(), Failure> {
     let Databases { store, catalog, shared, now_ms, .. } = *databases;
-    let Subject { site_id, visitors, .. } = subject;
+    let (ids, subjects): (Vec<ErasureId>, Vec<Subject>) = turn.iter().cloned().unzip();
+    let all = Subject::union(&subjects);
+    let site_id = all.site_id;
     // Counted before: a crash between deleting and noting loses no count.
-    let events = store.subject_summary(subject)?.events;
-    let receipts = catalog.receipts_naming(*site_id, visitors)?;
-    catalog.note_erasing(id, &[("events", events), ("receipts", receipts)])?;
-    catalog.erase_people(id, now_ms)?;
-    catalog.erase_receipt_subjects(*site_id, visitors, now_ms)?;
-    let erased = store.erase_subject(subject)?;
-    shared.forget(subject);
-    sessions.forget_visitors(*site_id, visitors);
+    let mut found = Vec::with_capacity(turn.len());
+    for ((id, subject), events) in turn.iter().zip(store.events_of_subjects(&subjects)?) {
+        let receipts = catalog.receipts_naming(site_id, &subject.visitors)?;
+        found.push((*id, vec![("events", events), ("receipts", receipts)]));
+    }
+    catalog.note_erasing(&found)?;
+    catalog.erase_people(&ids, now_ms)?;
+    catalog.erase_receipt_subjects(site_id, &all.visitors, now_ms)?;
+    let erased = store.erase_subjects(&subjects)?;
+    shared.forget(&all);
+    sessions.forget_visitors(site_id, &all.visitors);
     if !erased.shared.is_empty() {
         // Their visits are what the others did in them.
-        sessions.forget_visitors(*site_id, &erased.shared);
+        sessions.forget_visitors(site_id, &erased.shared);
         let probe = |visitor_id: &VisitorId| SessionProbe {
-            site_id: *site_id,
+            site_id,
             visitor_id: *visitor_id,
             timestamp_ms: now_ms,
             session_key: 0,
@@ -294,8 +391,10 @@ fn delete_one(
         let probes: Vec<SessionProbe> = erased.shared.iter().map(probe).collect();
         sessions.load(store.sessions_near(&probes, i64::MAX)?);
     }
-    let places = [("events", 0), ("visits", erased.visits), ("receipts", 0), ("process", 0)];
-    catalog.note_erased(id, &places, now_ms)?;
+    let of_each = ids.into_iter().zip(erased.visits);
+    let places = |visits| vec![("events", 0), ("visits", visits), ("receipts", 0), ("process", 0)];
+    let noted: Vec<Counted> = of_each.map(|(id, visits)| (id, places(visits))).collect();
+    catalog.note_erased(&noted, now_ms)?;
     Ok(())
 }
 
@@ -310,7 +409,7 @@ impl Erasures {
 mod tests {
     use std::sync::Arc;
 
-    use cairn_catalog::{ErasureReason, MemoryChange, MemoryHolder, NewErasure, ReceiptFilter};
+    use cairn_catalog::{MemoryChange, MemoryHolder, ReceiptFilter};
     use cairn_catalog::{MailChoices, ReceiptOrder};
     use cairn_model::receipt::ChoiceMade;
     use cairn_model::{Choice, SiteId};
@@ -500,16 +599,7 @@ mod tests {
     fn who_waits_for_a_rewriting_is_told_and_neither_starves_the_other() {
         let (mut machine, site) = filled();
         let next = |machine: &Machine<ReferenceStore>, user: u64| {
-            let subject = Subject {
-                site_id: site,
-                visitors: Vec::new(),
-                users: vec![user],
-                entries: Vec::new(),
-            };
-            let (holders, names) = (Vec::new(), Vec::new());
-            let reason = ErasureReason::Owner;
-            let new = NewErasure { subject, holders, reason, request_id: None, names };
-            machine.catalog.begin_erasure(&new, NOW_MS).unwrap()
+            begin(machine, Subject { site_id: site, users: vec![user], ..Subject::default() })
         };
         let mut ids = vec![erase_anna(&machine, site)];
         assert!(!machine.is_erased(ids[0]));
@@ -533,6 +623,86 @@ mod tests {
             assert!(!paths(&machine).contains(&"/gone".to_owned()));
             assert!(!machine.is_erased(ids[ids.len() - 1]));
         }
+    }
+
+    fn begin(machine: &Machine<ReferenceStore>, subject: Subject) -> ErasureId {
+        let (holders, names) = (Vec::new(), Vec::new());
+        let reason = ErasureReason::Owner;
+        let new = NewErasure { subject, holders, reason, request_id: None, names };
+        machine.catalog.begin_erasure(&new, NOW_MS).unwrap()
+    }
+
+    #[test]
+    fn those_that_wait_are_deleted_together_and_batches_go_on_between_two_turns() {
+        let mut machine = machine();
+        let sites = [machine.site("busy.example"), machine.site("quiet.example")];
+        let some_more = ERASURES_AT_ONCE_MAX as u64 + 7;
+        for (site, count) in sites.into_iter().zip([some_more, 3]) {
+            (1..=count).for_each(|number| machine.append(&page(site, VisitorId(number), "", "/a")));
+        }
+        machine.apply_all();
+        let ids: Vec<ErasureId> = sites
+            .into_iter()
+            .zip([some_more, 3])
+            .flat_map(|(site_id, count)| (1..=count).map(move |number| (site_id, number)))
+            .map(|(site_id, number)| {
+                let visitors = vec![VisitorId(number)];
+                begin(&machine, Subject { site_id, visitors, ..Subject::default() })
+            })
+            .collect();
+        let last = ids[ids.len() - 1];
+        assert!(!machine.is_erased(last), "somebody waits");
+        let left = |machine: &Machine<ReferenceStore>| machine.store.rows().len();
+        let mut seen = Vec::new();
+        for round in 0.. {
+            // A batch of the log is applied between two turns.
+            machine.append(&page(sites[0], VisitorId(9_000 + round), "", "/meanwhile"));
+            machine.apply_all();
+            machine.housekeep();
+            seen.push(left(&machine) as u64 - (round + 1));
+            if !machine.apply.erasures.has_more() {
+                break;
+            }
+            assert!(machine.store.erased_since_ms().is_some(), "one rewriting is for all of them");
+            if round == 0 {
+                // A crash between two turns.
+                machine = machine.restarted();
+                assert!(!machine.is_erased(last));
+            }
+        }
+        assert_eq!(seen, [10, 3, 0], "as many as a turn takes, the rest, and the other site's");
+        machine.finish(last);
+        let done = |id: &&ErasureId| machine.erasure(**id).state == ErasureState::Done;
+        assert_eq!(ids.iter().filter(done).count(), ids.len());
+        let counts = ids.iter().map(|id| machine.erasure(*id).place("events").unwrap().count);
+        assert!(counts.eq(ids.iter().map(|_| 1)), "each has its own count");
+    }
+
+    #[test]
+    fn a_person_with_more_browsers_than_an_erasure_names_leaves_nothing() {
+        let mut machine = machine();
+        let site = machine.site("erasure.example");
+        let browsers = 2 * SUBJECT_VISITORS_MAX as u64 + 5;
+        for number in 1..=browsers {
+            machine.append(&page(site, VisitorId(number), "", "/before-the-login"));
+            machine.append(&page(site, VisitorId(number), "anna", "/of-anna"));
+        }
+        for (user, path) in [("anna", "/also-of-anna"), ("benno", "/of-benno")] {
+            machine.append(&page(site, VisitorId(9_000), user, path));
+        }
+        machine.apply_all();
+        let users = vec![4];
+        let of_anna = Subject { site_id: site, users, ..Subject::default() };
+        let found = machine.store.browsers_of_users(&of_anna, SUBJECT_VISITORS_MAX).unwrap();
+        let id = begin(&machine, Subject { visitors: found.alone, ..of_anna });
+        machine.finish(id);
+        assert_eq!(paths(&machine), ["/of-benno"]);
+        let directory = machine.catalog.directory().current();
+        assert!((1..=browsers).all(|number| directory.is_opted_out(site, number)));
+        assert!(!directory.is_opted_out(site, 9_000), "Benno's as well");
+        let all = machine.catalog.erasures(site, None, 10).unwrap();
+        let events = all.iter().map(|erasure| erasure.place("events").unwrap().count);
+        assert_eq!((all.len(), events.sum()), (3, 2 * browsers + 1));
     }
 
     #[test]
@@ -577,7 +747,7 @@ mod tests {
         assert_eq!(machine.erasure(first).done_at_ms, None);
         assert_eq!(wakes.load(std::sync::atomic::Ordering::Relaxed), 1);
         // What was settled before a crash is found after it.
-        machine.catalog.note_erased(first, &[(BACKUPS, 2)], NOW_MS).unwrap();
+        machine.catalog.note_erased(&[(first, vec![(BACKUPS, 2)])], NOW_MS).unwrap();
         let mut machine = machine.restarted();
         machine.finish(first);
         // Also what is settled before the rest is.

@@ -56,7 +56,7 @@ impl<S: EventStore + 'static> Machine<S> {
         let (log, _) = Log::open(log_options, Arc::new(RealDisk)).unwrap();
         let catalog = Arc::new(Catalog::open(&path("catalog.sqlite")).unwrap());
         let ids = Arc::new(EventIds::open(&path("ids"), &*store).unwrap());
-        let (apply, handle) = ApplyLoop::open(
+        let (mut apply, handle) = ApplyLoop::open(
             log.clone(),
             Arc::clone(&store) as Arc<dyn EventStore>,
             Arc::clone(&catalog),
@@ -65,6 +65,7 @@ impl<S: EventStore + 'static> Machine<S> {
             || CLOCK_MS.get(),
         )
         .unwrap();
+        apply.pass_what_is_gone();
         Machine { apply, handle, log, store, catalog, options, directory }
     }
 

@@ -194,9 +194,7 @@ impl ApplyLoop {
     /// Runs until [`ApplyHandle::stop`], after which it still applies what is durable in the log, unless a database fails.
     pub fn run(mut self) -> Result<(), ApplyError> {
         let _ended = Ended(Arc::clone(&self.shared));
-        // People and receipts have no watermark for records without them: what the log has let go of was not for them.
-        let gone = self.log.first().0.min(self.watermark.offset + 1);
-        self.people_watermark = self.people_watermark.max(gone - 1);
+        self.pass_what_is_gone();
         let mut reader = self.log.reader(Offset(self.resume_offset() + 1));
         let mut last_commit = Instant::now() - self.options.commit_interval;
         let mut behind = false;
@@ -224,6 +222,12 @@ impl ApplyLoop {
             }
             self.housekeep(more);
         }
+    }
+
+    /// People and receipts have no watermark for records without them: what the log has let go of was not for them.
+    fn pass_what_is_gone(&mut self) {
+        let gone = self.log.first().0.min(self.watermark.offset + 1);
+        self.people_watermark = self.people_watermark.max(gone - 1);
     }
 
     /// Everything up to here is in both databases.
@@ -308,7 +312,9 @@ impl ApplyLoop {
         if may_delete {
             self.retaining.step(&databases);
         }
-        self.rewriting.step(&databases, self.erasures.is_one_awaited(&databases));
+        // Who waits for an erasure waits for those that are deleted next as well: one rewriting is for all of them.
+        let is_forced = self.erasures.is_one_awaited(&databases) && !self.erasures.has_more();
+        self.rewriting.step(&databases, is_forced);
         // Whoever deletes next makes it hold bytes again, but not of these.
         self.erasures.note_file(databases.store);
         let due = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval
@@ -321,10 +327,10 @@ impl ApplyLoop {
         }
     }
 
-    /// Nobody waits for the rest of a rewriting longer than it takes.
+    /// Nobody waits for the rest of a rewriting, or of the erasures, longer than it takes.
     fn idle_wait(&self) -> Duration {
         let is_busy = self.rewriting.is_running() || self.retaining.is_running();
-        match is_busy || self.erasures.is_one_urgent() {
+        match is_busy || self.erasures.is_one_urgent() || self.erasures.has_more() {
             true => BUSY_WAIT,
             false => IDLE_WAIT,
         }

@@ -21,8 +21,8 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 pub const FORMAT: u32 = 1;
 /// Bytes that are read at once for hashing.
 const READ_SIZE_BYTES: usize = 1 << 20;
-/// A manifest is no larger: more is not one.
-const MANIFEST_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// A manifest is no larger: more is not one. It names the erasures of three years, 35 bytes each.
+const MANIFEST_SIZE_BYTES_MAX: u64 = 64 << 20;
 
 /// What a backup says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ mod making;
 mod manifest;
 mod opt_outs;
 mod restoring;
+mod tending;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +20,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use cairn_catalog::{Catalog, CatalogError, Erasure, ErasureId, ErasureState};
+use cairn_catalog::{Catalog, CatalogError, ErasureId};
 use cairn_log::Log;
 use cairn_store::{EventStore, StoreError};
 
@@ -30,6 +32,8 @@ use crate::apply::{ApplyHandle, SnapshotError};
 pub use ledger::{Entry, Erased, LEDGER_AGE_DAYS_MAX, LEDGER_FILE, Ledger};
 pub use manifest::{BackupFile, FORMAT, MANIFEST_FILE, Manifest};
 pub use opt_outs::OPT_OUTS_FILE;
+use tending::{Tended, latest_ms};
+
 pub use restoring::{Restored, Restoring, UNFINISHED_FILE, restore};
 
 /// Name of the store's directory, within a backup as within a data directory.
@@ -40,8 +44,6 @@ pub const BACKUPS_DIRECTORY: &str = "backups";
 const HIDDEN: &str = ".";
 /// Pause after a backup that failed, before one is made by itself again.
 const RETRY_PAUSE_MS: i64 = 15 * 60 * 1000;
-/// The place of backups in the record of an erasure.
-const PLACE: &str = "backups";
 /// Tries to erase in the backups for which an erasure waits, about a minute; then it is done but for what its record names. It
 /// is tried again nevertheless.
 pub const ERASING_TRIES_MAX: u32 = 12;
@@ -154,6 +156,8 @@ pub struct BackupOptions {
     pub count_max: usize,
     /// Longest that one is kept, in days.
     pub age_days_max: u32,
+    /// Longest time for which one may hold what was erased, before it is changed: the erasures of this time share that.
+    pub rewrite_wait_max: Duration,
 }
 
 /// What is backed up.
@@ -201,6 +205,8 @@ pub struct Backups {
     tries: Mutex<BTreeMap<ErasureId, u32>>,
     /// When the ledger of opt-outs was last brought up to date.
     opt_outs_kept: Mutex<opt_outs::Kept>,
+    /// How the last look at all of them left them.
+    tended: Mutex<Tended>,
     /// Nothing is begun any more, and erasing is broken off.
     stopping: AtomicBool,
 }
@@ -220,11 +226,19 @@ impl Backups {
                 removed.map_err(BackupError::disk("removes an unfinished backup"))?;
             }
         }
-        let (progress, changing, tries, opt_outs_kept, stopping) = Default::default();
-        let backups =
-            Backups { options, sources, progress, changing, tries, opt_outs_kept, stopping };
-        let ledger = backups.ledger(now_ms)?;
-        backups.keep_opt_outs(&ledger)?;
+        let (progress, changing, tries, opt_outs_kept, tended, stopping) = Default::default();
+        let backups = Backups {
+            options,
+            sources,
+            progress,
+            changing,
+            tries,
+            opt_outs_kept,
+            tended,
+            stopping,
+        };
+        backups.ledger(now_ms)?;
+        backups.keep_opt_outs()?;
         Ok(backups)
     }
 
@@ -263,6 +277,7 @@ impl Backups {
         let _changing = lock(&self.changing);
         let running = Running(&self.progress);
         let made = self.make_whole(now_ms);
+        lock(&self.tended).forget_backups();
         drop(running);
         let mut progress = lock(&self.progress);
         progress.last_failure = made.as_ref().err().map(|error| (now_ms, error.to_string()));
@@ -279,46 +294,21 @@ impl Backups {
         made
     }
 
-    /// Erases in every backup what was erased since it was made, and removes those that are too many or too old. Warns once of
-    /// what fails; it is tried again with the next call.
-    pub fn tend(&self, now_ms: i64) {
-        // Whoever changes them now leaves them as they should be, or the next call does.
-        let _changing = match self.changing.try_lock() {
-            Err(TryLockError::WouldBlock) => return,
-            Err(TryLockError::Poisoned(left)) => left.into_inner(),
-            Ok(changing) => changing,
-        };
-        if self.is_stopping() {
-            return;
-        }
-        // One that cannot be removed keeps nobody in the others.
-        let expired = self.expire(now_ms);
-        let tended = self.erase(now_ms).and(expired);
-        let problem = tended.err().map(|error| error.to_string());
-        let mut progress = lock(&self.progress);
-        if problem != progress.problem {
-            match &problem {
-                Some(error) => tracing::warn!(error, "backups are not as they should be yet"),
-                None => tracing::info!("backups are as they should be again"),
-            }
-        }
-        progress.problem = problem;
-    }
-
     /// Removes one; false if there is none of this name.
     pub fn remove(&self, id: &str) -> Result<bool, BackupError> {
         let _changing = lock(&self.changing);
         let is_known = self.list()?.iter().any(|listed| listed.id == id);
         if is_known {
             self.take_away(id)?;
+            lock(&self.tended).forget_backups();
         }
         Ok(is_known)
     }
 
     /// Whether one shall be made, where that is done every so many milliseconds.
     pub fn is_due(&self, every_ms: i64, now_ms: i64) -> bool {
-        let listed = self.list().unwrap_or_default();
-        let latest = listed.into_iter().find_map(|one| Some(one.manifest.ok()?.made_at_ms));
+        let known = lock(&self.tended).latest_ms();
+        let latest = known.unwrap_or_else(|| latest_ms(&self.list().unwrap_or_default()));
         let Progress { running_since_ms, last_failure, .. } = self.progress();
         let failed_at_ms = last_failure.map(|(at_ms, _)| at_ms);
         // A failure is not repeated every minute, but sooner than a success.
@@ -335,126 +325,6 @@ impl Backups {
             ledger.take_over(&self.sources.catalog, now_ms)?;
         }
         Ok(ledger)
-    }
-
-    /// Erases in every backup what was erased since it was made, and notes in the catalog that it is.
-    fn erase(&self, now_ms: i64) -> Result<(), BackupError> {
-        // Read before the ledger is: of what comes later nobody knows whether it is in it.
-        let oldest_ms = now_ms - LEDGER_AGE_DAYS_MAX * DAY_MS;
-        let known = self.sources.catalog.erasures_since(oldest_ms)?;
-        let erased = self.erase_in_all(now_ms);
-        if self.is_stopping() {
-            return Ok(());
-        }
-        let noted = erased.as_ref().map_err(ToString::to_string).copied();
-        self.note_erased(&known, noted, now_ms)?;
-        erased.map(|_| ())
-    }
-
-    /// Returns in how many backups. One that cannot be changed keeps nobody in the others.
-    fn erase_in_all(&self, now_ms: i64) -> Result<u64, BackupError> {
-        let ledger = self.ledger(now_ms)?;
-        let opt_outs_kept = self.keep_opt_outs(&ledger);
-        let mut problem = None;
-        let mut count = 0;
-        for Listed { id, manifest } in self.list()? {
-            let directory = self.options.directory.join(&id);
-            let erased = match manifest {
-                Ok(manifest) => self.erase_in_one(&directory, manifest, &ledger),
-                Err(why) => Err(BackupError::NotErased { why }),
-            };
-            match erased {
-                Ok(()) => count += 1,
-                Err(error) => problem = Some(BackupError::InBackup { id, why: error.to_string() }),
-            }
-        }
-        opt_outs_kept?;
-        problem.map_or(Ok(count), Err)
-    }
-
-    fn erase_in_one(
-        &self,
-        directory: &Path,
-        mut manifest: Manifest,
-        ledger: &Ledger,
-    ) -> Result<(), BackupError> {
-        let is_new = |id: &String| !manifest.erasures.contains(id);
-        if !manifest.is_being_changed && !ledger.entries().any(|(id, _)| is_new(id)) {
-            return Ok(());
-        }
-        let written = BackupError::disk("writes the manifest");
-        if !manifest.is_being_changed {
-            // What is damaged must not become what is described.
-            manifest::verify(directory, &manifest)?;
-            manifest.is_being_changed = true;
-            manifest.write(directory).map_err(&written)?;
-        }
-        let entries = ledger.entries().map(|(_, entry)| entry);
-        let open_store = &self.sources.open_store;
-        let (made_at_ms, stop) = (manifest.made_at_ms, &self.stopping);
-        let erased = erasing::erase_in(directory, made_at_ms, entries, open_store, stop)?;
-        manifest.files =
-            manifest::files_of(directory).map_err(BackupError::disk("reads the backup"))?;
-        manifest.erasures = ledger.entries().map(|(id, _)| id.clone()).collect();
-        manifest.is_being_changed = false;
-        manifest.write(directory).map_err(&written)?;
-        if erased > 0 {
-            tracing::info!(backup = %directory.display(), erased, "erasures reached a backup");
-        }
-        Ok(())
-    }
-
-    /// Completes the records of erasures: in how many backups, or why not. Tells the apply loop of which it need not wait any more.
-    fn note_erased(
-        &self,
-        known: &[Erasure],
-        erased: Result<u64, String>,
-        now_ms: i64,
-    ) -> Result<(), BackupError> {
-        let catalog = &self.sources.catalog;
-        let mut tries = lock(&self.tries);
-        let is_open = |erasure: &Erasure| erasure.state != ErasureState::Done;
-        let mut failed = BTreeMap::new();
-        let mut settled = Vec::new();
-        for erasure in known {
-            let Some(place) = erasure.place(PLACE) else { continue };
-            let mut is_settled = place.done_at_ms.is_some();
-            match &erased {
-                _ if is_settled => {}
-                Ok(count) => {
-                    catalog.note_erased(erasure.id, &[(PLACE, *count)], now_ms)?;
-                    is_settled = true;
-                }
-                Err(reason) => {
-                    if place.remaining_reason.as_ref() != Some(reason) {
-                        catalog.note_remaining(erasure.id, PLACE, reason)?;
-                    }
-                    let count = tries.get(&erasure.id).map_or(1, |count| count.saturating_add(1));
-                    is_settled = count >= ERASING_TRIES_MAX;
-                    failed.insert(erasure.id, count);
-                }
-            }
-            settled.extend((is_settled && is_open(erasure)).then_some(erasure.id));
-        }
-        *tries = failed;
-        drop(tries);
-        self.sources.apply.settle_in_backups(&settled);
-        Ok(())
-    }
-
-    fn expire(&self, now_ms: i64) -> Result<usize, BackupError> {
-        let age_ms_max = i64::from(self.options.age_days_max) * DAY_MS;
-        let mut removed = 0;
-        let listed = self.list()?;
-        let whole = listed.iter().filter_map(|one| Some((&one.id, one.manifest.as_ref().ok()?)));
-        for (place, (id, manifest)) in whole.enumerate() {
-            let is_old = now_ms - manifest.made_at_ms > age_ms_max;
-            if is_old || place >= self.options.count_max {
-                self.take_away(id)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
     }
 
     /// From the moment on that it has another name it is no backup.

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_catalog::{CATALOG_FILE, Catalog, Directory, OptOut};
+use cairn_catalog::{CATALOG_FILE, Catalog, Departures, OptOut};
 use cairn_model::SiteId;
 
 use super::erasing::remove_journal;
-use super::ledger::{Erased, Ledger, replace};
+use super::ledger::{Erased, LEDGER_FILE, Ledger, replace};
 use super::making::make_private;
 use super::{BackupError, Backups, lock};
 
@@ -27,8 +26,8 @@ const PAUSE_FACTOR: u32 = 100;
 /// When the file was last brought up to date.
 #[derive(Default)]
 pub(super) struct Kept {
-    /// What the catalog said then: it says something else once anything is added.
-    directory: Option<Arc<Directory>>,
+    /// What the catalog said then: it says something else once anything is added, or a site is removed.
+    departures: Option<Departures>,
     not_before: Option<Instant>,
 }
 
@@ -122,28 +121,29 @@ fn parsed(line: &str) -> Option<OptOut> {
 }
 
 impl Backups {
-    /// Brings what the catalog has on record to the ledger of opt-outs. Where no backup was ever made there is none.
-    pub(super) fn keep_opt_outs(&self, ledger: &Ledger) -> Result<(), BackupError> {
+    /// Brings what the catalog has on record to the ledger of opt-outs, if that is something new. Where no backup was ever made
+    /// there is none.
+    pub(super) fn keep_opt_outs(&self) -> Result<(), BackupError> {
         let directory = &self.options.directory;
         let mut kept = lock(&self.opt_outs_kept);
         // Read first: what is added meanwhile makes it another one.
-        let current = self.sources.catalog.directory().current();
-        let path = directory.join(OPT_OUTS_FILE);
-        let is_same = kept.directory.as_ref().is_some_and(|known| Arc::ptr_eq(known, &current));
+        let departures = Some(self.sources.catalog.departures());
         let must_wait = kept.not_before.is_some_and(|at| Instant::now() < at);
-        if !directory.is_dir() || is_same || must_wait {
+        if kept.departures == departures || must_wait || !directory.is_dir() {
             return Ok(());
         }
+        let path = directory.join(OPT_OUTS_FILE);
+        let removed = Ledger::read(&directory.join(LEDGER_FILE))?;
         let begun = Instant::now();
         let known = OptOuts::read(&path)?;
         let mut opt_outs = known.clone();
         opt_outs.join(self.sources.catalog.opt_outs()?);
-        opt_outs.forget_removed(ledger);
+        opt_outs.forget_removed(&removed);
         if opt_outs != known {
             let written = opt_outs.keep_in(directory);
             written.map_err(BackupError::disk("writes the ledger of opt-outs"))?;
         }
-        kept.directory = Some(current);
+        kept.departures = departures;
         let pause: Duration = begun.elapsed().saturating_mul(PAUSE_FACTOR);
         kept.not_before = Some(Instant::now() + pause);
         Ok(())

@@ -1,9 +1,10 @@
-//! What an erasure's record says of backups that cannot be changed, and how long it waits for them.
+//! What an erasure's record says of backups that cannot be changed, how long it waits for them, and they for others.
 
-use cairn_catalog::{ErasureReason, NewErasure, OptOut};
+use cairn_catalog::{CATALOG_FILE, Erasure, ErasureReason, ErasureState, NewErasure, OptOut};
 use cairn_model::{SiteId, Subject};
 use cairn_store::reference::ReferenceStore;
 
+use super::tending::PLACE;
 use super::*;
 use crate::apply::machine::{Machine, NOW_MS};
 
@@ -16,6 +17,10 @@ fn machine() -> (Machine<ReferenceStore>, SiteId) {
 }
 
 fn backups(machine: &Machine<ReferenceStore>) -> Backups {
+    waiting_backups(machine, Duration::ZERO)
+}
+
+fn waiting_backups(machine: &Machine<ReferenceStore>, rewrite_wait_max: Duration) -> Backups {
     let sources = Sources {
         apply: machine.handle.clone(),
         log: machine.log.clone(),
@@ -24,19 +29,22 @@ fn backups(machine: &Machine<ReferenceStore>) -> Backups {
         open_store: Arc::new(|_| Ok(Arc::new(ReferenceStore::new()))),
     };
     let directory = machine.directory.path().join(BACKUPS_DIRECTORY);
-    let options = BackupOptions { directory, count_max: 7, age_days_max: 30 };
+    let options = BackupOptions { directory, count_max: 7, age_days_max: 30, rewrite_wait_max };
     Backups::open(options, sources, NOW_MS).unwrap()
 }
 
-fn erase(machine: &Machine<ReferenceStore>, site_id: SiteId) -> ErasureId {
-    let new = NewErasure {
-        subject: Subject { site_id, visitors: Vec::new(), users: vec![4], entries: Vec::new() },
+fn of_user(site_id: SiteId, user: u64) -> NewErasure {
+    NewErasure {
+        subject: Subject { site_id, users: vec![user], ..Subject::default() },
         holders: Vec::new(),
         reason: ErasureReason::Owner,
         request_id: None,
         names: Vec::new(),
-    };
-    machine.catalog.begin_erasure(&new, NOW_MS).unwrap()
+    }
+}
+
+fn erase(machine: &Machine<ReferenceStore>, site_id: SiteId) -> ErasureId {
+    machine.catalog.begin_erasure(&of_user(site_id, 4), NOW_MS).unwrap()
 }
 
 fn in_backups(erasure: &Erasure) -> (Option<i64>, String) {
@@ -100,7 +108,7 @@ fn opt_outs_reach_the_ledger_and_stay_when_an_older_catalog_comes() {
     let (machine, site) = machine();
     let directory = machine.directory.path().join(BACKUPS_DIRECTORY);
     let path = directory.join(OPT_OUTS_FILE);
-    machine.catalog.add_opt_out(site, 7, NOW_MS).unwrap();
+    machine.catalog.add_opt_outs(site, &[7], NOW_MS).unwrap();
     backups(&machine).tend(NOW_MS);
     assert!(!directory.exists(), "nothing was ever backed up");
     fs::create_dir(&directory).unwrap();
@@ -112,7 +120,7 @@ fn opt_outs_reach_the_ledger_and_stay_when_an_older_catalog_comes() {
     // One that only the file knows stays there when the catalog says something new.
     let foreign = format!("{site} 0000000000000009 {NOW_MS}\n");
     fs::write(&path, fs::read_to_string(&path).unwrap() + &foreign).unwrap();
-    machine.catalog.add_opt_out(site, 8, NOW_MS).unwrap();
+    machine.catalog.add_opt_outs(site, &[8], NOW_MS).unwrap();
     lock(&kept.opt_outs_kept).end_pause();
     kept.tend(NOW_MS);
     assert_eq!(numbers(), [7, 8, 9]);
@@ -128,4 +136,87 @@ fn opt_outs_reach_the_ledger_and_stay_when_an_older_catalog_comes() {
     let sites = other.catalog.directory().current();
     let told: Vec<u64> = (7..=10).filter(|number| sites.is_opted_out(known, *number)).collect();
     assert_eq!(told, [7, 8, 9]);
+}
+
+/// A backup of nothing, made before anybody was erased.
+fn empty_backup(backups: &Backups) -> PathBuf {
+    let directory = backups.directory().join("2026-11-22T12-00-00.000Z");
+    fs::create_dir_all(directory.join(STORE_DIRECTORY)).unwrap();
+    drop(Catalog::open(&directory.join(CATALOG_FILE)).unwrap());
+    let manifest = Manifest {
+        format: FORMAT,
+        made_at_ms: NOW_MS - 1,
+        program_version: String::new(),
+        log_offset: 0,
+        files: manifest::files_of(&directory).unwrap(),
+        erasures: Default::default(),
+        is_being_changed: false,
+    };
+    manifest.write(&directory).unwrap();
+    directory
+}
+
+#[test]
+fn erasures_of_some_time_share_one_change_of_a_backup() {
+    let hour_ms = 60 * 60 * 1000;
+    let (mut machine, site) = machine();
+    let backups = waiting_backups(&machine, Duration::from_secs(60 * 60));
+    let backup = empty_backup(&backups);
+    let carried_out = || Manifest::read(&backup).unwrap().erasures.len();
+    let looks = |machine: &mut Machine<ReferenceStore>, now_ms: i64| {
+        (0..4).for_each(|_| machine.housekeep());
+        backups.tend(now_ms);
+        (0..4).for_each(|_| machine.housekeep());
+    };
+    let first = erase(&machine, site);
+    machine.is_erased(first);
+    looks(&mut machine, NOW_MS);
+    let second = erase(&machine, site);
+    machine.is_erased(second);
+    looks(&mut machine, NOW_MS + hour_ms - 1);
+    let states = |machine: &Machine<_>| [first, second].map(|id| machine.erasure(id).state);
+    assert_eq!(states(&machine), [ErasureState::InBackups; 2]);
+    assert_eq!(carried_out(), 0, "the hour is not over");
+    // The ledger has them at once, for a restore.
+    let ledger = Ledger::read(&backups.directory().join(LEDGER_FILE)).unwrap();
+    assert_eq!(ledger.entries().count(), 1, "both are of the same person and the same moment");
+    looks(&mut machine, NOW_MS + hour_ms);
+    assert_eq!(states(&machine), [ErasureState::Done; 2]);
+    assert_eq!(carried_out(), 1);
+    // Somebody who waits for his erasure does not wait for others.
+    let third = machine.catalog.begin_erasure(&of_user(site, 9), NOW_MS + hour_ms).unwrap();
+    looks(&mut machine, NOW_MS + hour_ms);
+    assert_eq!(carried_out(), 1);
+    backups.tend_at_once(NOW_MS + hour_ms);
+    assert_eq!(carried_out(), 2);
+    machine.finish(third);
+}
+
+#[test]
+fn a_look_at_backups_that_need_nothing_reads_nothing() {
+    let (machine, site) = machine();
+    let backups = backups(&machine);
+    let backup = empty_backup(&backups);
+    erase(&machine, site);
+    backups.tend(NOW_MS);
+    assert_eq!(backups.progress().problem, None);
+    // Whoever reads it now says so.
+    fs::write(backups.directory().join(LEDGER_FILE), "half a li").unwrap();
+    fs::remove_file(backup.join(MANIFEST_FILE)).unwrap();
+    backups.tend(NOW_MS);
+    assert!(!backups.is_due(2, NOW_MS), "the latest is known");
+    assert_eq!(backups.progress().problem, None);
+    machine.catalog.add_opt_outs(site, &[7], NOW_MS).unwrap();
+    lock(&backups.opt_outs_kept).end_pause();
+    backups.tend(NOW_MS);
+    assert!(backups.progress().problem.is_some(), "the ledger of opt-outs needs it");
+    fs::write(backups.directory().join(LEDGER_FILE), "").unwrap();
+    backups.tend(NOW_MS);
+    assert_eq!(backups.progress().problem, None);
+    let days_ms = 30 * DAY_MS;
+    backups.tend(NOW_MS + days_ms);
+    let problem = backups.progress().problem.unwrap_or_default();
+    assert!(problem.contains("there is no backup in"), "it would be too old: {problem}");
+    erase(&machine, site);
+    assert!(backups.is_due(2, NOW_MS), "that is read");
 }

@@ -4,8 +4,6 @@
 //! events that name him are meant. A browser is found without the persons whom it names: an `identify` that nobody signed
 //! gives no power over somebody. Only the people's entries that it alone made go with it. It does not know who may ask.
 
-use std::collections::BTreeSet;
-
 use cairn_catalog::{
     Catalog, CatalogError, ErasureReason, MemoryHolder, NewErasure, SubjectCounts,
 };
@@ -72,7 +70,7 @@ pub struct Found {
     pub names: Vec<String>,
     /// Browsers that name others as well: of them only the events that name the subject's users are meant.
     pub shared: Vec<VisitorId>,
-    /// There are more browsers or users than one subject may have; those found are meant.
+    /// There are more browsers or users than one look may have. An erasure of a person reaches all of his browsers nevertheless.
     pub is_cut: bool,
 }
 
@@ -232,23 +230,14 @@ impl Finder<'_> {
 
     /// The browsers that name the found users and nobody else.
     fn add_browsers_of_users(&self, found: &mut Found) -> Result<(), FindError> {
-        let users: BTreeSet<u64> = found.subject.users.iter().copied().collect();
-        let mut visitors = BTreeSet::new();
-        for user_key in &users {
-            let most = SUBJECT_VISITORS_MAX + 1;
-            visitors.extend(self.store.visitors_of_user(self.site_id, *user_key, most)?);
+        let most = SUBJECT_VISITORS_MAX + 1;
+        let browsers = self.store.browsers_of_users(&found.subject, most)?;
+        for visitor in browsers.alone {
+            found.add_visitor(visitor, Lead::BrowserOfPerson);
         }
-        for visitor in visitors {
-            if found.subject.visitors.contains(&visitor) {
-                continue;
-            }
-            let most = SUBJECT_USERS_MAX + 1;
-            let named = self.store.users_of_visitor(self.site_id, visitor, most)?;
-            match named.iter().all(|user_key| users.contains(user_key)) {
-                true => found.add_visitor(visitor, Lead::BrowserOfPerson),
-                false => found.shared.push(visitor),
-            }
-        }
+        found.is_cut |= browsers.shared.len() == most;
+        found.shared = browsers.shared;
+        found.shared.truncate(SUBJECT_VISITORS_MAX);
         Ok(())
     }
 

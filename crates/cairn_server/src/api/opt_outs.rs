@@ -63,7 +63,7 @@ pub async fn create(
     let now_ms = app.now_ms(&headers);
     let remembered = user_id.map(|user_id| keys.of_remembered(site_id, &user_id));
     blocking(&app, move |catalog| {
-        catalog.add_opt_out(site_id, identifier_hash, now_ms)?;
+        catalog.add_opt_outs(site_id, &[identifier_hash], now_ms)?;
         // Recorded first: from then on nothing new is remembered of him.
         remembered.map_or(Ok(false), |person| {
             catalog.forget_memory(site_id, MemoryHolder::Person(person))

@@ -196,6 +196,7 @@ impl Rig {
             directory: directory.path().join("backups"),
             count_max: 2,
             age_days_max: 30,
+            rewrite_wait_max: Duration::ZERO,
         };
         let backups = Arc::new(Backups::open(backups, sources, NOW_MS).unwrap());
         let clock = Arc::new(AtomicI64::new(NOW_MS));

@@ -163,7 +163,7 @@ fn a_choice_alone_of_who_opted_out_is_dropped() {
     let (site, digits) = (entry.site.site.id, id.split_once('=').unwrap().1);
     let cookie_id = parse_cookie_id(digits).unwrap();
     let number = running.app.ingest.keys().of_cookie(site, &cookie_id).0;
-    running.app.catalog.add_opt_out(site, number, NOW_MS).unwrap();
+    running.app.catalog.add_opt_outs(site, &[number], NOW_MS).unwrap();
     let body = json!({"key": key, "events": [], "consent": YES}).to_string();
     let answer = running.client().post(&[OWN, ("Cookie", id.as_str())], body.as_bytes());
     assert_eq!((answer.status, answer.outcome()), (202, "dropped:opted_out"));

@@ -402,7 +402,7 @@ fn a_server_with_the_secret_key_speaks_for_its_people() {
     assert_eq!(phone.recall("size"), "M");
     // An opt-out on record ends it, for the server as for the browser.
     let number = running.app.ingest.keys().of_user(site, "user-7");
-    running.app.catalog.add_opt_out(site, number, NOW_MS).unwrap();
+    running.app.catalog.add_opt_outs(site, &[number], NOW_MS).unwrap();
     assert_eq!(ask(wanted, &[auth]).json(), json!({"allowed": false, "memory": {}}));
     assert_eq!(phone.recall("size"), Value::Null);
     let body =

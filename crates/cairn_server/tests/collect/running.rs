@@ -81,7 +81,12 @@ impl Running {
             store: Arc::clone(&store),
             open_store: Arc::new(move |_| Ok(Arc::clone(&copied))),
         };
-        let backups = BackupOptions { directory: path("backups"), count_max: 1, age_days_max: 1 };
+        let backups = BackupOptions {
+            directory: path("backups"),
+            count_max: 1,
+            age_days_max: 1,
+            rewrite_wait_max: Duration::ZERO,
+        };
         let backups = Arc::new(Backups::open(backups, sources, NOW_MS).unwrap());
         let app = Arc::new(App {
             directory: catalog.directory(),

@@ -106,7 +106,7 @@ fn a_word_is_not_proven_that_the_browser_has_on_record_or_that_is_nobodys() {
     let entry = running.app.directory.current().by_key(&key).unwrap();
     let site = entry.site.site.id;
     let sender = running.app.ingest.keys().of_sender(site, "a-4");
-    running.app.catalog.add_opt_out(site, sender.0, NOW_MS).unwrap();
+    running.app.catalog.add_opt_outs(site, &[sender.0], NOW_MS).unwrap();
     let out = send(&mut client, "/v1/track", &key, &message("a-4", YES));
     assert_eq!(out.outcome(), "dropped:opted_out");
     let mut refused = message("a-5", YES);

@@ -105,8 +105,8 @@ pub(super) fn an_erased_subject_leaves_the_others(store: &dyn EventStore) {
     fill(store);
     assert_eq!(store.erased_since_ms(), None);
     let anna = of(&[AT_HOME], &[ANNA]);
-    let erased = store.erase_subject(&anna).unwrap();
-    assert_eq!((erased.events, erased.visits, erased.shared), (4, 2, vec![SHARED]));
+    let erased = store.erase_subjects(std::slice::from_ref(&anna)).unwrap();
+    assert_eq!((erased.events, erased.visits, erased.shared), (4, vec![2], vec![SHARED]));
     assert!(offsets(store, &anna).is_empty());
     assert_eq!(offsets(store, &of(&[SHARED, ELSEWHERE], &[])), [40, 31, 23, 22, 21]);
     let kept = visits(store);
@@ -122,8 +122,8 @@ pub(super) fn an_erased_subject_leaves_the_others(store: &dyn EventStore) {
     assert_eq!((reading[0].offset, reading[0].session_id), (31, 0));
     let elsewhere = Subject { site_id: OTHER_SITE, ..of(&[], &[ANNA]) };
     assert_eq!(offsets(store, &elsewhere), [50]);
-    let again = store.erase_subject(&anna).unwrap();
-    assert_eq!((again.events, again.visits), (0, 0));
+    let again = store.erase_subjects(std::slice::from_ref(&anna)).unwrap();
+    assert_eq!((again.events, again.visits), (0, vec![0]));
     assert!(store.erased_since_ms().is_some());
     while !store.rewrite_erased().unwrap().is_complete {}
     assert_eq!(store.erased_since_ms(), None);
@@ -133,6 +133,36 @@ pub(super) fn an_erased_subject_leaves_the_others(store: &dyn EventStore) {
     let more = batch_of(vec![happened(60, 60, AT_HOME, ANNA, "sign_up")], vec![]);
     store.commit(&more).unwrap();
     assert_eq!(offsets(store, &anna), [60]);
+}
+
+pub(super) fn erased_together_is_as_one_after_the_other(store: &dyn EventStore) {
+    fill(store);
+    let nobody = of(&[VisitorId(9)], &[]);
+    let subjects = [of(&[], &[ANNA]), of(&[SHARED], &[BEN]), nobody];
+    // An event of both is the first one's; of the shared device the rest is the second one's.
+    assert_eq!(store.events_of_subjects(&subjects).unwrap(), [3, 5, 0]);
+    let erased = store.erase_subjects(&subjects).unwrap();
+    let expected =
+        ErasedSubjects { events: 8, visits: vec![2, 1, 0], shared: vec![AT_HOME, ELSEWHERE] };
+    assert_eq!(erased, expected);
+    let kept: Vec<u64> = visits(store).iter().map(|one| one.session_id).collect();
+    assert_eq!(kept, [10, 50], "her own browser did something before it named her");
+    assert_eq!(offsets(store, &of(&[AT_HOME, SHARED, ELSEWHERE], &[])), [10]);
+    assert_eq!(store.erase_subjects(&[]).unwrap(), ErasedSubjects::default());
+}
+
+pub(super) fn browsers_of_somebody_are_told_from_shared_ones(store: &dyn EventStore) {
+    fill(store);
+    let browsers = |visitors: &[VisitorId], users: &[u64], limit| {
+        let found = store.browsers_of_users(&of(visitors, users), limit).unwrap();
+        (found.alone, found.shared)
+    };
+    assert_eq!(browsers(&[], &[ANNA], 10), (vec![AT_HOME], vec![SHARED]));
+    assert_eq!(browsers(&[AT_HOME], &[ANNA], 10), (vec![], vec![SHARED]), "known already");
+    let all = vec![AT_HOME, SHARED, ELSEWHERE];
+    assert_eq!(browsers(&[], &[ANNA, BEN], 10), (all, vec![]), "two who are both meant");
+    assert_eq!(browsers(&[], &[ANNA, BEN], 2), (vec![AT_HOME, SHARED], vec![]));
+    assert_eq!(browsers(&[AT_HOME], &[], 10), (vec![], vec![]));
 }
 
 pub(super) fn what_is_too_old_goes_in_bounded_steps(store: &dyn EventStore) {

@@ -1,7 +1,9 @@
 //! Finding and deleting what is kept of somebody, and what is too old.
 //!
 //! Guarantees: events, the visits that are left without any, the changed counts of shared visits and texts that no row uses
-//! any more go in one transaction. Bytes stay in the file until it is rewritten.
+//! any more go in one transaction, for many subjects as for one. Bytes stay in the file until it is rewritten.
+
+use std::collections::BTreeMap;
 
 use cairn_model::session::Attribute;
 use cairn_model::subject::{SUBJECT_USERS_MAX, SUBJECT_VISITORS_MAX};
@@ -12,7 +14,7 @@ use super::error::DuckError;
 use super::texts::{joined, texts_of};
 use super::write::Writer;
 use crate::schema::{ENGAGEMENT_CODE, EVENT_TEXTS, OWN_CODES_FROM, PAGE_VIEW_CODE, TextField};
-use crate::{ErasedRows, SubjectSummary};
+use crate::{ErasedRows, ErasedSubjects, SubjectSummary, UsersBrowsers};
 
 /// The condition that an event is a subject's. Numbers only, so there is nothing to escape.
 pub(super) fn of_subject(subject: &Subject) -> String {
@@ -136,25 +138,144 @@ pub(super) fn site(writer: &mut Writer, site_id: SiteId) -> Result<(), DuckError
     })
 }
 
-/// Deletes a subject.
-pub(super) fn subject(writer: &mut Writer, subject: &Subject) -> Result<ErasedRows, DuckError> {
-    let site_id = subject.site_id;
-    let events = of_subject(subject);
-    let visits = match subject.visitors.is_empty() {
+/// Deletes subjects of one site.
+pub(super) fn subjects(
+    writer: &mut Writer,
+    subjects: &[Subject],
+) -> Result<ErasedSubjects, DuckError> {
+    let all = Subject::union(subjects);
+    let site_id = all.site_id;
+    let of_all = of_subject(&all);
+    let events = Chosen { from: with_places(subjects), place: PLACE, condition: of_all.clone() };
+    let visits = match all.visitors.is_empty() {
         true => "FALSE".to_owned(),
-        false => {
-            format!("site_id = {site_id} AND visitor_id IN ({})", joined(subject.visitors.iter()))
-        }
+        false => format!("site_id = {site_id} AND visitor_id IN ({})", joined(all.visitors.iter())),
+    };
+    let visits = Chosen {
+        from: format!("sessions {}", visitors_places(subjects)),
+        place: "v.place",
+        condition: visits,
     };
     in_transaction(writer, |connection| {
-        let mut erased = ErasedRows { shared: shared(connection, subject)?, ..Default::default() };
+        let shared = shared(connection, &all)?;
         let codes = touch(connection, &events, &visits)?;
-        erased.events = delete_events(connection, &events)?;
-        erased.visits = delete_visits(connection, site_id, "TRUE")?;
+        let events = delete_events(connection, &of_all)?;
+        let visits = delete_visits(connection, site_id, "TRUE", subjects.len())?;
         recount_visits(connection, site_id)?;
         delete_texts(connection, site_id, &codes)?;
-        Ok(erased)
+        Ok(ErasedSubjects { events, visits, shared })
     })
+}
+
+/// How many events each subject has.
+pub(super) fn events_of_subjects(
+    connection: &Connection,
+    subjects: &[Subject],
+) -> Result<Vec<u64>, DuckError> {
+    let sql = format!(
+        "SELECT {PLACE}, count(*) FROM {} WHERE {} GROUP BY ALL",
+        with_places(subjects),
+        of_subject(&Subject::union(subjects))
+    );
+    counted(connection, &sql, subjects.len())
+}
+
+/// Counts by place: a query for places and counts.
+fn counted(connection: &Connection, sql: &str, places: usize) -> Result<Vec<u64>, DuckError> {
+    let mut counts = vec![0; places];
+    connection.query(sql, &[])?.for_each(|row| {
+        let place: i64 = row.get(0)?;
+        if let Some(count) = usize::try_from(place).ok().and_then(|place| counts.get_mut(place)) {
+            *count = row.get(1)?;
+        }
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(counts)
+}
+
+/// Browsers that name users of a subject and are not its own.
+pub(super) fn browsers_of_users(
+    connection: &Connection,
+    subject: &Subject,
+    limit: usize,
+) -> Result<UsersBrowsers, DuckError> {
+    let Subject { site_id, visitors, users, .. } = subject;
+    let mut found = UsersBrowsers::default();
+    if users.is_empty() {
+        return Ok(found);
+    }
+    let users = joined(users.iter());
+    let others = others_than(visitors);
+    let sql = format!(
+        "SELECT visitor_id, is_alone FROM (
+            SELECT visitor_id, bool_and(user_key IN ({users})) AS is_alone FROM events
+            WHERE site_id = {site_id} AND user_key <> 0 AND visitor_id IN (
+                SELECT visitor_id FROM events
+                WHERE site_id = {site_id} AND user_key IN ({users}) {others})
+            GROUP BY visitor_id)
+         QUALIFY row_number() OVER (PARTITION BY is_alone ORDER BY visitor_id) <= {limit}
+         ORDER BY visitor_id"
+    );
+    connection.query(&sql, &[])?.for_each(|row| {
+        let visitor = VisitorId(row.get(0)?);
+        match row.get(1)? {
+            true => found.alone.push(visitor),
+            false => found.shared.push(visitor),
+        }
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(found)
+}
+
+fn others_than(visitors: &[VisitorId]) -> String {
+    match visitors.is_empty() {
+        true => String::new(),
+        false => format!("AND visitor_id NOT IN ({})", joined(visitors.iter())),
+    }
+}
+
+/// The first subject that an event is of, where events have the places of their visitor (`v`) and their user (`u`).
+const PLACE: &str = "least(v.place, u.place)";
+
+/// Events with the places of subjects by visitor and by user.
+fn with_places(subjects: &[Subject]) -> String {
+    let users = places(subjects.iter().map(|subject| subject.users.iter().copied()));
+    let of_users = format!("LEFT JOIN {users} u ON u.number = user_key");
+    format!("events {} {of_users}", visitors_places(subjects))
+}
+
+fn visitors_places(subjects: &[Subject]) -> String {
+    let visitors = subjects.iter().map(|subject| subject.visitors.iter().map(|one| one.0));
+    format!("LEFT JOIN {} v ON v.number = visitor_id", places(visitors))
+}
+
+/// Numbers with the first place of each, as a table.
+fn places(numbers: impl Iterator<Item = impl Iterator<Item = u64>>) -> String {
+    let mut first = BTreeMap::new();
+    for (numbers, place) in numbers.zip(0_u64..) {
+        for number in numbers {
+            first.entry(number).or_insert(place);
+        }
+    }
+    if first.is_empty() {
+        return "(SELECT 0::UBIGINT AS number, 0::BIGINT AS place WHERE FALSE)".to_owned();
+    }
+    let rows: Vec<String> =
+        first.iter().map(|(number, place)| format!("({number},{place})")).collect();
+    format!(
+        "(SELECT number::UBIGINT AS number, place::BIGINT AS place
+          FROM (VALUES {}) given(number, place))",
+        rows.join(",")
+    )
+}
+
+/// Rows that deleting concerns.
+struct Chosen {
+    /// Their table.
+    from: String,
+    /// The place of the subject that a row is of.
+    place: &'static str,
+    condition: String,
 }
 
 /// Deletes events that arrived before an instant, those with the lowest offsets first.
@@ -177,13 +298,15 @@ pub(super) fn received_before(
             None => "FALSE".to_owned(),
         };
         let visits = format!("site_id = {site_id} AND last_received_ms < {received_ms}");
+        let [events, visits] = [("events", events), ("sessions", visits)]
+            .map(|(from, condition)| Chosen { from: from.to_owned(), place: "0", condition });
         let codes = touch(connection, &events, &visits)?;
-        let events = delete_events(connection, &events)?;
+        let events = delete_events(connection, &events.condition)?;
         // A visit that reaches into the time of keeping stays as it was.
         let is_over = format!("last_received_ms < {received_ms}");
-        let visits = delete_visits(connection, site_id, &is_over)?;
+        let visits = delete_visits(connection, site_id, &is_over, 1)?;
         delete_texts(connection, site_id, &codes)?;
-        Ok(ErasedRows { events, visits, shared: Vec::new() })
+        Ok(ErasedRows { events, visits: visits.into_iter().sum() })
     })
 }
 
@@ -207,14 +330,11 @@ fn shared(connection: &Connection, subject: &Subject) -> Result<Vec<VisitorId>, 
     if users.is_empty() {
         return Ok(shared);
     }
-    let own = match visitors.is_empty() {
-        true => String::new(),
-        false => format!("AND visitor_id NOT IN ({})", joined(visitors.iter())),
-    };
     let sql = format!(
         "SELECT DISTINCT visitor_id FROM events WHERE site_id = {site_id}
-         AND user_key IN ({}) {own} ORDER BY visitor_id LIMIT {}",
+         AND user_key IN ({}) {} ORDER BY visitor_id LIMIT {}",
         joined(users.iter()),
+        others_than(visitors),
         SUBJECT_VISITORS_MAX * SUBJECT_USERS_MAX
     );
     connection.query(&sql, &[])?.for_each(|row| {
@@ -246,13 +366,17 @@ fn visit_codes() -> impl Iterator<Item = (&'static str, TextField)> {
 /// Notes the visits that deleting concerns in a table of its own, and gives the codes that may be unused afterwards.
 fn touch(
     connection: &Connection,
-    events: &str,
-    visits: &str,
+    events: &Chosen,
+    visits: &Chosen,
 ) -> Result<Vec<(TextField, Vec<u32>)>, DuckError> {
+    let places = [events, visits].map(|chosen| {
+        let Chosen { from, place, condition } = chosen;
+        format!("SELECT session_id, {place} AS place FROM {from} WHERE {condition}")
+    });
     connection.run(&format!(
-        "CREATE OR REPLACE TEMP TABLE touched AS
-         SELECT DISTINCT session_id FROM events WHERE {events} AND session_id <> 0
-         UNION SELECT session_id FROM sessions WHERE {visits}"
+        "CREATE OR REPLACE TEMP TABLE touched AS SELECT session_id, min(place) AS place
+         FROM ({}) WHERE session_id <> 0 GROUP BY session_id",
+        places.join(" UNION ALL ")
     ))?;
     let mut codes: Vec<(TextField, Vec<u32>)> =
         TextField::all().map(|field| (field, Vec::new())).collect();
@@ -276,7 +400,7 @@ fn touch(
         }
         connection.run("DROP TABLE codes")
     };
-    note(&format!("events WHERE {events}"), &event_codes().collect::<Vec<_>>())?;
+    note(&format!("events WHERE {}", events.condition), &event_codes().collect::<Vec<_>>())?;
     let touched = "sessions WHERE session_id IN (SELECT session_id FROM touched)";
     note(touched, &visit_codes().collect::<Vec<_>>())?;
     for (_, known) in &mut codes {
@@ -291,12 +415,14 @@ fn delete_events(connection: &Connection, events: &str) -> Result<u64, DuckError
     connection.execute(&format!("DELETE FROM events WHERE {events}"), &[])
 }
 
-/// Deletes touched visits in which nothing happened any more. Reports of how their pages were read have no visit then.
+/// Deletes touched visits in which nothing happened any more. Reports of how their pages were read have no visit then. Returns
+/// how many by place.
 fn delete_visits(
     connection: &Connection,
     site_id: SiteId,
     condition: &str,
-) -> Result<u64, DuckError> {
+    places: usize,
+) -> Result<Vec<u64>, DuckError> {
     connection.run(&format!(
         "CREATE OR REPLACE TEMP TABLE emptied AS SELECT session_id FROM sessions
          WHERE site_id = {site_id} AND {condition}
@@ -305,7 +431,9 @@ fn delete_visits(
             AND session_id IN (SELECT session_id FROM touched) AND name <> {ENGAGEMENT_CODE})"
     ))?;
     let emptied = "session_id IN (SELECT session_id FROM emptied)";
-    let visits = connection.execute(&format!("DELETE FROM sessions WHERE {emptied}"), &[])?;
+    let sql = format!("SELECT place, count(*) FROM touched WHERE {emptied} GROUP BY place");
+    let visits = counted(connection, &sql, places)?;
+    connection.execute(&format!("DELETE FROM sessions WHERE {emptied}"), &[])?;
     let sql = format!(
         "UPDATE events SET session_id = 0 WHERE site_id = {site_id} AND session_id <> 0 AND {emptied}"
     );

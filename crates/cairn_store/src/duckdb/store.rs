@@ -3,6 +3,8 @@
 //! Guarantees: one writer (a lock), readers with snapshots of their own, nothing visible before it is durable. When
 //! the disk fails, the error is typed and the database is opened again before the next use.
 
+mod erasing;
+
 use std::path::{Path, PathBuf};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -24,8 +26,8 @@ use super::write::{Writer, uuid_text};
 use super::{erase, pixels};
 use crate::schema::{self, MISSING_CODE, TextField};
 use crate::{
-    Batch, ErasedRows, EventStore, FrozenFile, Limit, PixelActivity, Rewritten, SessionProbe,
-    StoreError, StoredEvent, SubjectSummary, Watermark,
+    Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, Limit, PixelActivity, Rewritten,
+    SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers, Watermark,
 };
 
 /// Computes `Event::event_key` from a site and an event's id.
@@ -606,8 +608,24 @@ impl EventStore for DuckStore {
         })
     }
 
-    fn erase_subject(&self, subject: &Subject) -> Result<ErasedRows, StoreError> {
-        self.erasing("erases a subject", |writer| erase::subject(writer, subject))
+    fn browsers_of_users(
+        &self,
+        subject: &Subject,
+        limit: usize,
+    ) -> Result<UsersBrowsers, StoreError> {
+        self.answer("looks for browsers of users", |connection| {
+            erase::browsers_of_users(connection, subject, limit)
+        })
+    }
+
+    fn events_of_subjects(&self, subjects: &[Subject]) -> Result<Vec<u64>, StoreError> {
+        self.answer("counts events of subjects", |connection| {
+            erase::events_of_subjects(connection, subjects)
+        })
+    }
+
+    fn erase_subjects(&self, subjects: &[Subject]) -> Result<ErasedSubjects, StoreError> {
+        self.erasing("erases subjects", |writer| erase::subjects(writer, subjects))
     }
 
     fn erase_received_before(
@@ -647,44 +665,6 @@ impl EventStore for DuckStore {
 }
 
 impl DuckStore {
-    /// Deletes on the writing connection, after it is on disk that the file has to be rewritten.
-    fn erasing<T>(
-        &self,
-        doing: &'static str,
-        erase: impl FnOnce(&mut Writer) -> Result<T, DuckError>,
-    ) -> Result<T, StoreError> {
-        let _turn = lock(&self.erasing);
-        rewrite::note_erased(&self.directory)
-            .map_err(|error| StoreError::Unavailable { doing, cause: error.to_string() })?;
-        self.with_writer(doing, |writer| {
-            rewrite::abandon(writer, &self.directory)?;
-            writer.changes += 1;
-            erase(writer)
-        })
-    }
-
-    /// Puts the copy in the file's place. Nobody reads or writes meanwhile.
-    fn replace_file(&self, ready: rewrite::Ready) -> Result<Rewritten, StoreError> {
-        let mut guard = self.opened_alone();
-        let changes = guard.as_ref().map(|opened| lock(&opened.writer).changes);
-        if changes != Some(ready.changes) {
-            // Somebody wrote between the copy and this moment: the next step begins anew.
-            return Ok(ready.rewritten);
-        }
-        // Closing brings what is in the write-ahead file into the old file; the copy has it already.
-        *guard = None;
-        let old = rewrite::put_in_place(&self.directory);
-        drop(guard);
-        let old = old.map_err(|error| StoreError::Unavailable {
-            doing: "puts the rewritten file in place",
-            cause: error.to_string(),
-        })?;
-        let overwritten_bytes = rewrite::overwrite(old, &self.directory).map_err(|error| {
-            StoreError::Unavailable { doing: "overwrites its old file", cause: error.to_string() }
-        })?;
-        Ok(Rewritten { overwritten_bytes, is_complete: true, ..ready.rewritten })
-    }
-
     fn sessions_of(
         &self,
         sql: &str,

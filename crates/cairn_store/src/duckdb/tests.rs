@@ -174,7 +174,10 @@ proptest! {
     #[test]
     fn random_erasures_equal_the_reference(
         batches in any_batches(),
-        whom in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..4),
+        whom in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<bool>(), 1_usize..4),
+            1..4,
+        ),
     ) {
         let mut duck = Temporary::new();
         let oracle = ReferenceStore::new();
@@ -182,21 +185,31 @@ proptest! {
             duck.store().commit(batch).unwrap();
             oracle.commit(batch).unwrap();
         }
-        for (index, by_user) in whom {
+        for (index, by_user, together) in whom {
             let rows = oracle.rows();
             if rows.is_empty() {
                 break;
             }
-            let event = &index.get(&rows).event;
-            let (visitors, users) = match by_user && event.user_key != 0 {
-                true => (Vec::new(), vec![event.user_key]),
-                false => (vec![event.visitor_id], Vec::new()),
-            };
-            let subject = Subject { site_id: event.site_id, visitors, users, ..Subject::default() };
+            // He himself, his neighbours in the table, and somebody of whom nothing is kept, all at once.
+            let site_id = index.get(&rows).event.site_id;
+            let of_site: Vec<_> = rows.iter().filter(|row| row.event.site_id == site_id).collect();
+            let mut subjects: Vec<Subject> = Vec::new();
+            for distance in 0..together {
+                let event = &of_site[(index.index(of_site.len()) + distance) % of_site.len()].event;
+                let (visitors, users) = match by_user && event.user_key != 0 {
+                    true => (Vec::new(), vec![event.user_key]),
+                    false => (vec![event.visitor_id], Vec::new()),
+                };
+                subjects.push(Subject { site_id, visitors, users, ..Subject::default() });
+            }
+            subjects.push(Subject { site_id, ..Subject::default() });
             let [mine, theirs] = [duck.store() as &dyn EventStore, &oracle].map(|store| {
-                let summary = store.subject_summary(&subject).unwrap();
-                (summary, store.erase_subject(&subject).unwrap())
+                let summary = store.subject_summary(&subjects[0]).unwrap();
+                let browsers = store.browsers_of_users(&subjects[0], 2).unwrap();
+                let events = store.events_of_subjects(&subjects).unwrap();
+                (summary, browsers, events, store.erase_subjects(&subjects).unwrap())
             });
+            assert_eq!(mine.2.iter().sum::<u64>(), mine.3.events);
             assert_eq!(mine, theirs);
             assert_equal(duck.store(), &oracle);
             assert_eq!(rows_of(duck.store()), oracle.rows());

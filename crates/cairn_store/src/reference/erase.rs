@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_model::{Event, Session, SiteId, Subject, VisitorId};
 
 use super::State;
-use crate::{ErasedRows, Row, StoredEvent, SubjectSummary};
+use crate::{ErasedRows, ErasedSubjects, Row, StoredEvent, SubjectSummary, UsersBrowsers};
 
 fn is_of(subject: &Subject, event: &Event<'_>) -> bool {
     subject.names(event.site_id, event.visitor_id, event.user_key)
@@ -55,24 +55,74 @@ pub(super) fn events(
     rows.map(super::walk::stored).collect()
 }
 
-pub(super) fn subject(state: &mut State, subject: &Subject) -> ErasedRows {
-    let site_id = subject.site_id;
+fn place_of(subjects: &[Subject], event: &Event<'_>) -> Option<usize> {
+    subjects.iter().position(|subject| is_of(subject, event))
+}
+
+pub(super) fn events_of_subjects(state: &State, subjects: &[Subject]) -> Vec<u64> {
+    let mut counts = vec![0; subjects.len()];
+    for place in state.rows.iter().filter_map(|row| place_of(subjects, &row.event)) {
+        counts[place] += 1;
+    }
+    counts
+}
+
+pub(super) fn browsers_of_users(state: &State, subject: &Subject, limit: usize) -> UsersBrowsers {
+    let mut named = BTreeMap::<VisitorId, BTreeSet<u64>>::new();
+    let events = state.rows.iter().map(|row| &row.event);
+    for event in events.filter(|it| it.site_id == subject.site_id && it.user_key != 0) {
+        named.entry(event.visitor_id).or_default().insert(event.user_key);
+    }
+    let mut found = UsersBrowsers::default();
+    for (visitor, users) in named {
+        let is_named = users.iter().any(|user| subject.users.contains(user));
+        if !is_named || subject.visitors.contains(&visitor) {
+            continue;
+        }
+        match users.iter().all(|user| subject.users.contains(user)) {
+            true => found.alone.push(visitor),
+            false => found.shared.push(visitor),
+        }
+    }
+    found.alone.truncate(limit);
+    found.shared.truncate(limit);
+    found
+}
+
+pub(super) fn subjects(state: &mut State, subjects: &[Subject]) -> ErasedSubjects {
+    let all = Subject::union(subjects);
+    let site_id = all.site_id;
     let shared: BTreeSet<VisitorId> = state
         .rows
         .iter()
         .map(|row| &row.event)
-        .filter(|event| event.site_id == site_id && subject.users.contains(&event.user_key))
+        .filter(|event| event.site_id == site_id && all.users.contains(&event.user_key))
         .map(|event| event.visitor_id)
-        .filter(|visitor| !subject.visitors.contains(visitor))
+        .filter(|visitor| !all.visitors.contains(visitor))
         .collect();
-    let is_own = |session: &Session| {
-        session.site_id == site_id && subject.visitors.contains(&session.visitor_id)
-    };
-    let touched = delete(state, |row| is_of(subject, &row.event), is_own);
-    let events = touched.events;
-    let visits = delete_visits(state, &touched.visits, |_| true);
+    let is_of_site = |session: &&Session| session.site_id == site_id;
+    let own = state.sessions.iter().filter(is_of_site).filter_map(|session| {
+        let place = subjects.iter().position(|one| one.visitors.contains(&session.visitor_id));
+        Some((session.session_id, place?))
+    });
+    let rows = state.rows.iter();
+    let of_events = rows.filter_map(|row| Some((row.session_id, place_of(subjects, &row.event)?)));
+    let mut first = BTreeMap::<u64, usize>::new();
+    for (session_id, place) in own.chain(of_events) {
+        let known = first.entry(session_id).or_insert(place);
+        *known = place.min(*known);
+    }
+    let touched = delete(
+        state,
+        |row| is_of(&all, &row.event),
+        |session| session.site_id == site_id && all.visitors.contains(&session.visitor_id),
+    );
+    let mut visits = vec![0; subjects.len()];
+    for session_id in delete_visits(state, &touched.visits, |_| true) {
+        visits[first[&session_id]] += 1;
+    }
     recount(state, &touched.visits);
-    ErasedRows { events, visits, shared: shared.into_iter().collect() }
+    ErasedSubjects { events: touched.events, visits, shared: shared.into_iter().collect() }
 }
 
 pub(super) fn received_before(
@@ -92,8 +142,8 @@ pub(super) fn received_before(
     let is_over =
         |session: &Session| session.site_id == site_id && session.last_received_ms < received_ms;
     let touched = delete(state, |row| old.contains(&row.offset), is_over);
-    let visits = delete_visits(state, &touched.visits, is_over);
-    ErasedRows { events: touched.events, visits, shared: Vec::new() }
+    let visits = delete_visits(state, &touched.visits, is_over).len() as u64;
+    ErasedRows { events: touched.events, visits }
 }
 
 struct Touched {
@@ -130,7 +180,7 @@ fn delete_visits(
     state: &mut State,
     touched: &BTreeSet<u64>,
     condition: impl Fn(&Session) -> bool,
-) -> u64 {
+) -> BTreeSet<u64> {
     let emptied: BTreeSet<u64> = state
         .sessions
         .iter()
@@ -144,7 +194,7 @@ fn delete_visits(
             row.session_id = 0;
         }
     }
-    emptied.len() as u64
+    emptied
 }
 
 fn recount(state: &mut State, touched: &BTreeSet<u64>) {

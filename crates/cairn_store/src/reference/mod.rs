@@ -14,8 +14,8 @@ use cairn_model::session::Attribute;
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
 use crate::{
-    Batch, ErasedRows, EventStore, FrozenFile, OutcomeCount, PixelActivity, Rewritten, Row,
-    SessionProbe, StoreError, StoredEvent, SubjectSummary, Watermark,
+    Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, OutcomeCount, PixelActivity, Rewritten, Row,
+    SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers, Watermark,
 };
 
 /// A store in memory.
@@ -339,9 +339,21 @@ impl EventStore for ReferenceStore {
         Ok(erase::events(&self.state(), subject, before, limit))
     }
 
-    fn erase_subject(&self, subject: &Subject) -> Result<ErasedRows, StoreError> {
-        self.erasing("erases a subject")?;
-        Ok(erase::subject(&mut self.state_mut(), subject))
+    fn browsers_of_users(
+        &self,
+        subject: &Subject,
+        limit: usize,
+    ) -> Result<UsersBrowsers, StoreError> {
+        Ok(erase::browsers_of_users(&self.state(), subject, limit))
+    }
+
+    fn events_of_subjects(&self, subjects: &[Subject]) -> Result<Vec<u64>, StoreError> {
+        Ok(erase::events_of_subjects(&self.state(), subjects))
+    }
+
+    fn erase_subjects(&self, subjects: &[Subject]) -> Result<ErasedSubjects, StoreError> {
+        self.erasing("erases subjects")?;
+        Ok(erase::subjects(&mut self.state_mut(), subjects))
     }
 
     fn erase_received_before(

@@ -163,7 +163,7 @@ fn strict_sites_keep_nothing_and_an_opt_out_holds() {
     let site = shop.entry.site.site.id;
     let cookie = crate::ingest::visitor::parse_cookie_id(COOKIE).unwrap();
     let visitor = shop.ingest.keys().of_cookie(site, &cookie).0;
-    shop.catalog.add_opt_out(site, visitor, NOW_MS).unwrap();
+    shop.catalog.add_opt_outs(site, &[visitor], NOW_MS).unwrap();
     shop.refresh();
     let cookies = format!("cairn_id={COOKIE}");
     let (_, taken) = take(&shop, &Hit { cookies: &cookies, ..browser() }, AdAct::Click, "");

@@ -142,7 +142,7 @@ fn an_opt_out_of_recipient_or_browser_holds() {
     let site = shop.entry.site.site.id;
     let cookie = crate::ingest::visitor::parse_cookie_id(COOKIE).unwrap();
     let of_cookie = shop.ingest.keys().of_cookie(site, &cookie).0;
-    shop.catalog.add_opt_out(site, of_cookie, NOW_MS).unwrap();
+    shop.catalog.add_opt_outs(site, &[of_cookie], NOW_MS).unwrap();
     shop.refresh();
     let header = format!("cairn_id={COOKIE}");
     let shown = Hit { cookies: &header, ..browser() };
@@ -159,7 +159,7 @@ fn an_opt_out_of_recipient_or_browser_holds() {
         }
     }
     let of_user = shop.ingest.keys().of_user(site, "anna-1");
-    shop.catalog.add_opt_out(site, of_user, NOW_MS).unwrap();
+    shop.catalog.add_opt_outs(site, &[of_user], NOW_MS).unwrap();
     shop.refresh();
     for permission in [anna(), MailPermission::Nobody] {
         let refused = take(&shop, &browser(), &permission, MailAct::Click);

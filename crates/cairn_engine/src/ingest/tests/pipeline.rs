@@ -251,7 +251,7 @@ fn a_fixed_image_of_a_mail_or_an_advertisement_knows_nobody() {
             let anna = shop.ingest.keys().of_user(site, "anna");
             let browser = shop.ingest.keys().of_cookie(site, &parse_cookie_id(COOKIE).unwrap()).0;
             for number in [anna, browser] {
-                shop.catalog.add_opt_out(site, number, NOW_MS).unwrap();
+                shop.catalog.add_opt_outs(site, &[number], NOW_MS).unwrap();
             }
             shop.refresh();
             for (hit, asked) in [(&silent, &asked), (&known, &format!("event={name}"))] {
@@ -297,8 +297,8 @@ fn opt_outs_and_strict_policies_keep_nothing() {
     let cookie = format!("cairn_id={COOKIE}");
     let id = parse_cookie_id(COOKIE).unwrap();
     let number = shop.ingest.keys().of_cookie(site, &id).0;
-    shop.catalog.add_opt_out(site, number, NOW_MS).unwrap();
-    shop.catalog.add_opt_out(site, shop.ingest.keys().of_user(site, "user-9"), NOW_MS).unwrap();
+    shop.catalog.add_opt_outs(site, &[number], NOW_MS).unwrap();
+    shop.catalog.add_opt_outs(site, &[shop.ingest.keys().of_user(site, "user-9")], NOW_MS).unwrap();
     shop.refresh();
     let known = Hit { cookies: &cookie, ..hit() };
     let taken = take(&shop, &known, CONSENTED, EVENT);

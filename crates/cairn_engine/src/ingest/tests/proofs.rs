@@ -112,7 +112,7 @@ fn others_prove_nothing_of_a_visitor() {
     let site = shop.entry.site.site.id;
     let id = crate::ingest::visitor::parse_cookie_id(&COOKIE[9..]).unwrap();
     let visitor = shop.ingest.keys().of_cookie(site, &id);
-    shop.catalog.add_opt_out(site, visitor.0, NOW_MS).unwrap();
+    shop.catalog.add_opt_outs(site, &[visitor.0], NOW_MS).unwrap();
     shop.refresh();
     let opted_out = Hit { cookies: COOKIE, ..hit() };
     assert_eq!(proof(&shop, &opted_out, YES, true, Told::default()), None);

@@ -608,7 +608,7 @@ fn an_opt_out_holds_for_users_and_for_the_senders_ids() {
     let keys = shop.ingest.keys();
     let hashes = [keys.of_user(site, "user-7"), keys.of_sender(site, "device-1").0];
     for hash in hashes {
-        shop.catalog.add_opt_out(site, hash, NOW_MS).unwrap();
+        shop.catalog.add_opt_outs(site, &[hash], NOW_MS).unwrap();
     }
     shop.refresh();
     for message in [

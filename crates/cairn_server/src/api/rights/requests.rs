@@ -118,9 +118,8 @@ pub async fn create(
         if !is_opt_out {
             return Ok(request);
         }
-        for number in new.subject.identifiers() {
-            catalog.add_opt_out(site_id, number, now_ms)?;
-        }
+        let numbers: Vec<u64> = new.subject.identifiers().collect();
+        catalog.add_opt_outs(site_id, &numbers, now_ms)?;
         for holder in holders {
             catalog.forget_memory(site_id, holder)?;
         }

@@ -94,7 +94,7 @@ fn deleting_leaves_bytes_behind_and_rewriting_none() {
     let store = open(directory.path());
     fill(&store);
     assert!(raw(directory.path(), CANARY.as_bytes()) > 0);
-    assert_eq!(store.erase_subject(&erased()).unwrap().events, 18);
+    assert_eq!(store.erase_subjects(&[erased()]).unwrap().events, 18);
     store.checkpoint().unwrap();
     // What makes it necessary: nobody finds it any more, and it is there.
     assert!(raw(directory.path(), CANARY.as_bytes()) > 0);
@@ -118,7 +118,7 @@ fn who_deletes_or_writes_between_two_steps_is_not_lost() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     fill(&store);
-    store.erase_subject(&erased()).unwrap();
+    store.erase_subjects(&[erased()]).unwrap();
     assert!(!store.rewrite_erased().unwrap().is_complete);
     // A batch comes while the copy is being written.
     let last = store.watermark().unwrap().offset;
@@ -130,7 +130,7 @@ fn who_deletes_or_writes_between_two_steps_is_not_lost() {
     store.commit(&batch).unwrap();
     assert!(!store.rewrite_erased().unwrap().is_complete);
     let other = Subject { visitors: vec![VisitorId(last + 1 + 1000)], ..erased() };
-    assert_eq!(store.erase_subject(&other).unwrap().events, 1);
+    assert_eq!(store.erase_subjects(&[other]).unwrap().events, 1);
     rewrite(&store);
     assert_eq!(offsets(&store).len(), 6 * 200 - 18);
     assert_eq!(store.watermark().unwrap().offset, last + 1);
@@ -146,7 +146,7 @@ fn a_copy_that_a_crash_left_is_begun_anew() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     fill(&store);
-    store.erase_subject(&erased()).unwrap();
+    store.erase_subjects(&[erased()]).unwrap();
     assert!(!store.rewrite_erased().unwrap().is_complete);
     assert!(copy_path(directory.path()).exists());
     drop(store);
@@ -177,7 +177,7 @@ fn a_file_that_a_crash_left_with_its_journal_is_rewritten_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     fill(&store);
-    store.erase_subject(&erased()).unwrap();
+    store.erase_subjects(&[erased()]).unwrap();
     // What a crash leaves: the deletion is in the write-ahead file only.
     let crashed = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(directory.path()).unwrap() {
