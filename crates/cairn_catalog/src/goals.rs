@@ -4,18 +4,48 @@ use std::collections::BTreeMap;
 
 use cairn_model::SiteId;
 use rusqlite::{Row, params};
+use serde::{Deserialize, Serialize};
 
 use crate::error::is_unique_violation;
 use crate::sites::{read_json, require_room};
 use crate::{Catalog, CatalogError, GOALS_PER_SITE_MAX};
 
-/// A goal to be made; checked by the caller. Exactly one of `event_name` and `page_path` is not empty.
-#[derive(Clone, PartialEq, Debug, Default)]
+/// What a property of the fulfilling event must be; checked by the caller.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GoalCondition {
+    /// The property.
+    pub prop: String,
+    /// How it is compared.
+    pub operator: String,
+    /// What it is compared with.
+    pub values: Vec<String>,
+}
+
+/// What a goal is to reach, and when.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GoalTarget {
+    /// So many conversions; `None`: an amount.
+    pub conversions: Option<u64>,
+    /// So much revenue, in the minor unit of the goal's currency.
+    pub amount_minor: Option<i64>,
+    /// First day, `YYYY-MM-DD` of the site's zone.
+    pub from: String,
+    /// Last day.
+    pub until: String,
+}
+
+/// A goal to be made, or a condition of the same form; checked by the caller.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NewGoal {
     /// Name of the event that fulfils it.
     pub event_name: String,
-    /// Path of the page that fulfils it, `*` and `**` being wildcards.
+    /// Path of the page that fulfils it, `*` and `**` being wildcards; of a section or a time, the pages that count.
     pub page_path: String,
+    /// The section that is to be read, with wildcards.
+    pub section: String,
+    /// Seconds in view and in use that a visit is to reach, on one page where there is a path.
+    pub engaged_s: Option<u32>,
     /// Name shown, unique on the site.
     pub display_name: String,
     /// ISO 4217 code of a revenue goal; empty = none.
@@ -24,6 +54,12 @@ pub struct NewGoal {
     pub scroll_threshold: Option<u8>,
     /// Properties that the event must have.
     pub custom_props: BTreeMap<String, String>,
+    /// What the event's properties must be besides.
+    pub conditions: Vec<GoalCondition>,
+    /// Smallest amount that fulfils it, in the currency's minor unit.
+    pub value_minor_min: Option<i64>,
+    /// What it is to reach, if anything.
+    pub target: Option<GoalTarget>,
 }
 
 /// A goal.
@@ -46,16 +82,20 @@ impl Catalog {
         now_ms: i64,
     ) -> Result<Goal, CatalogError> {
         let custom_props = serde_json::to_string(&new.custom_props).unwrap_or_default();
+        let conditions = serde_json::to_string(&new.conditions).unwrap_or_default();
+        let target = serde_json::to_string(&new.target).unwrap_or_default();
         let id = self.connections.write("adds a goal", |transaction| {
             let count = format!("SELECT count(*) FROM goals WHERE site_id = {site_id}");
             require_room(transaction, &count, "goals of a site", GOALS_PER_SITE_MAX)?;
             let inserted = transaction.execute(
                 "INSERT INTO goals (site_id, event_name, page_path, display_name, currency, scroll_threshold,
-                                    custom_props, created_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                                    custom_props, created_at_ms, section, engaged_s, conditions, value_minor_min,
+                                    target)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 params![
                     site_id.0, new.event_name, new.page_path, new.display_name, new.currency,
-                    new.scroll_threshold, custom_props, now_ms
+                    new.scroll_threshold, custom_props, now_ms, new.section, new.engaged_s,
+                    conditions, new.value_minor_min, target
                 ],
             );
             match inserted {
@@ -75,7 +115,7 @@ impl Catalog {
         self.connections.read("lists goals", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, event_name, page_path, display_name, currency, scroll_threshold, custom_props,
-                        created_at_ms
+                        created_at_ms, section, engaged_s, conditions, value_minor_min, target
                  FROM goals WHERE site_id = ?1 ORDER BY id",
             )?;
             statement.query_map([site_id.0], read_goal)?.collect()
@@ -103,6 +143,11 @@ fn read_goal(row: &Row<'_>) -> rusqlite::Result<Goal> {
             currency: row.get(4)?,
             scroll_threshold: row.get(5)?,
             custom_props: read_json(row, 6)?,
+            section: row.get(8)?,
+            engaged_s: row.get(9)?,
+            conditions: read_json(row, 10)?,
+            value_minor_min: row.get(11)?,
+            target: read_json(row, 12)?,
         },
         created_at_ms: row.get(7)?,
     })

@@ -12,6 +12,7 @@ mod copying;
 mod directory;
 mod erasures;
 mod error;
+mod funnels;
 mod goals;
 mod idempotency;
 mod identity;
@@ -41,7 +42,8 @@ pub use erasures::{
     Counted, Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place, SubjectCounts,
 };
 pub use error::CatalogError;
-pub use goals::{Goal, NewGoal};
+pub use funnels::{Funnel, FunnelStep, NewFunnel};
+pub use goals::{Goal, GoalCondition, GoalTarget, NewGoal};
 pub use idempotency::{Replay, StoredResponse};
 pub use identity::IdentitySeed;
 pub use mail::{MailChoices, Recipient};
@@ -76,6 +78,8 @@ pub const REMOVED_SITES_MAX: usize = 100_000;
 pub const PIXELS_PER_SITE_MAX: usize = 1_000;
 /// Goals of one site.
 pub const GOALS_PER_SITE_MAX: usize = 1_000;
+/// Funnels of one site.
+pub const FUNNELS_PER_SITE_MAX: usize = 500;
 /// Shared reports of one site.
 pub const SHARES_PER_SITE_MAX: usize = 100;
 /// API tokens of one instance.

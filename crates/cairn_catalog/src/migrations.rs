@@ -355,6 +355,25 @@ UPDATE rights_requests SET state = 'done',
 WHERE state = 'erasing' AND erasure_id IN
     (SELECT id FROM erasures WHERE state = 'done' AND done_at_ms IS NOT NULL);
 ",
+    "
+-- More kinds of goals, conditions (JSON), and what they are to reach (JSON, null = nothing).
+ALTER TABLE goals ADD COLUMN section TEXT NOT NULL DEFAULT '';
+ALTER TABLE goals ADD COLUMN engaged_s INTEGER;
+ALTER TABLE goals ADD COLUMN conditions TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE goals ADD COLUMN value_minor_min INTEGER;
+ALTER TABLE goals ADD COLUMN target TEXT NOT NULL DEFAULT 'null';
+",
+    "
+-- Saved funnels. Purpose: asking again; kept until they are removed. They name pages and events of the site, and nobody.
+CREATE TABLE funnels (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    UNIQUE (site_id, name)
+) STRICT;
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -13,7 +13,7 @@ use crate::sites::require_room;
 use crate::{Catalog, CatalogError, REMOVED_SITES_MAX};
 
 impl Catalog {
-    /// Removes a site with its pixels, goals, people, receipts, opt-outs and outcomes, and records that store and log must follow.
+    /// Removes a site with its pixels, goals, funnels, people, receipts, opt-outs and outcomes, and records that store and log must follow.
     /// False if there is none with this number.
     pub fn delete_site(&self, id: SiteId, now_ms: i64) -> Result<bool, CatalogError> {
         let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);

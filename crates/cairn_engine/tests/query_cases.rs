@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use cairn_engine::report::{QueryError, ReportSite, ask};
 use cairn_engine::session::{SessionOptions, Sessions};
-use cairn_model::question::{Goal, Trigger};
+use cairn_model::question::{Condition, Goal, Trigger};
 use cairn_model::{Event, Identification, Origin, SiteId, VisitorId};
 use cairn_store::duckdb::{DuckOptions, DuckStore};
 use cairn_store::reference::ReferenceStore;
@@ -122,11 +122,15 @@ fn goals(case: &Value) -> Vec<Goal> {
             (Some(path), None) => Trigger::Page(path.to_owned()),
             (None, _) => Trigger::Event(text("event_name")),
         };
-        let prop = |(key, value): (&String, &Value)| {
-            (key.clone(), value.as_str().unwrap_or_default().to_owned())
+        let equals = |(key, value): (&String, &Value)| {
+            Condition::equals(key, value.as_str().unwrap_or_default())
         };
-        let props = goal["custom_props"].as_object().into_iter().flatten().map(prop).collect();
-        Goal { name: text("display_name"), trigger, currency: text("currency"), props }
+        let props = goal["custom_props"].as_object();
+        Goal {
+            currency: text("currency"),
+            conditions: props.into_iter().flatten().map(equals).collect(),
+            ..Goal::new(text("display_name"), trigger)
+        }
     };
     case["goals"].as_array().into_iter().flatten().map(goal).collect()
 }

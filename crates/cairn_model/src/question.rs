@@ -11,12 +11,16 @@ pub mod countries;
 pub mod events;
 mod filter_parse;
 pub mod filters;
+pub mod funnel;
+pub mod goal;
+pub mod journey;
 pub mod labels;
 mod names;
 mod ordering;
 mod parse;
 pub mod pattern;
 pub mod range;
+pub mod retention;
 pub mod revenue;
 pub mod tallies;
 
@@ -25,9 +29,13 @@ use std::ops::Deref;
 pub use buckets::{Buckets, TimeUnit};
 pub use events::EventsQuestion;
 pub use filters::{Filter, Operator, Subject, Test};
+pub use funnel::FunnelQuestion;
+pub use goal::{Condition, Goal, Trigger};
+pub use journey::JourneyQuestion;
 pub use names::{Dimension, Field, Metric};
 pub use pattern::Pattern;
 pub use range::Range;
+pub use retention::RetentionQuestion;
 pub use tallies::{FirstProp, Tally};
 
 use crate::answer::Key;
@@ -60,42 +68,6 @@ pub struct Asking<'a> {
     pub first_event_ms: Option<i64>,
     /// The site's goals.
     pub goals: &'a [Goal],
-}
-
-/// What turns an event into a conversion.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Trigger {
-    /// An event of this name.
-    Event(String),
-    /// A page view whose path fits this pattern (`*` = any run of characters).
-    Page(String),
-    /// A page that fits the pattern, scrolled at least this far (percent).
-    Scroll {
-        /// Pattern of the path.
-        path: String,
-        /// Smallest depth that converts, percent.
-        threshold: u8,
-    },
-}
-
-/// A goal of a site.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Goal {
-    /// Name shown, and used in filters.
-    pub name: String,
-    /// What converts.
-    pub trigger: Trigger,
-    /// ISO 4217 code of a revenue goal; empty = no revenue.
-    pub currency: String,
-    /// Properties that the converting event must have.
-    pub props: Vec<(String, String)>,
-}
-
-impl Goal {
-    /// Its conversions happen away from the site.
-    fn is_off_site(&self) -> bool {
-        matches!(&self.trigger, Trigger::Event(name) if OFF_SITE.contains(&name.as_str()))
-    }
 }
 
 /// Which way a column is sorted.
@@ -132,7 +104,7 @@ pub enum Engagement {
     Hidden,
     /// Reports of sections: the question names `event:section`.
     Sections,
-    /// All: a scroll goal is asked for.
+    /// All: a goal is asked for that engagement events convert.
     All,
 }
 
@@ -310,7 +282,7 @@ impl Question {
 
     /// Which engagement events a filter may be about.
     pub fn engagement_of(&self, filter: &Filter) -> Engagement {
-        if self.looks_for_scroll(filter) {
+        if self.looks_for_engagement(filter) {
             Engagement::All
         } else if filter.any_test(|test| test.subject == Dimension::Section) {
             Engagement::Sections
@@ -319,11 +291,10 @@ impl Question {
         }
     }
 
-    /// Whether a filter looks for conversions of a scroll goal, which engagement events make.
-    fn looks_for_scroll(&self, filter: &Filter) -> bool {
-        let scrolls = |goal: &Goal| matches!(goal.trigger, Trigger::Scroll { .. });
+    /// Whether a filter looks for conversions that engagement events make.
+    fn looks_for_engagement(&self, filter: &Filter) -> bool {
         filter.any_test(|test| {
-            let selected = |goal: &Goal| scrolls(goal) && test.accepts(&goal.name);
+            let selected = |goal: &Goal| goal.trigger.is_engagement() && test.accepts(&goal.name);
             test.subject == Dimension::Goal && self.goals.iter().any(selected)
         })
     }

@@ -6,12 +6,7 @@ use cairn_model::question::{Asking, Goal, Question, QuestionError, Trigger};
 use serde_json::{Value, json};
 
 fn parse(body: &Value) -> Result<Question, QuestionError> {
-    let goals = [Goal {
-        name: "Signup".to_owned(),
-        trigger: Trigger::Event("Signup".to_owned()),
-        currency: String::new(),
-        props: Vec::new(),
-    }];
+    let goals = [Goal::new("Signup", Trigger::Event("Signup".to_owned()))];
     let asking = Asking {
         site_id: SiteId(1),
         timezone: "Etc/UTC",

@@ -22,7 +22,10 @@ pub use frozen::FrozenFile;
 
 use std::sync::Arc;
 
-use cairn_model::question::EventsQuestion;
+use cairn_model::question::funnel::FunnelAnswer;
+use cairn_model::question::journey::JourneyAnswer;
+use cairn_model::question::retention::RetentionAnswer;
+use cairn_model::question::{EventsQuestion, FunnelQuestion, JourneyQuestion, RetentionQuestion};
 use cairn_model::session::Attributes;
 use cairn_model::{Answer, Event, Outcome, Question, Session, SiteId, Subject, VisitorId};
 
@@ -238,6 +241,15 @@ pub trait EventStore: Send + Sync {
 
     /// Answers a question of the query language.
     fn ask(&self, question: &Question) -> Result<Answer, StoreError>;
+
+    /// Answers how far visitors got along the steps of a funnel.
+    fn funnel(&self, question: &FunnelQuestion) -> Result<FunnelAnswer, StoreError>;
+
+    /// Answers where visits went from a place, or came from.
+    fn journeys(&self, question: &JourneyQuestion) -> Result<JourneyAnswer, StoreError>;
+
+    /// Answers who came back.
+    fn retention(&self, question: &RetentionQuestion) -> Result<RetentionAnswer, StoreError>;
 
     /// Stored events that pass, newest (highest offset) first.
     fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError>;

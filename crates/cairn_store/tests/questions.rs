@@ -4,10 +4,13 @@
 
 #![cfg(feature = "duckdb")]
 
+#[path = "questions/paths.rs"]
+mod paths;
+
 use std::sync::Arc;
 
 use cairn_model::event::OFF_SITE;
-use cairn_model::question::{Asking, EventsQuestion, Goal, Question, Trigger};
+use cairn_model::question::{Asking, Condition, EventsQuestion, Goal, Question, Trigger};
 use cairn_model::session::{ATTRIBUTES, Attributes};
 use cairn_model::{Event, Identification, Session, SiteId, VisitorId};
 use cairn_store::duckdb::{DuckOptions, DuckStore};
@@ -347,7 +350,9 @@ fn clauses(dice: &mut Dice, subject: &str) -> Value {
         "event:name" => {
             &["pageview", "page_view", "Signup", "GRÖSSE", "größe", "e", "_", "email_open", "ad_"]
         }
-        "event:goal" => &["Signup", "Blog", "Deep", "Paid", "o", "Opened"],
+        "event:goal" => {
+            &["Signup", "Blog", "Deep", "Paid", "o", "Opened", "Stayed", "Studied", "Large order"]
+        }
         "event:section" => &SECTIONS,
         "event:form" => &["signup", "news", "/a", "", "S"],
         "event:props:verdict" => &["human", "machine", "(none)"],
@@ -456,11 +461,17 @@ fn random_body(dice: &mut Dice, day: &str) -> Value {
 
 fn goals() -> Vec<Goal> {
     let goal = |name: &str, trigger, currency: &str, props: &[(&str, &str)]| Goal {
-        name: name.to_owned(),
-        trigger,
         currency: currency.to_owned(),
-        props: props.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        conditions: props.iter().map(|(key, value)| Condition::equals(key, value)).collect(),
+        ..Goal::new(name, trigger)
     };
+    let large = Goal {
+        value_minor_min: Some(50_000),
+        ..goal("Large order", Trigger::Event("Signup".to_owned()), "EUR", &[])
+    };
+    let section = Trigger::Section { section: "*ri*".to_owned(), path: "*".to_owned() };
+    let stayed = Trigger::Engaged { path: None, time_ms: 60_000 };
+    let read = Trigger::Engaged { path: Some("/b*".to_owned()), time_ms: 20_000 };
     vec![
         goal("Signup", Trigger::Event("Signup".to_owned()), "", &[]),
         goal("Blog", Trigger::Page("/b*".to_owned()), "", &[]),
@@ -468,6 +479,10 @@ fn goals() -> Vec<Goal> {
         goal("Paid", Trigger::Event("Größe".to_owned()), "EUR", &[("plan", "pro")]),
         goal("Opened", Trigger::Event("email_open".to_owned()), "", &[]),
         goal("Odd", Trigger::Page("*%*".to_owned()), "USD", &[]),
+        goal("Read section", section, "", &[]),
+        goal("Stayed", stayed, "", &[]),
+        goal("Studied", read, "", &[]),
+        large,
     ]
 }
 
@@ -502,28 +517,42 @@ fn agree(
     Some(found.rows.iter().filter(telling).count())
 }
 
+/// Both stores, filled with the same events around a day.
+fn stores(dice: &mut Dice, day: &str) -> (i64, tempfile::TempDir, DuckStore, ReferenceStore) {
+    let around_ms = seconds(&format!("{day}T06:00:00Z")) * 1000;
+    let directory = tempfile::tempdir().expect("a directory");
+    let duck = DuckStore::open(directory.path(), DuckOptions::default()).expect("the store opens");
+    let reference = ReferenceStore::new();
+    fill(dice, &[&duck, &reference], around_ms);
+    (around_ms, directory, duck, reference)
+}
+
+fn asking<'a>(
+    dice: &mut Dice,
+    goals: &'a [Goal],
+    around_ms: i64,
+    first_event_ms: Option<i64>,
+) -> Asking<'a> {
+    Asking {
+        site_id: SiteId(1),
+        timezone: dice.pick(&ZONES),
+        now_ms: around_ms + 4 * 86_400_000,
+        first_event_ms,
+        goals,
+    }
+}
+
 fn rounds(seeds: std::ops::Range<u64>, questions: usize) {
     let goals = goals();
     let (mut asked, mut telling, mut pages) = (0, 0, 0);
     for seed in seeds.clone() {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let day = DAYS[(seed % 6) as usize];
-        let around_ms = seconds(&format!("{day}T06:00:00Z")) * 1000;
-        let directory = tempfile::tempdir().expect("a directory");
-        let duck =
-            DuckStore::open(directory.path(), DuckOptions::default()).expect("the store opens");
-        let reference = ReferenceStore::new();
-        fill(&mut dice, &[&duck, &reference], around_ms);
+        let (around_ms, _directory, duck, reference) = stores(&mut dice, day);
         let first_event_ms = reference.first_event_ms(SiteId(1)).expect("an answer");
         assert_eq!(duck.first_event_ms(SiteId(1)).expect("an answer"), first_event_ms);
         for _ in 0..questions {
-            let asking = Asking {
-                site_id: SiteId(1),
-                timezone: dice.pick(&ZONES),
-                now_ms: around_ms + 4 * 86_400_000,
-                first_event_ms,
-                goals: &goals,
-            };
+            let asking = asking(&mut dice, &goals, around_ms, first_event_ms);
             // Most random bodies break a rule of the language: take the first one that does not.
             let mut body = random_body(&mut dice, day);
             for _ in 0..40 {

@@ -15,6 +15,7 @@ mod rewrite;
 mod sessions;
 mod source;
 mod store;
+mod tables;
 mod texts;
 mod time_limit;
 mod turns;

@@ -11,6 +11,9 @@ use std::sync::{
 };
 use std::time::Duration;
 
+use cairn_model::question::funnel::FunnelAnswer;
+use cairn_model::question::journey::JourneyAnswer;
+use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::session::Attribute;
 use cairn_model::{Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
@@ -19,12 +22,13 @@ use super::error::{DuckError, DuckErrorKind};
 use super::rewrite::{self, Step};
 use super::sessions::{self, SESSION_COLUMNS};
 use super::source::Source;
+use super::tables::prepare_schema;
 use super::texts::{joined, texts_of};
 use super::time_limit;
 use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
 use super::{erase, pixels};
-use crate::schema::{self, MISSING_CODE, TextField};
+use crate::schema::{MISSING_CODE, TextField};
 use crate::{
     Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, Limit, PixelActivity, Rewritten,
     SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers, Watermark,
@@ -271,38 +275,6 @@ fn open_database(
     Ok((Opened { writer: Mutex::new(writer), idle: Mutex::default(), database }, watermark))
 }
 
-/// Makes the tables of a new file; refuses a file of a newer program. Tells the watermark.
-fn prepare_schema(database: &Database) -> Result<Watermark, StoreError> {
-    let prepare = || -> Result<Result<Watermark, u32>, DuckError> {
-        let connection = database.connect()?;
-        let known = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'meta'";
-        let tables = connection.query(known, &[])?.first(|row| row.get::<u64>(0))?;
-        if tables == Some(0) {
-            connection.run("BEGIN TRANSACTION")?;
-            schema::CREATE.iter().try_for_each(|sql| connection.run(sql))?;
-            connection.execute("INSERT INTO meta VALUES (?, 0, 0)", &[schema::VERSION.into()])?;
-            connection.run("COMMIT")?;
-        }
-        let version = connection.query("SELECT schema_version FROM meta", &[])?;
-        let version = version.first(|row| row.get::<u32>(0))?.unwrap_or_default();
-        if version != schema::VERSION {
-            return Ok(Err(version));
-        }
-        let watermark = connection.query("SELECT watermark, received_at_ms FROM meta", &[])?;
-        let watermark = watermark
-            .first(|row| Ok(Watermark { offset: row.get(0)?, received_at_ms: row.get(1)? }))?;
-        Ok(Ok(watermark.unwrap_or_default()))
-    };
-    match prepare() {
-        Ok(Ok(watermark)) => Ok(watermark),
-        Ok(Err(found)) if found < schema::VERSION => {
-            Err(StoreError::OlderSchema { found, known: schema::VERSION })
-        }
-        Ok(Err(found)) => Err(StoreError::NewerSchema { found, known: schema::VERSION }),
-        Err(error) => Err(error.while_it("prepares its tables")),
-    }
-}
-
 impl EventStore for DuckStore {
     fn watermark(&self) -> Result<Watermark, StoreError> {
         self.with_opened(|_| Ok(*lock(&self.watermark)))
@@ -511,6 +483,27 @@ impl EventStore for DuckStore {
 
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
         self.answer("answers a question", |connection| super::query::ask(connection, question))
+    }
+
+    fn funnel(
+        &self,
+        question: &cairn_model::question::FunnelQuestion,
+    ) -> Result<FunnelAnswer, StoreError> {
+        self.answer("answers a funnel", |connection| super::query::funnel(connection, question))
+    }
+
+    fn journeys(
+        &self,
+        question: &cairn_model::question::JourneyQuestion,
+    ) -> Result<JourneyAnswer, StoreError> {
+        self.answer("answers journeys", |connection| super::query::journeys(connection, question))
+    }
+
+    fn retention(
+        &self,
+        question: &cairn_model::question::RetentionQuestion,
+    ) -> Result<RetentionAnswer, StoreError> {
+        self.answer("answers retention", |connection| super::query::retention(connection, question))
     }
 
     fn events_page(

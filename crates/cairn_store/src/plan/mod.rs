@@ -4,9 +4,7 @@
 //! It does not know SQL. The rules are QUERY.md 2.5, 3.2, 3.3 and 5.6.
 
 use cairn_model::question::tallies::{Count, Scope};
-use cairn_model::question::{
-    Dimension, Engagement, Field, Filter, Metric, Question, Tally, Trigger,
-};
+use cairn_model::question::{Dimension, Engagement, Field, Filter, Metric, Question, Tally};
 
 /// Where rows come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +41,7 @@ pub struct Plan<'q> {
     pub visit_filters: Vec<Filter>,
     /// Bounces are those of visits that pass these (page filters read as entry page filters).
     pub bounce_filters: Vec<Filter>,
-    /// Engagement events that may match: a scroll goal or a section is asked for.
+    /// Engagement events that may match: a goal that they convert, or a section, is asked for.
     pub engagement: Engagement,
     /// The same where goals are left aside.
     pub engagement_without_goals: Engagement,
@@ -137,7 +135,7 @@ impl<'q> Plan<'q> {
             true => Engagement::Sections,
             false => sections_filtered(question),
         };
-        let engagement = match asks_for_scroll_goal(question) {
+        let engagement = match asks_for_engagement_goal(question) {
             true => Engagement::All,
             false => engagement_without_goals,
         };
@@ -269,16 +267,14 @@ fn sections_filtered(question: &Question) -> Engagement {
     }
 }
 
-/// Whether the question speaks of goals at the level of rows, and one of them is a scroll goal.
-fn asks_for_scroll_goal(question: &Question) -> bool {
-    let scrolls = |index: &usize| {
-        let goal = question.goals.get(*index);
-        goal.is_some_and(|goal| matches!(goal.trigger, Trigger::Scroll { .. }))
-    };
+/// Whether the question speaks of goals at the level of rows, and engagement events convert one of them.
+fn asks_for_engagement_goal(question: &Question) -> bool {
+    let by_engagement =
+        |index: &usize| question.goals.get(*index).is_some_and(|goal| goal.trigger.is_engagement());
     match question.goals_filtered() {
-        Some(selected) => selected.iter().any(scrolls),
+        Some(selected) => selected.iter().any(by_engagement),
         None if question.dimensions.contains(&Dimension::Goal) => {
-            (0..question.goals.len()).any(|index| scrolls(&index))
+            (0..question.goals.len()).any(|index| by_engagement(&index))
         }
         None => false,
     }

@@ -4,12 +4,17 @@
 
 mod answer;
 mod erase;
+mod paths;
 mod tallies;
 mod walk;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use cairn_model::question::funnel::FunnelAnswer;
+use cairn_model::question::journey::JourneyAnswer;
+use cairn_model::question::retention::RetentionAnswer;
+use cairn_model::question::{FunnelQuestion, JourneyQuestion, RetentionQuestion};
 use cairn_model::session::Attribute;
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
@@ -256,6 +261,18 @@ impl EventStore for ReferenceStore {
 
     fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
         Ok(answer::answer(&self.state(), question))
+    }
+
+    fn funnel(&self, question: &FunnelQuestion) -> Result<FunnelAnswer, StoreError> {
+        Ok(paths::funnel(&self.state(), question))
+    }
+
+    fn journeys(&self, question: &JourneyQuestion) -> Result<JourneyAnswer, StoreError> {
+        Ok(paths::journeys(&self.state(), question))
+    }
+
+    fn retention(&self, question: &RetentionQuestion) -> Result<RetentionAnswer, StoreError> {
+        Ok(paths::retention(&self.state(), question))
     }
 
     fn events_page(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::answer::Key;
 use cairn_model::event::{OFF_SITE, PAGE_VIEW};
+use cairn_model::question::tallies::{READ, READING};
 use cairn_model::question::{
     Dimension, Engagement, EventsQuestion, Field, Filter, FirstProp, Goal, Question, Test,
     TimeUnit, Trigger,
@@ -37,7 +38,7 @@ pub(super) struct Walk<'a> {
     /// The same and those of bots.
     pub(super) everything: Vec<Happening<'a>>,
     visits: Vec<&'a Session>,
-    question: &'a Question,
+    pub(super) question: &'a Question,
 }
 
 pub(super) fn names_engagement(event: &Event<'_>) -> bool {
@@ -90,7 +91,7 @@ fn first_prop(first: FirstProp, event: &Event<'_>) -> String {
 }
 
 /// Whether the event is one of those that take part, as far as engagement and what happened away from the site go.
-fn takes_part(engagement: Engagement, off_site: bool, row: &Row<'_>) -> bool {
+pub(super) fn takes_part(engagement: Engagement, off_site: bool, row: &Row<'_>) -> bool {
     let of_section = !row.event.section_id.is_empty();
     match names_engagement(&row.event) {
         // Events of these names that belong to a visit are a page's own.
@@ -105,21 +106,6 @@ fn takes_part(engagement: Engagement, off_site: bool, row: &Row<'_>) -> bool {
 
 pub(super) fn props_of(event: &Event<'_>) -> BTreeMap<String, String> {
     serde_json::from_str(&event.props).unwrap_or_default()
-}
-
-/// Whether an event converts a goal.
-fn converts(goal: &Goal, event: &Event<'_>) -> bool {
-    let triggered = match &goal.trigger {
-        Trigger::Event(name) => event.name == name.as_str() && !names_engagement(event),
-        Trigger::Page(path) => event.name == PAGE_VIEW && fits(path, &event.path),
-        Trigger::Scroll { path, threshold } => {
-            let deep =
-                event.scroll_percent.is_some_and(|depth| (*threshold..=100).contains(&depth));
-            names_engagement(event) && deep && fits(path, &event.path)
-        }
-    };
-    let props = props_of(event);
-    triggered && goal.props.iter().all(|(key, value)| props.get(key) == Some(value))
 }
 
 impl<'a> Walk<'a> {
@@ -156,6 +142,58 @@ impl<'a> Walk<'a> {
             .filter(active)
             .collect();
         Walk { events, everything, visits, question }
+    }
+
+    /// Whether an event converts a goal.
+    pub(super) fn converts(&self, goal: &Goal, happening: Happening<'_>) -> bool {
+        let event = &happening.row.event;
+        let triggered = match &goal.trigger {
+            Trigger::Event(name) => event.name == name.as_str() && !names_engagement(event),
+            Trigger::Page(path) => event.name == PAGE_VIEW && fits(path, &event.path),
+            Trigger::Scroll { path, threshold } => {
+                let deep =
+                    event.scroll_percent.is_some_and(|depth| (*threshold..=100).contains(&depth));
+                names_engagement(event) && deep && fits(path, &event.path)
+            }
+            Trigger::Section { section, path } => {
+                let read = props_of(event).get(READING).is_some_and(|reading| reading == READ);
+                let seen = !event.section_id.is_empty() && fits(section, &event.section_id);
+                names_engagement(event) && seen && read && fits(path, &event.path)
+            }
+            Trigger::Engaged { path, time_ms } => {
+                self.reaches(path.as_deref(), u64::from(*time_ms), happening)
+            }
+        };
+        let props = props_of(event);
+        let value = |key: &str| props.get(key).map(String::as_str);
+        let is_enough = |least| {
+            event.value_minor.is_some_and(|value| value >= least)
+                && event.currency == goal.currency.as_str()
+        };
+        triggered
+            && goal.conditions.iter().all(|condition| condition.accepts(value))
+            && goal.value_minor_min.is_none_or(is_enough)
+    }
+
+    /// Whether the visit's time reaches a bound with this report: on its page, or on all of them.
+    fn reaches(&self, path: Option<&str>, time_ms: u64, happening: Happening<'_>) -> bool {
+        let event = &happening.row.event;
+        let own_ms = u64::from(event.engagement_ms.unwrap_or_default());
+        if !names_engagement(event) || happening.row.session_id == 0 || own_ms == 0 {
+            return false;
+        }
+        let place = |row: &Row<'_>| (row.event.timestamp_ms, row.offset);
+        let earlier = self.events.iter().map(|happening| happening.row).filter(|row| {
+            row.session_id == happening.row.session_id
+                && names_engagement(&row.event)
+                && (path.is_none() || row.event.path == event.path)
+                && place(row) < place(happening.row)
+        });
+        let before_ms: u64 =
+            earlier.map(|row| u64::from(row.event.engagement_ms.unwrap_or_default())).sum();
+        path.is_none_or(|path| fits(path, &event.path))
+            && before_ms < time_ms
+            && before_ms + own_ms >= time_ms
     }
 
     fn field(&self, thing: Thing<'a>, field: Field) -> Option<String> {
@@ -199,11 +237,12 @@ impl<'a> Walk<'a> {
             }
             (Dimension::Section, Some(event)) => test.accepts(&event.section_id),
             (Dimension::FirstProp(first), Some(event)) => test.accepts(&first_prop(*first, event)),
-            (Dimension::Goal, Some(event)) => self
-                .question
-                .goals
-                .iter()
-                .any(|goal| test.accepts(&goal.name) && converts(goal, event)),
+            (Dimension::Goal, Some(_)) => self.question.goals.iter().any(|goal| match thing {
+                Thing::Event(happening) => {
+                    test.accepts(&goal.name) && self.converts(goal, happening)
+                }
+                Thing::Visit(_) => false,
+            }),
             (Dimension::Visit(Field::CountryName), _) => {
                 let code = self.field(thing, Field::Country).unwrap_or_default();
                 test.accepts(cairn_model::question::countries::country_name(&code))
@@ -289,7 +328,12 @@ impl<'a> Walk<'a> {
             .collect()
     }
 
-    fn key(&self, question: &Question, dimension: &Dimension, thing: Thing<'a>) -> Vec<Key> {
+    pub(super) fn key(
+        &self,
+        question: &Question,
+        dimension: &Dimension,
+        thing: Thing<'a>,
+    ) -> Vec<Key> {
         let text = |text: &str| vec![Key::Text(text.to_owned())];
         let known = |value: &str| if value.is_empty() { Vec::new() } else { text(value) };
         match (dimension, thing) {
@@ -313,7 +357,7 @@ impl<'a> Walk<'a> {
                     self.question
                         .goals
                         .get(*index)
-                        .is_some_and(|goal| converts(goal, &happening.row.event))
+                        .is_some_and(|goal| self.converts(goal, happening))
                 };
                 selected.into_iter().filter(converted).map(Key::Goal).collect()
             }

@@ -4,7 +4,13 @@
 //! happen in the statement, on what rows are called. Zones are constants computed beforehand, never DuckDB's own.
 
 mod events;
+mod funnel;
+mod goals;
+mod journeys;
+mod moments;
 mod predicate;
+mod retention;
+mod runs;
 mod sides;
 mod statement;
 mod tallies;
@@ -21,7 +27,10 @@ use super::error::DuckError;
 use super::texts::texts_of;
 use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
+pub(super) use funnel::funnel;
+pub(super) use journeys::journeys;
 use predicate::{Predicates, dimension_texts};
+pub(super) use retention::retention;
 
 /// Answers a question on a connection.
 pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {

@@ -9,7 +9,7 @@ use cairn_model::question::countries::{COUNTRIES, country_name};
 use cairn_model::question::filters::folded;
 use cairn_model::question::tallies::{LANDED_CLICK, Scope, Vital};
 use cairn_model::question::{
-    Dimension, Engagement, Field, Filter, FirstProp, Goal, Operator, Question, Test, Trigger,
+    Dimension, Engagement, Field, Filter, FirstProp, Operator, Question, Test,
 };
 use cairn_model::session::Attribute;
 
@@ -104,7 +104,7 @@ pub(super) fn first_prop(first: FirstProp) -> String {
 }
 
 /// Which of the events that are not left out anyway are ordinary ones, with those that a question names besides.
-fn ordinary_condition(engagement: Engagement, off_site: bool) -> String {
+pub(super) fn ordinary_condition(engagement: Engagement, off_site: bool) -> String {
     let ordinary = match off_site {
         // Events of these names that belong to a visit are a page's own.
         false => format!(
@@ -179,7 +179,7 @@ impl<'q> Predicates<'q> {
         self.coded(column, field, &condition)
     }
 
-    fn coded(&self, column: &str, field: TextField, condition: &str) -> String {
+    pub(super) fn coded(&self, column: &str, field: TextField, condition: &str) -> String {
         coded(column, self.question.site_id.0, field, condition)
     }
 
@@ -253,42 +253,11 @@ impl<'q> Predicates<'q> {
         format!("CASE WHEN props = '' THEN NULL ELSE json_extract_string(props, {pointer}) END")
     }
 
-    fn prop_test(&mut self, test: &Test, key: &str) -> String {
+    pub(super) fn prop_test(&mut self, test: &Test, key: &str) -> String {
         let value = format!("({})", self.prop(key));
         let absent = truth(test.accepts_prop(None));
         let present = self.text_test(test, &value);
         format!("(CASE WHEN {value} IS NULL THEN {absent} ELSE {present} END)")
-    }
-
-    /// A path that fits a pattern in which `*` stands for any run of characters.
-    fn fits(&mut self, pattern: &str) -> String {
-        let escaped = pattern.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        let pattern = self.parameters.bind(escaped.replace('*', "%"));
-        self.coded("path", TextField::Path, &format!("text LIKE {pattern} ESCAPE '\\'"))
-    }
-
-    /// Whether an event converts a goal.
-    pub(super) fn converts(&mut self, goal: &Goal) -> String {
-        let mut conditions = match &goal.trigger {
-            Trigger::Event(name) => {
-                let is_it = format!("text = {}", self.parameters.bind(name));
-                vec![
-                    self.coded("name", TextField::Name, &is_it),
-                    format!("name <> {ENGAGEMENT_CODE}"),
-                ]
-            }
-            Trigger::Page(path) => vec![format!("name = {PAGE_VIEW_CODE}"), self.fits(path)],
-            Trigger::Scroll { path, threshold } => vec![
-                format!("name = {ENGAGEMENT_CODE}"),
-                format!("coalesce(scroll_percent BETWEEN {threshold} AND 100, FALSE)"),
-                self.fits(path),
-            ],
-        };
-        for (key, value) in &goal.props {
-            let (prop, value) = (self.prop(key), self.parameters.bind(value));
-            conditions.push(format!("coalesce({prop} = {value}, FALSE)"));
-        }
-        format!("({})", all_of(&conditions))
     }
 
     fn goal_test(&mut self, test: &Test) -> String {

@@ -1,5 +1,6 @@
 //! The two sides of a question as sub-queries, one row per group: raw counts, from which the rates are made.
 
+use cairn_model::SiteId;
 use cairn_model::question::{Buckets, Dimension, Engagement, Filter, Metric, TimeUnit};
 
 use super::predicate::{Predicates, Table, first_prop, place};
@@ -54,7 +55,7 @@ fn number(buckets: &Buckets, instant: &str, offset_ms: i64, base: i64) -> String
 }
 
 /// The visits' own columns that events need for grouping, joined to them.
-fn joined_visits(plan: &Plan<'_>, dimensions: &[Dimension]) -> String {
+pub(super) fn joined_visits(site_id: SiteId, dimensions: &[Dimension]) -> String {
     let only = dimensions.iter().filter_map(|dimension| match dimension {
         Dimension::Visit(field) if field.is_visit_only() => Some(place(*field).sql),
         _ => None,
@@ -63,9 +64,8 @@ fn joined_visits(plan: &Plan<'_>, dimensions: &[Dimension]) -> String {
     if columns.is_empty() {
         return String::new();
     }
-    let site = plan.question.site_id;
     format!(
-        "JOIN (SELECT session_id, {columns} FROM sessions WHERE site_id = {site}) USING (session_id)"
+        "JOIN (SELECT session_id, {columns} FROM sessions WHERE site_id = {site_id}) USING (session_id)"
     )
 }
 
@@ -107,6 +107,15 @@ fn event_keys(
         Dimension::Time(_) => {
             buckets.map_or_else(String::new, |buckets| bucket(buckets, "timestamp_ms", last_ms))
         }
+        other => event_key(other, predicates),
+    };
+    dimensions.iter().map(key).collect()
+}
+
+/// What an event is grouped by; not for time.
+pub(super) fn event_key(dimension: &Dimension, predicates: &mut Predicates<'_>) -> String {
+    match dimension {
+        Dimension::Time(_) => String::new(),
         Dimension::EventName => "name".to_owned(),
         Dimension::Page => "path".to_owned(),
         Dimension::Hostname => "hostname".to_owned(),
@@ -115,8 +124,7 @@ fn event_keys(
         Dimension::FirstProp(first) => first_prop(*first),
         Dimension::Prop(key) => format!("coalesce({}, '')", predicates.prop(key)),
         Dimension::Visit(field) => place(*field).sql.to_owned(),
-    };
-    dimensions.iter().map(key).collect()
+    }
 }
 
 /// Rows of events that pass `kept`; once per goal that they convert, where rows are goals.
@@ -126,7 +134,7 @@ fn event_rows(
     predicates: &mut Predicates<'_>,
     kept: &str,
 ) -> String {
-    let visits = joined_visits(plan, dimensions);
+    let visits = joined_visits(plan.question.site_id, dimensions);
     if !dimensions.contains(&Dimension::Goal) {
         return format!("events {visits} WHERE {kept}");
     }

@@ -63,7 +63,7 @@ fn column(count: Count, predicates: &mut Predicates<'_>) -> String {
         }
         Count::Loads => format!("count(*) FILTER (WHERE {})", predicates.in_scope(Scope::Vitals)),
         Count::Percentile(vital, percent) => {
-            let value = number(vital.prop(), vital.decimals());
+            let value = number(&known_prop(vital.prop()), vital.decimals());
             let reports = format!("name = {ENGAGEMENT_CODE} AND session_id <> 0");
             let reports =
                 all_of(&[reports].into_iter().chain(predicates.people_only()).collect::<Vec<_>>());
@@ -71,7 +71,8 @@ fn column(count: Count, predicates: &mut Predicates<'_>) -> String {
         }
         Count::Cost => {
             let ads = predicates.named(Scope::Ads.names());
-            let sum = format!("sum({}) FILTER (WHERE {ads})", number(COST, COST_DECIMALS));
+            let sum =
+                format!("sum({}) FILTER (WHERE {ads})", number(&known_prop(COST), COST_DECIMALS));
             format!("TRY_CAST({sum} AS BIGINT)")
         }
     }
@@ -88,9 +89,8 @@ fn judged(whose: Whose) -> Option<String> {
     })
 }
 
-/// A property as a whole number of its last decimal, as `decimal` reads it.
-fn number(key: &'static str, decimals: u32) -> String {
-    let text = known_prop(key);
+/// A text as a whole number of its last decimal, as `decimal` reads it.
+pub(super) fn number(text: &str, decimals: u32) -> String {
     let number = format!("[0-9]{{1,{DIGITS_MAX}}}(\\.[0-9]{{1,{DECIMALS_MAX}}})?");
     let mut value = format!("TRY_CAST(split_part({text}, '.', 1) AS BIGINT)");
     if decimals > 0 {
