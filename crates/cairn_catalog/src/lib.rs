@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod annotations;
 mod connection;
 mod copying;
 mod directory;
@@ -26,6 +27,7 @@ mod removals;
 mod retention;
 mod rights;
 mod secret;
+mod segments;
 mod shares;
 mod sites;
 mod starts;
@@ -35,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
+pub use annotations::Annotation;
 pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
 pub use erasures::{
     Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place, SubjectCounts,
@@ -60,6 +63,7 @@ pub use rights::{
     RightsRequest, Step,
 };
 pub use secret::{MasterSecret, Token};
+pub use segments::Segment;
 pub use shares::Share;
 pub use sites::{NewPixel, NewSite};
 pub use tokens::{ApiToken, NewApiToken};
@@ -76,6 +80,10 @@ pub const PIXELS_PER_SITE_MAX: usize = 1_000;
 pub const GOALS_PER_SITE_MAX: usize = 1_000;
 /// Shared reports of one site.
 pub const SHARES_PER_SITE_MAX: usize = 100;
+/// Segments of one site: all of them may be looked at for one question.
+pub const SEGMENTS_PER_SITE_MAX: usize = 500;
+/// Annotations of one site.
+pub const ANNOTATIONS_PER_SITE_MAX: usize = 1_000;
 /// API tokens of one instance.
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).
