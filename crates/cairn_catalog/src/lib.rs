@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod annotations;
 mod connection;
 mod copying;
 mod directory;
@@ -28,6 +29,7 @@ mod removals;
 mod retention;
 mod rights;
 mod secret;
+mod segments;
 mod shares;
 mod sites;
 mod starts;
@@ -37,6 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
+pub use annotations::Annotation;
 pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
 pub use erasures::{
     Counted, Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place, SubjectCounts,
@@ -64,6 +67,7 @@ pub use rights::{
     RightsRequest, Step,
 };
 pub use secret::{MasterSecret, Token};
+pub use segments::Segment;
 pub use shares::Share;
 pub use sites::{NewPixel, NewSite};
 pub use tokens::{ApiToken, NewApiToken};
@@ -82,6 +86,10 @@ pub const GOALS_PER_SITE_MAX: usize = 1_000;
 pub const FUNNELS_PER_SITE_MAX: usize = 500;
 /// Shared reports of one site.
 pub const SHARES_PER_SITE_MAX: usize = 100;
+/// Segments of one site: all of them may be looked at for one question.
+pub const SEGMENTS_PER_SITE_MAX: usize = 500;
+/// Annotations of one site.
+pub const ANNOTATIONS_PER_SITE_MAX: usize = 1_000;
 /// API tokens of one instance.
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).

@@ -374,6 +374,28 @@ CREATE TABLE funnels (
     UNIQUE (site_id, name)
 ) STRICT;
 ",
+    "
+-- Saved filters, as their owner wrote them; kept until removed, or with the site.
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    filters TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    UNIQUE (site_id, name)
+) STRICT;
+",
+    "
+-- What an owner notes of a day, to be seen on charts; kept until removed, or with the site.
+CREATE TABLE annotations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    date TEXT NOT NULL,
+    note TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX annotations_by_site ON annotations (site_id, id);
+",
 ];
 
 /// Newest schema version that this program knows.

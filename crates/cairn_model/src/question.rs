@@ -21,7 +21,9 @@ mod parse;
 pub mod pattern;
 pub mod range;
 pub mod retention;
+pub mod reference;
 pub mod revenue;
+pub mod segments;
 pub mod tallies;
 
 use std::ops::Deref;
@@ -216,16 +218,6 @@ impl QuestionError {
             field: Some(pointer),
         }
     }
-
-    /// Something that is part of the language but not built.
-    fn unavailable(pointer: impl Into<String>, what: impl std::fmt::Display) -> Self {
-        let pointer = pointer.into();
-        QuestionError {
-            code: "not_available",
-            message: format!("{pointer}: {what} is not available yet"),
-            field: Some(pointer),
-        }
-    }
 }
 
 impl Asked {
@@ -297,6 +289,13 @@ impl Question {
             let selected = |goal: &Goal| goal.trigger.is_engagement() && test.accepts(&goal.name);
             test.subject == Dimension::Goal && self.goals.iter().any(selected)
         })
+    }
+
+    /// The same question with other rows: at most so many behind so many.
+    pub fn with_page(&self, limit: u32, offset: u64) -> Question {
+        let mut asked = self.0.clone();
+        asked.page = Page { limit: Some(limit), offset };
+        Question(asked)
     }
 
     /// The same question with every row, for callers that fill gaps before they cut the page.

@@ -47,7 +47,6 @@ codes! {
     UnknownField "unknown_field" BAD_REQUEST "Remove the field, or put your own data in `props` where the call takes events."
     MissingField "missing_field" BAD_REQUEST "Add the field that is named."
     InvalidQuery "invalid_query" BAD_REQUEST "The question cannot be answered as asked; the message says which part."
-    NotAvailable "not_available" BAD_REQUEST "This part of the query language is not built yet."
     Unauthorized "unauthorized" UNAUTHORIZED "Send a valid API token as `Authorization: Bearer TOKEN`, or log in; the token must be allowed to see the site."
     LogInFailed "log_in_failed" UNAUTHORIZED "Address and password do not belong together. After several attempts there is a pause."
     LinkInvalid "link_invalid" UNAUTHORIZED "The link was used or has expired. Restart the server, or run it with the same data, to get a new one."

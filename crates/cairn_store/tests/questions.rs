@@ -7,10 +7,14 @@
 #[path = "questions/paths.rs"]
 mod paths;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use cairn_model::event::OFF_SITE;
-use cairn_model::question::{Asking, Condition, EventsQuestion, Goal, Question, Trigger};
+use cairn_model::question::{
+    Asking, ComparisonMode, Condition, Dimension, EventsQuestion, Filter, Goal, Metric, Operator,
+    Question, Trigger,
+};
 use cairn_model::session::{ATTRIBUTES, Attributes};
 use cairn_model::{Event, Identification, Session, SiteId, VisitorId};
 use cairn_store::duckdb::{DuckOptions, DuckStore};
@@ -284,29 +288,6 @@ const VISIT_DIMENSIONS: [&str; 25] = [
     "visit:identification",
 ];
 const TIMES: [&str; 5] = ["time", "time:hour", "time:day", "time:week", "time:month"];
-const TALLIES: [&str; 21] = [
-    "ad_cost",
-    "section_views",
-    "section_time_total_s",
-    "section_time_mean_s",
-    "section_read_rate",
-    "form_starts",
-    "form_completion_rate",
-    "form_abandonment_rate",
-    "vitals_samples",
-    "lcp_p50_ms",
-    "lcp_p75_ms",
-    "lcp_p95_ms",
-    "cls_p75",
-    "cls_p95",
-    "email_opens",
-    "email_machine_opens",
-    "email_human_clicks",
-    "email_openers",
-    "email_click_to_open_rate",
-    "link_machine_clicks",
-    "ad_click_through_rate",
-];
 const METRICS: [&str; 15] = [
     "visitors",
     "visits",
@@ -324,6 +305,16 @@ const METRICS: [&str; 15] = [
     "average_revenue",
     "exit_rate",
 ];
+
+/// Names of the metrics that are not among [`METRICS`].
+fn tallies() -> &'static [&'static str] {
+    static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+        let names = Metric::all().map(|metric| metric.name());
+        names.filter(|name| !METRICS.contains(name)).collect()
+    });
+    &NAMES
+}
+
 const PATTERNS: [&str; 10] =
     ["^/", "a|b", "\\d+", "(?i)ä", "^.$", "blog/.", "[^a-z]", "\\bb\\b", "\\w\\s", "é*$"];
 const CLAUSES: [&str; 14] = [
@@ -404,6 +395,20 @@ fn filter(dice: &mut Dice, depth: u64, event_only: bool) -> Value {
     }
 }
 
+fn comparison(dice: &mut Dice, first: jiff::civil::Date, last: jiff::civil::Date) -> Value {
+    let mode = dice.pick(&["previous_period", "year_over_year", "custom"]);
+    let mut asked = json!({"mode": mode});
+    if dice.chance(30) {
+        asked["match_day_of_week"] = json!(true);
+    }
+    if mode == "custom" {
+        let back = jiff::Span::new().days(dice.roll(5) as i64);
+        let moved = |day: jiff::civil::Date| day.checked_sub(back).expect("a day").to_string();
+        asked["date_range"] = json!([moved(first), moved(last)]);
+    }
+    asked
+}
+
 fn random_body(dice: &mut Dice, day: &str) -> Value {
     let mut dimensions = Vec::new();
     if dice.chance(35) {
@@ -426,8 +431,8 @@ fn random_body(dice: &mut Dice, day: &str) -> Value {
         metrics.push(dice.pick(&METRICS));
     } else {
         metrics.truncate(dice.roll(2) as usize);
-        metrics.push(dice.pick(&TALLIES));
-        metrics.extend(dice.some(&TALLIES, 3));
+        metrics.push(dice.pick(tallies()));
+        metrics.extend(dice.some(tallies(), 3));
     }
     metrics.sort_by_key(|metric| (metric.len() % 5, *metric));
     metrics.dedup();
@@ -435,8 +440,9 @@ fn random_body(dice: &mut Dice, day: &str) -> Value {
     let day: jiff::civil::Date = day.parse().expect("a day");
     let first = day.checked_sub(jiff::Span::new().days(dice.roll(6) as i64)).expect("a day");
     let last = first.checked_add(jiff::Span::new().days(dice.roll(7) as i64)).expect("a day");
-    let range = match dice.roll(8) {
+    let range = match dice.roll(10) {
         0 => json!("all"),
+        8 => json!(dice.pick(&["day", "7d", "30d", "month", "2mo", "year"])),
         1 => json!([format!("{first}T07:11:13Z"), format!("{last}T19:05:01Z")]),
         _ => json!([first.to_string(), last.to_string()]),
     };
@@ -454,7 +460,7 @@ fn random_body(dice: &mut Dice, day: &str) -> Value {
         body["pagination"] = json!({"limit": dice.roll(8) + 1, "offset": dice.roll(5)});
     }
     if dice.chance(20) {
-        body["include"]["comparisons"] = json!({"mode": "previous_period"});
+        body["include"]["comparisons"] = comparison(dice, first, last);
     }
     body
 }
@@ -493,6 +499,7 @@ fn agree(
     body: &Value,
     asking: &Asking<'_>,
     seed: u64,
+    seen: &mut Seen,
 ) -> Option<usize> {
     let question = Question::parse(body, asking).ok()?;
     let found = duck.ask(&question).unwrap_or_else(|error| panic!("seed {seed}: {error}: {body}"));
@@ -514,6 +521,7 @@ fn agree(
     }
     let telling =
         |row: &&cairn_model::answer::Row| row.figures.iter().any(|figure| figure.raw() > Some(0));
+    seen.note(&question);
     Some(found.rows.iter().filter(telling).count())
 }
 
@@ -542,9 +550,68 @@ fn asking<'a>(
     }
 }
 
+/// What was asked for at least once.
+#[derive(Default)]
+struct Seen(BTreeSet<String>);
+
+impl Seen {
+    fn note(&mut self, question: &Question) {
+        let Seen(names) = self;
+        names.extend(question.metrics.iter().map(|metric| metric.name().to_owned()));
+        names.extend(question.dimensions.iter().map(Dimension::name));
+        let mut test = |test: &cairn_model::question::Test| {
+            names.insert(format!("filter {}", test.subject.name()));
+            let operator = match test.operator {
+                Operator::Is => "is",
+                Operator::Contains => "contains",
+                Operator::Matches(_) => "matches",
+            };
+            let case = if test.case_sensitive { "" } else { " any case" };
+            names.insert(format!("{operator} {}{case}", if test.negated { "not" } else { "" }));
+        };
+        for filter in &question.filters {
+            filter.for_each_test(&mut test);
+        }
+        names.extend(question.filters.iter().filter_map(|filter| match filter {
+            Filter::Done { negated, .. } => Some(format!("done {negated}")),
+            _ => None,
+        }));
+        let mode = question.include.comparison.as_ref().map(|one| one.mode);
+        names.extend(mode.map(|mode| format!("{mode:?}")));
+    }
+
+    /// Every metric and dimension, every operator, both behavioural filters and all comparisons were asked.
+    fn assert_whole(&self) {
+        let mut wanted: Vec<String> =
+            Metric::all().map(|metric| metric.name().to_owned()).collect();
+        let dimensions = Dimension::all().into_iter().map(|(_, dimension)| dimension);
+        for name in
+            dimensions.filter(|one| !matches!(one, Dimension::Prop(_))).map(|one| one.name())
+        {
+            if !name.starts_with("time:") {
+                wanted.push(format!("filter {name}"));
+            }
+            wanted.push(name);
+        }
+        for operator in ["is", "contains", "matches"] {
+            wanted.extend([format!("{operator} "), format!("{operator} not")]);
+        }
+        for operator in ["is", "contains"] {
+            wanted.extend([format!("{operator}  any case"), format!("{operator} not any case")]);
+        }
+        wanted.extend(["done true".to_owned(), "done false".to_owned()]);
+        let modes =
+            [ComparisonMode::PreviousPeriod, ComparisonMode::YearOverYear, ComparisonMode::Custom];
+        wanted.extend(modes.map(|mode| format!("{mode:?}")));
+        wanted.retain(|name| !self.0.contains(name));
+        assert!(wanted.is_empty(), "never asked: {wanted:?}");
+    }
+}
+
 fn rounds(seeds: std::ops::Range<u64>, questions: usize) {
     let goals = goals();
     let (mut asked, mut telling, mut pages) = (0, 0, 0);
+    let mut seen = Seen::default();
     for seed in seeds.clone() {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let day = DAYS[(seed % 6) as usize];
@@ -556,7 +623,7 @@ fn rounds(seeds: std::ops::Range<u64>, questions: usize) {
             // Most random bodies break a rule of the language: take the first one that does not.
             let mut body = random_body(&mut dice, day);
             for _ in 0..40 {
-                if let Some(rows) = agree(&duck, &reference, &body, &asking, seed) {
+                if let Some(rows) = agree(&duck, &reference, &body, &asking, seed, &mut seen) {
                     asked += 1;
                     telling += usize::from(rows > 0);
                     break;
@@ -584,6 +651,7 @@ fn rounds(seeds: std::ops::Range<u64>, questions: usize) {
     eprintln!(
         "{asked} questions ({telling} with figures above 0) and {pages} lists of events agree"
     );
+    seen.assert_whole();
     assert!(telling * 3 > asked, "too many answers were empty");
     assert!(
         asked * 10 > tried * 9 && pages * 4 > tried,
@@ -595,5 +663,5 @@ fn rounds(seeds: std::ops::Range<u64>, questions: usize) {
 fn random_questions_get_equal_answers() {
     // `CAIRN_QUESTION_SEEDS=500` looks further than every run of the tests can afford.
     let seeds = std::env::var("CAIRN_QUESTION_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    rounds(1..seeds.unwrap_or(12) + 1, 40);
+    rounds(1..seeds.unwrap_or(12) + 1, 60);
 }

@@ -4,6 +4,8 @@
 //! nothing of what is stored. It does not know HTTP, nor who may ask about which site.
 
 mod comparison;
+pub mod csv;
+pub mod export;
 mod money;
 mod reply;
 pub mod shared;
@@ -79,6 +81,18 @@ pub fn ask(
     body: &Value,
     now_ms: i64,
 ) -> Result<Value, QueryError> {
+    let question = parsed(store, site, body, now_ms)?;
+    let compared = comparison::answer(store, &question)?;
+    Ok(reply::reply(&question, &compared, site.restarts_ms))
+}
+
+/// Checks a query.
+fn parsed(
+    store: &dyn EventStore,
+    site: ReportSite<'_>,
+    body: &Value,
+    now_ms: i64,
+) -> Result<Question, QueryError> {
     let first_event_ms = match Question::needs_first_event(body) {
         true => store.first_event_ms(site.site_id)?,
         false => None,
@@ -90,7 +104,5 @@ pub fn ask(
         first_event_ms,
         goals: site.goals,
     };
-    let question = Question::parse(body, &asking)?;
-    let compared = comparison::answer(store, &question)?;
-    Ok(reply::reply(&question, &compared, site.restarts_ms))
+    Ok(Question::parse(body, &asking)?)
 }

@@ -70,7 +70,8 @@ fn shown(question: &Question, keys: &[Key], figure: Figure) -> Value {
     }
 }
 
-fn row(question: &Question, pair: &Pair) -> Value {
+/// One row, as answers have it.
+pub(super) fn row(question: &Question, pair: &Pair) -> Value {
     let labels: Vec<String> =
         pair.row.keys.iter().enumerate().map(|(index, key)| question.label(index, key)).collect();
     let shown = |figure: &Figure| shown(question, &pair.row.keys, *figure);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::question::parse::quoted;
+use crate::question::segments::SEGMENT;
 use crate::question::{
     CLAUSES_MAX, Dimension, FILTER_DEPTH_MAX, FILTERS_MAX, Field, Filter, Operator, Pattern,
     QuestionError, Test,
@@ -116,8 +117,10 @@ fn parse_test(operator: &str, rest: &[Value], place: &Place) -> Result<Filter, Q
 
 fn parse_subject(operator: &str, value: &Value, place: &Place) -> Result<Dimension, QuestionError> {
     let subject = match value.as_str() {
-        Some("segment") if operator == "is" => {
-            return Err(QuestionError::unavailable(place.pointer.clone(), "the filter by segment"));
+        // Well-formed ones were replaced before.
+        Some(SEGMENT) => {
+            let why = "segment takes the operator is, a list of numbers and nothing else";
+            return Err(place.error(format!("{why}, not {operator}")));
         }
         Some(name) => Dimension::named(name),
         None => None,

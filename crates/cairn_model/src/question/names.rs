@@ -190,7 +190,7 @@ pub enum Field {
 }
 
 /// Names of the visit fields; the first one of a field is its own, others are aliases.
-const FIELDS: [(&str, Field); 26] = [
+pub(super) const FIELDS: [(&str, Field); 26] = [
     ("visit:entry_page", Field::EntryPage),
     ("visit:exit_page", Field::ExitPage),
     ("visit:entry_page_hostname", Field::EntryHostname),

@@ -120,6 +120,16 @@ impl Vital {
     /// All four.
     pub const ALL: [Vital; 4] = [Vital::Lcp, Vital::Inp, Vital::Cls, Vital::Ttfb];
 
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Vital::Lcp => "Largest Contentful Paint",
+            Vital::Inp => "Interaction to Next Paint",
+            Vital::Cls => "Cumulative Layout Shift",
+            Vital::Ttfb => "Time to First Byte",
+        }
+    }
+
     /// The property of the engagement event that tells it.
     pub fn prop(self) -> &'static str {
         match self {

@@ -195,7 +195,7 @@ pub async fn list(
 ) -> Result<Json<Page<EventBody>>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
     let page = PageRequest::read(&mut parameters)?;
-    let filters =
+    let mut filters =
         parameters.text("filters")?.map_or(Ok(Value::Null), |text| json(&text, "filters"))?;
     let date_range = match parameters.text("date_range")? {
         Some(text) if text.starts_with('[') => json(&text, "date_range")?,
@@ -205,6 +205,7 @@ pub async fn list(
     parameters.finish()?;
     let before = page.key(|text| text.parse::<u64>().ok())?;
     let site = access.site();
+    query::expand_segments(&app, site.id, &mut filters).await?;
     let goals = query::goals(&app, site.id).await?;
     let asking = Asking {
         site_id: site.id,

@@ -5,6 +5,7 @@
 
 mod account;
 mod ads;
+mod annotations;
 mod asking;
 mod backups;
 pub(crate) mod body;
@@ -26,9 +27,11 @@ mod permission;
 mod pixel_activity;
 mod pixels;
 mod query;
+mod query_export;
 pub(crate) mod receipts;
 mod retention;
 mod rights;
+mod segments;
 mod shares;
 pub(crate) mod show;
 mod signed;
@@ -112,6 +115,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rights::requests::done))
         // Reports
         .routes(routes!(query::ask))
+        .routes(routes!(segments::list, segments::create))
+        .routes(routes!(segments::change, segments::remove))
+        .routes(routes!(annotations::list, annotations::create))
+        .routes(routes!(annotations::change, annotations::remove))
         .routes(routes!(shares::list, shares::create))
         .routes(routes!(shares::remove))
         // With the link of a shared report instead of a log-in

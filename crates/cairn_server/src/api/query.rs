@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
+use axum::response::{IntoResponse, Response};
 use cairn_engine::report::{self, QueryError, ReportSite};
 use cairn_model::SiteId;
+use cairn_model::question::segments::{self, Segment};
 use cairn_model::question::{Goal, QuestionError, Trigger};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::{parse, read_body, require_json};
+use super::query_export as export;
 use crate::App;
 use crate::auth::{Caller, SiteAccess, blocking, site_access};
 use crate::error::{ApiError, Code};
@@ -99,34 +102,87 @@ pub struct QueryRow {
     pub comparison: Option<Value>,
 }
 
-/// Answers a question. A site that the caller may not see is answered with 401.
+/// Answers a question. A site that the caller may not see is answered with 401. As `text/csv` or `application/x-ndjson`, asked
+/// for by `format` or `Accept`, the answer is a file of all rows (docs/queries.md).
 #[utoipa::path(post, path = "/api/v2/query", tag = "queries", request_body = QueryBody,
+    params(("format" = Option<String>, Query, description = "`json` (default), `csv` or `ndjson`; the last two have all rows, unless the question has `pagination`")),
     responses((status = 200, body = QueryAnswer)))]
 pub async fn ask(
     State(app): State<Arc<App>>,
     caller: Caller,
+    RawQuery(parameters): RawQuery,
     request: Request,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     require_json(request.headers())?;
+    let format = export::format(parameters.as_deref(), request.headers())?;
     let now_ms = app.now_ms(request.headers());
-    let body = parse(&read_body(request).await?)?;
+    let mut body = parse(&read_body(request).await?)?;
     if !body.is_object() {
         return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
     }
     let access = named_site(&app, &caller, &body).await?;
     let site = access.site();
-    let (site_id, timezone) = (site.id, site.timezone.clone());
-    let goals = goals(&app, site_id).await?;
+    if let Some(filters) = body.get_mut("filters") {
+        expand_segments(&app, site.id, filters).await?;
+    }
     // A restart before the site existed parted no visitor of it.
     let created_at_ms = site.created_at_ms;
     let mut restarts_ms = blocking(&app, |catalog| catalog.restarts_ms()).await?;
     restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
+    let asked = Asked {
+        site_id: site.id,
+        timezone: site.timezone.clone(),
+        goals: goals(&app, site.id).await?,
+        restarts_ms,
+        body,
+        now_ms,
+    };
+    if let Some(format) = format {
+        return export::stream(app, asked, format).await;
+    }
     let answer = super::with_store(&app, move |store| {
-        let (goals, restarts_ms) = (&goals, &restarts_ms);
-        let site = ReportSite { site_id, timezone: &timezone, goals, restarts_ms };
-        report::ask(store, site, &body, now_ms)
+        report::ask(store, asked.site(), &asked.body, asked.now_ms)
     });
-    answer.await?.map(Json).map_err(failed)
+    Ok(Json(answer.await?.map_err(failed)?).into_response())
+}
+
+/// A question with all that answering it needs.
+pub(super) struct Asked {
+    site_id: SiteId,
+    timezone: String,
+    goals: Vec<Goal>,
+    restarts_ms: Vec<i64>,
+    pub(super) body: Value,
+    pub(super) now_ms: i64,
+}
+
+impl Asked {
+    pub(super) fn site(&self) -> ReportSite<'_> {
+        ReportSite {
+            site_id: self.site_id,
+            timezone: &self.timezone,
+            goals: &self.goals,
+            restarts_ms: &self.restarts_ms,
+        }
+    }
+}
+
+/// Puts the filters of the site's segments where filters name them.
+pub(super) async fn expand_segments(
+    app: &App,
+    site_id: SiteId,
+    filters: &mut Value,
+) -> Result<(), ApiError> {
+    if !segments::names_segments(filters) {
+        return Ok(());
+    }
+    let saved = blocking(app, move |catalog| catalog.segments(site_id)).await?;
+    let saved: Vec<Segment> = saved
+        .into_iter()
+        .map(|segment| Segment { id: segment.id, filters: segment.filters })
+        .collect();
+    *filters = segments::expanded(filters, &saved).map_err(rejected)?;
+    Ok(())
 }
 
 /// The site in a question's body. One that does not exist looks like one that the caller may not see.
@@ -169,7 +225,6 @@ pub(super) fn rejected(error: QuestionError) -> ApiError {
 
 pub(super) fn failed(error: QueryError) -> ApiError {
     let code = match error.code {
-        "not_available" => Code::NotAvailable,
         "too_expensive" => Code::TooExpensive,
         _ if error.status == 400 => Code::InvalidQuery,
         _ => Code::Unavailable,

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use cairn_catalog::{Finding, Receipt, ReceiptFilter, ReceiptOrder, hex};
+use cairn_engine::report::csv::cell;
 use cairn_model::{Choice, Purpose};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
@@ -304,27 +305,4 @@ fn csv(items: &[ReceiptBody], with_names: bool) -> String {
         text.push_str("\r\n");
     }
     text
-}
-
-/// A text that a visitor's browser sent: quoted, and never a spreadsheet's formula.
-fn cell(text: &str) -> String {
-    let mark = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    if mark.is_empty() && !text.contains([',', '"', '\n', '\r']) {
-        return text.to_owned();
-    }
-    format!("\"{mark}{}\"", text.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cell;
-
-    #[test]
-    fn cells_are_quoted_and_no_formulas() {
-        for (text, wanted) in
-            [("a", "a"), ("a,b", "\"a,b\""), ("\"", "\"\"\"\""), ("=1+1", "\"'=1+1\"")]
-        {
-            assert_eq!(cell(text), wanted);
-        }
-    }
 }

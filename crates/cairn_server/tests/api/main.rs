@@ -15,5 +15,6 @@ mod pixels;
 mod receipts;
 mod rig;
 mod rights;
+mod segments;
 mod settings;
 mod shares;

@@ -1,0 +1,126 @@
+//! Answers of questions as files: all rows, sent part by part as the reader takes them.
+//!
+//! Guarantees: the store works only while a part is made, so a slow reader holds nobody up; what is on its way is bounded;
+//! a file that could not be finished ends with an error, not as if it were whole.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use cairn_engine::report::export::{Export, ExportFormat, ExportPart};
+use http::{HeaderMap, HeaderValue, header};
+use hyper::body::Frame;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+
+use super::body::Parameters;
+use super::query::{Asked, failed};
+use crate::App;
+use crate::error::{ApiError, Code};
+
+/// Files sent at once.
+const EXPORTS_MAX: usize = 16;
+/// Parts that wait for a reader.
+const PARTS_MAX: usize = 1;
+
+static PLACES: Semaphore = Semaphore::const_new(EXPORTS_MAX);
+
+/// The kind of file that is asked for; `None`: an ordinary answer.
+pub(super) fn format(
+    parameters: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Option<ExportFormat>, ApiError> {
+    let mut parameters = Parameters::new(parameters)?;
+    let named = parameters.text("format")?;
+    parameters.finish()?;
+    match named.as_deref() {
+        Some("csv") => return Ok(Some(ExportFormat::Csv)),
+        Some("ndjson") => return Ok(Some(ExportFormat::Ndjson)),
+        Some("json") => return Ok(None),
+        Some(_) => {
+            let message = "The parameter format must be json, csv or ndjson.";
+            return Err(ApiError::new(Code::MalformedRequest, message).on("format"));
+        }
+        None => {}
+    }
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let first = accepted.unwrap_or("").split([',', ';']).next().unwrap_or("").trim();
+    Ok(match first.to_ascii_lowercase().as_str() {
+        "text/csv" => Some(ExportFormat::Csv),
+        "application/x-ndjson" => Some(ExportFormat::Ndjson),
+        _ => None,
+    })
+}
+
+/// Begins a file. What is wrong with the question is told before its first byte.
+pub(super) async fn stream(
+    app: Arc<App>,
+    asked: Asked,
+    format: ExportFormat,
+) -> Result<Response, ApiError> {
+    let overloaded = || ApiError::new(Code::Overloaded, "Too many files are being made.");
+    let place = PLACES.try_acquire().map_err(|_| overloaded())?;
+    let export = super::with_store(&app, move |store| {
+        Export::new(store, asked.site(), &asked.body, asked.now_ms, format)
+    });
+    let export = Arc::new(export.await?.map_err(failed)?);
+    let first = part(&app, &export, 0).await?;
+    let (sender, parts) = mpsc::channel(PARTS_MAX);
+    tokio::spawn(feed(app, export, first, sender, place));
+    let mut response = Response::new(Body::new(Parts(parts)));
+    let (content_type, name) = match format {
+        ExportFormat::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"report.csv\""),
+        ExportFormat::Ndjson => ("application/x-ndjson", "attachment; filename=\"report.ndjson\""),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
+    Ok(response)
+}
+
+async fn part(app: &Arc<App>, export: &Arc<Export>, index: u64) -> Result<ExportPart, ApiError> {
+    let export = Arc::clone(export);
+    super::with_store(app, move |store| export.part(store, index)).await?.map_err(failed)
+}
+
+async fn feed(
+    app: Arc<App>,
+    export: Arc<Export>,
+    mut next: ExportPart,
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    _place: SemaphorePermit<'static>,
+) {
+    for index in 1.. {
+        let ExportPart { text, is_last } = next;
+        if sender.send(Ok(Bytes::from(text))).await.is_err() || is_last {
+            return;
+        }
+        next = match part(&app, &export, index).await {
+            Ok(part) => part,
+            Err(error) => {
+                let broken = io::Error::other(error.message);
+                // Without a reader nobody has to be told.
+                let _ = sender.send(Err(broken)).await;
+                return;
+            }
+        };
+    }
+}
+
+/// A body that ends when its feeder does, or breaks when it says so.
+struct Parts(mpsc::Receiver<io::Result<Bytes>>);
+
+impl hyper::body::Body for Parts {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|part| part.map(|part| part.map(Frame::data)))
+    }
+}
