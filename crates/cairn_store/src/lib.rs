@@ -22,8 +22,9 @@ pub use frozen::FrozenFile;
 
 use std::sync::Arc;
 
-use cairn_model::question::EventsQuestion;
+use cairn_model::question::{AttributionQuestion, EventsQuestion};
 use cairn_model::session::Attributes;
+use cairn_model::touches::TouchPaths;
 use cairn_model::{Answer, Event, Outcome, Question, Session, SiteId, Subject, VisitorId};
 
 /// How far the log has been applied. Committed with the rows it speaks of.
@@ -220,6 +221,9 @@ pub trait EventStore: Send + Sync {
 
     /// Answers a question of the query language.
     fn ask(&self, question: &Question) -> Result<Answer, StoreError>;
+
+    /// The paths to a site's conversions, by [`cairn_model::touches`].
+    fn touch_paths(&self, question: &AttributionQuestion) -> Result<TouchPaths, StoreError>;
 
     /// Stored events that pass, newest (highest offset) first.
     fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError>;

@@ -9,8 +9,10 @@ use std::sync::{
 };
 use std::time::Duration;
 
+use cairn_model::question::{AttributionQuestion, EventsQuestion, Question};
 use cairn_model::session::Attribute;
-use cairn_model::{Outcome, PixelId, Session, SiteId, Subject, VisitorId};
+use cairn_model::touches::TouchPaths;
+use cairn_model::{Answer, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
 use super::connection::{Connection, Database, DatabaseOptions};
 use super::error::{DuckError, DuckErrorKind};
@@ -21,7 +23,7 @@ use super::texts::{joined, texts_of};
 use super::time_limit;
 use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
-use super::{erase, pixels};
+use super::{erase, pixels, query};
 use crate::schema::{self, MISSING_CODE, TextField};
 use crate::{
     Batch, ErasedRows, EventStore, FrozenFile, Limit, PixelActivity, Rewritten, SessionProbe,
@@ -491,7 +493,7 @@ impl EventStore for DuckStore {
     fn other_user_of(
         &self,
         site_id: SiteId,
-        visitor_id: cairn_model::VisitorId,
+        visitor_id: VisitorId,
         user_key: u64,
     ) -> Result<Option<u64>, StoreError> {
         let sql = "SELECT min(user_key) FROM events
@@ -507,23 +509,24 @@ impl EventStore for DuckStore {
         })
     }
 
-    fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
-        self.answer("answers a question", |connection| super::query::ask(connection, question))
+    fn ask(&self, question: &Question) -> Result<Answer, StoreError> {
+        self.answer("answers a question", |connection| query::ask(connection, question))
     }
 
-    fn events_page(
-        &self,
-        question: &cairn_model::question::EventsQuestion,
-    ) -> Result<Vec<crate::StoredEvent>, StoreError> {
+    fn touch_paths(&self, asked: &AttributionQuestion) -> Result<TouchPaths, StoreError> {
+        self.answer("looks for paths", |connection| query::touch_paths(connection, asked))
+    }
+
+    fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError> {
         let Watermark { offset, .. } = self.watermark()?;
         self.answer("reads a page of events", |connection| {
-            super::query::events_page(connection, question, offset)
+            query::events_page(connection, question, offset)
         })
     }
 
     fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
         self.answer("looks for the first event", |connection| {
-            super::query::first_event_ms(connection, site_id)
+            query::first_event_ms(connection, site_id)
         })
     }
 
@@ -602,7 +605,7 @@ impl EventStore for DuckStore {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.answer("reads a subject's events", |connection| {
             let condition = erase::of_subject(subject);
-            super::query::events_where(connection, subject.site_id, &condition, before, limit)
+            query::events_where(connection, subject.site_id, &condition, before, limit)
         })
     }
 

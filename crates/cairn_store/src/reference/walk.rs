@@ -44,7 +44,7 @@ pub(super) fn names_engagement(event: &Event<'_>) -> bool {
     event.is_engagement()
 }
 
-fn attribute_of(field: Field) -> Option<Attribute> {
+pub(super) fn attribute_of(field: Field) -> Option<Attribute> {
     Some(match field {
         Field::Source => Attribute::Source,
         Field::Referrer => Attribute::Referrer,
@@ -108,7 +108,7 @@ pub(super) fn props_of(event: &Event<'_>) -> BTreeMap<String, String> {
 }
 
 /// Whether an event converts a goal.
-fn converts(goal: &Goal, event: &Event<'_>) -> bool {
+pub(super) fn converts(goal: &Goal, event: &Event<'_>) -> bool {
     let triggered = match &goal.trigger {
         Trigger::Event(name) => event.name == name.as_str() && !names_engagement(event),
         Trigger::Page(path) => event.name == PAGE_VIEW && fits(path, &event.path),

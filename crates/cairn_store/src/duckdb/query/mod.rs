@@ -8,6 +8,7 @@ mod predicate;
 mod sides;
 mod statement;
 mod tallies;
+mod touches;
 
 use cairn_model::answer::{Answer, Figure, Key, Row};
 use cairn_model::event::PAGE_VIEW;
@@ -22,6 +23,7 @@ use super::texts::texts_of;
 use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
 use predicate::{Predicates, dimension_texts};
+pub(super) use touches::touch_paths;
 
 /// Answers a question on a connection.
 pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
