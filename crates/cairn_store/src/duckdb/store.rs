@@ -525,9 +525,7 @@ impl EventStore for DuckStore {
     }
 
     fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
-        self.answer("looks for the first event", |connection| {
-            query::first_event_ms(connection, site_id)
-        })
+        self.answer("looks for the start", |connection| query::first_event_ms(connection, site_id))
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {
