@@ -6,6 +6,7 @@
 mod account;
 mod ads;
 mod asking;
+mod attribution;
 mod backups;
 pub(crate) mod body;
 mod cookie_report;
@@ -112,6 +113,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rights::requests::done))
         // Reports
         .routes(routes!(query::ask))
+        .routes(routes!(attribution::ask))
         .routes(routes!(shares::list, shares::create))
         .routes(routes!(shares::remove))
         // With the link of a shared report instead of a log-in

@@ -107,13 +107,7 @@ pub async fn ask(
     caller: Caller,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    require_json(request.headers())?;
-    let now_ms = app.now_ms(request.headers());
-    let body = parse(&read_body(request).await?)?;
-    if !body.is_object() {
-        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
-    }
-    let access = named_site(&app, &caller, &body).await?;
+    let Asked { body, access, now_ms } = asked(&app, &caller, request).await?;
     let site = access.site();
     let (site_id, timezone) = (site.id, site.timezone.clone());
     let goals = goals(&app, site_id).await?;
@@ -127,6 +121,25 @@ pub async fn ask(
         report::ask(store, site, &body, now_ms)
     });
     answer.await?.map(Json).map_err(failed)
+}
+
+/// A body with a question, and the site that it names.
+pub(super) struct Asked {
+    pub body: Value,
+    pub access: SiteAccess,
+    pub now_ms: i64,
+}
+
+/// Reads a question's body.
+pub(super) async fn asked(app: &App, caller: &Caller, request: Request) -> Result<Asked, ApiError> {
+    require_json(request.headers())?;
+    let now_ms = app.now_ms(request.headers());
+    let body = parse(&read_body(request).await?)?;
+    if !body.is_object() {
+        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
+    }
+    let access = named_site(app, caller, &body).await?;
+    Ok(Asked { body, access, now_ms })
 }
 
 /// The site in a question's body. One that does not exist looks like one that the caller may not see.
