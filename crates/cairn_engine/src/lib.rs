@@ -1,6 +1,7 @@
 //! The domain: ingest steps, sessions, the apply loop and reports.
 
 pub mod apply;
+pub mod attribution;
 pub mod backup;
 pub mod identity;
 pub mod ingest;

@@ -21,6 +21,7 @@ pub mod rights;
 pub mod session;
 pub mod site;
 pub mod subject;
+pub mod touches;
 pub mod tracker;
 
 pub use answer::Answer;

@@ -5,6 +5,7 @@
 //! patterns are regular expressions. It does not know how the numbers are found, and reads neither clock nor store:
 //! both come in with [`Asking`].
 
+pub mod attribution;
 pub mod buckets;
 mod checks;
 pub mod countries;
@@ -28,6 +29,7 @@ pub mod tallies;
 
 use std::ops::Deref;
 
+pub use attribution::AttributionQuestion;
 pub use buckets::{Buckets, TimeUnit};
 pub use events::EventsQuestion;
 pub use filters::{Filter, Operator, Subject, Test};

@@ -25,8 +25,11 @@ use std::sync::Arc;
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
 use cairn_model::question::retention::RetentionAnswer;
-use cairn_model::question::{EventsQuestion, FunnelQuestion, JourneyQuestion, RetentionQuestion};
+use cairn_model::question::{
+    AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, RetentionQuestion,
+};
 use cairn_model::session::Attributes;
+use cairn_model::touches::TouchPaths;
 use cairn_model::{Answer, Event, Outcome, Question, Session, SiteId, Subject, VisitorId};
 
 /// How far the log has been applied. Committed with the rows it speaks of.
@@ -250,6 +253,9 @@ pub trait EventStore: Send + Sync {
 
     /// Answers who came back.
     fn retention(&self, question: &RetentionQuestion) -> Result<RetentionAnswer, StoreError>;
+
+    /// The paths to a site's conversions, by [`cairn_model::touches`].
+    fn touch_paths(&self, question: &AttributionQuestion) -> Result<TouchPaths, StoreError>;
 
     /// Stored events that pass, newest (highest offset) first.
     fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError>;

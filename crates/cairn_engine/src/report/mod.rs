@@ -3,6 +3,7 @@
 //! Guarantees: a reply is made only from a checked question; errors name what is wrong in the asker's own words and
 //! nothing of what is stored. It does not know HTTP, nor who may ask about which site.
 
+pub mod attribution;
 mod comparison;
 pub mod csv;
 pub mod export;

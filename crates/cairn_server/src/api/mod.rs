@@ -7,6 +7,7 @@ mod account;
 mod ads;
 mod annotations;
 mod asking;
+mod attribution;
 mod backups;
 pub(crate) mod body;
 mod cookie_report;
@@ -119,6 +120,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(segments::change, segments::remove))
         .routes(routes!(annotations::list, annotations::create))
         .routes(routes!(annotations::change, annotations::remove))
+        .routes(routes!(attribution::ask))
         .routes(routes!(shares::list, shares::create))
         .routes(routes!(shares::remove))
         // With the link of a shared report instead of a log-in

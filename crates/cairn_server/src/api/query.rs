@@ -113,14 +113,8 @@ pub async fn ask(
     RawQuery(parameters): RawQuery,
     request: Request,
 ) -> Result<Response, ApiError> {
-    require_json(request.headers())?;
     let format = export::format(parameters.as_deref(), request.headers())?;
-    let now_ms = app.now_ms(request.headers());
-    let mut body = parse(&read_body(request).await?)?;
-    if !body.is_object() {
-        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
-    }
-    let access = named_site(&app, &caller, &body).await?;
+    let ReadQuestion { mut body, access, now_ms } = read_question(&app, &caller, request).await?;
     let site = access.site();
     if let Some(filters) = body.get_mut("filters") {
         expand_segments(&app, site.id, filters).await?;
@@ -183,6 +177,29 @@ pub(super) async fn expand_segments(
         .collect();
     *filters = segments::expanded(filters, &saved).map_err(rejected)?;
     Ok(())
+}
+
+/// A body with a question, and the site that it names.
+pub(super) struct ReadQuestion {
+    pub body: Value,
+    pub access: SiteAccess,
+    pub now_ms: i64,
+}
+
+/// Reads a question's body.
+pub(super) async fn read_question(
+    app: &App,
+    caller: &Caller,
+    request: Request,
+) -> Result<ReadQuestion, ApiError> {
+    require_json(request.headers())?;
+    let now_ms = app.now_ms(request.headers());
+    let body = parse(&read_body(request).await?)?;
+    if !body.is_object() {
+        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
+    }
+    let access = named_site(app, caller, &body).await?;
+    Ok(ReadQuestion { body, access, now_ms })
 }
 
 /// The site in a question's body. One that does not exist looks like one that the caller may not see.

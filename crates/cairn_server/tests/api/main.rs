@@ -4,6 +4,7 @@
 
 mod access;
 mod account;
+mod attribution;
 mod backups;
 mod emails;
 mod events;

@@ -14,8 +14,13 @@ use std::time::Duration;
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
 use cairn_model::question::retention::RetentionAnswer;
+use cairn_model::question::{
+    AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, Question,
+    RetentionQuestion,
+};
 use cairn_model::session::Attribute;
-use cairn_model::{Outcome, PixelId, Session, SiteId, Subject, VisitorId};
+use cairn_model::touches::TouchPaths;
+use cairn_model::{Answer, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
 use super::connection::{Connection, Database, DatabaseOptions};
 use super::error::{DuckError, DuckErrorKind};
@@ -27,7 +32,7 @@ use super::texts::{joined, texts_of};
 use super::time_limit;
 use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
-use super::{erase, pixels};
+use super::{erase, pixels, query};
 use crate::schema::{MISSING_CODE, TextField};
 use crate::{
     Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, Limit, PixelActivity, Rewritten,
@@ -465,7 +470,7 @@ impl EventStore for DuckStore {
     fn other_user_of(
         &self,
         site_id: SiteId,
-        visitor_id: cairn_model::VisitorId,
+        visitor_id: VisitorId,
         user_key: u64,
     ) -> Result<Option<u64>, StoreError> {
         let sql = "SELECT min(user_key) FROM events
@@ -481,45 +486,35 @@ impl EventStore for DuckStore {
         })
     }
 
-    fn ask(&self, question: &cairn_model::Question) -> Result<cairn_model::Answer, StoreError> {
-        self.answer("answers a question", |connection| super::query::ask(connection, question))
+    fn ask(&self, question: &Question) -> Result<Answer, StoreError> {
+        self.answer("answers a question", |connection| query::ask(connection, question))
     }
 
-    fn funnel(
-        &self,
-        question: &cairn_model::question::FunnelQuestion,
-    ) -> Result<FunnelAnswer, StoreError> {
-        self.answer("answers a funnel", |connection| super::query::funnel(connection, question))
+    fn funnel(&self, question: &FunnelQuestion) -> Result<FunnelAnswer, StoreError> {
+        self.answer("answers a funnel", |connection| query::funnel(connection, question))
     }
 
-    fn journeys(
-        &self,
-        question: &cairn_model::question::JourneyQuestion,
-    ) -> Result<JourneyAnswer, StoreError> {
-        self.answer("answers journeys", |connection| super::query::journeys(connection, question))
+    fn journeys(&self, question: &JourneyQuestion) -> Result<JourneyAnswer, StoreError> {
+        self.answer("answers journeys", |connection| query::journeys(connection, question))
     }
 
-    fn retention(
-        &self,
-        question: &cairn_model::question::RetentionQuestion,
-    ) -> Result<RetentionAnswer, StoreError> {
-        self.answer("answers retention", |connection| super::query::retention(connection, question))
+    fn retention(&self, question: &RetentionQuestion) -> Result<RetentionAnswer, StoreError> {
+        self.answer("answers retention", |connection| query::retention(connection, question))
     }
 
-    fn events_page(
-        &self,
-        question: &cairn_model::question::EventsQuestion,
-    ) -> Result<Vec<crate::StoredEvent>, StoreError> {
+    fn touch_paths(&self, asked: &AttributionQuestion) -> Result<TouchPaths, StoreError> {
+        self.answer("looks for paths", |connection| query::touch_paths(connection, asked))
+    }
+
+    fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError> {
         let Watermark { offset, .. } = self.watermark()?;
         self.answer("reads a page of events", |connection| {
-            super::query::events_page(connection, question, offset)
+            query::events_page(connection, question, offset)
         })
     }
 
     fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
-        self.answer("looks for the first event", |connection| {
-            super::query::first_event_ms(connection, site_id)
-        })
+        self.answer("looks for the start", |connection| query::first_event_ms(connection, site_id))
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {
@@ -597,7 +592,7 @@ impl EventStore for DuckStore {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.answer("reads a subject's events", |connection| {
             let condition = erase::of_subject(subject);
-            super::query::events_where(connection, subject.site_id, &condition, before, limit)
+            query::events_where(connection, subject.site_id, &condition, before, limit)
         })
     }
 

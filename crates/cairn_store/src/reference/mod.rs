@@ -6,6 +6,7 @@ mod answer;
 mod erase;
 mod paths;
 mod tallies;
+mod touches;
 mod walk;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -280,6 +281,13 @@ impl EventStore for ReferenceStore {
         question: &cairn_model::question::EventsQuestion,
     ) -> Result<Vec<crate::StoredEvent>, StoreError> {
         Ok(walk::events_page(&self.state(), question))
+    }
+
+    fn touch_paths(
+        &self,
+        question: &cairn_model::question::AttributionQuestion,
+    ) -> Result<cairn_model::touches::TouchPaths, StoreError> {
+        Ok(touches::touch_paths(&self.state(), question))
     }
 
     fn first_event_ms(&self, site_id: SiteId) -> Result<Option<i64>, StoreError> {

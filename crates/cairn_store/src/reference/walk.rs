@@ -45,7 +45,7 @@ pub(super) fn names_engagement(event: &Event<'_>) -> bool {
     event.is_engagement()
 }
 
-fn attribute_of(field: Field) -> Option<Attribute> {
+pub(super) fn attribute_of(field: Field) -> Option<Attribute> {
     Some(match field {
         Field::Source => Attribute::Source,
         Field::Referrer => Attribute::Referrer,

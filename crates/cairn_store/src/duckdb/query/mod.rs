@@ -14,6 +14,7 @@ mod runs;
 mod sides;
 mod statement;
 mod tallies;
+mod touches;
 
 use cairn_model::answer::{Answer, Figure, Key, Row};
 use cairn_model::event::PAGE_VIEW;
@@ -31,6 +32,7 @@ pub(super) use funnel::funnel;
 pub(super) use journeys::journeys;
 use predicate::{Predicates, dimension_texts};
 pub(super) use retention::retention;
+pub(super) use touches::touch_paths;
 
 /// Answers a question on a connection.
 pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
