@@ -12,6 +12,7 @@ pub mod events;
 mod filter_parse;
 pub mod filters;
 pub mod labels;
+pub mod money;
 mod names;
 mod ordering;
 mod parse;
@@ -21,10 +22,12 @@ pub mod revenue;
 pub mod tallies;
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 pub use buckets::{Buckets, TimeUnit};
 pub use events::EventsQuestion;
 pub use filters::{Filter, Operator, Subject, Test};
+pub use money::{Money, Sum};
 pub use names::{Dimension, Field, Metric};
 pub use pattern::Pattern;
 pub use range::Range;
@@ -33,6 +36,7 @@ pub use tallies::{FirstProp, Tally};
 use crate::answer::Key;
 use crate::event::OFF_SITE;
 use crate::ids::SiteId;
+use crate::rates::Pricing;
 
 /// Rows of one page, unless asked otherwise; also the most.
 pub const ROWS_PER_PAGE_MAX: u32 = 10_000;
@@ -207,6 +211,8 @@ pub struct Asked {
     pub goals: Vec<Goal>,
     /// Only these groups (values of all dimensions but time): what a comparison asks for.
     pub only_groups: Option<Vec<Vec<Key>>>,
+    /// How amounts are brought into one currency; there where orders are counted.
+    pub pricing: Option<Arc<Pricing>>,
     /// What was run, in the form in which it may be asked again.
     pub echo: serde_json::Value,
 }

@@ -23,7 +23,7 @@ pub use frozen::FrozenFile;
 use std::sync::Arc;
 
 use cairn_model::question::EventsQuestion;
-use cairn_model::session::Attributes;
+use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Answer, Event, Outcome, Question, Session, SiteId, Subject, VisitorId};
 
 /// How far the log has been applied. Committed with the rows it speaks of.
@@ -220,6 +220,17 @@ pub trait EventStore: Send + Sync {
 
     /// Answers a question of the query language.
     fn ask(&self, question: &Question) -> Result<Answer, StoreError>;
+
+    /// Currencies that a site's events have, each once.
+    fn currencies(&self, site_id: SiteId) -> Result<Vec<String>, StoreError>;
+
+    /// How an attribute is written in a site's events, of these texts in small letters (`filters::folded`).
+    fn spellings(
+        &self,
+        site_id: SiteId,
+        attribute: Attribute,
+        folded: &[String],
+    ) -> Result<Vec<String>, StoreError>;
 
     /// Stored events that pass, newest (highest offset) first.
     fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError>;

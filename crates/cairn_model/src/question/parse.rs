@@ -80,6 +80,7 @@ impl Question {
             include,
             goals: asking.goals.to_vec(),
             only_groups: None,
+            pricing: None,
             echo: Value::Null,
         };
         checks::check(&asked)?;
