@@ -88,7 +88,7 @@ fn identifier(asked: &Erase) -> Result<Identifier, Failure> {
 }
 
 /// By number or by domain.
-fn site(catalog: &Catalog, text: &str) -> Result<SiteId, Failure> {
+pub fn site(catalog: &Catalog, text: &str) -> Result<SiteId, Failure> {
     let directory = catalog.directory().current();
     let by_number = text.parse().ok().and_then(|number| directory.by_id(SiteId(number)));
     let found = by_number.or_else(|| directory.by_domain(text));

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod backup;
 pub mod identity;
 pub mod ingest;
+pub mod money;
 pub mod outcomes;
 pub mod record;
 pub mod report;

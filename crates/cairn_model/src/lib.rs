@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod consent;
+pub mod cost;
 pub mod currency;
 pub mod event;
 pub mod ids;
@@ -26,6 +27,7 @@ pub mod tracker;
 
 pub use answer::Answer;
 pub use consent::{Basis, Choice, Purpose, Verdict};
+pub use cost::Cost;
 pub use currency::Currency;
 pub use event::{Event, Identification, Origin};
 pub use ids::{PixelId, SiteId, VisitorId};

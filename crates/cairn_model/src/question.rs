@@ -199,6 +199,8 @@ pub struct Asked {
     pub names_bots: bool,
     /// The instants covered.
     pub range: Range,
+    /// The range is made of whole days of the site's zone, and so is the one compared with.
+    pub whole_days: bool,
     /// How the range is cut, where there is a time dimension.
     pub buckets: Option<Buckets>,
     /// Sort keys; never empty when there are dimensions.

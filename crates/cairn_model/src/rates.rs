@@ -77,6 +77,11 @@ impl Factor {
     /// Leaves an amount as it is.
     pub const ONE: Factor = Factor { numerator: 1, denominator: 1 };
 
+    fn reduced(numerator: i128, denominator: i128) -> Factor {
+        let divisor = greatest_common_divisor(numerator, denominator).max(1);
+        Factor { numerator: numerator / divisor, denominator: denominator / divisor }
+    }
+
     /// The amount converted.
     pub fn apply(self, amount: i64) -> i64 {
         divided(i128::from(amount).saturating_mul(self.numerator), self.denominator)
@@ -124,8 +129,15 @@ impl Rates {
         let minor = |currency: &str| 10_i128.pow(minor_unit_decimals(currency));
         let numerator = i128::from(self.units(to, day)?) * minor(to);
         let denominator = i128::from(self.units(from, day)?) * minor(from);
-        let divisor = greatest_common_divisor(numerator, denominator);
-        Some(Factor { numerator: numerator / divisor, denominator: denominator / divisor })
+        Some(Factor::reduced(numerator, denominator))
+    }
+
+    /// The same for amounts that are told in equal parts of the main unit, whatever the currency's minor unit is.
+    pub fn factor_of_main(&self, from: &str, to: &str, day: Day) -> Option<Factor> {
+        if from == to {
+            return Some(Factor::ONE);
+        }
+        Some(Factor::reduced(self.units(to, day)?.into(), self.units(from, day)?.into()))
     }
 
     /// Days from which on another rate holds, between two days.

@@ -3,15 +3,20 @@
 //! Guarantees: a reply is made only from a checked question; errors name what is wrong in the asker's own words and
 //! nothing of what is stored. It does not know HTTP, nor who may ask about which site.
 
+mod accounts;
 mod comparison;
 mod money;
 mod reply;
 pub mod shared;
 
+pub use accounts::Books;
+
 use cairn_model::SiteId;
 use cairn_model::question::{Asking, Goal, Question, QuestionError};
 use cairn_store::{EventStore, StoreError};
 use serde_json::Value;
+
+use accounts::Asker;
 
 /// What a report needs to know about its site.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +29,8 @@ pub struct ReportSite<'a> {
     pub goals: &'a [Goal],
     /// When new anonymous visitors began because the process was restarted, Unix milliseconds, in order.
     pub restarts_ms: &'a [i64],
+    /// Rates and costs; `None`: nothing may be asked about money.
+    pub books: Option<Books<'a>>,
 }
 
 /// Why there is no reply.
@@ -91,6 +98,6 @@ pub fn ask(
         goals: site.goals,
     };
     let question = Question::parse(body, &asking)?;
-    let compared = comparison::answer(store, &question)?;
-    Ok(reply::reply(&question, &compared, site.restarts_ms))
+    let compared = comparison::answer(&Asker { store, site }, &question)?;
+    Ok(reply::reply(&question, &compared, site))
 }

@@ -247,20 +247,19 @@ impl CostProblem {
     }
 }
 
-/// Whether costs know this value of a visit.
+/// The values of visits that costs know, too.
+pub const COST_FIELDS: [Field; 7] = [
+    Field::Source,
+    Field::Channel,
+    Field::UtmSource,
+    Field::UtmMedium,
+    Field::UtmCampaign,
+    Field::UtmContent,
+    Field::UtmTerm,
+];
+
 fn is_of_costs(dimension: &Dimension) -> bool {
-    matches!(
-        dimension,
-        Dimension::Visit(
-            Field::Source
-                | Field::Channel
-                | Field::UtmSource
-                | Field::UtmMedium
-                | Field::UtmCampaign
-                | Field::UtmContent
-                | Field::UtmTerm
-        )
-    )
+    matches!(dimension, Dimension::Visit(field) if COST_FIELDS.contains(field))
 }
 
 fn costs_can_answer(filter: &Filter) -> bool {
@@ -291,8 +290,8 @@ impl Asked {
         self.filters.iter().filter(|filter| filter.as_goal_test().is_none())
     }
 
-    /// Why costs cannot be told, where they are asked for. `whole_days`: the range is made of days of the site's zone.
-    pub fn cost_problem(&self, whole_days: bool) -> Option<CostProblem> {
+    /// Why costs cannot be told, where they are asked for.
+    pub fn cost_problem(&self) -> Option<CostProblem> {
         if !self.money().any(Money::needs_cost) {
             return None;
         }
@@ -304,7 +303,7 @@ impl Asked {
         if !self.dimensions.iter().all(|one| by_day(one) || is_of_costs(one)) {
             return Some(CostProblem::Dimension);
         }
-        (!whole_days).then_some(CostProblem::Range)
+        (!self.whole_days).then_some(CostProblem::Range)
     }
 
     /// The sums that a store has to count, each once.

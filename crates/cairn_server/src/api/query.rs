@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use cairn_engine::report::{self, QueryError, ReportSite};
+use cairn_engine::report::{self, Books, QueryError, ReportSite};
 use cairn_model::SiteId;
 use cairn_model::question::{Goal, QuestionError, Trigger};
 use serde::Serialize;
@@ -75,6 +75,10 @@ pub struct QueryMeta {
     /// Why not: `no_imported_data`.
     #[schema(nullable = false)]
     pub imports_skip_reason: Option<String>,
+    /// Of a question about money: `currency`; where there are any, `repeated_orders`, `unmatched_refunds`,
+    /// `orders_not_converted` and `costs_not_converted`.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub money: Option<Value>,
     /// Metrics that could not be computed, each with `code` and `warning`.
     #[schema(value_type = Option<Object>, nullable = false)]
     pub metric_warnings: Option<Value>,
@@ -121,9 +125,16 @@ pub async fn ask(
     let created_at_ms = site.created_at_ms;
     let mut restarts_ms = blocking(&app, |catalog| catalog.restarts_ms()).await?;
     restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
+    let (held, currency) = (Arc::clone(&app), site.currency.clone());
     let answer = super::with_store(&app, move |store| {
         let (goals, restarts_ms) = (&goals, &restarts_ms);
-        let site = ReportSite { site_id, timezone: &timezone, goals, restarts_ms };
+        let books = Some(Books {
+            catalog: &held.catalog,
+            ingest: &held.ingest,
+            currency: &currency,
+            rate_age_days_max: held.config.rate_age_days_max,
+        });
+        let site = ReportSite { site_id, timezone: &timezone, goals, restarts_ms, books };
         report::ask(store, site, &body, now_ms)
     });
     answer.await?.map(Json).map_err(failed)

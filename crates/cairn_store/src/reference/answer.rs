@@ -342,8 +342,6 @@ fn mean(sum: i64, count: i64) -> Figure {
 fn finish(question: &Question, mut rows: Vec<AnswerRow>, mixed_identification: bool) -> Answer {
     rows.sort_by(|left, right| question.compare_rows(left, right));
     let total_rows = question.include.total_rows.then_some(rows.len() as u64);
-    let offset = usize::try_from(question.page.offset).unwrap_or(usize::MAX);
-    let limit = question.page.limit.map_or(usize::MAX, |limit| limit as usize);
-    let rows = rows.into_iter().skip(offset).take(limit).collect();
+    let rows = question.cut_page(rows);
     Answer { rows, total_rows, mixed_identification, notes: None }
 }
