@@ -32,6 +32,12 @@ pub enum Command {
     VerifyReceipts(VerifyReceipts),
     /// Erase somebody from a data directory that no server holds, and print what was erased where
     Erase(Erase),
+    /// What advertising cost
+    #[command(subcommand)]
+    Costs(Costs),
+    /// Exchange rates
+    #[command(subcommand)]
+    Rates(Rates),
     /// Print the OpenAPI document of the API
     Openapi,
     /// Print the version
@@ -123,6 +129,91 @@ pub struct Erase {
     /// Only print what was found
     #[arg(long)]
     pub preview: bool,
+}
+
+/// What can be done with costs.
+#[derive(Subcommand, Debug)]
+pub enum Costs {
+    /// Read costs from a CSV file, whole or not at all; what is known about the same day and campaign is replaced. May run
+    /// beside the server
+    Import(ImportCosts),
+}
+
+/// What an import of costs takes from the command line.
+#[derive(Args, Clone, Debug)]
+pub struct ImportCosts {
+    /// The file: CSV with names of columns
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The site, by its number or domain
+    #[arg(long, value_name = "SITE")]
+    pub site: String,
+    /// The file's own name of a column, as date=Day; columns are date, cost, currency, source, medium, campaign, content,
+    /// term, impressions and clicks, and are found by their usual names otherwise
+    #[arg(long, value_name = "COLUMN=NAME", value_parser = pair)]
+    pub column: Vec<(String, String)>,
+    /// What holds for every row instead of a column, as source=google
+    #[arg(long, value_name = "COLUMN=TEXT", value_parser = pair)]
+    pub fixed: Vec<(String, String)>,
+    /// Currency of rows without one of their own [default: the site's]
+    #[arg(long, value_name = "CODE")]
+    pub currency: Option<String>,
+    /// What stands before decimals: a point or a comma
+    #[arg(long, value_name = "MARK", default_value = ".", value_parser = mark)]
+    pub decimal_mark: char,
+    /// Dates are written as 31.1.2026
+    #[arg(long, conflicts_with = "month_first")]
+    pub day_first: bool,
+    /// Dates are written as 1/31/2026
+    #[arg(long)]
+    pub month_first: bool,
+    /// Only print what would be stored
+    #[arg(long)]
+    pub preview: bool,
+    /// File with settings (every key is in config.default.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of everything Cairn keeps [default: ./cairn-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// What can be done with exchange rates.
+#[derive(Subcommand, Debug)]
+pub enum Rates {
+    /// Read daily exchange rates from a CSV file, whole or not at all: the history that the European Central Bank
+    /// publishes, or lines of date,currency,rate. May run beside the server
+    Import(ImportRates),
+}
+
+/// What an import of exchange rates takes from the command line.
+#[derive(Args, Clone, Debug)]
+pub struct ImportRates {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What the rates are against: units of each currency for one of this
+    #[arg(long, value_name = "CODE", default_value = "EUR")]
+    pub base: String,
+    /// File with settings (every key is in config.default.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of everything Cairn keeps [default: ./cairn-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let read = text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    read.ok_or_else(|| "not NAME=VALUE, as date=Day".to_owned())
+}
+
+fn mark(text: &str) -> Result<char, String> {
+    match text {
+        "." => Ok('.'),
+        "," => Ok(','),
+        _ => Err("there are . and ,".to_owned()),
+    }
 }
 
 fn given_head(text: &str) -> Result<GivenHead, String> {

@@ -10,15 +10,17 @@ mod config;
 mod data_directory;
 mod demo;
 mod erase;
+mod money;
 mod verify;
 mod wire;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, Erase, Restore, Run, VerifyReceipts};
+use cli::{Cli, Command, Costs, Erase, Rates, Restore, Run, VerifyReceipts};
 use config::{Config, ConfigError, Layers, shown};
 
 /// Any reason to end with a failure; printed once, here.
@@ -44,6 +46,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Restore(asked) => restore(&asked),
         Command::VerifyReceipts(asked) => verify_receipts(&asked),
         Command::Erase(asked) => erase(&asked),
+        Command::Costs(Costs::Import(asked)) => {
+            money::import_costs(&data_of(&asked.config, &asked.data)?, &asked)
+        }
+        Command::Rates(Rates::Import(asked)) => {
+            money::import_rates(&data_of(&asked.config, &asked.data)?, &asked)
+        }
         Command::Openapi => Ok(print(cairn_server::openapi::json())?),
         Command::Version => Ok(print(concat!("cairn ", env!("CARGO_PKG_VERSION")))?),
     }
@@ -52,6 +60,12 @@ fn run(command: Command) -> Result<(), Failure> {
 /// The configuration of a command that works on a data directory.
 fn config_of(run: &Run) -> Result<Config, Failure> {
     Ok(Config::from_layers(&layers(run)?)?)
+}
+
+/// The data directory of a command.
+fn data_of(config: &Option<PathBuf>, data: &Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let run = Run { config: config.clone(), data: data.clone(), listen: None };
+    Ok(config_of(&run)?.data.directory)
 }
 
 fn serve(run: &Run, demo: bool) -> Result<(), Failure> {

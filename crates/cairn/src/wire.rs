@@ -34,7 +34,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::Failure;
 use crate::config::{Backup as BackupConfig, Config};
 use crate::data_directory::DataDirectory;
-use crate::demo;
+use crate::{demo, money};
 
 /// Variable of the bearer token for scripted set-up.
 const BOOTSTRAP_TOKEN: &str = "CAIRN_BOOTSTRAP_TOKEN";
@@ -77,6 +77,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let parts = open(config)?;
     // The keys of anonymous visitors live in memory only: from here on they are others.
     parts.catalog.add_start(now_ms())?;
+    take_rates(config, &parts.catalog);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if demo {
         runtime.block_on(prepare_demo(&parts, server.listen))?;
@@ -351,6 +352,19 @@ pub fn close(parts: Parts) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads the rates that the configuration names. Reports are worth more than a file: a faulty one is told, and those that are
+/// known stay.
+fn take_rates(config: &Config, catalog: &Catalog) {
+    let path = &config.money.rates;
+    if path.as_os_str().is_empty() {
+        return;
+    }
+    match money::take_rates(catalog, path, &config.money.rates_base) {
+        Ok((stored, _)) => tracing::info!(added = stored.added, "exchange rates are read"),
+        Err(error) => tracing::error!(%error, "no exchange rates are read"),
+    }
+}
+
 /// What the server needs of the configuration, checked.
 pub fn server_config(config: &Config) -> Result<ServerConfig, Failure> {
     let listen = resolve(&config.server.listen)?;
@@ -364,6 +378,7 @@ pub fn server_config(config: &Config) -> Result<ServerConfig, Failure> {
         bootstrap_token: bootstrap_token()?,
         privacy_default: config.privacy.settings(),
         threads: threads(config.server.threads),
+        rate_age_days_max: config.money.rate_age_days_max,
         ..ServerConfig::default()
     })
 }

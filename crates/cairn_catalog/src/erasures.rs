@@ -412,7 +412,8 @@ fn erase_people_of(
     for user in &subject.users {
         for (table, count) in &mut counts[..2] {
             let sql = format!("DELETE FROM {table} WHERE site_id = ?1 AND user_key = ?2");
-            *count += transaction.prepare_cached(&sql)?.execute(params![site, user.cast_signed()])?;
+            *count +=
+                transaction.prepare_cached(&sql)?.execute(params![site, user.cast_signed()])?;
         }
     }
     for user in &subject.entries {

@@ -20,6 +20,7 @@ mod identity;
 mod mail;
 mod memory;
 mod migrations;
+mod money;
 mod opt_outs;
 mod outcomes;
 mod people;
@@ -52,6 +53,7 @@ pub use identity::IdentitySeed;
 pub use mail::{MailChoices, Recipient};
 pub use memory::{MemoryChange, MemoryHolder, Remembered};
 pub use migrations::VERSION;
+pub use money::{CostRange, KnownRates, Stored};
 pub use opt_outs::OptOut;
 pub use outcomes::EdgeOutcome;
 pub use people::PersonChange;
@@ -90,6 +92,10 @@ pub const SHARES_PER_SITE_MAX: usize = 100;
 pub const SEGMENTS_PER_SITE_MAX: usize = 500;
 /// Annotations of one site.
 pub const ANNOTATIONS_PER_SITE_MAX: usize = 1_000;
+/// Rows of costs of one site: a day of a campaign each.
+pub const COSTS_PER_SITE_MAX: usize = 1_000_000;
+/// Exchange rates of one instance: a day of a currency each.
+pub const RATES_MAX: usize = 1_000_000;
 /// API tokens of one instance.
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).

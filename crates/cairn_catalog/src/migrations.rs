@@ -396,6 +396,33 @@ CREATE TABLE annotations (
 ) STRICT;
 CREATE INDEX annotations_by_site ON annotations (site_id, id);
 ",
+    "
+-- Exchange rates that the owner provided, to bring amounts into a site's currency: units of a currency for one of the base,
+-- in hundred-millionths. Kept until they are removed.
+CREATE TABLE rates_base (base TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE rates (
+    currency TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    units INTEGER NOT NULL,
+    PRIMARY KEY (currency, day)
+) STRICT, WITHOUT ROWID;
+
+-- What advertising cost by day and campaign, to tell what it returned. Kept until they are removed, or their site is.
+CREATE TABLE costs (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    day INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    medium TEXT NOT NULL,
+    campaign TEXT NOT NULL,
+    content TEXT NOT NULL,
+    term TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    cost_micros INTEGER NOT NULL,
+    impressions INTEGER NOT NULL,
+    clicks INTEGER NOT NULL,
+    PRIMARY KEY (site_id, day, source, medium, campaign, content, term)
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -5,6 +5,7 @@ pub mod attribution;
 pub mod backup;
 pub mod identity;
 pub mod ingest;
+pub mod money;
 pub mod outcomes;
 pub mod record;
 pub mod report;

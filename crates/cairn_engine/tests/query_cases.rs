@@ -335,7 +335,7 @@ fn cases_hold_on_both_stores() {
             listed.map(|(index, one)| event(site_id, index, one, now_s)).collect();
         fill(&[&reference, &duck], &mut offset, &events);
         let timezone = case["site"]["timezone"].as_str().expect("a zone");
-        let site = ReportSite { site_id, timezone, goals: &goals, restarts_ms: &[] };
+        let site = ReportSite { site_id, timezone, goals: &goals, restarts_ms: &[], books: None };
         let mut body = case["query"].clone();
         body["site_id"] = json!("site.test");
         for (store_name, store) in stores {

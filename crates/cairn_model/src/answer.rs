@@ -31,6 +31,8 @@ pub enum Figure {
     TenThousandths(i64),
     /// An amount in billionths of the currency's main unit.
     Billionths(i64),
+    /// An amount in ten-thousandths of the main unit of the site's currency.
+    Amount(i64),
 }
 
 impl Figure {
@@ -43,7 +45,8 @@ impl Figure {
             | Figure::Hundredths(raw)
             | Figure::Thousandths(raw)
             | Figure::TenThousandths(raw)
-            | Figure::Billionths(raw) => Some(raw),
+            | Figure::Billionths(raw)
+            | Figure::Amount(raw) => Some(raw),
         }
     }
 
@@ -55,7 +58,7 @@ impl Figure {
             Figure::Tenths(_) => 10.0,
             Figure::Hundredths(_) => 100.0,
             Figure::Thousandths(_) => 1000.0,
-            Figure::TenThousandths(_) => 10_000.0,
+            Figure::TenThousandths(_) | Figure::Amount(_) => 10_000.0,
             Figure::Billionths(_) => 1_000_000_000.0,
         };
         self.raw().map(|raw| raw as f64 / divisor)
@@ -78,6 +81,30 @@ pub struct Row {
     pub figures: Vec<Figure>,
 }
 
+/// Amounts in a currency for which no rate is known: told apart, never added to others.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Unconverted {
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Orders.
+    pub orders: u64,
+    /// Their amounts, in minor units.
+    pub minor: i64,
+    /// What of that was given back.
+    pub refunded_minor: i64,
+}
+
+/// What is to be known beside sums of orders.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OrderNotes {
+    /// Purchases that repeat an order and count for nothing.
+    pub repeated: u64,
+    /// Refunds and cancellations of orders that are not known, or in another currency than their order: they changed nothing.
+    pub unmatched_refunds: u64,
+    /// What could not be converted, by currency.
+    pub unconverted: Vec<Unconverted>,
+}
+
 /// Rows in the order and of the page that the question asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Answer {
@@ -87,4 +114,6 @@ pub struct Answer {
     pub total_rows: Option<u64>,
     /// Visitors are counted, and the range has identified ones and anonymous ones.
     pub mixed_identification: bool,
+    /// There where orders are counted.
+    pub notes: Option<OrderNotes>,
 }

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod consent;
+pub mod cost;
 pub mod currency;
 pub mod event;
 pub mod ids;
@@ -15,6 +16,7 @@ pub mod memory;
 pub mod notice;
 pub mod outcome;
 pub mod question;
+pub mod rates;
 pub mod receipt;
 pub mod retention;
 pub mod rights;
@@ -26,6 +28,7 @@ pub mod tracker;
 
 pub use answer::Answer;
 pub use consent::{Basis, Choice, Purpose, Verdict};
+pub use cost::Cost;
 pub use currency::Currency;
 pub use event::{Event, Identification, Origin};
 pub use ids::{PixelId, SiteId, VisitorId};
@@ -33,6 +36,7 @@ pub use jurisdiction::PlaceRule;
 pub use notice::Notice;
 pub use outcome::Outcome;
 pub use question::Question;
+pub use rates::{Pricing, Rate, Rates};
 pub use session::Session;
 pub use site::{Asking, CrossSiteCookies, Pixel, PixelKind, Policy, PrivacySettings, Site};
 pub use subject::Subject;

@@ -16,18 +16,20 @@ pub mod funnel;
 pub mod goal;
 pub mod journey;
 pub mod labels;
+pub mod money;
 mod names;
 mod ordering;
 mod parse;
 pub mod pattern;
 pub mod range;
-pub mod retention;
 pub mod reference;
+pub mod retention;
 pub mod revenue;
 pub mod segments;
 pub mod tallies;
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 pub use attribution::AttributionQuestion;
 pub use buckets::{Buckets, TimeUnit};
@@ -36,6 +38,7 @@ pub use filters::{Filter, Operator, Subject, Test};
 pub use funnel::FunnelQuestion;
 pub use goal::{Condition, Goal, Trigger};
 pub use journey::JourneyQuestion;
+pub use money::{Money, Sum};
 pub use names::{Dimension, Field, Metric};
 pub use pattern::Pattern;
 pub use range::Range;
@@ -45,6 +48,7 @@ pub use tallies::{FirstProp, Tally};
 use crate::answer::Key;
 use crate::event::OFF_SITE;
 use crate::ids::SiteId;
+use crate::rates::Pricing;
 
 /// Rows of one page, unless asked otherwise; also the most.
 pub const ROWS_PER_PAGE_MAX: u32 = 10_000;
@@ -171,6 +175,8 @@ pub struct Asked {
     pub names_bots: bool,
     /// The instants covered.
     pub range: Range,
+    /// The range is made of whole days of the site's zone, and so is the one compared with.
+    pub whole_days: bool,
     /// How the range is cut, where there is a time dimension.
     pub buckets: Option<Buckets>,
     /// Sort keys; never empty when there are dimensions.
@@ -183,6 +189,8 @@ pub struct Asked {
     pub goals: Vec<Goal>,
     /// Only these groups (values of all dimensions but time): what a comparison asks for.
     pub only_groups: Option<Vec<Vec<Key>>>,
+    /// How amounts are brought into one currency; there where orders are counted.
+    pub pricing: Option<Arc<Pricing>>,
     /// What was run, in the form in which it may be asked again.
     pub echo: serde_json::Value,
 }

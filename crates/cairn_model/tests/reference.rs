@@ -4,7 +4,7 @@
 
 use cairn_model::question::reference::{dimensions_table, metrics_table};
 use cairn_model::question::tallies::Scope;
-use cairn_model::question::{Dimension, Metric};
+use cairn_model::question::{Dimension, Metric, Tally};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/queries.md");
 const END: &str = "<!-- end -->";
@@ -18,23 +18,20 @@ fn with_table(page: &str, name: &str, table: &str) -> String {
 
 #[test]
 fn the_page_has_the_definitions_of_the_code() {
-    let of = |scopes: &[Scope]| {
-        let tables = scopes.iter().map(|scope| metrics_table(Some(*scope)));
-        let rows = tables.enumerate().flat_map(|(index, table)| {
-            let skipped = if index == 0 { 0 } else { 2 };
-            table.lines().skip(skipped).map(|line| format!("{line}\n")).collect::<Vec<_>>()
-        });
-        rows.collect::<String>()
-    };
+    let scope = |metric: Metric| metric.as_tally().map(Tally::scope);
+    let is_money = |metric: Metric| matches!(metric, Metric::Money(_));
     let committed = std::fs::read_to_string(PAGE).unwrap();
-    let mut made = with_table(&committed, "visits", &metrics_table(None));
+    let visits = metrics_table(|metric| scope(metric).is_none() && !is_money(metric));
+    let mut made = with_table(&committed, "visits", &visits);
+    made = with_table(&made, "money", &metrics_table(is_money));
     for (name, scopes) in [
         ("sections", &[Scope::Sections][..]),
         ("forms", &[Scope::Forms]),
         ("vitals", &[Scope::Vitals]),
         ("mails, links and ads", &[Scope::Mails, Scope::Links, Scope::Ads]),
     ] {
-        made = with_table(&made, name, &of(scopes));
+        let is_meant = |metric| scope(metric).is_some_and(|scope| scopes.contains(&scope));
+        made = with_table(&made, name, &metrics_table(is_meant));
     }
     made = with_table(&made, "dimensions", &dimensions_table());
     for metric in Metric::all() {

@@ -64,6 +64,8 @@ pub struct ServerConfig {
     pub threads: usize,
     /// Above this lag of the apply loop the server says that it is not ready, milliseconds.
     pub apply_lag_ms_max: i64,
+    /// Days for which an exchange rate is used when no newer one is known.
+    pub rate_age_days_max: u16,
     /// How long the body of an API call may keep the server waiting beyond the time of the slowest rate.
     pub upload_patience: Duration,
     /// How long the removal of a site is waited for before it is answered as still going on.
@@ -83,6 +85,7 @@ impl Default for ServerConfig {
             demo_pixel_key: None,
             threads: 0,
             apply_lag_ms_max: 10_000,
+            rate_age_days_max: cairn_model::rates::RATE_AGE_DAYS_MAX,
             upload_patience: Duration::from_secs(UPLOAD_PATIENCE_S),
             removal_patience: Duration::from_secs(5),
         }

@@ -28,7 +28,7 @@ use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
     AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, RetentionQuestion,
 };
-use cairn_model::session::Attributes;
+use cairn_model::session::{Attribute, Attributes};
 use cairn_model::touches::TouchPaths;
 use cairn_model::{Answer, Event, Outcome, Question, Session, SiteId, Subject, VisitorId};
 
@@ -256,6 +256,17 @@ pub trait EventStore: Send + Sync {
 
     /// The paths to a site's conversions, by [`cairn_model::touches`].
     fn touch_paths(&self, question: &AttributionQuestion) -> Result<TouchPaths, StoreError>;
+
+    /// Currencies that a site's events have, each once.
+    fn currencies(&self, site_id: SiteId) -> Result<Vec<String>, StoreError>;
+
+    /// How an attribute is written in a site's events, of these texts in small letters (`filters::folded`).
+    fn spellings(
+        &self,
+        site_id: SiteId,
+        attribute: Attribute,
+        folded: &[String],
+    ) -> Result<Vec<String>, StoreError>;
 
     /// Stored events that pass, newest (highest offset) first.
     fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError>;

@@ -1,4 +1,5 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
+import { campaigns } from "./texts.campaigns.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
@@ -27,6 +28,7 @@ export const t = {
   nav: {
     label: "Site",
     overview: "Overview",
+    campaigns: "Campaigns",
     pixels: "Pixels",
     filtered: "Filtered traffic",
     permission: "Permission",
@@ -641,6 +643,7 @@ export const t = {
     help: "This list",
     arrows: "Earlier or later",
   },
+  campaigns,
   shared,
   unit: {
     none: "–",

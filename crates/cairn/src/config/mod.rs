@@ -37,6 +37,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// Copies of everything.
     pub backup: Backup,
+    /// Exchange rates.
+    pub money: Money,
     /// Databases of addresses.
     pub enrich: Enrich,
     /// Diagnostics.
@@ -148,6 +150,18 @@ pub struct Backup {
     pub age_days_max: u32,
 }
 
+/// `[money]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    /// File with rates; empty: none.
+    pub rates: PathBuf,
+    /// ISO 4217 code of what they are against.
+    pub rates_base: String,
+    /// Days for which a rate is good.
+    pub rate_age_days_max: u16,
+}
+
 /// `[enrich]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,7 +199,7 @@ impl Config {
     pub fn from_layers(layers: &Layers) -> Result<Config, ConfigError> {
         let config: Config = layers.decide()?;
         let rewrite_hours = config.privacy.erasure_rewrite_hours_max;
-        let ranges: [(&str, u64, u64, u64); 11] = [
+        let ranges: [(&str, u64, u64, u64); 12] = [
             ("log.segment_size_bytes", config.log.segment_size_bytes, 1 << 20, 1 << 30),
             (
                 "log.size_bytes_max",
@@ -200,6 +214,7 @@ impl Config {
             ("backup.every_hours", config.backup.every_hours.into(), 0, 24 * 366),
             ("backup.count_max", config.backup.count_max as u64, 1, 1000),
             ("backup.age_days_max", config.backup.age_days_max.into(), 1, 10 * 366),
+            ("money.rate_age_days_max", config.money.rate_age_days_max.into(), 0, 366),
             ("privacy.erasure_rewrite_hours_max", rewrite_hours, 0, 24 * 7),
             ("server.connections_max", config.server.connections_max as u64, 1, 1 << 20),
         ];

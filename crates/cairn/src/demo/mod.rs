@@ -4,6 +4,7 @@
 //! a demonstration already is used as it is.
 
 mod choices;
+mod costs;
 mod details;
 mod history;
 mod prepare;

@@ -11,6 +11,7 @@ use cairn_log::Log;
 use cairn_model::{PixelKind, PrivacySettings, SiteId, TrackerSettings};
 
 use super::choices::choices;
+use super::costs::costs;
 use super::{ARTICLES, SEED, SITE_NAME, Truth, write};
 use crate::Failure;
 
@@ -75,6 +76,9 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
     };
     parts.catalog.add_pixel(&pixel, parts.now_ms)?;
     load_choices(parts, site.id).await?;
+    let (costs, rates) = costs(SEED, parts.now_ms);
+    parts.catalog.put_costs(site.id, &costs)?;
+    parts.catalog.put_rates("EUR", &rates)?;
     Ok(Some(load_history(parts, site.id).await?))
 }
 

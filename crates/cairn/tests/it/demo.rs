@@ -34,8 +34,26 @@ fn the_reports_tell_the_truth_of_the_history() {
                           "dimensions": ["time:day"]});
     let answer = server.api("POST", "/api/v2/query", &question).json();
     assert_eq!(answer["results"].as_array().unwrap().len(), 60);
+    campaigns_have_costs_and_sales(&server, &site, told(&line, "revenue_cents"));
     what_visitors_allowed_can_be_seen_and_proven(&server, &site);
     the_shop_carries_the_key_of_its_pixel(&server);
+}
+
+fn campaigns_have_costs_and_sales(server: &Server, site: &str, revenue_cents: i64) {
+    let metrics = ["cost", "conversions", "revenue", "roas"];
+    let mut question = json!({"site_id": site, "metrics": metrics, "date_range": "all"});
+    let answer = server.api("POST", "/api/v2/query", &question).json();
+    let revenue = answer["results"][0]["metrics"][2]["value"].as_f64().unwrap();
+    assert_eq!((revenue * 100.0).round() as i64, revenue_cents);
+    assert_eq!(answer["meta"]["money"], json!({"currency": "EUR"}), "all of it is converted");
+    question["dimensions"] = json!(["visit:utm_campaign"]);
+    let answer = server.api("POST", "/api/v2/query", &question).json();
+    for campaign in ["tents", "ridge-film", "autumn-sale"] {
+        let rows = answer["results"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["dimensions"][0] == campaign).unwrap();
+        let amount = |index: usize| row["metrics"][index]["value"].as_f64().unwrap();
+        assert!(amount(0) > 50.0 && amount(2) > 500.0, "{campaign} costs and sells: {row}");
+    }
 }
 
 fn what_visitors_allowed_can_be_seen_and_proven(server: &Server, site: &str) {

@@ -43,7 +43,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_catalog::{MasterSecret, PixelEntry, SiteEntry};
-use cairn_enrich::{Address, Enricher, Location};
+use cairn_enrich::{Address, Enricher, Location, SourceFacts};
 use cairn_model::{
     Choice, CrossSiteCookies, Identification, Outcome, PixelKind, Policy, PrivacySettings, Purpose,
     Site, Verdict, VisitorId,
@@ -127,6 +127,17 @@ impl Ingest {
     /// The keys of anonymous numbers, to destroy expired ones on time.
     pub fn anonymous_keys(&self) -> &AnonymousKeys {
         &self.anonymous
+    }
+
+    /// Source and channel, as reports show them, of visits by a link with these values.
+    pub fn source_of_link(&self, source: &str, medium: &str, campaign: &str) -> (String, String) {
+        let mut link = url::form_urlencoded::Serializer::new("https://site.invalid/?".to_owned());
+        let values = [("utm_source", source), ("utm_medium", medium), ("utm_campaign", campaign)];
+        link.extend_pairs(values.into_iter().filter(|(_, value)| !value.is_empty()));
+        let link = link.finish();
+        let facts = SourceFacts { url: &link, ..SourceFacts::default() };
+        let found = self.enricher.attribute(&facts);
+        (found.source.to_string(), found.channel.to_owned())
     }
 
     /// The keys of what is kept.

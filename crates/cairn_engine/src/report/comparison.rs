@@ -1,10 +1,13 @@
 //! Answers with the earlier range beside them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cairn_model::answer::{Answer, Figure, Key, Row};
+use cairn_model::question::money::{Account, Spent};
 use cairn_model::question::{Dimension, Metric, Question};
-use cairn_store::{EventStore, StoreError};
+
+use super::QueryError;
+use super::accounts::{Asker, MoneyNotes};
 
 /// A row and its counterpart of the earlier range.
 pub(super) struct Pair {
@@ -18,10 +21,12 @@ pub(super) struct Compared {
     pub(super) pairs: Vec<Pair>,
     pub(super) total_rows: Option<u64>,
     pub(super) mixed_identification: bool,
+    /// There where the question is about money.
+    pub(super) money: Option<MoneyNotes>,
 }
 
 /// What a group shows that is not there.
-fn absent(metric: Metric) -> Figure {
+pub(super) fn absent(metric: Metric) -> Figure {
     match metric {
         Metric::Percentage => Figure::Tenths(0),
         Metric::ViewsPerVisit | Metric::ConversionRate | Metric::GroupConversionRate => {
@@ -39,7 +44,13 @@ fn absent(metric: Metric) -> Figure {
 }
 
 fn absent_figures(question: &Question) -> Vec<Figure> {
-    question.metrics.iter().map(|metric| absent(*metric)).collect()
+    let spent = question.cost_problem().is_none().then(Spent::default);
+    let nothing = Account { sums: BTreeMap::new(), spent, currency: "" };
+    let figure = |metric: &Metric| match metric {
+        Metric::Money(money) => money.figure(&nothing),
+        other => absent(*other),
+    };
+    question.metrics.iter().map(figure).collect()
 }
 
 /// The values of all dimensions but time.
@@ -48,15 +59,15 @@ fn group_of(keys: &[Key]) -> Vec<Key> {
 }
 
 /// Answers the question, and the comparison if there is one.
-pub(super) fn answer(store: &dyn EventStore, question: &Question) -> Result<Compared, StoreError> {
+pub(super) fn answer(asker: &Asker<'_>, question: &Question) -> Result<Compared, QueryError> {
     if question.include.comparison.is_none() {
-        let Answer { rows, total_rows, mixed_identification } = store.ask(question)?;
+        let (Answer { rows, total_rows, mixed_identification, .. }, money) = asker.ask(question)?;
         let pairs = rows.into_iter().map(|row| Pair { row, earlier: None }).collect();
-        return Ok(Compared { pairs, total_rows, mixed_identification });
+        return Ok(Compared { pairs, total_rows, mixed_identification, money });
     }
     let by_time_alone = matches!(question.dimensions.as_slice(), [Dimension::Time(_)]);
-    let answer =
-        if by_time_alone { every_bucket(store, question)? } else { store.ask(question)? };
+    let (answer, money) =
+        if by_time_alone { every_bucket(asker, question)? } else { asker.ask(question)? };
     let groups = (!by_time_alone && !question.dimensions.is_empty()).then(|| {
         let mut groups: Vec<Vec<Key>> = answer.rows.iter().map(|row| group_of(&row.keys)).collect();
         groups.sort();
@@ -65,7 +76,7 @@ pub(super) fn answer(store: &dyn EventStore, question: &Question) -> Result<Comp
     });
     let mut earlier: HashMap<Vec<Key>, Vec<Figure>> = HashMap::new();
     if let Some(asked) = question.compared(groups).filter(|_| !answer.rows.is_empty()) {
-        let found = store.ask(&asked)?;
+        let (found, _) = asker.ask(&asked)?;
         earlier.extend(found.rows.into_iter().map(|row| (row.keys, row.figures)));
     }
     let mut pair = |row: Row| {
@@ -76,12 +87,16 @@ pub(super) fn answer(store: &dyn EventStore, question: &Question) -> Result<Comp
         pairs: answer.rows.into_iter().map(&mut pair).collect(),
         total_rows: answer.total_rows,
         mixed_identification: answer.mixed_identification,
+        money,
     })
 }
 
 /// All buckets of the range, empty ones included, in the order and of the page asked for.
-fn every_bucket(store: &dyn EventStore, question: &Question) -> Result<Answer, StoreError> {
-    let mut answer = store.ask(&question.with_all_rows())?;
+fn every_bucket(
+    asker: &Asker<'_>,
+    question: &Question,
+) -> Result<(Answer, Option<MoneyNotes>), QueryError> {
+    let (mut answer, notes) = asker.ask(&question.with_all_rows())?;
     let count = question.buckets.as_ref().map_or(0, |buckets| buckets.count());
     let mut known = vec![false; usize::try_from(count).unwrap_or_default()];
     for row in &answer.rows {
@@ -100,8 +115,6 @@ fn every_bucket(store: &dyn EventStore, question: &Question) -> Result<Answer, S
     }
     answer.rows.sort_by(|left, right| question.compare_rows(left, right));
     answer.total_rows = answer.total_rows.map(|_| answer.rows.len() as u64);
-    let offset = usize::try_from(question.page.offset).unwrap_or(usize::MAX);
-    let limit = question.page.limit.map_or(usize::MAX, |limit| limit as usize);
-    answer.rows = answer.rows.into_iter().skip(offset).take(limit).collect();
-    Ok(answer)
+    answer.rows = question.cut_page(answer.rows);
+    Ok((answer, notes))
 }

@@ -9,6 +9,7 @@ use cairn_model::question::{Metric, Question, ROWS_PER_PAGE_MAX, Tally};
 use cairn_store::EventStore;
 use serde_json::{Map, Value, json};
 
+use super::accounts::Asker;
 use super::csv::cell;
 use super::{QueryError, ReportSite, comparison, parsed, reply};
 
@@ -62,12 +63,18 @@ impl Export {
     }
 
     /// The part at this position, from 0.
-    pub fn part(&self, store: &dyn EventStore, index: u64) -> Result<ExportPart, QueryError> {
+    pub fn part(
+        &self,
+        store: &dyn EventStore,
+        site: ReportSite<'_>,
+        index: u64,
+    ) -> Result<ExportPart, QueryError> {
+        let asker = Asker { store, site };
         let compared = if self.has_page {
-            comparison::answer(store, &self.question)?
+            comparison::answer(&asker, &self.question)?
         } else {
             let offset = index * u64::from(self.rows_max);
-            comparison::answer(store, &self.question.with_page(self.rows_max, offset))?
+            comparison::answer(&asker, &self.question.with_page(self.rows_max, offset))?
         };
         let is_full = compared.pairs.len() >= self.rows_max as usize;
         let mut text = String::new();
@@ -75,7 +82,7 @@ impl Export {
             self.names(&mut text);
         }
         for pair in &compared.pairs {
-            let row = reply::row(&self.question, pair);
+            let row = reply::row(&self.question, pair, site.currency());
             match self.format {
                 ExportFormat::Csv => self.cells(&row, &mut text),
                 ExportFormat::Ndjson => self.object(&row, &mut text),
@@ -172,6 +179,14 @@ mod tests {
     /// 1 June 2026, noon.
     const NOON_MS: i64 = 1_780_315_200_000;
 
+    const SITE_ASKED: ReportSite<'_> = ReportSite {
+        site_id: SITE,
+        timezone: "Etc/UTC",
+        goals: &[],
+        restarts_ms: &[],
+        books: None,
+    };
+
     /// Page `/0` is seen once, `/1` twice, and so on.
     fn store(pages: u64) -> ReferenceStore {
         let mut batch = Batch::default();
@@ -199,9 +214,7 @@ mod tests {
         for (key, value) in more.as_object().into_iter().flatten() {
             body[key] = value.clone();
         }
-        let (goals, restarts_ms) = (&[], &[]);
-        let site = ReportSite { site_id: SITE, timezone: "Etc/UTC", goals, restarts_ms };
-        let mut export = Export::new(store, site, &body, NOON_MS, format).unwrap();
+        let mut export = Export::new(store, SITE_ASKED, &body, NOON_MS, format).unwrap();
         export.rows_max = 3;
         export
     }
@@ -209,7 +222,7 @@ mod tests {
     fn whole(export: &Export, store: &ReferenceStore) -> (String, u64) {
         let mut text = String::new();
         for index in 0.. {
-            let part = export.part(store, index).unwrap();
+            let part = export.part(store, SITE_ASKED, index).unwrap();
             text.push_str(&part.text);
             if part.is_last {
                 return (text, index + 1);

@@ -3,6 +3,7 @@
 //! Guarantees: a reply is made only from a checked question; errors name what is wrong in the asker's own words and
 //! nothing of what is stored. It does not know HTTP, nor who may ask about which site.
 
+mod accounts;
 pub mod attribution;
 mod comparison;
 pub mod csv;
@@ -11,10 +12,14 @@ mod money;
 mod reply;
 pub mod shared;
 
+pub use accounts::Books;
+
 use cairn_model::SiteId;
 use cairn_model::question::{Asking, Goal, Question, QuestionError};
 use cairn_store::{EventStore, StoreError};
 use serde_json::Value;
+
+use accounts::Asker;
 
 /// What a report needs to know about its site.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +32,15 @@ pub struct ReportSite<'a> {
     pub goals: &'a [Goal],
     /// When new anonymous visitors began because the process was restarted, Unix milliseconds, in order.
     pub restarts_ms: &'a [i64],
+    /// Rates and costs; `None`: nothing may be asked about money.
+    pub books: Option<Books<'a>>,
+}
+
+impl ReportSite<'_> {
+    /// The site's currency, where money may be asked about.
+    fn currency(&self) -> &str {
+        self.books.map_or("", |books| books.currency)
+    }
 }
 
 /// Why there is no reply.
@@ -83,8 +97,8 @@ pub fn ask(
     now_ms: i64,
 ) -> Result<Value, QueryError> {
     let question = parsed(store, site, body, now_ms)?;
-    let compared = comparison::answer(store, &question)?;
-    Ok(reply::reply(&question, &compared, site.restarts_ms))
+    let compared = comparison::answer(&Asker { store, site }, &question)?;
+    Ok(reply::reply(&question, &compared, site))
 }
 
 /// Checks a query.

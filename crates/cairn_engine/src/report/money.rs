@@ -62,9 +62,22 @@ pub(super) fn shown(thousandths: i64, currency: &str) -> Value {
 /// An amount in billionths of the currency's main unit: the value has all of them, the words do not.
 pub(super) fn exact(billionths: i64, currency: &str) -> Value {
     let thousandths = rounded(billionths.unsigned_abs(), 1_000_000);
-    let mut money = shown(i64::try_from(thousandths).unwrap_or(i64::MAX), currency);
+    let mut money = shown(signed(thousandths, billionths), currency);
     money["value"] = json!(billionths as f64 / 1_000_000_000.0);
     money
+}
+
+/// An amount in ten-thousandths of the currency's main unit.
+pub(super) fn four_decimals(ten_thousandths: i64, currency: &str) -> Value {
+    let thousandths = rounded(ten_thousandths.unsigned_abs(), 10);
+    let mut money = shown(signed(thousandths, ten_thousandths), currency);
+    money["value"] = json!(ten_thousandths as f64 / 10_000.0);
+    money
+}
+
+fn signed(size: u64, like: i64) -> i64 {
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    if like < 0 { -size } else { size }
 }
 
 #[cfg(test)]
@@ -87,5 +100,10 @@ mod tests {
         let shown =
             json!({"value": 12.345600001, "currency": "EUR", "short": "€12.3", "long": "€12.35"});
         assert_eq!(cost, shown);
+        let loss = four_decimals(-12_345, "EUR");
+        assert_eq!(
+            loss,
+            json!({"value": -1.2345, "currency": "EUR", "short": "-€1.2", "long": "-€1.24"})
+        );
     }
 }

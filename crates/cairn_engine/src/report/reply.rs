@@ -1,20 +1,25 @@
 //! The reply's JSON: values get their names here and nowhere else.
 
 use cairn_model::answer::{Figure, Key};
-use cairn_model::question::{Metric, Question, Tally};
+use cairn_model::question::revenue::thousandths;
+use cairn_model::question::{Metric, Money, Question, Tally};
+use cairn_model::rates::divided;
 use serde_json::{Map, Value, json};
 
+use super::accounts::MoneyNotes;
 use super::comparison::{Compared, Pair};
-use super::money;
+use super::{ReportSite, money};
 
 /// The whole reply.
-pub(super) fn reply(question: &Question, compared: &Compared, restarts_ms: &[i64]) -> Value {
-    let results: Vec<Value> = compared.pairs.iter().map(|pair| row(question, pair)).collect();
-    let meta = meta(question, compared, restarts_ms);
+pub(super) fn reply(question: &Question, compared: &Compared, site: ReportSite<'_>) -> Value {
+    let currency = site.currency();
+    let results: Vec<Value> =
+        compared.pairs.iter().map(|pair| row(question, pair, currency)).collect();
+    let meta = meta(question, compared, site.restarts_ms, currency);
     json!({"results": results, "meta": meta, "query": question.echo})
 }
 
-fn meta(question: &Question, compared: &Compared, restarts_ms: &[i64]) -> Value {
+fn meta(question: &Question, compared: &Compared, restarts_ms: &[i64], currency: &str) -> Value {
     let mut meta = Map::new();
     if question.include.imports {
         meta.insert("imports_included".to_owned(), json!(false));
@@ -26,12 +31,12 @@ fn meta(question: &Question, compared: &Compared, restarts_ms: &[i64]) -> Value 
     if let Some(total) = compared.total_rows {
         meta.insert("total_rows".to_owned(), json!(total));
     }
-    if let Some(problem) = question.revenue_problem() {
-        let warning = json!({"code": problem.code(), "warning": problem.text()});
-        let asked = question.metrics.iter().filter(|metric| metric.is_revenue());
-        let warnings: Map<String, Value> =
-            asked.map(|metric| (metric.name().to_owned(), warning.clone())).collect();
+    let warnings = warnings(question);
+    if !warnings.is_empty() {
         meta.insert("metric_warnings".to_owned(), Value::Object(warnings));
+    }
+    if let Some(notes) = &compared.money {
+        meta.insert("money".to_owned(), money_notes(notes, currency));
     }
     if compared.mixed_identification {
         // Anonymous numbers change every day: such visitors are counted once a day, identified ones once.
@@ -42,6 +47,62 @@ fn meta(question: &Question, compared: &Compared, restarts_ms: &[i64]) -> Value 
         meta.insert("anonymous_restarts".to_owned(), json!(restarts));
     }
     Value::Object(meta)
+}
+
+/// Metrics that could not be computed, and why.
+fn warnings(question: &Question) -> Map<String, Value> {
+    let mut warnings = Map::new();
+    for metric in &question.metrics {
+        let warning = match metric {
+            Metric::Money(money) if money.needs_cost() => {
+                question.cost_problem().map(|problem| (problem.code(), problem.text()))
+            }
+            metric if metric.is_revenue() => {
+                question.revenue_problem().map(|problem| (problem.code(), problem.text()))
+            }
+            _ => None,
+        };
+        if let Some((code, text)) = warning {
+            warnings.insert(metric.name().to_owned(), json!({"code": code, "warning": text}));
+        }
+    }
+    warnings
+}
+
+/// What is to be known about amounts; of each entry only what there is.
+fn money_notes(notes: &MoneyNotes, currency: &str) -> Value {
+    let mut told = Map::new();
+    told.insert("currency".to_owned(), json!(currency));
+    let counts =
+        [("repeated_orders", notes.repeated), ("unmatched_refunds", notes.unmatched_refunds)];
+    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        told.insert(name.to_owned(), json!(count));
+    }
+    let minor = |minor: i64, currency: &str| {
+        money::shown(thousandths(i128::from(minor), currency, 1), currency)
+    };
+    let orders: Vec<Value> = notes
+        .orders
+        .iter()
+        .map(|apart| {
+            let currency = apart.currency.as_str();
+            json!({
+                "orders": apart.orders,
+                "revenue": minor(apart.minor, currency),
+                "refunds": minor(apart.refunded_minor, currency),
+            })
+        })
+        .collect();
+    let cost = |(currency, micros): (&String, &i128)| {
+        money::exact(i64::try_from(micros.saturating_mul(1000)).unwrap_or(i64::MAX), currency)
+    };
+    let costs: Vec<Value> = notes.costs.iter().map(cost).collect();
+    for (name, list) in [("orders_not_converted", orders), ("costs_not_converted", costs)] {
+        if !list.is_empty() {
+            told.insert(name.to_owned(), json!(list));
+        }
+    }
+    Value::Object(told)
 }
 
 /// Restarts in the range asked for, to the second. Whether an anonymous visitor was there to be counted twice is not
@@ -56,7 +117,7 @@ fn restarts_within(question: &Question, restarts_ms: &[i64]) -> Vec<String> {
         .collect()
 }
 
-fn shown(question: &Question, keys: &[Key], figure: Figure) -> Value {
+fn shown(question: &Question, keys: &[Key], figure: Figure, currency: &str) -> Value {
     match figure {
         Figure::Missing => Value::Null,
         Figure::Whole(number) => json!(number),
@@ -66,24 +127,25 @@ fn shown(question: &Question, keys: &[Key], figure: Figure) -> Value {
         Figure::Billionths(amount) => {
             question.cost_currency(keys).map_or(Value::Null, |code| money::exact(amount, code))
         }
+        Figure::Amount(amount) => money::four_decimals(amount, currency),
         other => json!(other.decimal()),
     }
 }
 
 /// One row, as answers have it.
-pub(super) fn row(question: &Question, pair: &Pair) -> Value {
+pub(super) fn row(question: &Question, pair: &Pair, currency: &str) -> Value {
     let labels: Vec<String> =
         pair.row.keys.iter().enumerate().map(|(index, key)| question.label(index, key)).collect();
-    let shown = |figure: &Figure| shown(question, &pair.row.keys, *figure);
+    let shown = |figure: &Figure| shown(question, &pair.row.keys, *figure, currency);
     let metrics: Vec<Value> = pair.row.figures.iter().map(shown).collect();
     let mut row = json!({"dimensions": labels, "metrics": metrics});
     if let Some(earlier) = &pair.earlier {
-        row["comparison"] = comparison(question, pair, earlier);
+        row["comparison"] = comparison(question, pair, earlier, currency);
     }
     row
 }
 
-fn comparison(question: &Question, pair: &Pair, earlier: &[Figure]) -> Value {
+fn comparison(question: &Question, pair: &Pair, earlier: &[Figure], currency: &str) -> Value {
     let buckets = question.include.comparison.as_ref().and_then(|one| one.buckets.as_ref());
     let label = |(index, key): (usize, &Key)| match (key, buckets) {
         (Key::Bucket(bucket), Some(buckets)) if *bucket < buckets.count() => {
@@ -94,7 +156,7 @@ fn comparison(question: &Question, pair: &Pair, earlier: &[Figure]) -> Value {
         _ => json!(question.label(index, key)),
     };
     let labels: Vec<Value> = pair.row.keys.iter().enumerate().map(label).collect();
-    let shown = |figure: &Figure| shown(question, &pair.row.keys, *figure);
+    let shown = |figure: &Figure| shown(question, &pair.row.keys, *figure, currency);
     let metrics: Vec<Value> = earlier.iter().map(shown).collect();
     let figures = pair.row.figures.iter().zip(earlier).zip(&question.metrics);
     let change: Vec<Value> =
@@ -109,18 +171,17 @@ fn change(metric: Metric, now: Figure, earlier: Figure) -> Value {
         Metric::BounceRate if old == 0 => Value::Null,
         Metric::BounceRate => json!(new - old),
         Metric::ConversionRate | Metric::GroupConversionRate => {
-            json!(divided(new - old, 10) as f64 / 10.0)
+            json!(divided(i128::from(new - old), 10) as f64 / 10.0)
         }
         Metric::ExitRate => json!((new - old) as f64 / 10.0),
-        Metric::Tally(Tally::AdClickThroughRate) => json!(divided(new - old, 10) as f64 / 10.0),
+        Metric::Tally(Tally::AdClickThroughRate) => {
+            json!(divided(i128::from(new - old), 10) as f64 / 10.0)
+        }
+        // A return that was negative, or has become it, has no growth in percent: the difference in points.
+        Metric::Money(Money::Roi) => json!(divided(i128::from(new - old), 10) as f64 / 10.0),
         Metric::Tally(tally) if tally.is_share() => json!((new - old) as f64 / 10.0),
         _ if old == 0 => json!(if new > 0 { 100 } else { 0 }),
-        _ => json!(divided(100 * (new - old), old)),
+        _ if old < 0 => Value::Null,
+        _ => json!(divided(100 * i128::from(new) - 100 * i128::from(old), i128::from(old))),
     }
-}
-
-/// Rounded half away from zero; the divisor is above 0.
-fn divided(number: i64, by: i64) -> i64 {
-    let size = (2 * number.abs() + by) / (2 * by);
-    if number < 0 { -size } else { size }
 }

@@ -272,12 +272,8 @@ mod tests {
     use crate::ids::SiteId;
 
     fn goal(name: &str, currency: &str) -> Goal {
-        Goal {
-            name: name.to_owned(),
-            trigger: Trigger::Event(name.to_owned()),
-            currency: currency.to_owned(),
-            props: Vec::new(),
-        }
+        let goal = Goal::new(name.to_owned(), Trigger::Event(name.to_owned()));
+        Goal { currency: currency.to_owned(), ..goal }
     }
 
     fn parse(body: Value) -> Result<AttributionQuestion, QuestionError> {

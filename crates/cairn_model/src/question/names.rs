@@ -1,6 +1,7 @@
 //! The names of the language: metrics and dimensions.
 
 use crate::question::TimeUnit;
+use crate::question::money::{Money, Sum};
 use crate::question::tallies::{FirstProp, Tally};
 
 /// A metric.
@@ -38,6 +39,10 @@ pub enum Metric {
     ExitRate,
     /// Counted from what happened on a page, in a mail or with an ad.
     Tally(Tally),
+    /// Of orders, refunds and costs.
+    Money(Money),
+    /// What a store counts for the former; nobody can ask for it by name.
+    Sum(Sum),
 }
 
 impl Metric {
@@ -79,13 +84,15 @@ impl Metric {
             Metric::AverageRevenue => "average_revenue",
             Metric::ExitRate => "exit_rate",
             Metric::Tally(tally) => tally.name(),
+            Metric::Money(money) => money.name(),
+            Metric::Sum(_) => "",
         }
     }
 
     /// Every metric.
     pub fn all() -> impl Iterator<Item = Metric> {
         let tallies = Tally::all().map(|(_, tally)| Metric::Tally(tally));
-        Metric::GENERAL.into_iter().chain(tallies)
+        Metric::GENERAL.into_iter().chain(tallies).chain(Money::ALL.map(Metric::Money))
     }
 
     /// The metric of this name.
@@ -101,18 +108,31 @@ impl Metric {
         }
     }
 
+    /// What is counted of orders, where it is that.
+    pub fn as_sum(self) -> Option<Sum> {
+        match self {
+            Metric::Sum(sum) => Some(sum),
+            _ => None,
+        }
+    }
+
     /// It can be counted from events only.
     pub fn is_event_only(self) -> bool {
-        matches!(
-            self,
-            Metric::Pageviews
-                | Metric::Events
-                | Metric::ScrollDepth
-                | Metric::TimeOnPage
-                | Metric::TotalRevenue
-                | Metric::AverageRevenue
-                | Metric::Tally(_)
-        )
+        match self {
+            // What is made of costs alone is counted nowhere.
+            Metric::Money(money) => !money.sums().is_empty(),
+            _ => matches!(
+                self,
+                Metric::Pageviews
+                    | Metric::Events
+                    | Metric::ScrollDepth
+                    | Metric::TimeOnPage
+                    | Metric::TotalRevenue
+                    | Metric::AverageRevenue
+                    | Metric::Tally(_)
+                    | Metric::Sum(_)
+            ),
+        }
     }
 
     /// It can be counted from visits only.

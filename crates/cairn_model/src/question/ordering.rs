@@ -26,6 +26,13 @@ impl Asked {
         }
     }
 
+    /// The rows of the page that was asked for.
+    pub fn cut_page(&self, rows: Vec<Row>) -> Vec<Row> {
+        let offset = usize::try_from(self.page.offset).unwrap_or(usize::MAX);
+        let limit = self.page.limit.map_or(usize::MAX, |limit| limit as usize);
+        rows.into_iter().skip(offset).take(limit).collect()
+    }
+
     /// Which row comes first: by what was asked, then by what the dimensions' values are called, then by the values
     /// as stored. Figures that are missing come last either way.
     pub fn compare_rows(&self, left: &Row, right: &Row) -> Ordering {

@@ -66,6 +66,9 @@ impl Question {
             include = parse_include(asked, range, &dimensions, asking, &zone)?;
         }
         let order_by = place_order(&order_names, &metrics, &dimensions)?;
+        let compared = include.comparison.as_ref().map(|comparison| comparison.range);
+        let whole_days =
+            [Some(range), compared].into_iter().flatten().all(|one| one.days(&zone).is_some());
         let names_bots = checks::names_bots(&filters, &dimensions);
         let mut asked = Asked {
             site_id: asking.site_id,
@@ -74,12 +77,14 @@ impl Question {
             filters,
             names_bots,
             range,
+            whole_days,
             buckets,
             order_by,
             page,
             include,
             goals: asking.goals.to_vec(),
             only_groups: None,
+            pricing: None,
             echo: Value::Null,
         };
         checks::check(&asked)?;

@@ -5,8 +5,7 @@
 use std::fmt::Write;
 
 use crate::question::names::FIELDS;
-use crate::question::tallies::Scope;
-use crate::question::{Dimension, Field, Metric, Tally, TimeUnit, tallies::FirstProp};
+use crate::question::{Dimension, Field, Metric, Money, Tally, TimeUnit, tallies::FirstProp};
 
 /// What is told about a metric.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +24,7 @@ fn row(definition: &str, unit: &'static str, needs: &'static str) -> Described {
 
 const VISIT_SIDE: &str = "no `event:` dimension but `event:page` alone";
 const PER_MILLE: &str = "%, one decimal";
+const COSTS: &str = "dimensions and filters that costs have (money.md)";
 const GOAL: &str = "filter or dimension `event:goal`";
 
 impl Metric {
@@ -89,6 +89,40 @@ impl Metric {
                 "exactly the dimension `visit:exit_page`, no filter on events",
             ),
             Metric::Tally(tally) => tally.described(),
+            Metric::Money(money) => money.described(),
+            // No question names what the store only counts.
+            Metric::Sum(_) => row("", "", ""),
+        }
+    }
+}
+
+impl Money {
+    /// Its definition in words.
+    pub fn described(self) -> Described {
+        const AMOUNT: &str = "money, four decimals";
+        const RATIO: &str = "ratio, four decimals";
+        match self {
+            Money::Conversions => row(
+                "events that convert a goal where goals are asked for, otherwise orders",
+                "",
+                "",
+            ),
+            Money::Orders => row("`purchase` events, each order once", "", ""),
+            Money::Revenue => {
+                row("amounts of these orders, at the rate of the order's day", AMOUNT, "")
+            }
+            Money::Refunds => {
+                row("what of them was given back since, at the same rate", AMOUNT, "")
+            }
+            Money::NetRevenue => row("`revenue` less `refunds`", AMOUNT, ""),
+            Money::AverageOrderValue => row("`revenue` by orders that have an amount", AMOUNT, ""),
+            Money::Cost => row("what advertising cost", AMOUNT, COSTS),
+            Money::CostClicks => row("clicks of the table of costs", "", COSTS),
+            Money::CostImpressions => row("impressions of the table of costs", "", COSTS),
+            Money::CostPerConversion => row("`cost` by `conversions`", AMOUNT, COSTS),
+            Money::CostPerClick => row("`cost` by `cost_clicks`", AMOUNT, COSTS),
+            Money::Roas => row("return on ad spend: `revenue` by `cost`", RATIO, COSTS),
+            Money::Roi => row("`net_revenue` less `cost`, by `cost`", RATIO, COSTS),
         }
     }
 }
@@ -259,10 +293,10 @@ impl Dimension {
     }
 }
 
-/// The table of the metrics of one kind; `None`: those of visits and page views.
-pub fn metrics_table(kind: Option<Scope>) -> String {
+/// The table of the metrics that are meant.
+pub fn metrics_table(is_meant: impl Fn(Metric) -> bool) -> String {
     let mut text = "| metric | definition | unit | needs |\n|---|---|---|---|\n".to_owned();
-    for metric in Metric::all().filter(|metric| metric.as_tally().map(Tally::scope) == kind) {
+    for metric in Metric::all().filter(|metric| is_meant(*metric)) {
         let Described { definition, unit, needs } = metric.described();
         // Writing to a text cannot fail.
         let _ = writeln!(text, "| `{}` | {definition} | {unit} | {needs} |", metric.name());

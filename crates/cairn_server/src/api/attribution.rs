@@ -223,7 +223,8 @@ pub async fn ask(
     let (site_id, timezone, currency) = (site.id, site.timezone.clone(), site.currency.clone());
     let goals = goals(&app, site_id).await?;
     let answer = super::with_store(&app, move |store| {
-        let site = ReportSite { site_id, timezone: &timezone, goals: &goals, restarts_ms: &[] };
+        let (goals, restarts_ms) = (&goals, &[]);
+        let site = ReportSite { site_id, timezone: &timezone, goals, restarts_ms, books: None };
         attribution(store, site, &currency, &body, now_ms)
     });
     answer.await?.map(Json).map_err(failed)

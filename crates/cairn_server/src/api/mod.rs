@@ -11,6 +11,7 @@ mod attribution;
 mod backups;
 pub(crate) mod body;
 mod cookie_report;
+mod costs;
 mod emails;
 pub(crate) mod events;
 mod goals;
@@ -29,6 +30,7 @@ mod pixel_activity;
 mod pixels;
 mod query;
 mod query_export;
+mod rates;
 pub(crate) mod receipts;
 mod retention;
 mod rights;
@@ -72,6 +74,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         // The instance
         .routes(routes!(backups::list, backups::create))
         .routes(routes!(backups::remove))
+        .routes(routes!(rates::list, rates::create, rates::remove))
         // Sites
         .routes(routes!(sites::list, sites::create))
         .routes(routes!(asking::places))
@@ -84,6 +87,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(live_test::stream))
         .routes(routes!(goals::list, goals::create))
         .routes(routes!(goals::remove))
+        .routes(routes!(costs::list, costs::create, costs::remove))
+        .routes(routes!(costs::import))
         .routes(routes!(opt_outs::create))
         .routes(routes!(cookie_report::show))
         .routes(routes!(memory::ask))

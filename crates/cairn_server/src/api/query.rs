@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
-use cairn_engine::report::{self, QueryError, ReportSite};
+use cairn_engine::report::{self, Books, QueryError, ReportSite};
 use cairn_model::SiteId;
 use cairn_model::question::segments::{self, Segment};
 use cairn_model::question::{Goal, QuestionError, Trigger};
@@ -78,6 +78,10 @@ pub struct QueryMeta {
     /// Why not: `no_imported_data`.
     #[schema(nullable = false)]
     pub imports_skip_reason: Option<String>,
+    /// Of a question about money: `currency`; where there are any, `repeated_orders`, `unmatched_refunds`,
+    /// `orders_not_converted` and `costs_not_converted`.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub money: Option<Value>,
     /// Metrics that could not be computed, each with `code` and `warning`.
     #[schema(value_type = Option<Object>, nullable = false)]
     pub metric_warnings: Option<Value>,
@@ -126,6 +130,7 @@ pub async fn ask(
     let asked = Asked {
         site_id: site.id,
         timezone: site.timezone.clone(),
+        currency: site.currency.clone(),
         goals: goals(&app, site.id).await?,
         restarts_ms,
         body,
@@ -134,8 +139,9 @@ pub async fn ask(
     if let Some(format) = format {
         return export::stream(app, asked, format).await;
     }
+    let held = Arc::clone(&app);
     let answer = super::with_store(&app, move |store| {
-        report::ask(store, asked.site(), &asked.body, asked.now_ms)
+        report::ask(store, asked.site(&held), &asked.body, asked.now_ms)
     });
     Ok(Json(answer.await?.map_err(failed)?).into_response())
 }
@@ -144,6 +150,7 @@ pub async fn ask(
 pub(super) struct Asked {
     site_id: SiteId,
     timezone: String,
+    currency: String,
     goals: Vec<Goal>,
     restarts_ms: Vec<i64>,
     pub(super) body: Value,
@@ -151,12 +158,19 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn site(&self) -> ReportSite<'_> {
+    pub(super) fn site<'a>(&'a self, app: &'a App) -> ReportSite<'a> {
+        let books = Books {
+            catalog: &app.catalog,
+            ingest: &app.ingest,
+            currency: &self.currency,
+            rate_age_days_max: app.config.rate_age_days_max,
+        };
         ReportSite {
             site_id: self.site_id,
             timezone: &self.timezone,
             goals: &self.goals,
             restarts_ms: &self.restarts_ms,
+            books: Some(books),
         }
     }
 }

@@ -63,13 +63,15 @@ pub(super) async fn stream(
 ) -> Result<Response, ApiError> {
     let overloaded = || ApiError::new(Code::Overloaded, "Too many files are being made.");
     let place = PLACES.try_acquire().map_err(|_| overloaded())?;
+    let asked = Arc::new(asked);
+    let (about, question) = (Arc::clone(&app), Arc::clone(&asked));
     let export = super::with_store(&app, move |store| {
-        Export::new(store, asked.site(), &asked.body, asked.now_ms, format)
+        Export::new(store, question.site(&about), &question.body, question.now_ms, format)
     });
-    let export = Arc::new(export.await?.map_err(failed)?);
-    let first = part(&app, &export, 0).await?;
+    let file = File { app, asked, export: Arc::new(export.await?.map_err(failed)?) };
+    let first = file.part(0).await?;
     let (sender, parts) = mpsc::channel(PARTS_MAX);
-    tokio::spawn(feed(app, export, first, sender, place));
+    tokio::spawn(feed(file, first, sender, place));
     let mut response = Response::new(Body::new(Parts(parts)));
     let (content_type, name) = match format {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"report.csv\""),
@@ -81,14 +83,24 @@ pub(super) async fn stream(
     Ok(response)
 }
 
-async fn part(app: &Arc<App>, export: &Arc<Export>, index: u64) -> Result<ExportPart, ApiError> {
-    let export = Arc::clone(export);
-    super::with_store(app, move |store| export.part(store, index)).await?.map_err(failed)
+/// A file that is being made.
+struct File {
+    app: Arc<App>,
+    asked: Arc<Asked>,
+    export: Arc<Export>,
+}
+
+impl File {
+    async fn part(&self, index: u64) -> Result<ExportPart, ApiError> {
+        let (app, asked) = (Arc::clone(&self.app), Arc::clone(&self.asked));
+        let export = Arc::clone(&self.export);
+        let part = move |store: &dyn EventStore| export.part(store, asked.site(&app), index);
+        super::with_store(&self.app, part).await?.map_err(failed)
+    }
 }
 
 async fn feed(
-    app: Arc<App>,
-    export: Arc<Export>,
+    file: File,
     mut next: ExportPart,
     sender: mpsc::Sender<io::Result<Bytes>>,
     _place: SemaphorePermit<'static>,
@@ -98,7 +110,7 @@ async fn feed(
         if sender.send(Ok(Bytes::from(text))).await.is_err() || is_last {
             return;
         }
-        next = match part(&app, &export, index).await {
+        next = match file.part(index).await {
             Ok(part) => part,
             Err(error) => {
                 let broken = io::Error::other(error.message);

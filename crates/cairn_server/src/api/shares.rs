@@ -227,7 +227,8 @@ pub async fn ask(
     let (site_id, timezone) = (entry.site.id, entry.site.timezone.clone());
     let (now_ms, size) = (app.now_ms(&headers), u64::from(access.0.group_size_min));
     let answer = super::with_store(&app, move |store| {
-        let site = ReportSite { site_id, timezone: &timezone, goals: &[], restarts_ms: &[] };
+        let (timezone, goals, restarts_ms) = (&timezone, &[], &[]);
+        let site = ReportSite { site_id, timezone, goals, restarts_ms, books: None };
         question.answer(store, site, size, now_ms)
     });
     answer.await?.map(Json).map_err(query::failed)

@@ -263,7 +263,8 @@ impl Collector {
         {
             let (site_id, now_ms) = (looked.entry.site.site.id, looked.now_ms);
             let app = &self.edge.app;
-            blocking(app, move |catalog| catalog.add_opt_outs(site_id, &[visitor.0], now_ms)).await?;
+            blocking(app, move |catalog| catalog.add_opt_outs(site_id, &[visitor.0], now_ms))
+                .await?;
         }
         let record = RecordedConsent::of_opt_out(looked.now_ms.div_euclid(1000));
         // Of two cookies with one name the later one stays.

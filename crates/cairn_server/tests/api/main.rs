@@ -11,6 +11,7 @@ mod events;
 mod import;
 mod input;
 mod memory;
+mod money;
 mod operations;
 mod pixels;
 mod receipts;

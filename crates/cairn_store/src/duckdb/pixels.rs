@@ -1,9 +1,32 @@
-//! How many events each pixel reported, over time.
+//! When each pixel reported, and how many events over time.
 
 use cairn_model::{PixelId, SiteId};
 
 use super::connection::Connection;
 use super::error::DuckError;
+use crate::PixelActivity;
+
+/// When each pixel reported; see [`crate::EventStore::pixel_activity`].
+pub(super) fn activity(
+    connection: &Connection,
+    site_id: SiteId,
+    since_ms: i64,
+) -> Result<Vec<(PixelId, PixelActivity)>, DuckError> {
+    let sql = "SELECT pixel_id, min(received_at_ms), max(received_at_ms),
+            count(*) FILTER (WHERE received_at_ms >= ?)
+        FROM events WHERE site_id = ? AND NOT imported GROUP BY pixel_id ORDER BY pixel_id";
+    let mut activities = Vec::new();
+    connection.query(sql, &[since_ms.into(), site_id.0.into()])?.for_each(|row| {
+        let activity = PixelActivity {
+            first_received_ms: row.optional(1)?,
+            last_received_ms: row.optional(2)?,
+            events_since: row.get(3)?,
+        };
+        activities.push((PixelId(row.get(0)?), activity));
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(activities)
+}
 
 /// Events of each pixel in each slot; see [`crate::EventStore::pixel_counts`].
 pub(super) fn counts(

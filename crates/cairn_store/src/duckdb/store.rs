@@ -421,21 +421,8 @@ impl EventStore for DuckStore {
         site_id: SiteId,
         since_ms: i64,
     ) -> Result<Vec<(PixelId, PixelActivity)>, StoreError> {
-        let sql = "SELECT pixel_id, min(received_at_ms), max(received_at_ms),
-                count(*) FILTER (WHERE received_at_ms >= ?)
-            FROM events WHERE site_id = ? AND NOT imported GROUP BY pixel_id ORDER BY pixel_id";
         self.answer("reads when pixels reported", |connection| {
-            let mut activities = Vec::new();
-            connection.query(sql, &[since_ms.into(), site_id.0.into()])?.for_each(|row| {
-                let activity = PixelActivity {
-                    first_received_ms: row.optional(1)?,
-                    last_received_ms: row.optional(2)?,
-                    events_since: row.get(3)?,
-                };
-                activities.push((PixelId(row.get(0)?), activity));
-                Ok::<(), DuckError>(())
-            })?;
-            Ok(activities)
+            pixels::activity(connection, site_id, since_ms)
         })
     }
 
@@ -504,6 +491,21 @@ impl EventStore for DuckStore {
 
     fn touch_paths(&self, asked: &AttributionQuestion) -> Result<TouchPaths, StoreError> {
         self.answer("looks for paths", |connection| query::touch_paths(connection, asked))
+    }
+
+    fn currencies(&self, site_id: SiteId) -> Result<Vec<String>, StoreError> {
+        self.answer("lists currencies", |connection| query::currencies(connection, site_id))
+    }
+
+    fn spellings(
+        &self,
+        site_id: SiteId,
+        attribute: Attribute,
+        folded: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        self.answer("looks for spellings", |connection| {
+            query::spellings(connection, site_id, attribute, folded)
+        })
     }
 
     fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError> {

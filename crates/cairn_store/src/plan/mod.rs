@@ -4,7 +4,7 @@
 //! It does not know SQL. The rules are QUERY.md 2.5, 3.2, 3.3 and 5.6.
 
 use cairn_model::question::tallies::{Count, Scope};
-use cairn_model::question::{Dimension, Engagement, Field, Filter, Metric, Question, Tally};
+use cairn_model::question::{Dimension, Engagement, Field, Filter, Metric, Question, Sum, Tally};
 
 /// Where rows come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,8 +53,12 @@ pub struct Plan<'q> {
     pub scopes: Vec<Scope>,
     /// What is counted for the tallies, each once.
     pub counts: Vec<Count>,
-    /// Ordinary events have rows: something besides tallies is counted from them.
+    /// Ordinary events have rows: something besides tallies and orders is counted from them.
     pub counts_ordinary: bool,
+    /// What is counted of orders.
+    pub sums: Vec<Sum>,
+    /// Conversions are events that convert a goal, not orders.
+    pub converts_goals: bool,
 }
 
 /// Groupings that a hostname filter carries over to the entry hostname.
@@ -152,6 +156,8 @@ impl<'q> Plan<'q> {
             scopes: Vec::new(),
             counts: Vec::new(),
             counts_ordinary: false,
+            sums: Vec::new(),
+            converts_goals: question.converts_goals(),
         };
         plan.take_tallies();
         plan
@@ -168,9 +174,21 @@ impl<'q> Plan<'q> {
                 }
             }
         }
-        let others =
-            |metric: &Metric| metric.as_tally().is_none() && self.source(*metric) == Source::Events;
-        self.counts_ordinary = self.scopes.is_empty() || self.question.metrics.iter().any(others);
+        let metrics = &self.question.metrics;
+        self.sums = metrics.iter().filter_map(|metric| metric.as_sum()).collect();
+        // Where rows tell of more than orders, groups without orders have rows as well.
+        let others = |metric: &Metric| match metric {
+            Metric::Tally(_) => false,
+            Metric::Sum(sum) => self.counts_goals(*sum),
+            _ => !self.sums.is_empty() || self.source(*metric) == Source::Events,
+        };
+        self.counts_ordinary =
+            (self.scopes.is_empty() && self.sums.is_empty()) || metrics.iter().any(others);
+    }
+
+    /// Whether this is counted from events that convert a goal, and not from orders.
+    pub fn counts_goals(&self, sum: Sum) -> bool {
+        sum == Sum::Conversions && self.converts_goals
     }
 
     fn tallies(&self) -> Vec<Tally> {

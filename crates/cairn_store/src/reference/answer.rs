@@ -11,6 +11,7 @@ use cairn_model::question::{Dimension, Engagement, Filter, Metric, Question, Tim
 use cairn_model::{Identification, Session};
 
 use super::State;
+use super::orders::Sums;
 use super::tallies::Tallied;
 use super::walk::{Happening, Thing, Walk, names_engagement};
 use crate::plan::{Plan, Sides, Source};
@@ -97,19 +98,20 @@ struct Counted<'p> {
     total: i64,
     total_before_conversion: i64,
     tallied: Tallied,
+    sums: Sums,
 }
 
 /// Answers a question.
 pub(super) fn answer(state: &State, question: &Question) -> Answer {
     let plan = Plan::of(question);
     let walk = Walk::over(state, question);
-    let counted = count(&walk, &plan);
+    let counted = count(state, &walk, &plan);
     let mut groups: BTreeSet<&Vec<Key>> = match plan.sides {
         Sides::Visits => counted.visits.keys().collect(),
         _ if plan.counts_ordinary => {
             counted.events.keys().chain(counted.tallied.groups()).collect()
         }
-        _ => counted.tallied.groups().collect(),
+        _ => counted.tallied.groups().chain(counted.sums.groups()).collect(),
     };
     let hourly = question.dimensions.contains(&Dimension::Time(TimeUnit::Hour));
     if plan.sides == Sides::Both && hourly && plan.counts_in(Source::Visits) {
@@ -122,7 +124,8 @@ pub(super) fn answer(state: &State, question: &Question) -> Answer {
     }
     // Without rows there is nobody to speak of.
     let mixed = !rows.is_empty() && plan.watches_identification();
-    finish(question, rows, mixed && mixes_identification(&walk, &plan))
+    let answer = finish(question, rows, mixed && mixes_identification(&walk, &plan));
+    Answer { notes: counted.sums.notes, ..answer }
 }
 
 /// The range has identified visitors and anonymous ones.
@@ -138,7 +141,7 @@ fn mixes_identification(walk: &Walk<'_>, plan: &Plan<'_>) -> bool {
     kinds.contains(&Identification::Identified) && kinds.contains(&Identification::Anonymous)
 }
 
-fn count<'p>(walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {
+fn count<'p>(state: &State, walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {
     let dimensions = &plan.question.dimensions;
     let without_goal: Vec<Dimension> =
         dimensions.iter().filter(|one| **one != Dimension::Goal).cloned().collect();
@@ -162,6 +165,7 @@ fn count<'p>(walk: &Walk<'_>, plan: &'p Plan<'p>) -> Counted<'p> {
         everyone,
         pageviews: exit_pageviews(walk, plan),
         tallied: Tallied::of(walk, plan),
+        sums: Sums::of(state, walk, plan),
         total: total_visitors(walk, plan, asked, plan.total_engagement(), plan.off_site_filtered),
         total_before_conversion: total_visitors(
             walk,
@@ -264,8 +268,10 @@ fn is_wanted(question: &Question, keys: &[Key]) -> bool {
 
 impl Counted<'_> {
     fn figure(&self, metric: Metric, keys: &Vec<Key>) -> Figure {
-        if let Metric::Tally(tally) = metric {
-            return self.tallied.figure(tally, keys);
+        match metric {
+            Metric::Tally(tally) => return self.tallied.figure(tally, keys),
+            Metric::Sum(sum) => return Figure::Whole(self.sums.get(sum, keys)),
+            _ => {}
         }
         let nothing = Tally::default();
         let groups = match self.plan.source(metric) {
@@ -303,7 +309,8 @@ impl Counted<'_> {
                 mean(sum_ms, tally.engaged_ms.len() as i64 * 1000)
             }
             Metric::TotalRevenue | Metric::AverageRevenue => self.revenue(metric, keys, tally),
-            Metric::Tally(_) => Figure::Missing,
+            // Sums and tallies were told before; the rest is made of sums, after they are counted.
+            Metric::Tally(_) | Metric::Sum(_) | Metric::Money(_) => Figure::Missing,
             Metric::ExitRate => {
                 let page = keys.first().cloned().unwrap_or(Key::Text(String::new()));
                 let Key::Text(page) = page else { return Figure::Missing };
@@ -335,8 +342,6 @@ fn mean(sum: i64, count: i64) -> Figure {
 fn finish(question: &Question, mut rows: Vec<AnswerRow>, mixed_identification: bool) -> Answer {
     rows.sort_by(|left, right| question.compare_rows(left, right));
     let total_rows = question.include.total_rows.then_some(rows.len() as u64);
-    let offset = usize::try_from(question.page.offset).unwrap_or(usize::MAX);
-    let limit = question.page.limit.map_or(usize::MAX, |limit| limit as usize);
-    let rows = rows.into_iter().skip(offset).take(limit).collect();
-    Answer { rows, total_rows, mixed_identification }
+    let rows = question.cut_page(rows);
+    Answer { rows, total_rows, mixed_identification, notes: None }
 }

@@ -4,14 +4,17 @@
 
 mod answer;
 mod erase;
+mod orders;
 mod paths;
 mod tallies;
 mod touches;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use cairn_model::question::filters::folded as fold;
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
 use cairn_model::question::retention::RetentionAnswer;
@@ -20,8 +23,9 @@ use cairn_model::session::Attribute;
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
 use crate::{
-    Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, OutcomeCount, PixelActivity, Rewritten, Row,
-    SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers, Watermark,
+    Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, OutcomeCount, PixelActivity,
+    Rewritten, Row, SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers,
+    Watermark,
 };
 
 /// A store in memory.
@@ -274,6 +278,27 @@ impl EventStore for ReferenceStore {
 
     fn retention(&self, question: &RetentionQuestion) -> Result<RetentionAnswer, StoreError> {
         Ok(paths::retention(&self.state(), question))
+    }
+
+    fn currencies(&self, site_id: SiteId) -> Result<Vec<String>, StoreError> {
+        let state = self.state();
+        let of_site = state.rows.iter().filter(|row| row.event.site_id == site_id);
+        let currencies: BTreeSet<&str> = of_site.map(|row| &*row.event.currency).collect();
+        let named = currencies.into_iter().filter(|currency| !currency.is_empty());
+        Ok(named.map(str::to_owned).collect())
+    }
+
+    fn spellings(
+        &self,
+        site_id: SiteId,
+        attribute: Attribute,
+        folded: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        let state = self.state();
+        let of_site = state.rows.iter().filter(|row| row.event.site_id == site_id);
+        let texts: BTreeSet<&str> = of_site.map(|row| row.attributes.get(attribute)).collect();
+        let wanted = texts.into_iter().filter(|text| folded.contains(&fold(text)));
+        Ok(wanted.map(str::to_owned).collect())
     }
 
     fn events_page(

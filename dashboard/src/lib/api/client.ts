@@ -29,6 +29,11 @@ export type Found = Schemas["FoundBody"];
 export type Erasure = Schemas["Erasure"];
 export type Retention = Schemas["Retention"];
 export type RetentionClass = Schemas["RetentionClass"];
+export type CostFileRead = Schemas["CostFileRead"];
+export type CostFile = Schemas["CostFile"];
+export type RateList = Schemas["RateList"];
+export type GoalList = Schemas["Page_Goal"];
+export type StoredRates = Schemas["StoredRates"];
 export type Share = Schemas["Share"];
 export type CreatedShare = Schemas["CreatedShare"];
 export type SharedSite = Schemas["SharedSite"];
@@ -59,7 +64,7 @@ export interface Query {
   pagination?: { limit: number; offset: number };
 }
 type Values = (number | null)[];
-/** An amount; only `ad_cost` is one here, and rows of other figures have numbers. */
+/** An amount; rows of the page about campaigns have them, and `ad_cost` is one. */
 export interface Money {
   value: number;
   currency: string;
@@ -329,6 +334,22 @@ export const api = {
     const where = "/api/v1/sites/{site_id}/rights/requests/{request_id}/export";
     const asked = address(where, { site_id, request_id }, { format, language });
     return (await answered(asked, { credentials: "same-origin" })).blob();
+  },
+  goals: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/goals", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  readCosts: (site: string, body: Schemas["CostFile"]) =>
+    call("post", "/api/v1/sites/{site_id}/costs/import", { path: ofSite(site), body }),
+  rates: (signal?: AbortSignal) => call("get", "/api/v1/instance/rates", { signal }),
+  /** A file of rates, as it is. */
+  addRates: async (file: Blob, base: string) => {
+    const headers = { "Cairn-Request": "dashboard", "Content-Type": "text/csv" };
+    const request: RequestInit = { method: "POST", headers, body: file, credentials: "same-origin" };
+    const answer = await answered(address("/api/v1/instance/rates", {}, { base }), request);
+    return (await answer.json()) as StoredRates;
   },
   shares: (site: string, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/shares", {

@@ -190,7 +190,7 @@ fn amounts_are_money_only_where_they_are_said_to_be() {
         assert_eq!(found, wanted, "{event} {properties}");
     }
     let whole = track("Order Refunded", json!({"order_id": "o"})).unwrap();
-    assert_eq!((whole.name.as_ref(), whole.order_id.as_ref()), ("Order Refunded", "o"));
+    assert_eq!((whole.name.as_ref(), whole.order_id.as_ref()), ("order_cancelled", "o"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod funnel;
 mod goals;
 mod journeys;
 mod moments;
+mod orders;
 mod predicate;
 mod retention;
 mod runs;
@@ -30,6 +31,7 @@ use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
 pub(super) use funnel::funnel;
 pub(super) use journeys::journeys;
+pub(super) use orders::{currencies, spellings};
 use predicate::{Predicates, dimension_texts};
 pub(super) use retention::retention;
 pub(super) use touches::touch_paths;
@@ -55,6 +57,9 @@ fn run(connection: &Connection, question: &Question) -> Result<Answer, DuckError
         Answer { total_rows: question.include.total_rows.then_some(0), ..Answer::default() };
     let rows = connection.query(&sql, &values)?;
     rows.for_each(|row| read_row(&plan, row, &mut answer))?;
+    if !plan.sums.is_empty() {
+        answer.notes = Some(orders::notes(connection, &plan)?);
+    }
     Ok(answer)
 }
 
@@ -104,6 +109,9 @@ fn metric(plan: &Plan<'_>, metric: Metric) -> String {
         }
         Metric::TotalRevenue | Metric::AverageRevenue => revenue(plan, metric),
         Metric::Tally(tally) => tallies::metric(plan, tally),
+        Metric::Sum(sum) => column(orders::column_name(sum)),
+        // Made of sums, after they are counted.
+        Metric::Money(_) => "NULL".to_owned(),
     }
 }
 
@@ -308,12 +316,16 @@ fn constants(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> (String, Strin
     if plan.watches_identification() {
         values.push(("i", sides::mixes_identification(plan, predicates)));
     }
+    let joins = values.iter().map(|(name, _)| format!(" CROSS JOIN {name}")).collect();
+    if !plan.sums.is_empty() {
+        values.push((orders::LEDGER, orders::ledger(plan.question, predicates)));
+    }
     let named = values.iter().map(|(name, sql)| format!("{name} AS MATERIALIZED ({sql})"));
     let with = match values.is_empty() {
         true => String::new(),
         false => format!("WITH {} ", named.collect::<Vec<_>>().join(", ")),
     };
-    (with, values.iter().map(|(name, _)| format!(" CROSS JOIN {name}")).collect())
+    (with, joins)
 }
 
 /// What some metrics need besides the sides themselves, joined to them by group.

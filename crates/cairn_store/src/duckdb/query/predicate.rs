@@ -310,7 +310,7 @@ impl<'q> Predicates<'q> {
     }
 
     /// All stored events of the question's site and range, bots' included.
-    fn in_range(&self) -> Vec<String> {
+    pub(super) fn in_range(&self) -> Vec<String> {
         let (site, range) = (self.question.site_id, self.question.range);
         vec![
             format!("site_id = {site}"),
@@ -398,6 +398,10 @@ impl<'q> Predicates<'q> {
         }
         for scope in &plan.scopes {
             kinds.push(self.in_scope(*scope));
+        }
+        if !plan.sums.is_empty() && !plan.counts_ordinary {
+            let orders = ["is_order".to_owned()].into_iter().chain(self.people_only());
+            kinds.push(all_of(&orders.collect::<Vec<_>>()));
         }
         let mut conditions = self.in_range();
         conditions.push(match kinds.as_slice() {

@@ -5,7 +5,7 @@ use cairn_model::question::{Buckets, Dimension, Engagement, Filter, Metric, Time
 
 use super::predicate::{Predicates, Table, first_prop, place};
 use super::statement::all_of;
-use super::tallies;
+use super::{orders, tallies};
 use crate::duckdb::texts::texts_of;
 use crate::plan::{Plan, Source};
 use crate::schema::{ENGAGEMENT_CODE, PAGE_VIEW_CODE, TextField};
@@ -127,14 +127,15 @@ pub(super) fn event_key(dimension: &Dimension, predicates: &mut Predicates<'_>) 
     }
 }
 
-/// Rows of events that pass `kept`; once per goal that they convert, where rows are goals.
+/// Rows of events that pass `kept`, with what is joined to them; once per goal that they convert, where rows are goals.
 fn event_rows(
     plan: &Plan<'_>,
     dimensions: &[Dimension],
     predicates: &mut Predicates<'_>,
     kept: &str,
+    joined: &str,
 ) -> String {
-    let visits = joined_visits(plan.question.site_id, dimensions);
+    let visits = joined_visits(plan.question.site_id, dimensions) + joined;
     if !dimensions.contains(&Dimension::Goal) {
         return format!("events {visits} WHERE {kept}");
     }
@@ -183,11 +184,12 @@ pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String
     }
     counts.extend(revenue(plan, predicates, &ordinary));
     counts.extend(tallies::columns(plan, predicates));
+    counts.extend(plan.sums.iter().map(|sum| orders::column(plan, *sum, &filtered(None))));
     if keys.is_empty() && counts.is_empty() {
         counts.push("count(*) AS nothing".to_owned());
     }
     let kept = predicates.kept_rows(plan);
-    let rows = event_rows(plan, dimensions, predicates, &kept);
+    let rows = event_rows(plan, dimensions, predicates, &kept, orders::join(plan));
     format!("SELECT {} FROM {rows} {}", columns(&keys, &counts), group_by(keys.len()))
 }
 
@@ -354,7 +356,7 @@ pub(super) fn everyone(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> Stri
         }
         let kept = all_of(&kept);
         let keys = event_keys(plan, &dimensions, predicates);
-        (keys, event_rows(plan, &dimensions, predicates, &kept), String::new())
+        (keys, event_rows(plan, &dimensions, predicates, &kept, ""), String::new())
     };
     format!("SELECT {} FROM {rows} {} {having}", columns(&keys, &visitors), group_by(keys.len()))
 }
@@ -365,7 +367,7 @@ pub(super) fn engagement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> St
     let keys = event_keys(plan, dimensions, predicates);
     let kept = predicates.kept_events(&plan.filters, Engagement::All);
     let kept = format!("{kept} AND name = {ENGAGEMENT_CODE}");
-    let rows = event_rows(plan, dimensions, predicates, &kept);
+    let rows = event_rows(plan, dimensions, predicates, &kept, "");
     let of_visit = [
         "session_id".to_owned(),
         "max(scroll_percent) FILTER (WHERE scroll_percent <= 100) AS depth".to_owned(),

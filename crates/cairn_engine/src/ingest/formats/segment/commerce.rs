@@ -1,5 +1,7 @@
 //! The one table from Segment's names of events to Cairn's, and from its products to GA4's items.
 
+use cairn_model::question::money::CANCELLATION;
+
 use super::{Field, named};
 
 /// How one of Segment's events is called here.
@@ -62,6 +64,7 @@ pub static CALLED: &[Called] = &[
     renaming(called(&["Payment Info Entered"], "add_payment_info", INCOME), &[("payment_method", "payment_type")]),
     called(&["Order Completed", "Completed Order"], "purchase", INCOME),
     called(&["Order Refunded", "Refunded Order"], "refund", REPAID),
+    called(&["Order Cancelled", "Cancelled Order"], CANCELLATION, REPAID),
     called(&["Signed Up"], "sign_up", VALUE),
     called(&["Signed In"], "login", VALUE),
 ];

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use cairn_model::Currency;
 use cairn_model::limits::{ITEMS_MAX, PROPS_MAX};
+use cairn_model::question::money::{CANCELLATION, REFUND};
 
 use super::super::Terms;
 use super::commerce::{self, Called, PRODUCT_FIELDS};
@@ -116,10 +117,14 @@ impl<'a> Properties<'a> {
         if let Some(order_id) = self.take("order_id") {
             event.order_id = id("properties.order_id", order_id)?;
         }
-        // A refund of a whole order names no amount: it stays an event of its own name.
-        let called =
-            called.filter(|called| called.event != "refund" || event.value_minor.is_some());
-        event.name = called.map_or(name, |called| Cow::Borrowed(called.event));
+        event.name = match called {
+            // A refund that names no amount is one of the whole order.
+            Some(called) if called.event == REFUND && event.value_minor.is_none() => {
+                Cow::Borrowed(CANCELLATION)
+            }
+            Some(called) => Cow::Borrowed(called.event),
+            None => name,
+        };
         self.add_items(event, called)?;
         for (from, to) in called.map_or(&[][..], |called| called.renames) {
             if named(&self.given, to).is_some() {
