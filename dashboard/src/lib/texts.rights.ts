@@ -72,7 +72,7 @@ export const rights = {
   optedOut: "An opt-out or an erasure is on record: nothing new of him is kept.",
   shared: (count: number) =>
     `${counted(count, "browser is", "browsers are")} used by others as well: of these only events that name his accounts are counted, taken along and erased.`,
-  cut: "There is more than one look may find. Look again after the erasure.",
+  cut: "There is more than one look shows. An erasure reaches all browsers of a person.",
   newTitle: "Write a request down",
   newLead: (value: string) => `For “${value}”.`,
   newKind: "What is asked for",

@@ -125,7 +125,7 @@ pub struct Privacy {
     pub policy: Policy,
     /// Reach of Global Privacy Control on new sites.
     pub gpc: GpcReach,
-    /// Longest time between an erasure and the rewriting of the store's file.
+    /// Longest time between an erasure and the rewriting of the store's file and of the backups.
     pub erasure_rewrite_hours_max: u64,
 }
 

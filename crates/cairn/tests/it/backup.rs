@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::disk::{IN_NAMESPACE, can_mount, limit_files};
 use crate::refusal::{Visitor, search, visitor};
-use crate::server::{AGENT, Server, TOKEN};
+use crate::server::{AGENT, Server, TOKEN, WITHOUT_WAITING};
 
 const BACKUPS: &str = "/api/v1/instance/backups";
 /// Senders at once, while a backup is made.
@@ -426,7 +426,7 @@ fn who_was_erased_leaves_the_backups_and_does_not_come_back_with_an_old_copy() {
     }
 
     let erasure = ask_to_erase(directory.path(), &site, &canary[0].user_id);
-    let server = Server::start_in(directory.path(), &[]).unwrap();
+    let server = Server::start_in(directory.path(), &WITHOUT_WAITING).unwrap();
     server.line_with("erasures reached a backup");
     // The running databases may be behind: then the backup is made while the erasure is under way.
     let later = back_up(&server);
@@ -544,7 +544,7 @@ fn who_opted_out_after_a_backup_stays_opted_out_after_a_restore() {
 #[test]
 fn a_removed_site_leaves_the_backups_also_where_that_was_broken_off() {
     let directory = TempDir::new().unwrap();
-    let server = Server::start_in(directory.path(), &[]).unwrap();
+    let server = Server::start_in(directory.path(), &WITHOUT_WAITING).unwrap();
     let (gone, gone_key) = server.site("gone.test", &json!({"policy": "opt_in"}));
     let (site, key) = server.site("kept.test", &json!({"policy": "opt_in"}));
     let (canary, kept) = ([visitor("canary", 3)], [visitor("kept", 4)]);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::search;
-use crate::server::{AGENT, Server, TOKEN};
+use crate::server::{AGENT, Server, TOKEN, WITHOUT_WAITING};
 
 /// Others than the erased.
 const OTHERS: usize = 200;
@@ -65,12 +65,18 @@ impl Visitor {
     }
 
     fn send(&self, server: &Server, key: &str) -> String {
-        let cookie = format!("cairn_id={}", self.cookie);
+        self.send_at(server, key, jiff::Timestamp::now())
+    }
+
+    /// The same at another time, which a server under the test clock believes.
+    fn send_at(&self, server: &Server, key: &str, now: jiff::Timestamp) -> String {
+        let (cookie, now) = (format!("cairn_id={}", self.cookie), now.to_string());
         let headers = [
             ("user-agent", AGENT),
             ("cookie", cookie.as_str()),
             ("origin", "https://erasure.test"),
             ("accept-language", "de-DE"),
+            ("cairn-now", now.as_str()),
         ];
         let body = json!({"key": key, "consent": "analytics:granted,ads:granted",
             "events": self.events()});
@@ -147,8 +153,11 @@ fn visitor_numbers(said: &str) -> Vec<String> {
 fn in_store(data: &Path, text: &str) -> bool {
     let mut tables = std::collections::BTreeMap::new();
     search::tables(data, &mut tables);
-    let holds = |bytes: &Vec<u8>| bytes.windows(text.len()).any(|part| part == text.as_bytes());
-    tables.values().any(holds)
+    tables.values().any(|bytes| holds(bytes, text))
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
 #[test]
@@ -240,13 +249,71 @@ fn nothing_of_somebody_who_opted_out_is_kept() {
     assert_eq!(search::search(directory.path(), &texts), []);
 }
 
+#[test]
+fn nothing_of_an_expired_visitor_is_kept() {
+    let directory = TempDir::new().unwrap();
+    let days: i64 = 30;
+    // Requests say what time it is; what runs by itself waits for a server that knows.
+    let told = [("CAIRN_SERVER__TEST_CLOCK", "true")];
+    let server = Server::start_in(directory.path(), &told).unwrap();
+    let shop = Shop::open(&server);
+    let path = format!("/api/v1/sites/{}", shop.site);
+    let chosen = json!({"privacy": {"retention": {"events": days, "people": days}}});
+    let changed = server.api("PATCH", &path, &chosen);
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    let canaries: Vec<Visitor> = (0..3).map(|number| visitor("expired", number)).collect();
+    let others: Vec<Visitor> = (0..OTHERS).map(|number| visitor("other", 3 + number)).collect();
+    let now = jiff::Timestamp::now();
+    let ago = |hours: i64| now - jiff::SignedDuration::from_hours(hours);
+    for canary in &canaries {
+        assert_eq!(canary.send_at(&server, &shop.key, ago(24 * days + 1)), "accepted");
+    }
+    for other in &others {
+        assert_eq!(other.send_at(&server, &shop.key, ago(24 * days - 1)), "accepted");
+    }
+    let (all, kept) = ((OTHERS + canaries.len()) as i64, OTHERS as i64);
+    assert_eq!(shop.totals(&server), [all, all, 2 * all, 3 * all]);
+    assert_eq!(server.stop(), Some(0));
+    let texts: Vec<Vec<&str>> = canaries.iter().map(Visitor::texts).collect();
+    let found = search::search(directory.path(), &texts);
+    let whose: std::collections::BTreeSet<usize> = found.iter().map(|(whose, _)| *whose).collect();
+    assert_eq!(whose.len(), canaries.len(), "each is found before");
+    let places: Vec<&str> = found.iter().map(|(_, place)| place.as_str()).collect();
+    for place in ["events of the store", "texts of the store", "catalog", "events.duckdb"] {
+        assert!(places.iter().any(|known| known.contains(place)), "{place} is not in {places:?}");
+    }
+
+    let server = Server::start_in(directory.path(), &WITHOUT_WAITING).unwrap();
+    server.line_with("kept long enough: gone");
+    server.line_with("erased bytes are gone");
+    // The log as well, whose only file would be full in some years.
+    let log_holds = |text: &str| {
+        let files = std::fs::read_dir(directory.path().join("log")).unwrap();
+        // A file may be gone before it is read.
+        let mut bytes = files.map(|file| std::fs::read(file.unwrap().path()).unwrap_or_default());
+        bytes.any(|bytes| holds(&bytes, text))
+    };
+    let deadline = Instant::now() + STAGE_TIME_MAX;
+    while canaries.iter().any(|canary| log_holds(&canary.path)) {
+        assert!(Instant::now() < deadline, "the log still holds what expired");
+        std::thread::yield_now();
+    }
+    assert_eq!(shop.totals(&server), [kept, kept, 2 * kept, 3 * kept]);
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(search::search(directory.path(), &texts), []);
+    let texts: Vec<Vec<&str>> = others.iter().map(|other| vec![other.path.as_str()]).collect();
+    let kept = search::search(directory.path(), &texts);
+    let with_texts = kept.iter().filter(|(_, place)| place.contains("texts of the store"));
+    assert_eq!(with_texts.count(), OTHERS);
+}
+
 /// How far an erasure is, as its files tell. Each comes after the one before it.
 const STAGES: [fn(&Path) -> bool; 3] = [
     |store| store.join("rewrite-due").exists(),
     |store| store.join("fresh/events.duckdb").exists(),
     |store| store.join("fresh/events.duckdb").metadata().is_ok_and(|file| file.len() > 1 << 16),
 ];
-/// Longest wait for one of them.
+/// Longest wait for one of them, or for an expiry.
 const STAGE_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// Begins to erase somebody and kills the program when it is that far, or a little later.
@@ -308,8 +375,7 @@ fn a_crash_half_way_changes_nothing_of_it() {
     }
     assert!(kills > 0, "no erasure was interrupted");
     // The server goes on with it by itself, and nobody sees anything of them meanwhile.
-    let settings = [("CAIRN_PRIVACY__ERASURE_REWRITE_HOURS_MAX", "0")];
-    let server = Server::start_in(directory.path(), &settings).unwrap();
+    let server = Server::start_in(directory.path(), &WITHOUT_WAITING).unwrap();
     assert_eq!(killed[0].send(&server, &shop.key), "dropped:opted_out");
     assert_eq!(server.stop(), Some(0));
     let said = erase(directory.path(), &["--user-id", &last.user_id]);

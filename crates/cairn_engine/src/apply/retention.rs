@@ -1,7 +1,8 @@
 //! The daily job that removes what was kept long enough, by the table in [`cairn_model::retention`].
 //!
 //! Guarantees: it works in bounded steps on the thread that writes the rows, between which batches are applied; nothing goes
-//! that is younger than its rule says; each run is on record, to be shown. Memory and receipts have jobs of their own.
+//! that is younger than its rule says; each run is on record, to be shown. With each run the log lets go of what is applied:
+//! where few hits come, its files would hold them for longer than the tables do. Memory and receipts have jobs of their own.
 
 use std::collections::VecDeque;
 
@@ -9,7 +10,7 @@ use cairn_catalog::CatalogError;
 use cairn_model::SiteId;
 use cairn_model::retention::{DataClass, Retention};
 
-use super::remains::{Databases, Failure, Patience};
+use super::remains::{Databases, Failure, Patience, Trail, clear_log};
 
 /// Time between two runs.
 const INTERVAL_MS: i64 = 24 * 60 * 60 * 1000;
@@ -27,6 +28,8 @@ struct Turn {
 pub(super) struct Retaining {
     next_ms: i64,
     turns: VecDeque<Turn>,
+    /// What the log held when the run began.
+    trail: Trail,
     patience: Patience,
 }
 
@@ -34,7 +37,8 @@ impl Retaining {
     /// `is_on`: false leaves everything.
     pub fn new(is_on: bool) -> Self {
         let next_ms = if is_on { i64::MIN } else { i64::MAX };
-        Retaining { next_ms, turns: VecDeque::new(), patience: Patience::default() }
+        let (turns, trail) = (VecDeque::new(), Trail::new(None));
+        Retaining { next_ms, turns, trail, patience: Patience::default() }
     }
 
     /// Takes one step if there is anything to do.
@@ -44,7 +48,8 @@ impl Retaining {
         }
         let outcome = match self.turns.is_empty() {
             true if databases.now_ms >= self.next_ms => self.begin(databases),
-            true => return,
+            true if self.trail.in_log_before.is_none() => return,
+            true => clear_log(databases, std::iter::once(&mut self.trail)),
             false => self.advance(databases),
         };
         self.patience.note("what was kept long enough", outcome);
@@ -67,6 +72,7 @@ impl Retaining {
                 removed: Vec::new(),
             })
             .collect();
+        self.trail.in_log_before = Some(databases.log.durable_end().0);
         self.next_ms = databases.now_ms + INTERVAL_MS;
         Ok(())
     }
@@ -201,6 +207,7 @@ mod tests {
         assert_eq!((run.ran_at_ms, run.removed), (in_time + DAY_MS, 1));
         assert!(!knows(&machine) && !holds(files.path(), b"early-visit"));
         assert!(holds(files.path(), b"late-visit") && holds(files.path(), b"elsewhere"));
+        assert!(!machine.log_holds("visit") && !machine.log_holds("elsewhere"), "it is applied");
         let mails = machine.catalog.mail_recipient(site, 4).unwrap();
         assert_eq!(mails.choices, no, "three years are not over");
         set_clock(NOW_MS + 1_097 * DAY_MS);

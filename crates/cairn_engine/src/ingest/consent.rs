@@ -207,10 +207,11 @@ impl Said {
 
     /// When that was, for a request that comes now.
     pub(super) fn at_s(self, now_s: i64) -> i64 {
-        match self {
+        let at_s = match self {
             Said::At(at_s) | Said::Repeated(Some(at_s)) => at_s,
             Said::Now | Said::Repeated(None) => now_s,
-        }
+        };
+        at_s.clamp(0, i64::from(u32::MAX))
     }
 }
 
@@ -335,14 +336,15 @@ fn bare_string(text: &str) -> Option<Strings<'_>> {
 }
 
 impl RecordedConsent {
-    /// Reads the cookie's value; what was not written by [`Self::cookie_value`] is nothing.
+    /// Reads the cookie's value; what was not written by [`Self::cookie_value`] is nothing. Times are those of 32 bits, so that
+    /// the distance of any two can be written.
     pub fn parse(value: &str) -> Option<Self> {
         let mut record = RecordedConsent::default();
         let mut newest_s: i64 = 0;
         for part in value.strip_prefix("v1.")?.split('.') {
             let (name, value) = part.split_once('=')?;
             if name == "t" {
-                newest_s = value.parse().ok()?;
+                newest_s = i64::from(value.parse::<u32>().ok()?);
                 continue;
             }
             if name == "out" {
@@ -371,9 +373,9 @@ impl RecordedConsent {
                 Some(RecordedChoice { choice, under_gpc, by, at_s: -earlier_s });
         }
         for recorded in record.choices.iter_mut().flatten() {
-            recorded.at_s = newest_s.saturating_add(recorded.at_s);
+            recorded.at_s += newest_s;
         }
-        Some(record)
+        record.choices.iter().flatten().all(|recorded| recorded.at_s >= 0).then_some(record)
     }
 
     /// `v1.analytics=1.ads=0g-60.t=1795341600`: `g` marks a choice made under Global Privacy Control, `s` one
@@ -397,7 +399,7 @@ impl RecordedConsent {
             let _ = write!(value, ".{}={choice}{mark}", purpose.name());
             let earlier_s = newest_s.saturating_sub(recorded.at_s);
             if earlier_s > 0 {
-                let _ = write!(value, "-{}", earlier_s.min(i64::from(u32::MAX)));
+                let _ = write!(value, "-{earlier_s}");
             }
         }
         let out = if self.opted_out { ".out=1" } else { "" };

@@ -206,6 +206,29 @@ fn a_repeated_answer_does_not_become_one_under_the_signal() {
     assert_eq!(second.updated(&granted, Said::Now, false, 40), None, "stays what it was");
 }
 
+#[test]
+fn a_record_with_times_that_cannot_be_is_none() {
+    let last = i64::from(u32::MAX);
+    for (value, is_read) in [
+        (format!("v1.ads=0.analytics=1-{last}.t={last}"), true),
+        (format!("v1.ads=0.t={}", last + 1), false),
+        ("v1.ads=0.t=177000000000".to_owned(), false),
+        ("v1.ads=0-61.t=60".to_owned(), false),
+        ("v1.ads=0-60.t=60".to_owned(), true),
+        ("v1.ads=0.t=-1".to_owned(), false),
+    ] {
+        let record = RecordedConsent::parse(&value);
+        assert_eq!(record.is_some(), is_read, "{value}");
+        // Whenever something is said beside it, what is written says when.
+        let sent = parse("functional:granted").unwrap();
+        for said in [Said::Now, Said::At(-5), Said::At(i64::MAX), Said::Repeated(Some(0))] {
+            let updated = record.and_then(|it| it.updated(&sent, said, false, 1_795_341_600));
+            let written = updated.map(|it| it.cookie_value());
+            assert_eq!(written.and_then(|it| RecordedConsent::parse(&it)), updated, "{value}");
+        }
+    }
+}
+
 fn record() -> impl Strategy<Value = RecordedConsent> {
     let one = proptest::option::of((any::<bool>(), 0..4_u8, 0..=i64::from(u32::MAX)));
     (proptest::array::uniform4(one), any::<bool>()).prop_map(|(choices, opted_out)| {

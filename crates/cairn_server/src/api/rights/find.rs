@@ -79,7 +79,8 @@ pub struct FoundBody {
     pub mail_choices: u64,
     /// An opt-out or an erasure of his is on record: nothing new of him is kept.
     pub opted_out: bool,
-    /// There are more browsers or accounts than one look may have; those found are meant, so look again after an erasure.
+    /// There are more browsers or accounts than one look has. An erasure reaches all browsers of a person nevertheless; where an
+    /// order or an address has more accounts, look again after it.
     pub is_cut: bool,
     /// Browsers that others use as well: of these only events that name his accounts are counted, taken along and erased.
     pub shared_visitor_ids: Vec<String>,
