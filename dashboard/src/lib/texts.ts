@@ -1,4 +1,5 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
+import { overview } from "./texts.overview.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
@@ -340,6 +341,15 @@ export const t = {
       about: "Visitors of the row divided by all visitors. One visitor may be in several rows.",
     },
     events: { name: "Events", about: "Page views and custom events." },
+    conversions: {
+      name: "Conversions",
+      about:
+        "Events that reached one of the site’s goals. Goals of scrolling count visitors, not events, and are not in it.",
+    },
+    revenue: {
+      name: "Revenue",
+      about: "Sum of the amounts of the goals that have a currency, dated by their events.",
+    },
   },
   figure: FIGURE_TEXTS,
   grade: GRADE_TEXTS,
@@ -585,6 +595,7 @@ export const t = {
     dimensions: {
       "event:page": "Page",
       "event:name": "Event",
+      "event:goal": "Goal",
       "event:hostname": "Host",
       "visit:entry_page": "Entry page",
       "visit:exit_page": "Exit page",
@@ -639,9 +650,14 @@ export const t = {
     slash: "Add a filter",
     digits: "Switch to a site",
     help: "This list",
+    palette: "All commands",
+    note: "Note a day",
+    segment: "Segments",
+    events: "Events behind the numbers",
     arrows: "Earlier or later",
   },
   shared,
+  overview,
   unit: {
     none: "–",
     less: (text: string) => `<${text}`,

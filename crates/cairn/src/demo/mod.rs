@@ -6,6 +6,7 @@
 mod choices;
 mod details;
 mod history;
+mod owned;
 mod prepare;
 mod random;
 

@@ -11,7 +11,7 @@ use cairn_log::Log;
 use cairn_model::{PixelKind, PrivacySettings, SiteId, TrackerSettings};
 
 use super::choices::choices;
-use super::{ARTICLES, SEED, SITE_NAME, Truth, write};
+use super::{ARTICLES, SEED, SITE_NAME, Truth, owned, write};
 use crate::Failure;
 
 /// The owner of the demonstration; logs in by link only.
@@ -74,6 +74,7 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
         },
     };
     parts.catalog.add_pixel(&pixel, parts.now_ms)?;
+    owned::make(parts.catalog, site.id, &site.timezone, parts.now_ms)?;
     load_choices(parts, site.id).await?;
     Ok(Some(load_history(parts, site.id).await?))
 }
