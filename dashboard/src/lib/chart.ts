@@ -129,7 +129,11 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
             color: colour.ink2,
             fontSize: 12,
             formatter: (value: number) =>
-              counts ? compact(value) : metricExact(metric, value).replace(/[.,]00$/, ""),
+              metric === "revenue" && series.currency
+                ? amount(value, series.currency, true).replace(/[.,]00(?=\D|$)/, "")
+                : counts
+                  ? compact(value)
+                  : metricExact(metric, value).replace(/[.,]00$/, ""),
           },
         },
         earnings(series, metric),
