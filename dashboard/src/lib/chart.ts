@@ -1,14 +1,14 @@
 // The drawing of the chart: ECharts with only the parts that a line needs, loaded on demand.
-import { LineChart } from "echarts/charts";
+import { BarChart, LineChart } from "echarts/charts";
 import { GridComponent, TooltipComponent } from "echarts/components";
 import { init, use, type EChartsType } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
-import { bucket, change, compact, metricExact, tick } from "./format.ts";
-import { type Series, growth } from "./series.ts";
+import { amount, bucket, change, compact, metricExact, tick } from "./format.ts";
+import { COUNTS, type Series, growth } from "./series.ts";
 import { t } from "./texts.ts";
 import type { Metric } from "./view.ts";
 
-use([LineChart, GridComponent, TooltipComponent, CanvasRenderer]);
+use([BarChart, LineChart, GridComponent, TooltipComponent, CanvasRenderer]);
 
 export type Drawing = EChartsType;
 
@@ -23,6 +23,7 @@ function colours(element: HTMLElement) {
     accent: of("--accent"),
     area: of("--area"),
     earlier: of("--earlier"),
+    warm: of("--warm"),
     line: of("--line"),
     ink2: of("--ink-2"),
     raised: of("--raised"),
@@ -44,16 +45,20 @@ export function describe(series: Series, metric: Metric, index: number): string[
   const unfinished = index === series.running ? ` (${t.chart.unfinished})` : "";
   const lines = [
     bucket(point.label, series.interval) + unfinished,
-    `${t.metric[metric].name} ${metricExact(metric, point.value)}`,
+    `${t.metric[metric].name} ${metricExact(metric, point.value, undefined, series.currency)}`,
   ];
   if (point.earlier) {
     lines.push(
-      `${bucket(point.earlier.label, series.interval)}: ${metricExact(metric, point.earlier.value)}`,
+      `${bucket(point.earlier.label, series.interval)}: ${metricExact(metric, point.earlier.value, undefined, series.currency)}`,
     );
     const grown =
       index === series.running ? null : growth(metric, point.value, point.earlier.value);
     if (grown !== null) lines.push(change(metric, grown).text);
   }
+  const earned = series.revenue?.[index];
+  if (earned && metric !== "revenue" && series.currency)
+    lines.push(`${t.metric.revenue.name} ${amount(earned, series.currency)}`);
+  for (const note of series.notes.get(index) ?? []) lines.push(note.note);
   if (series.restarted.has(index)) lines.push(t.chart.restartedLong);
   return lines;
 }
@@ -74,7 +79,7 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
   const colour = colours(element);
   const { points, running, interval, restarted } = series;
   const years = new Set(points.map((point) => point.label.slice(0, 4))).size > 1;
-  const counts = metric === "visitors" || metric === "visits" || metric === "pageviews";
+  const counts = COUNTS.includes(metric);
   const lone = points.filter((point) => point.value !== null).length === 1;
   const main = points.map((point, index) => (index === running ? null : point.value));
   const tail = points.map((point, index) =>
@@ -101,7 +106,7 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
       },
       xAxis: {
         type: "category",
-        boundaryGap: lone,
+        boundaryGap: lone || (metric !== "revenue" && Boolean(series.revenue)),
         data: points.map((_, index) => String(index)),
         axisLine: { lineStyle: { color: colour.line } },
         axisTick: { show: false },
@@ -113,19 +118,26 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
           formatter: (index: string) => tick(points[Number(index)]?.label ?? "", interval, years),
         },
       },
-      yAxis: {
-        type: "value",
-        min: 0,
-        ...scale(series, metric),
-        splitNumber: 3,
-        splitLine: { lineStyle: { color: colour.line } },
-        axisLabel: {
-          color: colour.ink2,
-          fontSize: 12,
-          formatter: (value: number) =>
-            counts ? compact(value) : metricExact(metric, value).replace(/[.,]00$/, ""),
+      yAxis: [
+        {
+          type: "value",
+          min: 0,
+          ...scale(series, metric),
+          splitNumber: 3,
+          splitLine: { lineStyle: { color: colour.line } },
+          axisLabel: {
+            color: colour.ink2,
+            fontSize: 12,
+            formatter: (value: number) =>
+              metric === "revenue" && series.currency
+                ? amount(value, series.currency, true).replace(/[.,]00(?=\D|$)/, "")
+                : counts
+                  ? compact(value)
+                  : metricExact(metric, value).replace(/[.,]00$/, ""),
+          },
         },
-      },
+        earnings(series, metric),
+      ],
       tooltip: {
         trigger: "axis",
         confine: true,
@@ -186,10 +198,36 @@ export function draw(drawing: Drawing, series: Series, metric: Metric): void {
           itemStyle: { color: colour.ink2 },
           z: 5,
         },
+        {
+          type: "bar" as const,
+          silent: true,
+          name: t.metric.revenue.name,
+          yAxisIndex: 1,
+          data: metric === "revenue" ? [] : (series.revenue ?? []),
+          barMaxWidth: 14,
+          itemStyle: { color: colour.warm, opacity: 0.55, borderRadius: [2, 2, 0, 0] },
+          z: 1,
+        },
       ],
     },
     { notMerge: true },
   );
+}
+
+/** Bars take this part of the height at most, so that lines stay readable. */
+const BARS_HEIGHT = 0.45;
+
+/** The axis of the bars, which is not drawn: the amounts stand in the tooltip and the table. */
+function earnings(series: Series, metric: Metric): object {
+  const most = Math.max(0, ...(series.revenue ?? []).map((value) => value ?? 0));
+  const max = metric === "revenue" || most === 0 ? 1 : most / BARS_HEIGHT;
+  return { type: "value", show: false, min: 0, max, splitLine: { show: false } };
+}
+
+/** Horizontal place of an interval, pixels from the left of the drawing. */
+export function placeOf(drawing: Drawing, index: number): number {
+  const at: unknown = drawing.convertToPixel({ xAxisIndex: 0 }, index);
+  return typeof at === "number" ? at : Number((at as number[])[0]);
 }
 
 /** Seconds between grid lines that people count in. */

@@ -82,6 +82,24 @@ export function hourIn(zone: string, now: Date): string {
   return `${todayIn(zone, now)} ${partsIn(zone, now)["hour"]}:00:00`;
 }
 
+/** Longest and smallest step of offsets from UTC, in minutes. */
+const OFFSET_MAX = 15 * 60;
+const OFFSET_STEP = 15;
+
+/** First and last second of an hour that a label of the time axis names; an hour that comes twice is taken whole. */
+export function instantsOf(label: string, zone: string): [from: string, to: string] | undefined {
+  const near = Date.parse(`${label.slice(0, 10)}T${label.slice(11)}Z`);
+  const starts: number[] = [];
+  for (let offset = OFFSET_MAX; offset >= -OFFSET_MAX; offset -= OFFSET_STEP) {
+    const at = near - offset * 60_000;
+    if (hourIn(zone, new Date(at)) === label) starts.push(at);
+  }
+  const [first, last] = [starts[0], starts.at(-1)];
+  if (first === undefined || last === undefined) return undefined;
+  const end = last + OFFSET_STEP * 60_000 - 1_000;
+  return [new Date(first).toISOString(), new Date(end).toISOString()];
+}
+
 export const PRESETS = [
   "today",
   "yesterday",

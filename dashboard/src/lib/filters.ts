@@ -6,6 +6,7 @@ export type Operator = (typeof OPERATORS)[number];
 export const DIMENSIONS = [
   "event:page",
   "event:name",
+  "event:goal",
   "event:hostname",
   "visit:entry_page",
   "visit:exit_page",

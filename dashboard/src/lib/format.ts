@@ -73,8 +73,27 @@ export function duration(seconds: number): string {
   return m > 0 ? t.unit.minutesSeconds(String(m), two(s)) : t.unit.seconds(String(s));
 }
 
-function valueOf(metric: Metric, value: number, whole: (value: number) => string, locale: Locale) {
+/** An amount in the reader's notation. */
+export function amount(value: number, currency: string, short = false, locale?: Locale): string {
+  const large = short && Math.abs(value) >= 10_000;
+  return numberFormat(locale, {
+    style: "currency",
+    currency,
+    ...(large ? { notation: "compact", maximumFractionDigits: 1 } : {}),
+    ...(short && !large && Math.abs(value) >= 1_000 ? { maximumFractionDigits: 0 } : {}),
+  }).format(value);
+}
+
+function valueOf(
+  metric: Metric,
+  value: number,
+  whole: (value: number) => string,
+  locale: Locale,
+  money: (value: number) => string,
+) {
   switch (metric) {
+    case "revenue":
+      return money(value);
     case "bounce_rate":
       return percent(value, 0, locale);
     case "visit_duration":
@@ -86,12 +105,29 @@ function valueOf(metric: Metric, value: number, whole: (value: number) => string
   }
 }
 
-export function metricCompact(metric: Metric, value: number | null, locale?: Locale): string {
-  return value === null ? t.unit.none : valueOf(metric, value, (v) => compact(v, locale), locale);
+/** Without a currency an amount is a number. */
+export function metricCompact(
+  metric: Metric,
+  value: number | null,
+  locale?: Locale,
+  currency?: string,
+): string {
+  if (value === null) return t.unit.none;
+  const whole = (v: number) => compact(v, locale);
+  const money = (v: number) => (currency ? amount(v, currency, true, locale) : whole(v));
+  return valueOf(metric, value, whole, locale, money);
 }
 
-export function metricExact(metric: Metric, value: number | null, locale?: Locale): string {
-  return value === null ? t.unit.none : valueOf(metric, value, (v) => exact(v, locale), locale);
+export function metricExact(
+  metric: Metric,
+  value: number | null,
+  locale?: Locale,
+  currency?: string,
+): string {
+  if (value === null) return t.unit.none;
+  const whole = (v: number) => exact(v, locale);
+  const money = (v: number) => (currency ? amount(v, currency, false, locale) : whole(v));
+  return valueOf(metric, value, whole, locale, money);
 }
 
 export type Tone = "better" | "worse" | "same";
@@ -239,7 +275,7 @@ export function csv(rows: (string | number | null)[][]): string {
   const cell = (value: string | number | null) => {
     if (value === null) return "";
     if (typeof value === "number") return String(value);
-    const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+    const text = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : value;
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";

@@ -43,7 +43,7 @@ export class Live {
     const abort = new AbortController();
     this.#abort = abort;
     try {
-      const latest = (await api.events(siteId, KEPT, abort.signal)).items;
+      const latest = (await api.events(siteId, { limit: KEPT }, abort.signal)).items;
       const seen = new Set(this.events.map((event) => JSON.stringify(event)));
       const older = latest.filter((event) => !seen.has(JSON.stringify(event)));
       this.events = [...this.events, ...older].slice(0, KEPT);

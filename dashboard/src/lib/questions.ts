@@ -1,13 +1,15 @@
 // The questions that the Overview asks: one for the cards, one for the chart, one for each panel.
-import type { Query, QueryFilter } from "./api/client.ts";
-import type { Day, Interval } from "./dates.ts";
+import type { Goal, Query, QueryFilter } from "./api/client.ts";
+import { type Day, type Interval, instantsOf } from "./dates.ts";
+import type { Opened } from "./events.ts";
 import { DEEDS, type Dimension, type Filter } from "./filters.ts";
 import { type Figure, TAB } from "./panels.ts";
 import {
-  type Metric,
+  type GoalMetric,
   type Panel,
   type View,
-  METRICS,
+  type VisitMetric,
+  VISIT_METRICS,
   intervalOfView,
   rangeOfView,
 } from "./view.ts";
@@ -27,9 +29,9 @@ export const CHART_METRICS = [
 ] as const;
 
 /** Metrics that the cards can ask under these filters; the API refuses views per visit of one page. */
-export function cardMetrics(view: View): Metric[] {
+export function cardMetrics(view: View): VisitMetric[] {
   const ofPage = view.filters.some((f) => f.dimension === "event:page");
-  return METRICS.filter((metric) => metric !== "views_per_visit" || !ofPage);
+  return VISIT_METRICS.filter((metric) => metric !== "views_per_visit" || !ofPage);
 }
 
 const POSITIVE = {
@@ -49,8 +51,14 @@ function apiFilter({ operator, dimension, values }: Filter): QueryFilter {
   return [operator === POSITIVE[operator] ? "has_done" : "has_not_done", deed];
 }
 
+/** The filters of a view as a segment keeps them. */
+export function savedFilters(view: View): QueryFilter[] {
+  return view.filters.map(apiFilter);
+}
+
 export function apiFilters(view: View): QueryFilter[] {
-  const filters: QueryFilter[] = view.filters.map(apiFilter);
+  const filters = savedFilters(view);
+  if (view.segment) filters.push(["is", "segment", [view.segment]]);
   if (view.bots === "shown") filters.push(["is", "visit:bot", ["true", "false"]]);
   if (view.bots === "only") filters.push(["is", "visit:bot", ["true"]]);
   return filters;
@@ -91,6 +99,45 @@ export function chartQuestion(siteId: string, view: View, today: Day): Query {
     metrics: [...CHART_METRICS],
     dimensions: [interval ? `time:${interval}` : "time"],
     include: { time_labels: true, ...comparison(view) },
+  };
+}
+
+/** Goals of a site by name: what counts as a conversion, and whose amounts may be added up. */
+export interface Objectives {
+  goals: string[];
+  earning: string[];
+  currency: string;
+}
+
+/** Amounts are added up in one currency: the site's, or the first that a goal has. */
+export function objectivesOf(goals: Goal[], currency: string): Objectives {
+  const earning = goals.filter((goal) => goal.currency);
+  const chosen = earning.some((goal) => goal.currency === currency)
+    ? currency
+    : (earning[0]?.currency ?? currency);
+  return {
+    goals: goals.map((goal) => goal.display_name),
+    earning: earning.filter((g) => g.currency === chosen).map((g) => g.display_name),
+    currency: chosen,
+  };
+}
+
+/** What goals brought: in all, or by interval. Nothing where the site has no goal for it. */
+export function goalQuestion(
+  siteId: string,
+  view: View,
+  metric: GoalMetric,
+  today: Day,
+  objectives: Objectives | undefined,
+  byTime = false,
+): Query | undefined {
+  const names = metric === "revenue" ? objectives?.earning : objectives?.goals;
+  if (!names || names.length === 0) return undefined;
+  const question = byTime ? chartQuestion(siteId, view, today) : cardsQuestion(siteId, view, today);
+  return {
+    ...question,
+    metrics: [metric === "revenue" ? "total_revenue" : "events"],
+    filters: [...(question.filters ?? []), ["is", "event:goal", names]],
   };
 }
 
@@ -171,4 +218,26 @@ export function suggestionsQuestion(
     filters: [...(question.filters ?? []), ...about],
     pagination: { limit: 100, offset: 0 },
   };
+}
+
+/** Filters and days of the list of events behind a number. */
+export function eventsQuestion(
+  view: View,
+  opened: Opened,
+  today: Day,
+  zone: string,
+): { filters: QueryFilter[]; date_range: string | undefined } {
+  const filters = apiFilters({ ...view, filters: [...view.filters, ...opened.filters] });
+  if (opened.at) {
+    const instants = instantsOf(opened.at, zone);
+    return { filters, date_range: JSON.stringify(instants ?? [opened.at.slice(0, 10)]) };
+  }
+  const range = opened.days ?? rangeOfView(view, today);
+  return { filters, date_range: range && JSON.stringify([range.from, range.to]) };
+}
+
+/** A question without its page, for whoever takes it along. */
+export function wholeQuestion(question: Query): Query {
+  const { pagination: _, ...whole } = question;
+  return whole;
 }

@@ -1,9 +1,27 @@
 // From the answer of the chart's question to what is drawn: one value per interval, the earlier
 // value beside it, and where the present cuts the line.
-import type { Answer, Row } from "./api/client.ts";
-import { type Day, type Interval, hourIn, progressOf, todayIn } from "./dates.ts";
+import type { Annotation, Answer, Row, Value } from "./api/client.ts";
+import {
+  type Day,
+  type Interval,
+  addDays,
+  hourIn,
+  lastOfMonth,
+  progressOf,
+  todayIn,
+  weekdayOf,
+} from "./dates.ts";
 import { CHART_METRICS } from "./questions.ts";
 import type { Metric } from "./view.ts";
+
+/** Where nothing happened there are none, and no rate. */
+export const COUNTS: readonly Metric[] = [
+  "visitors",
+  "visits",
+  "pageviews",
+  "conversions",
+  "revenue",
+];
 
 export interface Point {
   label: string;
@@ -18,9 +36,57 @@ export interface Series {
   running: number;
   /** Intervals in which the server was restarted, so that anonymous visitors began anew. */
   restarted: ReadonlySet<number>;
+  /** Amounts beside the line, one per interval, in `currency`. */
+  revenue: (number | null)[] | undefined;
+  currency: string | undefined;
+  /** What is noted of days in an interval. */
+  notes: ReadonlyMap<number, Annotation[]>;
+}
+
+/** What stands beside the answer of the chart's question. */
+export interface Beside {
+  earned?: Answer | undefined;
+  currency?: string | undefined;
+  notes?: readonly Annotation[];
+}
+
+/** Intervals are in the order of their labels: a day is in the last one that does not begin behind it. */
+function notesOf(notes: readonly Annotation[], labels: string[], interval: Interval) {
+  const found = new Map<number, Annotation[]>();
+  for (const note of notes) {
+    const index =
+      interval === "hour"
+        ? labels.findIndex((label) => label.slice(0, 10) === note.date)
+        : labels.findLastIndex((label) => label <= note.date);
+    const first = labels[index];
+    if (first === undefined || note.date > lastDayOf(first, interval)) continue;
+    found.set(index, [...(found.get(index) ?? []), note]);
+  }
+  return found;
+}
+
+/** Last day of an interval with this label. */
+export function lastDayOf(label: string, interval: Interval): Day {
+  const day = label.slice(0, 10);
+  if (interval === "month") return lastOfMonth(day);
+  return interval === "week" ? addDays(day, 6 - weekdayOf(day)) : day;
+}
+
+/** The metric that an answer is about: of one that goals are measured by it has nothing else. */
+export function metricOf(answer: Answer, wanted: Metric): Metric {
+  const [first] = answer.query.metrics;
+  if (first === "events") return "conversions";
+  if (first === "total_revenue") return "revenue";
+  return wanted === "conversions" || wanted === "revenue" ? "visitors" : wanted;
+}
+
+/** A number, or the number of an amount. */
+export function numberOf(value: Value | undefined): number | null {
+  return typeof value === "object" && value !== null ? value.value : (value ?? null);
 }
 
 function read(metrics: (number | null)[], metric: Metric): number | null {
+  if (metric === "conversions" || metric === "revenue") return numberOf(metrics[0]);
   const at = (name: (typeof CHART_METRICS)[number]) => metrics[CHART_METRICS.indexOf(name)] ?? null;
   const visits = at("visits");
   if (metric === "views_per_visit") {
@@ -66,13 +132,14 @@ export function seriesOf(
   today: Day,
   hour: string,
   zone: string,
+  beside: Beside = {},
 ): Series {
   const interval = intervalOf(answer);
   const rows = answer.results;
   const all = answer.meta.time_labels ?? rows.map((row) => row.dimensions[0] ?? "");
   const { running, future } = progressOf(all, interval, today, hour);
   const byLabel = aligned(all, rows);
-  const counts = metric === "visitors" || metric === "visits" || metric === "pageviews";
+  const counts = COUNTS.includes(metric);
   const points = all.map((label, index): Point => {
     const row = byLabel[index];
     const value = row ? read(row.metrics, metric) : counts ? 0 : null;
@@ -87,7 +154,16 @@ export function seriesOf(
           : undefined,
     };
   });
-  return { interval, points, running, restarted: restartedOf(answer, all, interval, zone) };
+  const earned = beside.earned && aligned(all, beside.earned.results);
+  return {
+    interval,
+    points,
+    running,
+    restarted: restartedOf(answer, all, interval, zone),
+    revenue: earned?.map((row, index) => (index >= future ? null : numberOf(row?.metrics[0]))),
+    currency: beside.currency,
+    notes: notesOf(beside.notes ?? [], all, interval),
+  };
 }
 
 /** Growth from the earlier to the present value, as the API computes it for the cards. */

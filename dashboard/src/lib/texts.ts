@@ -1,5 +1,6 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
 import { campaigns } from "./texts.campaigns.ts";
+import { overview } from "./texts.overview.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
@@ -342,6 +343,15 @@ export const t = {
       about: "Visitors of the row divided by all visitors. One visitor may be in several rows.",
     },
     events: { name: "Events", about: "Page views and custom events." },
+    conversions: {
+      name: "Conversions",
+      about:
+        "Events that reached one of the site’s goals. Goals of scrolling count visitors, not events, and are not in it.",
+    },
+    revenue: {
+      name: "Revenue",
+      about: "Sum of the amounts of the goals that have a currency, dated by their events.",
+    },
   },
   figure: FIGURE_TEXTS,
   grade: GRADE_TEXTS,
@@ -587,6 +597,7 @@ export const t = {
     dimensions: {
       "event:page": "Page",
       "event:name": "Event",
+      "event:goal": "Goal",
       "event:hostname": "Host",
       "visit:entry_page": "Entry page",
       "visit:exit_page": "Exit page",
@@ -641,10 +652,15 @@ export const t = {
     slash: "Add a filter",
     digits: "Switch to a site",
     help: "This list",
+    palette: "All commands",
+    note: "Note a day",
+    segment: "Segments",
+    events: "Events behind the numbers",
     arrows: "Earlier or later",
   },
   campaigns,
   shared,
+  overview,
   unit: {
     none: "–",
     less: (text: string) => `<${text}`,

@@ -1,5 +1,6 @@
 // The state of the Overview, and how it reads in the URL. What is not said has its default, so the
 // plain address of a site is its plain view.
+import { type Opened, readOpened, writeOpened } from "./events.ts";
 import { type Filter, readFilter, writeFilter } from "./filters.ts";
 import {
   type Day,
@@ -12,7 +13,8 @@ import {
   rangeOf,
 } from "./dates.ts";
 
-export const METRICS = [
+/** What visits are measured by. */
+export const VISIT_METRICS = [
   "visitors",
   "visits",
   "pageviews",
@@ -20,6 +22,11 @@ export const METRICS = [
   "bounce_rate",
   "visit_duration",
 ] as const;
+export type VisitMetric = (typeof VISIT_METRICS)[number];
+/** What goals are measured by, where a site has some. */
+export const GOAL_METRICS = ["conversions", "revenue"] as const;
+export type GoalMetric = (typeof GOAL_METRICS)[number];
+export const METRICS = [...VISIT_METRICS, ...GOAL_METRICS] as const;
 export type Metric = (typeof METRICS)[number];
 
 export const COMPARISONS = ["previous_period", "year_over_year", "off"] as const;
@@ -81,10 +88,14 @@ export interface View {
   bots: Bots;
   interval: Interval | undefined;
   filters: Filter[];
+  /** Number of a saved segment. */
+  segment: number | undefined;
   group: Group;
   tabs: Tabs;
   table: boolean;
   details: Panel | undefined;
+  /** Which events are listed, see events.ts. */
+  events: Opened | undefined;
 }
 
 const DEFAULT_PERIOD: Preset = "30d";
@@ -110,11 +121,17 @@ export function readView(search: string): View {
       ? (interval as Interval)
       : undefined,
     filters: query.getAll("f").flatMap((text) => readFilter(text) ?? []),
+    segment: readNumber(query.get("segment")),
     group: oneOf(query.get("show"), GROUP_NAMES, "visits"),
     tabs: readTabs(query),
     table: query.get("table") === "1",
     details: PANELS.includes(details as Panel) ? (details as Panel) : undefined,
+    events: readOpened(query.get("events")),
   };
+}
+
+function readNumber(text: string | null): number | undefined {
+  return text !== null && /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined;
 }
 
 function readTabs(query: URLSearchParams): Tabs {
@@ -141,7 +158,9 @@ export function writeView(view: View): string {
     if (view.tabs[panel] !== DEFAULT_TABS[panel]) query.set(panel, view.tabs[panel]);
   }
   if (view.table) query.set("table", "1");
+  if (view.segment) query.set("segment", String(view.segment));
   if (view.details) query.set("details", view.details);
+  if (view.events) query.set("events", writeOpened(view.events));
   for (const filter of view.filters) query.append("f", writeFilter(filter));
   const text = query
     .toString()

@@ -604,6 +604,9 @@ export class Mock {
         return ok(pixel, 201);
       }
       case "GET shares":
+      case "GET goals":
+      case "GET segments":
+      case "GET annotations":
         return ok({ items: [], next: null });
       case "GET outcomes":
         return ok({ since: url.searchParams.get("since"), ...this.#outcomes });

@@ -12,6 +12,7 @@ import {
 import {
   cardsQuestion,
   chartQuestion,
+  savedFilters,
   detailsQuestion,
   panelQuestion,
 } from "../../src/lib/questions.ts";
@@ -21,6 +22,7 @@ import {
   GROUPS,
   GROUP_NAMES,
   METRICS,
+  VISIT_METRICS,
   PANELS,
   TABS,
   readView,
@@ -70,6 +72,16 @@ test("any view survives the URL", () => {
     view.details = one([...PANELS, undefined]);
     view.group = one(GROUP_NAMES);
     for (const panel of PANELS) Object.assign(view.tabs, { [panel]: one<string>(TABS[panel]) });
+    view.segment = one([undefined, 1, 4711]);
+    view.events = one([
+      undefined,
+      { filters: [] },
+      { filters: [], at: "2026-11-22 09:00:00" },
+      {
+        days: { from: "2026-11-01", to: "2026-11-22" },
+        filters: [{ operator: "is", dimension: "visit:source", values: [one(awkward), ";"] }],
+      },
+    ]);
     view.filters = Array.from({ length: Math.floor(random() * 4) }, () => ({
       operator: one(OPERATORS),
       dimension: one(DIMENSIONS),
@@ -81,7 +93,7 @@ test("any view survives the URL", () => {
 
 test("nonsense in the URL falls back to the default", () => {
   const view = readView(
-    "?period=soon&metric=money&from=2026-13-01&to=x&f=eats,visit:source,a&f=is,visit:shoe,a&f=is,visit:source&sources=x&details=y&show=z&vitals=ping",
+    "?period=soon&metric=money&from=2026-13-01&to=x&f=eats,visit:source,a&f=is,visit:shoe,a&f=is,visit:source&sources=x&details=y&show=z&vitals=ping&segment=0&events=eats,visit:source,a",
   );
   assert.deepEqual(view, readView(""));
   assert.equal(readView("?from=2026-11-09&to=2026-11-01").period, "30d");
@@ -143,7 +155,7 @@ test("questions carry the range, the filters and the comparison", () => {
   assert.deepEqual(cards.date_range, ["2026-11-16", TODAY]);
   assert.deepEqual(cards.filters, [["is", "visit:source", ["Google"]]]);
   assert.deepEqual(cards.include, { comparisons: { mode: "previous_period" } });
-  assert.deepEqual(cards.metrics, [...METRICS]);
+  assert.deepEqual(cards.metrics, [...VISIT_METRICS]);
   const chart = chartQuestion("1", view, TODAY);
   assert.deepEqual(chart.dimensions, ["time:day"]);
   assert.ok(!(chart.metrics as string[]).includes("views_per_visit"));
@@ -250,4 +262,11 @@ test("figures are written by their unit", () => {
   assert.equal(shown("scroll_depth", 64), "64%");
   assert.equal(shown("time_on_page", 75), "1m 15s");
   assert.equal(shown("form_completion_rate", null), "–");
+});
+
+test("a segment is asked for by its number, beside the filters and without them in itself", () => {
+  const view = readView("?segment=12&f=is,visit:source,Google");
+  const google = ["is", "visit:source", ["Google"]];
+  assert.deepEqual(cardsQuestion("1", view, TODAY).filters, [google, ["is", "segment", [12]]]);
+  assert.deepEqual(savedFilters(view), [google]);
 });

@@ -7,6 +7,7 @@ mod choices;
 mod costs;
 mod details;
 mod history;
+mod owned;
 mod prepare;
 mod random;
 

@@ -11,6 +11,9 @@ export type Pixel = Schemas["Pixel"];
 export type Place = Schemas["Place"];
 export type NewIdentitySecret = Schemas["IdentitySecret"];
 export type CookieReport = Schemas["CookieReport"];
+export type Goal = Schemas["Goal"];
+export type Segment = Schemas["Segment"];
+export type Annotation = Schemas["Annotation"];
 export type Outcomes = Schemas["Outcomes"];
 export type EventItem = Schemas["Event"];
 export type PixelActivity = Schemas["PixelActivityBody"];
@@ -50,6 +53,7 @@ export type NewAd = Omit<Schemas["NewAdBody"], "cost"> & {
 // dashboard speaks, the columns in the order of the question.
 export type QueryFilter =
   | [operator: string, dimension: string, values: string[]]
+  | [operator: "is", subject: "segment", numbers: number[]]
   | [operator: string, dimension: string, values: string[], options: { case_sensitive: boolean }]
   | [operator: "has_done" | "has_not_done", filter: QueryFilter]
   | [operator: "and", filters: QueryFilter[]];
@@ -268,8 +272,50 @@ export const api = {
       query: { since: since.toISOString() },
       signal,
     }),
-  events: (site: string, limit: number, signal?: AbortSignal) =>
-    call("get", "/api/v1/sites/{site_id}/events", { path: ofSite(site), query: { limit }, signal }),
+  events: (
+    site: string,
+    query: { limit: number; filters?: string; date_range?: string; after?: string },
+    signal?: AbortSignal,
+  ) => call("get", "/api/v1/sites/{site_id}/events", { path: ofSite(site), query, signal }),
+  goals: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/goals", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  segments: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/segments", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  /** Filters are free JSON in the description. */
+  addSegment: (site: string, name: string, filters: QueryFilter[]) =>
+    send("post", "/api/v1/sites/{site_id}/segments", {
+      path: ofSite(site),
+      body: { name, filters },
+    }) as Promise<Segment>,
+  removeSegment: (site_id: string, segment_id: string) =>
+    call("delete", "/api/v1/sites/{site_id}/segments/{segment_id}", {
+      path: { site_id, segment_id },
+    }),
+  annotations: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/annotations", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  annotate: (site: string, body: Schemas["NewAnnotationBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/annotations", { path: ofSite(site), body }),
+  changeAnnotation: (site_id: string, annotation_id: string, body: Schemas["AnnotationPatch"]) =>
+    call("patch", "/api/v1/sites/{site_id}/annotations/{annotation_id}", {
+      path: { site_id, annotation_id },
+      body,
+    }),
+  removeAnnotation: (site_id: string, annotation_id: string) =>
+    call("delete", "/api/v1/sites/{site_id}/annotations/{annotation_id}", {
+      path: { site_id, annotation_id },
+    }),
   permission: (
     site: string,
     query: { date_range: string; region?: string; version?: string },
@@ -362,6 +408,16 @@ export const api = {
   endShare: (site_id: string, share_id: string) =>
     call("delete", "/api/v1/sites/{site_id}/shares/{share_id}", { path: { site_id, share_id } }),
   liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
+  /** All rows of a question, as a file. */
+  exportQuery: async (body: Query): Promise<Blob> => {
+    const request = {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "Cairn-Request": "dashboard" },
+      credentials: "same-origin",
+      body: JSON.stringify(body),
+    } as const;
+    return (await answered("/api/v2/query?format=csv", request)).blob();
+  },
   query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
     const question = body as unknown as Schemas["Query"];
     const answer = await call("post", "/api/v2/query", { body: question, signal });

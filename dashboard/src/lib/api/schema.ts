@@ -194,6 +194,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/annotations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the annotations of a site, by time of creation. */
+        get: operations["get_sites_by_site_id_annotations"];
+        put?: never;
+        /** Notes something of a day. */
+        post: operations["post_sites_by_site_id_annotations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/annotations/{annotation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes an annotation. */
+        delete: operations["delete_sites_by_site_id_annotations_by_annotation_id"];
+        options?: never;
+        head?: never;
+        /** Changes an annotation. */
+        patch: operations["patch_sites_by_site_id_annotations_by_annotation_id"];
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/cookies": {
         parameters: {
             query?: never;
@@ -809,6 +845,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/segments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the segments of a site, by time of creation. */
+        get: operations["get_sites_by_site_id_segments"];
+        put?: never;
+        /** Saves a segment: filters that questions name by its number. */
+        post: operations["post_sites_by_site_id_segments"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/segments/{segment_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a segment; questions that name it are refused from then on. */
+        delete: operations["delete_sites_by_site_id_segments_by_segment_id"];
+        options?: never;
+        head?: never;
+        /** Changes a segment; questions that name it mean its new filters from then on. */
+        patch: operations["patch_sites_by_site_id_segments_by_segment_id"];
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/shares": {
         parameters: {
             query?: never;
@@ -894,7 +966,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Answers a question. A site that the caller may not see is answered with 401. */
+        /**
+         * Answers a question. A site that the caller may not see is answered with 401. As `text/csv` or `application/x-ndjson`, asked
+         *     for by `format` or `Accept`, the answer is a file of all rows (docs/queries.md).
+         */
         post: operations["post_query"];
         delete?: never;
         options?: never;
@@ -1130,6 +1205,27 @@ export interface components {
             currency: string;
             /** @description `impression`, `thousand_impressions` or `click`. */
             per: string;
+        };
+        /** @description A note about a day. */
+        Annotation: {
+            /** @description When it was made (RFC 3339). */
+            created_at: string;
+            /**
+             * @description The day in the site's zone.
+             * @example 2026-11-21
+             */
+            date: string;
+            /** @description Its number. */
+            id: string;
+            /** @description What was noted. */
+            note: string;
+        };
+        /** @description What to change of a note. */
+        AnnotationPatch: {
+            /** @description Another day. */
+            date?: string | null;
+            /** @description Another text. */
+            note?: string | null;
         };
         /** @description How visitors are asked; what is as the product has it is left out. */
         AskingBody: {
@@ -1846,6 +1942,16 @@ export interface components {
             /** @description What it was bought for (`utm_term`). */
             term?: string | null;
         };
+        /** @description A note to be made. */
+        NewAnnotationBody: {
+            /**
+             * @description The day in the site's zone, `YYYY-MM-DD`.
+             * @example 2026-11-21
+             */
+            date: string;
+            /** @description What is noted, at most 500 bytes. */
+            note: string;
+        };
         /** @description A mail to be prepared. */
         NewEmailBody: {
             /**
@@ -1958,6 +2064,24 @@ export interface components {
             /** @description The visitor's number, as events have it. */
             visitor_id?: string | null;
         };
+        /** @description A segment to be saved. */
+        NewSegmentBody: {
+            /**
+             * @description Filters as in queries, at least one, and none by segment.
+             * @example [
+             *       [
+             *         "is",
+             *         "visit:country",
+             *         [
+             *           "DE"
+             *         ]
+             *       ]
+             *     ]
+             */
+            filters: Record<string, never>[];
+            /** @description Name shown, unique on the site. */
+            name: string;
+        };
         /** @description A shared report to be made. */
         NewShareBody: {
             /**
@@ -2044,6 +2168,25 @@ export interface components {
             received: number;
             /** @description Start of the first hour counted (RFC 3339): counts are kept by the hour. */
             since: string;
+        };
+        /** @description One page of a list. */
+        Page_Annotation: {
+            /** @description The entries. */
+            items: {
+                /** @description When it was made (RFC 3339). */
+                created_at: string;
+                /**
+                 * @description The day in the site's zone.
+                 * @example 2026-11-21
+                 */
+                date: string;
+                /** @description Its number. */
+                id: string;
+                /** @description What was noted. */
+                note: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
         };
         /** @description One page of a list. */
         Page_Event: {
@@ -2324,6 +2467,36 @@ export interface components {
                  * @example open
                  */
                 state: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Segment: {
+            /** @description The entries. */
+            items: {
+                /** @description When it was made (RFC 3339). */
+                created_at: string;
+                /**
+                 * @description Its filters, all of which hold.
+                 * @example [
+                 *       [
+                 *         "is",
+                 *         "visit:country",
+                 *         [
+                 *           "DE"
+                 *         ]
+                 *       ]
+                 *     ]
+                 */
+                filters: Record<string, never>[];
+                /**
+                 * Format: int64
+                 * @description Its number, as filters take it: `["is", "segment", [12]]`.
+                 */
+                id: number;
+                /** @description Name shown, unique on the site. */
+                name: string;
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
@@ -3013,6 +3186,31 @@ export interface components {
              */
             visible_percent: number | null;
         };
+        /** @description A saved segment. */
+        Segment: {
+            /** @description When it was made (RFC 3339). */
+            created_at: string;
+            /**
+             * @description Its filters, all of which hold.
+             * @example [
+             *       [
+             *         "is",
+             *         "visit:country",
+             *         [
+             *           "DE"
+             *         ]
+             *       ]
+             *     ]
+             */
+            filters: Record<string, never>[];
+            /**
+             * Format: int64
+             * @description Its number, as filters take it: `["is", "segment", [12]]`.
+             */
+            id: number;
+            /** @description Name shown, unique on the site. */
+            name: string;
+        };
         /** @description Many messages. */
         SegmentBatch: {
             /** @description 1 to 2,500 messages of at most 32 KiB. */
@@ -3055,6 +3253,13 @@ export interface components {
             userId?: string | null;
             /** @description The pixel's key, where basic authentication does not give it. */
             writeKey?: string | null;
+        };
+        /** @description What to change of a segment. */
+        SegmentPatch: {
+            /** @description Other filters. */
+            filters?: Record<string, never>[] | null;
+            /** @description Another name. */
+            name?: string | null;
         };
         /** @description A message that was not taken. */
         SegmentRejected: {
@@ -3868,6 +4073,146 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ad"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_annotations: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Annotation"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_annotations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAnnotationBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Annotation"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_annotations_by_annotation_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the annotation */
+                annotation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    patch_sites_by_site_id_annotations_by_annotation_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the annotation */
+                annotation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnnotationPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Annotation"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -5275,6 +5620,146 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_segments: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Segment"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_segments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSegmentBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Segment"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_segments_by_segment_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the segment */
+                segment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    patch_sites_by_site_id_segments_by_segment_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the segment */
+                segment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SegmentPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Segment"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_shares: {
         parameters: {
             query?: {
@@ -5475,7 +5960,10 @@ export interface operations {
     };
     post_query: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `json` (default), `csv` or `ndjson`; the last two have all rows, unless the question has `pagination` */
+                format?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
