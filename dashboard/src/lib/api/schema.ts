@@ -42,6 +42,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/instance/rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists which exchange rates are known. Whoever may log in may see it. */
+        get: operations["get_instance_rates"];
+        put?: never;
+        /**
+         * Reads exchange rates from a file, whole or not at all: the published history of the European Central Bank
+         *     (`Date,USD,JPY,…`), or a list (`date,currency,rate`). A rate is units of the currency for one of the base; those that are
+         *     known already are replaced. For the owner of the instance.
+         */
+        post: operations["post_instance_rates"];
+        /** Removes all exchange rates, so that others against another base may be put in. For the owner of the instance. */
+        delete: operations["delete_instance_rates"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/places": {
         parameters: {
             query?: never;
@@ -208,6 +231,45 @@ export interface paths {
         get: operations["get_sites_by_site_id_cookies"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/costs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists costs, the latest day first. */
+        get: operations["get_sites_by_site_id_costs"];
+        put?: never;
+        /** Puts in costs. One about the same day, source, medium, campaign, content and term as a stored one replaces it. */
+        post: operations["post_sites_by_site_id_costs"];
+        /** Removes costs: those of the days and the source that are named; without any, all of the site. */
+        delete: operations["delete_sites_by_site_id_costs"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/costs/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reads costs from a file, whole or not at all. Rows of the file about the same are added; the sums replace what is stored
+         *     about the same, so that reading a file again changes nothing. With faults, or with `preview`, nothing is stored.
+         */
+        post: operations["post_sites_by_site_id_costs_import"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1262,6 +1324,112 @@ export interface components {
             /** @description What `cairn_memory` may lead to, on the server. */
             remembered: components["schemas"]["RememberedKind"][];
         };
+        /** @description What one campaign cost on one day. */
+        CostBody: {
+            /** @description As `utm_campaign`. */
+            campaign?: string;
+            /**
+             * Format: int64
+             * @description How often it was clicked.
+             */
+            clicks?: number;
+            /** @description As `utm_content`: the creative. */
+            content?: string;
+            /**
+             * Format: double
+             * @description What was paid: a number of at most six decimals; as a text where it has more than fifteen digits.
+             * @example 12.5
+             */
+            cost: number;
+            /** @description ISO 4217 code; default: the site's currency. */
+            currency?: string;
+            /**
+             * @description The day, in the site's time zone.
+             * @example 2026-11-22
+             */
+            date: string;
+            /**
+             * Format: int64
+             * @description How often it was shown.
+             */
+            impressions?: number;
+            /**
+             * @description As `utm_medium`.
+             * @example cpc
+             */
+            medium?: string;
+            /**
+             * @description As `utm_source` of its links.
+             * @example google
+             */
+            source?: string;
+            /** @description As `utm_term`: the keyword. */
+            term?: string;
+        };
+        /** @description A file of costs to be read. */
+        CostFile: {
+            /**
+             * @description The file's own names of the columns `date`, `cost`, `currency`, `source`, `medium`, `campaign`, `content`, `term`,
+             *     `impressions` and `clicks`. Those that are not named are found by their usual names.
+             */
+            columns?: {
+                [key: string]: string;
+            } | null;
+            /** @description The file: CSV with names of columns, parted by commas, semicolons or tabs, at most 16 MiB. */
+            csv: string;
+            /** @description ISO 4217 code of rows without a currency of their own; default: the site's. */
+            currency?: string | null;
+            /** @description `year_first` (default), `day_first` or `month_first`. */
+            date_order?: string | null;
+            /** @description What stands before decimals: `.` (default) or `,`. */
+            decimal_mark?: string | null;
+            /** @description What holds for every row instead of a column, as `{"source": "google", "medium": "cpc"}`. */
+            fixed?: {
+                [key: string]: string;
+            } | null;
+            /** @description Only tell what would be stored. */
+            preview?: boolean | null;
+        };
+        /** @description What a file of costs says. */
+        CostFileRead: {
+            /** @description Rows that are new. */
+            added: number;
+            /** @description Which of them tells what. */
+            columns: {
+                [key: string]: string;
+            };
+            /** @description Days and campaigns that they are about. */
+            costs: number;
+            /** @description How many places there are. */
+            fault_count: number;
+            /** @description What is wrong: the first twenty places. With any, nothing is stored. */
+            faults: components["schemas"]["FileFault"][];
+            /** @description The first rows, as they are or would be stored. */
+            first: components["schemas"]["CostBody"][];
+            /** @description The first day. */
+            first_day: string | null;
+            /** @description The file's names of columns. */
+            header: string[];
+            /** @description The last day. */
+            last_day: string | null;
+            /** @description Rows that took the place of others. */
+            replaced: number;
+            /** @description Rows of the file. */
+            rows: number;
+            /** @description Whether it was stored; otherwise it was only looked at, or has faults. */
+            stored: boolean;
+            /** @description What was paid in all, by currency. */
+            totals: {
+                [key: string]: number;
+            };
+        };
+        /** @description Costs of a site, the latest first. */
+        CostList: {
+            /** @description The costs. */
+            items: components["schemas"]["CostBody"][];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
         /** @description Choices. */
         Counts: {
             /** @description Choices that say anything about a purpose. */
@@ -1289,6 +1457,20 @@ export interface components {
         CreatedToken: components["schemas"]["Token"] & {
             /** @description The secret, shown this once: send it as `Authorization: Bearer SECRET`. */
             secret: string;
+        };
+        /** @description The rates that are known of one currency. */
+        CurrencyRates: {
+            /** @description ISO 4217 code. */
+            currency: string;
+            /**
+             * Format: int64
+             * @description Days with a rate.
+             */
+            days: number;
+            /** @description The first of them. */
+            first_day: string;
+            /** @description The last of them. */
+            last_day: string;
         };
         /** @description Choices of one day. */
         DayCounts: components["schemas"]["Counts"] & {
@@ -1480,6 +1662,18 @@ export interface components {
             visitor_id: string;
             /** @description Why it was kept, and in what way. */
             why: components["schemas"]["Why"];
+        };
+        /** @description What is wrong at one place of a file. */
+        FileFault: {
+            /** @description Name of the column; empty: the line as a whole. */
+            column: string;
+            /**
+             * Format: int64
+             * @description Number of the line, from 1; 0: the file as a whole.
+             */
+            line: number;
+            /** @description What is wrong. */
+            message: string;
         };
         /** @description Who is looked for: exactly one of them. */
         FindBody: {
@@ -1845,6 +2039,11 @@ export interface components {
             target: string;
             /** @description What it was bought for (`utm_term`). */
             term?: string | null;
+        };
+        /** @description Costs to be put in. */
+        NewCosts: {
+            /** @description At most 5,000. One about the same day, source, medium, campaign, content and term as a stored one replaces it. */
+            costs: components["schemas"]["CostBody"][];
         };
         /** @description A mail to be prepared. */
         NewEmailBody: {
@@ -2644,6 +2843,11 @@ export interface components {
             imports_skip_reason?: string;
             /** @description Metrics that could not be computed, each with `code` and `warning`. */
             metric_warnings?: Record<string, never>;
+            /**
+             * @description Of a question about money: `currency`; where there are any, `repeated_orders`, `unmatched_refunds`,
+             *     `orders_not_converted` and `costs_not_converted`.
+             */
+            money?: Record<string, never>;
             /** @description Every label of the range, with `include.time_labels`. */
             time_labels?: string[];
             /**
@@ -2660,6 +2864,18 @@ export interface components {
             dimensions: string[];
             /** @description Values of the metrics: numbers, null, or money as an object. */
             metrics: Record<string, never>[];
+        };
+        /** @description The exchange rates that are known. */
+        RateList: {
+            /**
+             * Format: int32
+             * @description Days for which a rate is used when no newer one is known.
+             */
+            age_days_max: number;
+            /** @description ISO 4217 code of what they are against; null: there are none. */
+            base: string | null;
+            /** @description Currencies with rates, by code. */
+            currencies: components["schemas"]["CurrencyRates"][];
         };
         /** @description Why. */
         ReasonBody: {
@@ -3220,6 +3436,22 @@ export interface components {
             /** @description IANA time zone. */
             timezone?: string | null;
         };
+        /** @description What a call changed. */
+        StoredCosts: {
+            /** @description Rows that are new. */
+            added: number;
+            /** @description Rows that took the place of others. */
+            replaced: number;
+        };
+        /** @description What a file of rates changed. */
+        StoredRates: {
+            /** @description Rates that are new. */
+            added: number;
+            /** @description Rates that took the place of others. */
+            replaced: number;
+            /** @description Columns whose names are no currency of today: not read. */
+            skipped: string[];
+        };
         /** @description An API token without its secret. */
         Token: {
             /** @description When it was made (RFC 3339). */
@@ -3452,6 +3684,96 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_instance_rates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateList"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_instance_rates: {
+        parameters: {
+            query?: {
+                /** @description ISO 4217 code of what they are against; default EUR */
+                base?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredRates"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_instance_rates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are gone */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3899,6 +4221,155 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CookieReport"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_costs: {
+        parameters: {
+            query?: {
+                /** @description First day, as 2026-11-01 */
+                from?: string;
+                /** @description Last day */
+                to?: string;
+                /** @description Only costs of this source */
+                source?: string;
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 1000) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CostList"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_costs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCosts"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredCosts"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_costs: {
+        parameters: {
+            query?: {
+                /** @description First day, as 2026-11-01 */
+                from?: string;
+                /** @description Last day */
+                to?: string;
+                /** @description Only costs of this source */
+                source?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_costs_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CostFile"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CostFileRead"];
                 };
             };
             /** @description An error, see docs/errors.md */
