@@ -6,14 +6,7 @@ export type SitePage =
   "overview" | "campaigns" | "pixels" | "filtered" | "permission" | "rights" | "settings";
 
 /** Pages of a site that have a name in the address. */
-const SITE_PAGES = [
-  "campaigns",
-  "pixels",
-  "filtered",
-  "permission",
-  "rights",
-  "settings",
-] as const;
+const SITE_PAGES = ["campaigns", "pixels", "filtered", "permission", "rights", "settings"] as const;
 
 export const here = $state({ path: location.pathname, search: location.search });
 

@@ -66,7 +66,6 @@ export const campaigns = {
     title: "Costs from a file",
     lead: "A table of your advertiser as CSV: a row for each day and campaign. Reading it again changes nothing.",
     choose: "CSV file",
-    chosen: (name: string) => name,
     columns: "Which column tells what",
     columnOf: {
       date: "Day",
@@ -98,7 +97,9 @@ export const campaigns = {
       `${exact(rows)} ${rows === 1 ? "row" : "rows"} about ${exact(costs)} ${costs === 1 ? "day of a campaign" : "days of campaigns"}`,
     days: (first: string, last: string) => (first === last ? first : `${first} to ${last}`),
     faults: (count: number) =>
-      count === 1 ? "1 place is wrong; nothing was taken." : `${exact(count)} places are wrong; nothing was taken.`,
+      count === 1
+        ? "1 place is wrong; nothing was taken."
+        : `${exact(count)} places are wrong; nothing was taken.`,
     place: (line: number, column: string) =>
       [line > 0 && `line ${line}`, column && `column “${column}”`].filter(Boolean).join(", "),
     done: (added: number, replaced: number) =>

@@ -22,11 +22,13 @@ fn reference() -> String {
         "restore",
         "verify-receipts",
         "erase",
+        "costs import",
+        "rates import",
         "openapi",
         "version",
     ] {
         let mut arguments: Vec<&str> =
-            Some(command).filter(|name| !name.is_empty()).into_iter().collect();
+            command.split(' ').filter(|name| !name.is_empty()).collect();
         arguments.push("--help");
         let help = text(&cairn(&arguments).stdout);
         let name = format!("cairn {command}");

@@ -13,6 +13,7 @@ mod disk;
 mod erasure;
 mod journeys;
 mod large_events;
+mod money;
 mod real_input;
 mod receipts;
 mod refusal;

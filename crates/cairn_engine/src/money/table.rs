@@ -54,7 +54,7 @@ impl Table {
             if header.len() <= COLUMNS_MAX && is_header(&header) {
                 let start = text.match_indices(line).map(|(at, _)| at);
                 // The line itself, not an equal piece of an earlier one.
-                let start = start.filter(|at| text[..*at].lines().count() == skipped).next();
+                let start = start.into_iter().find(|at| text[..*at].lines().count() == skipped);
                 let body = &text[start.unwrap_or(0)..];
                 return Table::with_header(body, mark, skipped as u64);
             }
@@ -76,7 +76,7 @@ impl Table {
         for record in reader.records() {
             match record {
                 Ok(cells) => {
-                    let number = skipped + cells.position().map_or(0, |place| place.line());
+                    let number = skipped + cells.position().map_or(0, |place| line_of(text, place));
                     if lines.len() == ROWS_MAX {
                         let most = format!("the file has more than {ROWS_MAX} rows");
                         return Err(Faults::of_file(most));
@@ -91,6 +91,14 @@ impl Table {
         }
         if faults.count > 0 { Err(faults) } else { Ok(Table { header, lines }) }
     }
+}
+
+/// The line that a record begins in: empty lines before it are not its own.
+fn line_of(text: &str, place: &csv::Position) -> u64 {
+    let at = usize::try_from(place.byte()).unwrap_or(usize::MAX);
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    place.line() + ends.filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn cells(line: &str, mark: u8) -> Vec<String> {

@@ -393,7 +393,12 @@ export const api = {
   /** A file of rates, as it is. */
   addRates: async (file: Blob, base: string) => {
     const headers = { "Cairn-Request": "dashboard", "Content-Type": "text/csv" };
-    const request: RequestInit = { method: "POST", headers, body: file, credentials: "same-origin" };
+    const request: RequestInit = {
+      method: "POST",
+      headers,
+      body: file,
+      credentials: "same-origin",
+    };
     const answer = await answered(address("/api/v1/instance/rates", {}, { base }), request);
     return (await answer.json()) as StoredRates;
   },
