@@ -25,6 +25,7 @@ use crate::error::ErrorBody;
         (name = "sites", description = "Sites"),
         (name = "pixels", description = "Pixels: the data sources of a site"),
         (name = "goals", description = "Goals: what counts as a conversion"),
+        (name = "funnels", description = "Funnels: steps towards a conversion"),
         (name = "events", description = "Events: stored, live, imported, and what became of each hit"),
         (name = "emails", description = "Mails and links: tracked opens and clicks"),
         (name = "ads", description = "Advertisements: tracked impressions, views and clicks"),

@@ -1,4 +1,5 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
+import { goals } from "./texts.goals.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
@@ -27,6 +28,7 @@ export const t = {
   nav: {
     label: "Site",
     overview: "Overview",
+    goals: "Goals",
     pixels: "Pixels",
     filtered: "Filtered traffic",
     permission: "Permission",
@@ -141,6 +143,7 @@ export const t = {
     remove: "Delete this site",
     removeLead: "Its pixels, goals, people and all its events are removed. This cannot be undone.",
   },
+  goals,
   permission,
   rights,
   identity: {

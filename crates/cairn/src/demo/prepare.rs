@@ -11,6 +11,7 @@ use cairn_log::Log;
 use cairn_model::{PixelKind, PrivacySettings, SiteId, TrackerSettings};
 
 use super::choices::choices;
+use super::objectives;
 use super::{ARTICLES, SEED, SITE_NAME, Truth, write};
 use crate::Failure;
 
@@ -74,6 +75,7 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
         },
     };
     parts.catalog.add_pixel(&pixel, parts.now_ms)?;
+    objectives::save(parts.catalog, site.id, parts.now_ms)?;
     load_choices(parts, site.id).await?;
     Ok(Some(load_history(parts, site.id).await?))
 }

@@ -5,6 +5,7 @@
 
 mod comparison;
 mod money;
+pub mod paths;
 mod reply;
 pub mod shared;
 

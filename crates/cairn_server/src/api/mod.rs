@@ -11,6 +11,7 @@ pub(crate) mod body;
 mod cookie_report;
 mod emails;
 pub(crate) mod events;
+mod funnels;
 mod goals;
 mod idempotency;
 mod identity;
@@ -22,6 +23,7 @@ mod memory;
 mod opt_outs;
 mod outcomes;
 mod page;
+mod paths;
 mod permission;
 mod pixel_activity;
 mod pixels;
@@ -80,6 +82,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(live_test::stream))
         .routes(routes!(goals::list, goals::create))
         .routes(routes!(goals::remove))
+        .routes(routes!(goals::target::progress))
+        .routes(routes!(funnels::list, funnels::create))
+        .routes(routes!(funnels::show, funnels::change, funnels::remove))
         .routes(routes!(opt_outs::create))
         .routes(routes!(cookie_report::show))
         .routes(routes!(memory::ask))
@@ -112,6 +117,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rights::requests::done))
         // Reports
         .routes(routes!(query::ask))
+        .routes(routes!(paths::funnel))
+        .routes(routes!(paths::journeys))
+        .routes(routes!(paths::retention))
         .routes(routes!(shares::list, shares::create))
         .routes(routes!(shares::remove))
         // With the link of a shared report instead of a log-in

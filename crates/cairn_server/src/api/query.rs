@@ -6,12 +6,13 @@ use axum::Json;
 use axum::extract::{Request, State};
 use cairn_engine::report::{self, QueryError, ReportSite};
 use cairn_model::SiteId;
-use cairn_model::question::{Goal, QuestionError, Trigger};
+use cairn_model::question::{Goal, QuestionError};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::{parse, read_body, require_json};
+use super::goals::definition::question_goal;
 use crate::App;
 use crate::auth::{Caller, SiteAccess, blocking, site_access};
 use crate::error::{ApiError, Code};
@@ -107,26 +108,47 @@ pub async fn ask(
     caller: Caller,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    require_json(request.headers())?;
-    let now_ms = app.now_ms(request.headers());
-    let body = parse(&read_body(request).await?)?;
-    if !body.is_object() {
-        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
-    }
-    let access = named_site(&app, &caller, &body).await?;
-    let site = access.site();
-    let (site_id, timezone) = (site.id, site.timezone.clone());
-    let goals = goals(&app, site_id).await?;
-    // A restart before the site existed parted no visitor of it.
-    let created_at_ms = site.created_at_ms;
-    let mut restarts_ms = blocking(&app, |catalog| catalog.restarts_ms()).await?;
-    restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
+    let Received { site_id, timezone, goals, restarts_ms, body, now_ms } =
+        receive(&app, &caller, request).await?;
     let answer = super::with_store(&app, move |store| {
         let (goals, restarts_ms) = (&goals, &restarts_ms);
         let site = ReportSite { site_id, timezone: &timezone, goals, restarts_ms };
         report::ask(store, site, &body, now_ms)
     });
     answer.await?.map(Json).map_err(failed)
+}
+
+/// A question with what is known of its site.
+pub(super) struct Received {
+    pub(super) site_id: SiteId,
+    pub(super) timezone: String,
+    pub(super) goals: Vec<Goal>,
+    pub(super) restarts_ms: Vec<i64>,
+    pub(super) body: Value,
+    pub(super) now_ms: i64,
+}
+
+/// Reads a question and finds its site, which the caller has to be allowed to see.
+pub(super) async fn receive(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: Request,
+) -> Result<Received, ApiError> {
+    require_json(request.headers())?;
+    let now_ms = app.now_ms(request.headers());
+    let body = parse(&read_body(request).await?)?;
+    if !body.is_object() {
+        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
+    }
+    let access = named_site(app, caller, &body).await?;
+    let site = access.site();
+    let (site_id, timezone) = (site.id, site.timezone.clone());
+    let goals = goals(app, site_id).await?;
+    // A restart before the site existed parted no visitor of it.
+    let created_at_ms = site.created_at_ms;
+    let mut restarts_ms = blocking(app, |catalog| catalog.restarts_ms()).await?;
+    restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
+    Ok(Received { site_id, timezone, goals, restarts_ms, body, now_ms })
 }
 
 /// The site in a question's body. One that does not exist looks like one that the caller may not see.
@@ -145,21 +167,7 @@ async fn named_site(app: &App, caller: &Caller, body: &Value) -> Result<SiteAcce
 /// The goals of a site, as questions take them.
 pub(super) async fn goals(app: &App, site_id: SiteId) -> Result<Vec<Goal>, ApiError> {
     let stored = blocking(app, move |catalog| catalog.goals(site_id)).await?;
-    let goals = stored.into_iter().map(|goal| {
-        let definition = goal.definition;
-        let trigger = match definition.scroll_threshold {
-            Some(threshold) => Trigger::Scroll { path: definition.page_path, threshold },
-            None if definition.event_name.is_empty() => Trigger::Page(definition.page_path),
-            None => Trigger::Event(definition.event_name),
-        };
-        Goal {
-            name: definition.display_name,
-            trigger,
-            currency: definition.currency,
-            props: definition.custom_props.into_iter().collect(),
-        }
-    });
-    Ok(goals.collect())
+    stored.into_iter().map(|goal| question_goal(goal.definition)).collect()
 }
 
 /// A refused question.

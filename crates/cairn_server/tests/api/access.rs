@@ -65,6 +65,7 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
         ("goal_id", goal["id"].as_str().unwrap()),
         ("token_id", token["id"].as_str().unwrap()),
         ("share_id", "1"),
+        ("funnel_id", "1"),
         ("backup_id", "1"),
     ];
     let (_, stranger) = rig.tenant("stranger@other.example");
@@ -78,7 +79,7 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
             // Only what names the site in its body needs a sound one to get that far.
             let body =
                 json!({"site_id": "shop.example", "metrics": ["visitors"], "date_range": "7d"});
-            if route.path == "/api/v2/query" { call.json(&body) } else { call.json(&json!({})) }
+            if route.path.starts_with("/api/v2") { call.json(&body) } else { call.json(&json!({})) }
         };
         let nobody = call().send().await;
         assert_eq!((nobody.status.as_u16(), &*nobody.code()), (401, "unauthorized"), "{what}");

@@ -11,6 +11,7 @@ mod import;
 mod input;
 mod memory;
 mod operations;
+mod paths;
 mod pixels;
 mod receipts;
 mod rig;

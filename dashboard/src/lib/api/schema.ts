@@ -271,6 +271,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/funnels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the funnels of a site, by time of creation. */
+        get: operations["get_sites_by_site_id_funnels"];
+        put?: never;
+        /** Saves a funnel. */
+        post: operations["post_sites_by_site_id_funnels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/funnels/{funnel_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a funnel. */
+        get: operations["get_sites_by_site_id_funnels_by_funnel_id"];
+        put?: never;
+        post?: never;
+        /** Removes a funnel; goals and events stay as they are. */
+        delete: operations["delete_sites_by_site_id_funnels_by_funnel_id"];
+        options?: never;
+        head?: never;
+        /** Puts another definition in a funnel's place: all of it is sent again. */
+        patch: operations["patch_sites_by_site_id_funnels_by_funnel_id"];
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/goals": {
         parameters: {
             query?: never;
@@ -301,6 +338,26 @@ export interface paths {
         post?: never;
         /** Removes a goal; events stay as they are. */
         delete: operations["delete_sites_by_site_id_goals_by_goal_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/goals/{goal_id}/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows how far a goal is from its target. Reports of engagement (depth, section, time) count once for each visit; other
+         *     goals count every conversion.
+         */
+        get: operations["get_sites_by_site_id_goals_by_goal_id_progress"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -885,6 +942,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/funnel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answers how far visitors get along the steps of a funnel. */
+        post: operations["post_funnel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/journeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answers where visits went from a place, or came from. */
+        post: operations["post_journeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/query": {
         parameters: {
             query?: never;
@@ -896,6 +987,23 @@ export interface paths {
         put?: never;
         /** Answers a question. A site that the caller may not see is answered with 401. */
         post: operations["post_query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answers who came back. Anonymous visitors are left out, and counted in `meta`. */
+        post: operations["post_retention"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1178,6 +1286,31 @@ export interface components {
             problem: string | null;
             /** @description Since when one is being made (RFC 3339); null: none is. */
             running_since: string | null;
+        };
+        /** @description Visitors who started in one period. */
+        Cohort: {
+            /** @description First day of the period. */
+            label: string;
+            /** @description How many came back in the next period, the one after it, and so on. */
+            returned: components["schemas"]["CohortReturn"][];
+            /**
+             * Format: int64
+             * @description How many started.
+             */
+            visitors: number;
+        };
+        /** @description Visitors of a cohort who came back in one period. */
+        CohortReturn: {
+            /**
+             * Format: double
+             * @description In percent of the cohort.
+             */
+            share: number | null;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            visitors: number;
         };
         /** @description A cookie, or an entry of the browser's storage. */
         CookieEntry: {
@@ -1554,6 +1687,118 @@ export interface components {
             /** @description The user id. */
             user_id: string;
         };
+        /** @description A saved funnel. */
+        Funnel: {
+            /** @description When it was saved (RFC 3339). */
+            created_at: string;
+            /** @description Its number. */
+            id: string;
+            /** @description Name shown; unique on the site. */
+            name: string;
+            /**
+             * @description `ordered`, `any` or `strict`.
+             * @example ordered
+             */
+            order: string;
+            /** @description Its steps. */
+            steps: components["schemas"]["FunnelStep"][];
+            /**
+             * Format: int64
+             * @description Minutes from the first step to the last; null: within the visit.
+             */
+            window_minutes: number | null;
+        };
+        /** @description How far visitors got. */
+        FunnelAnswerBody: {
+            /**
+             * Format: double
+             * @description Visitors of the last step in percent of those of the first.
+             */
+            conversion_rate: number | null;
+            /** @description By value of the breakdown: the 50 with most visitors. */
+            groups: components["schemas"]["FunnelAnswerGroup"][];
+            /** @description `exactness`, `group_count`, `anonymous_visitors`. */
+            meta: Record<string, never>;
+            /** @description The range in instants, and the filters. */
+            query: Record<string, never>;
+            /** @description By step. */
+            steps: components["schemas"]["FunnelAnswerStep"][];
+        };
+        /** @description The same for one value of the breakdown. */
+        FunnelAnswerGroup: {
+            /** @description By step. */
+            steps: components["schemas"]["FunnelAnswerStep"][];
+            /** @description The value. */
+            value: string;
+        };
+        /** @description Visitors who came to a step. */
+        FunnelAnswerStep: {
+            /**
+             * Format: int64
+             * @description Those who did not come to the next step.
+             */
+            dropped: number;
+            /** @description What those did next; not for the last step. */
+            instead?: components["schemas"]["Instead"];
+            /**
+             * Format: int64
+             * @description Median of the seconds from the step before.
+             */
+            median_s: number | null;
+            /** @description Name of the step. */
+            name: string;
+            /**
+             * Format: double
+             * @description In percent of the first step.
+             */
+            share_of_first: number | null;
+            /**
+             * Format: double
+             * @description In percent of the step before.
+             */
+            share_of_previous: number | null;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            visitors: number;
+        };
+        /** @description How far visitors get: a saved funnel, or steps. */
+        FunnelQuestionBody: {
+            /**
+             * @description A dimension of queries: the funnel once more for each value, that of the first step's event.
+             * @example visit:device
+             */
+            breakdown?: string | null;
+            /** @description As in a query. */
+            date_range: Record<string, never>;
+            /** @description As in a query; they choose the events that take part. */
+            filters?: Record<string, never>[] | null;
+            /** @description Number of a saved funnel; instead of `steps`, `order` and `window_minutes`. */
+            funnel_id?: string | null;
+            /**
+             * Format: int32
+             * @description How many places to list for those who dropped out at a step, 0 to 50; default 5.
+             */
+            instead?: number | null;
+            /** @description `ordered` (default), `any` or `strict` (nothing in between). */
+            order?: string | null;
+            /** @description Number or domain of the site. */
+            site_id: string;
+            /** @description 2 to 20 steps. */
+            steps?: components["schemas"]["NewStep"][] | null;
+            /**
+             * Format: int64
+             * @description Minutes from the first step to the last, 1 to 129600 (90 days); default: within the visit.
+             */
+            window_minutes?: number | null;
+        };
+        /** @description A step of a funnel: one of both. */
+        FunnelStep: {
+            condition: null | components["schemas"]["GoalDefinition"];
+            /** @description Number of the goal that has to be fulfilled. */
+            goal_id: string | null;
+        };
         /** @description Place of a visitor. */
         Geo: {
             /** @description GeoNames number or name. */
@@ -1564,9 +1809,29 @@ export interface components {
             region: string;
         };
         /** @description A goal. */
-        Goal: {
+        Goal: components["schemas"]["GoalDefinition"] & {
             /** @description When it was made (RFC 3339). */
             created_at: string;
+            /** @description Its number. */
+            id: string;
+            target: null | components["schemas"]["GoalTarget"];
+        };
+        /** @description What a property of the event must be. */
+        GoalCondition: {
+            /**
+             * @description `is`, `is_not`, `contains`, `contains_not`, `matches`, `matches_not`, `greater` or `less`.
+             * @example greater
+             */
+            operator: string;
+            /** @description The property. */
+            prop: string;
+            /** @description What it is compared with: one of these; with `greater` and `less` one plain decimal number. */
+            values: string[];
+        };
+        /** @description What a goal asks for. */
+        GoalDefinition: {
+            /** @description What the event's properties must be besides. */
+            conditions: components["schemas"]["GoalCondition"][];
             /** @description ISO 4217 code of a revenue goal. */
             currency: string | null;
             /** @description Properties that the event must have. */
@@ -1575,17 +1840,81 @@ export interface components {
             };
             /** @description Name shown and used in queries; unique on the site. */
             display_name: string;
-            /** @description Name of the event that fulfils it; null for page goals. */
+            /**
+             * Format: int32
+             * @description Seconds in view and in use that a visit is to reach: on one page where there is a path, else on all.
+             */
+            engaged_s: number | null;
+            /** @description Name of the event that fulfils it; null for other goals. */
             event_name: string | null;
-            /** @description Its number. */
-            id: string;
-            /** @description Path of the page that fulfils it, with `*` (within a part) and `**` wildcards; null for event goals. */
+            /** @description Path of the page that fulfils it (`*` = any run of characters); with a section or a time, the pages that count. */
             page_path: string | null;
             /**
              * Format: int32
              * @description Depth in percent that must be reached on the page.
              */
             scroll_threshold: number | null;
+            /** @description Section that is to be read, with `*`. */
+            section: string | null;
+            /**
+             * Format: double
+             * @description Smallest amount that fulfils it, in the currency's main unit.
+             */
+            value_min: number | null;
+        };
+        /** @description How far a goal is from its target. */
+        GoalProgress: {
+            /**
+             * Format: int64
+             * @description Conversions since its first day.
+             */
+            conversions: number;
+            /**
+             * Format: int64
+             * @description Days from the first to the last.
+             */
+            days: number;
+            /**
+             * Format: int64
+             * @description Days that are over or running.
+             */
+            days_begun: number;
+            /** @description Revenue since then, for goals with a currency: `value`, `currency`, `short`, `long`. */
+            revenue: Record<string, never> | null;
+            /**
+             * Format: double
+             * @description What was reached, in percent of the target.
+             */
+            share: number;
+            /**
+             * Format: double
+             * @description What would have been reached by now if each day brought the same, in percent.
+             */
+            share_expected: number;
+            /**
+             * @description `waiting`, `running`, `reached` or `missed`.
+             * @example running
+             */
+            state: string;
+            /** @description What it is to reach. */
+            target: components["schemas"]["GoalTarget"];
+        };
+        /** @description What a goal is to reach. */
+        GoalTarget: {
+            /**
+             * Format: double
+             * @description So much revenue, in the main unit of the goal's currency.
+             */
+            amount: number | null;
+            /**
+             * Format: int64
+             * @description So many conversions; null: an amount.
+             */
+            conversions: number | null;
+            /** @description First day, in the site's zone. */
+            from: string;
+            /** @description Last day. */
+            until: string;
         };
         /** @description A new identity secret. */
         IdentitySecret: {
@@ -1621,6 +1950,88 @@ export interface components {
              * @description All lines that were not taken.
              */
             rejected_count: number;
+        };
+        /** @description What those did next who dropped out. */
+        Instead: {
+            /**
+             * Format: int64
+             * @description Did nothing more.
+             */
+            left: number;
+            /** @description The next page or event, most visitors first. */
+            next: components["schemas"]["InsteadPlace"][];
+            /**
+             * Format: int64
+             * @description Went elsewhere.
+             */
+            others: number;
+        };
+        /** @description A page or an event. */
+        InsteadPlace: {
+            /**
+             * @description `page` or `event`.
+             * @example page
+             */
+            kind: string;
+            /** @description Path of the page, or name of the event. */
+            name: string;
+            /**
+             * Format: int64
+             * @description How many went there.
+             */
+            visitors: number;
+        };
+        /** @description The tree of journeys. */
+        JourneyAnswerBody: {
+            /**
+             * Format: int64
+             * @description Visits that did nothing more (or nothing before).
+             */
+            ended: number;
+            /** @description `exactness`. */
+            meta: Record<string, never>;
+            /**
+             * @description The most usual places of the first step. Each has `kind`, `name`, `visits`, and, before the last step, `next`,
+             *     `others` and `ended` of its own.
+             */
+            next: Record<string, never>[];
+            /**
+             * Format: int64
+             * @description Visits that went elsewhere.
+             */
+            others: number;
+            /** @description The range in instants, and the filters. */
+            query: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Visits with the anchor.
+             */
+            visits: number;
+        };
+        /** @description Where visits go from a place, or come from. */
+        JourneyQuestionBody: {
+            /** @description Where journeys begin, or end. */
+            anchor: components["schemas"]["NewStep"];
+            /** @description A page or event that follows itself is one step; default true. */
+            collapse?: boolean | null;
+            /** @description As in a query. */
+            date_range: Record<string, never>;
+            /** @description `after` (default) or `before`. */
+            direction?: string | null;
+            /** @description As in a query; they choose the events that take part. */
+            filters?: Record<string, never>[] | null;
+            /** @description Number or domain of the site. */
+            site_id: string;
+            /**
+             * Format: int32
+             * @description How many steps to follow, 1 to 6; default 3.
+             */
+            steps?: number | null;
+            /**
+             * Format: int32
+             * @description How many branches of each place, 1 to 20; default 5. At most 20,000 places at the last step.
+             */
+            top?: number | null;
         };
         /** @description Links that stayed as they were. */
         LeftAloneCounts: {
@@ -1846,6 +2257,40 @@ export interface components {
             /** @description What it was bought for (`utm_term`). */
             term?: string | null;
         };
+        /** @description What a goal, or a step of a funnel, is to ask for: exactly one of `event_name`, `page_path`, `section`, `engaged_s`. */
+        NewDefinition: {
+            /** @description What the event's properties must be besides, at most 20. */
+            conditions?: components["schemas"]["GoalCondition"][] | null;
+            /** @description ISO 4217 code: makes it a revenue goal; event goals only. */
+            currency?: string | null;
+            /** @description Properties that the event must have. */
+            custom_props?: {
+                [key: string]: string;
+            } | null;
+            /** @description Name shown; default: the event's name, or `Visit PATH`. */
+            display_name?: string | null;
+            /**
+             * Format: int32
+             * @description Seconds in view and in use that a visit is to reach, 1 to 86400: on one page with a path, else on all.
+             */
+            engaged_s?: number | null;
+            /** @description Name of the event that fulfils it. */
+            event_name?: string | null;
+            /** @description Path of the page that fulfils it, with `*` wildcards; with `section` or `engaged_s` the pages that count. */
+            page_path?: string | null;
+            /**
+             * Format: int32
+             * @description Depth in percent, 0 to 100; page goals only.
+             */
+            scroll_threshold?: number | null;
+            /** @description Section that is to be read, with `*`. */
+            section?: string | null;
+            /**
+             * Format: double
+             * @description Smallest amount of the event, in the currency's main unit.
+             */
+            value_min?: number | null;
+        };
         /** @description A mail to be prepared. */
         NewEmailBody: {
             /**
@@ -1872,8 +2317,24 @@ export interface components {
             /** @description Addresses that are not rewritten, such as those to unsubscribe. */
             untracked?: string[] | null;
         };
-        /** @description A goal to be made: exactly one of `event_name` and `page_path`. */
+        /** @description A funnel to be saved. */
+        NewFunnelBody: {
+            /** @description Name shown. */
+            name: string;
+            /** @description `ordered` (default), `any` or `strict` (nothing in between). */
+            order?: string | null;
+            /** @description Its 2 to 20 steps. */
+            steps: components["schemas"]["NewStep"][];
+            /**
+             * Format: int64
+             * @description Minutes from the first step to the last, 1 to 129600 (90 days); default: within the visit.
+             */
+            window_minutes?: number | null;
+        };
+        /** @description A goal to be made. */
         NewGoalBody: {
+            /** @description What the event's properties must be besides, at most 20. */
+            conditions?: components["schemas"]["GoalCondition"][] | null;
             /** @description ISO 4217 code: makes it a revenue goal; event goals only. */
             currency?: string | null;
             /** @description Properties that the event must have. */
@@ -1882,15 +2343,29 @@ export interface components {
             } | null;
             /** @description Name shown; default: the event's name, or `Visit PATH`. */
             display_name?: string | null;
+            /**
+             * Format: int32
+             * @description Seconds in view and in use that a visit is to reach, 1 to 86400: on one page with a path, else on all.
+             */
+            engaged_s?: number | null;
             /** @description Name of the event that fulfils it. */
             event_name?: string | null;
-            /** @description Path of the page that fulfils it, with `*` wildcards. */
+            /** @description Path of the page that fulfils it, with `*` wildcards; with `section` or `engaged_s` the pages that count. */
             page_path?: string | null;
             /**
              * Format: int32
              * @description Depth in percent, 0 to 100; page goals only.
              */
             scroll_threshold?: number | null;
+            /** @description Section that is to be read, with `*`. */
+            section?: string | null;
+            /**
+             * Format: double
+             * @description Smallest amount of the event, in the currency's main unit.
+             */
+            value_min?: number | null;
+        } & {
+            target?: null | components["schemas"]["NewTarget"];
         };
         /** @description A link to be tracked. */
         NewLinkBody: {
@@ -1981,6 +2456,29 @@ export interface components {
             privacy?: null | components["schemas"]["PrivacyPatch"];
             /** @description IANA time zone; default `Etc/UTC`. */
             timezone?: string | null;
+        };
+        /** @description A step: one of both. */
+        NewStep: {
+            condition?: null | components["schemas"]["NewDefinition"];
+            /** @description Number of a goal. */
+            goal_id?: string | null;
+        };
+        /** @description What a goal is to reach: `conversions`, or an `amount`. */
+        NewTarget: {
+            /**
+             * Format: double
+             * @description So much revenue, in the main unit of the goal's currency.
+             */
+            amount?: number | null;
+            /**
+             * Format: int64
+             * @description So many conversions.
+             */
+            conversions?: number | null;
+            /** @description First day in the site's zone; default: today. */
+            from?: string | null;
+            /** @description Last day. */
+            until: string;
         };
         /** @description An API token to be made. */
         NewTokenBody: {
@@ -2138,31 +2636,41 @@ export interface components {
             next: string | null;
         };
         /** @description One page of a list. */
-        Page_Goal: {
+        Page_Funnel: {
             /** @description The entries. */
             items: {
-                /** @description When it was made (RFC 3339). */
+                /** @description When it was saved (RFC 3339). */
                 created_at: string;
-                /** @description ISO 4217 code of a revenue goal. */
-                currency: string | null;
-                /** @description Properties that the event must have. */
-                custom_props: {
-                    [key: string]: string;
-                };
-                /** @description Name shown and used in queries; unique on the site. */
-                display_name: string;
-                /** @description Name of the event that fulfils it; null for page goals. */
-                event_name: string | null;
                 /** @description Its number. */
                 id: string;
-                /** @description Path of the page that fulfils it, with `*` (within a part) and `**` wildcards; null for event goals. */
-                page_path: string | null;
+                /** @description Name shown; unique on the site. */
+                name: string;
                 /**
-                 * Format: int32
-                 * @description Depth in percent that must be reached on the page.
+                 * @description `ordered`, `any` or `strict`.
+                 * @example ordered
                  */
-                scroll_threshold: number | null;
+                order: string;
+                /** @description Its steps. */
+                steps: components["schemas"]["FunnelStep"][];
+                /**
+                 * Format: int64
+                 * @description Minutes from the first step to the last; null: within the visit.
+                 */
+                window_minutes: number | null;
             }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Goal: {
+            /** @description The entries. */
+            items: (components["schemas"]["GoalDefinition"] & {
+                /** @description When it was made (RFC 3339). */
+                created_at: string;
+                /** @description Its number. */
+                id: string;
+                target: null | components["schemas"]["GoalTarget"];
+            })[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
         };
@@ -2831,6 +3339,17 @@ export interface components {
             /** @description In the order of the table. */
             classes: components["schemas"]["RetentionClass"][];
         };
+        /** @description Who came back, by the period of the start. */
+        RetentionAnswerBody: {
+            /** @description Visitors by the period of their start. */
+            cohorts: components["schemas"]["Cohort"][];
+            /** @description `exactness`, `anonymous_visitors_left_out` with `anonymous_reason`, `last_period_is_complete`. */
+            meta: Record<string, never>;
+            /** @description New and returning visitors of each period. */
+            periods: components["schemas"]["RetentionPeriod"][];
+            /** @description The range in instants, the period and the filters. */
+            query: Record<string, never>;
+        };
         /** @description What a site may choose. */
         RetentionBounds: {
             /**
@@ -2918,6 +3437,34 @@ export interface components {
              * @description User ids and traits.
              */
             people?: number | null;
+        };
+        /** @description New and returning visitors of a period. */
+        RetentionPeriod: {
+            /** @description First day of the period. */
+            label: string;
+            /**
+             * Format: int64
+             * @description Visitors who started in it.
+             */
+            new: number;
+            /**
+             * Format: int64
+             * @description Visitors who came back in it and had started before.
+             */
+            returning: number;
+        };
+        /** @description Who came back. */
+        RetentionQuestionBody: {
+            /** @description As in a query; at most 62 periods. */
+            date_range: Record<string, never>;
+            /** @description As in a query; they choose what counts as a start. */
+            filters?: Record<string, never>[] | null;
+            /** @description `day`, `week` (default) or `month`, in the site's zone. */
+            period?: string | null;
+            returning?: null | components["schemas"]["NewStep"];
+            /** @description Number or domain of the site. */
+            site_id: string;
+            start?: null | components["schemas"]["NewStep"];
         };
         /** @description A request of somebody about himself. */
         RightsRequest: {
@@ -4022,6 +4569,179 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_funnels: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Funnel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_funnels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFunnelBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Funnel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_funnels_by_funnel_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the funnel */
+                funnel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Funnel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_funnels_by_funnel_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the funnel */
+                funnel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    patch_sites_by_site_id_funnels_by_funnel_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the funnel */
+                funnel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFunnelBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Funnel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_goals: {
         parameters: {
             query?: {
@@ -4113,6 +4833,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_goals_by_goal_id_progress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the goal */
+                goal_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoalProgress"];
+                };
             };
             /** @description An error, see docs/errors.md */
             default: {
@@ -5473,6 +6226,70 @@ export interface operations {
             };
         };
     };
+    post_funnel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FunnelQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FunnelAnswerBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_journeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JourneyQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JourneyAnswerBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_query: {
         parameters: {
             query?: never;
@@ -5492,6 +6309,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionAnswerBody"];
                 };
             };
             /** @description An error, see docs/errors.md */
