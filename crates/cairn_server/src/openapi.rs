@@ -26,6 +26,7 @@ use crate::error::ErrorBody;
         (name = "pixels", description = "Pixels: the data sources of a site"),
         (name = "goals", description = "Goals: what counts as a conversion"),
         (name = "costs", description = "Costs of advertising, and exchange rates"),
+        (name = "funnels", description = "Funnels: steps towards a conversion"),
         (name = "events", description = "Events: stored, live, imported, and what became of each hit"),
         (name = "emails", description = "Mails and links: tracked opens and clicks"),
         (name = "ads", description = "Advertisements: tracked impressions, views and clicks"),

@@ -80,7 +80,8 @@ fn question(metrics: &[&str], days: i64, store: &DuckStore) -> Result<Question, 
         "dimensions": ["visit:utm_campaign"]});
     let question = Question::parse(&body, &asking)?;
     let first = i32::try_from(START_MS / DAY_MS)?;
-    let rate = |day: i32| Rate { day, currency: "USD".to_owned(), units: 110_000_000 + i64::from(day) };
+    let rate =
+        |day: i32| Rate { day, currency: "USD".to_owned(), units: 110_000_000 + i64::from(day) };
     let rates = Rates::new("EUR", 7, (first..first + i32::try_from(DAYS)?).map(rate));
     let zone = jiff::tz::TimeZone::get("Europe/Berlin")?;
     let currencies = store.currencies(SITE)?;
@@ -93,7 +94,8 @@ fn question(metrics: &[&str], days: i64, store: &DuckStore) -> Result<Question, 
 
 fn row(offset: u64, events: u64, campaigns: &[Arc<Attributes>]) -> Row<'static> {
     let mixed = offset.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 8;
-    let at_ms = START_MS + (i128::from(offset) * i128::from(DAYS * DAY_MS) / i128::from(events)) as i64;
+    let at_ms =
+        START_MS + (i128::from(offset) * i128::from(DAYS * DAY_MS) / i128::from(events)) as i64;
     let mut event = Event::bare(SITE, PAGE_VIEW, at_ms);
     event.visitor_id = VisitorId(mixed % (events / 8 + 1));
     event.path = format!("/products/{}", mixed % 5_000).into();

@@ -3,10 +3,25 @@ export type Place =
   | { page: "home" | "login" | "setup" | "shared" | "site-new" | "missing" }
   | { page: SitePage; site: string };
 export type SitePage =
-  "overview" | "campaigns" | "pixels" | "filtered" | "permission" | "rights" | "settings";
+  | "overview"
+  | "goals"
+  | "campaigns"
+  | "pixels"
+  | "filtered"
+  | "permission"
+  | "rights"
+  | "settings";
 
 /** Pages of a site that have a name in the address. */
-const SITE_PAGES = ["campaigns", "pixels", "filtered", "permission", "rights", "settings"] as const;
+const SITE_PAGES = [
+  "goals",
+  "campaigns",
+  "pixels",
+  "filtered",
+  "permission",
+  "rights",
+  "settings",
+] as const;
 
 export const here = $state({ path: location.pathname, search: location.search });
 

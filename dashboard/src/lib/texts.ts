@@ -1,6 +1,7 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
 import { campaigns } from "./texts.campaigns.ts";
 import { overview } from "./texts.overview.ts";
+import { goals } from "./texts.goals.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
@@ -30,6 +31,7 @@ export const t = {
     label: "Site",
     overview: "Overview",
     campaigns: "Campaigns",
+    goals: "Goals",
     pixels: "Pixels",
     filtered: "Filtered traffic",
     permission: "Permission",
@@ -144,6 +146,7 @@ export const t = {
     remove: "Delete this site",
     removeLead: "Its pixels, goals, people and all its events are removed. This cannot be undone.",
   },
+  goals,
   permission,
   rights,
   identity: {

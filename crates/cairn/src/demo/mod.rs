@@ -1,4 +1,4 @@
-//! The demonstration: an owner, a site, a pixel in the shop under `/demo/`, and sixty days of history.
+//! The demonstration: an owner, a site, a pixel in the shop under `/demo/`, goals with a funnel, and sixty days of history.
 //!
 //! Guarantees: everything goes the way of real traffic (the import, the log, the apply loop). A directory that holds
 //! a demonstration already is used as it is.
@@ -7,6 +7,7 @@ mod choices;
 mod costs;
 mod details;
 mod history;
+mod objectives;
 mod owned;
 mod prepare;
 mod random;

@@ -1,6 +1,6 @@
-//! What the demonstration's owner made: a goal, a segment, a note about the week of the sale.
+//! What the demonstration's owner made: a segment, a note about the week of the sale.
 
-use cairn_catalog::{Catalog, NewGoal};
+use cairn_catalog::Catalog;
 use cairn_model::SiteId;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -18,13 +18,6 @@ pub(super) fn make(
     timezone: &str,
     now_ms: i64,
 ) -> Result<(), Failure> {
-    let purchase = NewGoal {
-        event_name: "purchase".to_owned(),
-        display_name: "Purchase".to_owned(),
-        currency: "EUR".to_owned(),
-        ..NewGoal::default()
-    };
-    catalog.add_goal(site_id, purchase, now_ms)?;
     let phones =
         [json!(["is", "visit:device", ["mobile"]]), json!(["is", "visit:country", ["DE"]])];
     catalog.add_segment(site_id, "Phones in Germany", &phones, now_ms)?;

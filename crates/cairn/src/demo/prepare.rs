@@ -12,7 +12,7 @@ use cairn_model::{PixelKind, PrivacySettings, SiteId, TrackerSettings};
 
 use super::choices::choices;
 use super::costs::costs;
-use super::{ARTICLES, SEED, SITE_NAME, Truth, owned, write};
+use super::{ARTICLES, SEED, SITE_NAME, Truth, objectives, owned, write};
 use crate::Failure;
 
 /// The owner of the demonstration; logs in by link only.
@@ -75,6 +75,7 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
         },
     };
     parts.catalog.add_pixel(&pixel, parts.now_ms)?;
+    objectives::save(parts.catalog, site.id, parts.now_ms)?;
     owned::make(parts.catalog, site.id, &site.timezone, parts.now_ms)?;
     load_choices(parts, site.id).await?;
     let (costs, rates) = costs(SEED, parts.now_ms);

@@ -9,6 +9,7 @@ mod comparison;
 pub mod csv;
 pub mod export;
 mod money;
+pub mod paths;
 mod reply;
 pub mod shared;
 

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use cairn_engine::report::ReportSite;
 use cairn_engine::report::attribution::attribution;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::query::{ReadQuestion, failed, goals, read_question};
+use super::query::{failed, receive};
 use crate::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -218,14 +217,10 @@ pub async fn ask(
     caller: Caller,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let ReadQuestion { body, access, now_ms } = read_question(&app, &caller, request).await?;
-    let site = access.site();
-    let (site_id, timezone, currency) = (site.id, site.timezone.clone(), site.currency.clone());
-    let goals = goals(&app, site_id).await?;
+    let asked = receive(&app, &caller, request).await?;
+    let held = Arc::clone(&app);
     let answer = super::with_store(&app, move |store| {
-        let (goals, restarts_ms) = (&goals, &[]);
-        let site = ReportSite { site_id, timezone: &timezone, goals, restarts_ms, books: None };
-        attribution(store, site, &currency, &body, now_ms)
+        attribution(store, asked.site(&held), &asked.currency, &asked.body, asked.now_ms)
     });
     answer.await?.map(Json).map_err(failed)
 }

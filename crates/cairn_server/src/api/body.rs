@@ -245,6 +245,27 @@ impl Fields {
         self.take(name).map(|value| Fields::within(value, path)).transpose()
     }
 
+    /// A list of objects of their own.
+    pub fn objects(
+        &mut self,
+        name: &'static str,
+        items_max: usize,
+    ) -> Result<Option<Vec<Fields>>, ApiError> {
+        let path = self.path(name);
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let Value::Array(values) = value else {
+            return Err(wrong_type(&path, "a list of objects"));
+        };
+        if values.len() > items_max {
+            let message = format!("There may be at most {items_max} entries.");
+            return Err(ApiError::invalid(path, message));
+        }
+        let objects = values.into_iter().enumerate();
+        let objects =
+            objects.map(|(index, value)| Fields::within(value, format!("{path}[{index}]")));
+        objects.collect::<Result<_, _>>().map(Some)
+    }
+
     /// Refuses any field that was not asked for, and names those that exist.
     pub fn finish(self) -> Result<(), ApiError> {
         let Some(name) = self.left.keys().next() else { return Ok(()) };

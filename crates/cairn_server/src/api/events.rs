@@ -366,7 +366,7 @@ fn raw(text: &str, none: &'static str) -> Box<RawValue> {
 }
 
 /// The amount in the main unit, exact: no float in between.
-fn amount(minor: i64, currency: &str) -> Option<Box<RawValue>> {
+pub(super) fn amount(minor: i64, currency: &str) -> Option<Box<RawValue>> {
     let decimals = usize::try_from(minor_unit_decimals(currency)).unwrap_or(0);
     let sign = if minor < 0 { "-" } else { "" };
     let digits = format!("{:0>width$}", minor.unsigned_abs(), width = decimals + 1);

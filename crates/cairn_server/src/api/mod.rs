@@ -14,6 +14,7 @@ mod cookie_report;
 mod costs;
 mod emails;
 pub(crate) mod events;
+mod funnels;
 mod goals;
 mod idempotency;
 mod identity;
@@ -25,6 +26,7 @@ mod memory;
 mod opt_outs;
 mod outcomes;
 mod page;
+mod paths;
 mod permission;
 mod pixel_activity;
 mod pixels;
@@ -89,6 +91,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(goals::remove))
         .routes(routes!(costs::list, costs::create, costs::remove))
         .routes(routes!(costs::import))
+        .routes(routes!(goals::target::progress))
+        .routes(routes!(funnels::list, funnels::create))
+        .routes(routes!(funnels::show, funnels::change, funnels::remove))
         .routes(routes!(opt_outs::create))
         .routes(routes!(cookie_report::show))
         .routes(routes!(memory::ask))
@@ -126,6 +131,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(annotations::list, annotations::create))
         .routes(routes!(annotations::change, annotations::remove))
         .routes(routes!(attribution::ask))
+        .routes(routes!(paths::funnel))
+        .routes(routes!(paths::journeys))
+        .routes(routes!(paths::retention))
         .routes(routes!(shares::list, shares::create))
         .routes(routes!(shares::remove))
         // With the link of a shared report instead of a log-in

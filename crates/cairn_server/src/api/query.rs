@@ -8,12 +8,13 @@ use axum::response::{IntoResponse, Response};
 use cairn_engine::report::{self, Books, QueryError, ReportSite};
 use cairn_model::SiteId;
 use cairn_model::question::segments::{self, Segment};
-use cairn_model::question::{Goal, QuestionError, Trigger};
+use cairn_model::question::{Goal, QuestionError};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::{parse, read_body, require_json};
+use super::goals::definition::question_goal;
 use super::query_export as export;
 use crate::App;
 use crate::auth::{Caller, SiteAccess, blocking, site_access};
@@ -118,24 +119,7 @@ pub async fn ask(
     request: Request,
 ) -> Result<Response, ApiError> {
     let format = export::format(parameters.as_deref(), request.headers())?;
-    let ReadQuestion { mut body, access, now_ms } = read_question(&app, &caller, request).await?;
-    let site = access.site();
-    if let Some(filters) = body.get_mut("filters") {
-        expand_segments(&app, site.id, filters).await?;
-    }
-    // A restart before the site existed parted no visitor of it.
-    let created_at_ms = site.created_at_ms;
-    let mut restarts_ms = blocking(&app, |catalog| catalog.restarts_ms()).await?;
-    restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
-    let asked = Asked {
-        site_id: site.id,
-        timezone: site.timezone.clone(),
-        currency: site.currency.clone(),
-        goals: goals(&app, site.id).await?,
-        restarts_ms,
-        body,
-        now_ms,
-    };
+    let asked = receive(&app, &caller, request).await?;
     if let Some(format) = format {
         return export::stream(app, asked, format).await;
     }
@@ -148,9 +132,9 @@ pub async fn ask(
 
 /// A question with all that answering it needs.
 pub(super) struct Asked {
-    site_id: SiteId,
+    pub(super) site_id: SiteId,
     timezone: String,
-    currency: String,
+    pub(super) currency: String,
     goals: Vec<Goal>,
     restarts_ms: Vec<i64>,
     pub(super) body: Value,
@@ -175,9 +159,41 @@ impl Asked {
     }
 }
 
+/// Reads a question and finds its site, which the caller has to be allowed to see.
+pub(super) async fn receive(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: Request,
+) -> Result<Asked, ApiError> {
+    require_json(request.headers())?;
+    let now_ms = app.now_ms(request.headers());
+    let mut body = parse(&read_body(request).await?)?;
+    if !body.is_object() {
+        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
+    }
+    let access = named_site(app, caller, &body).await?;
+    let site = access.site();
+    if let Some(filters) = body.get_mut("filters") {
+        expand_segments(app, site.id, filters).await?;
+    }
+    // A restart before the site existed parted no visitor of it.
+    let created_at_ms = site.created_at_ms;
+    let mut restarts_ms = blocking(app, |catalog| catalog.restarts_ms()).await?;
+    restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
+    Ok(Asked {
+        site_id: site.id,
+        timezone: site.timezone.clone(),
+        currency: site.currency.clone(),
+        goals: goals(app, site.id).await?,
+        restarts_ms,
+        body,
+        now_ms,
+    })
+}
+
 /// Puts the filters of the site's segments where filters name them.
 pub(super) async fn expand_segments(
-    app: &App,
+    app: &Arc<App>,
     site_id: SiteId,
     filters: &mut Value,
 ) -> Result<(), ApiError> {
@@ -191,29 +207,6 @@ pub(super) async fn expand_segments(
         .collect();
     *filters = segments::expanded(filters, &saved).map_err(rejected)?;
     Ok(())
-}
-
-/// A body with a question, and the site that it names.
-pub(super) struct ReadQuestion {
-    pub body: Value,
-    pub access: SiteAccess,
-    pub now_ms: i64,
-}
-
-/// Reads a question's body.
-pub(super) async fn read_question(
-    app: &App,
-    caller: &Caller,
-    request: Request,
-) -> Result<ReadQuestion, ApiError> {
-    require_json(request.headers())?;
-    let now_ms = app.now_ms(request.headers());
-    let body = parse(&read_body(request).await?)?;
-    if !body.is_object() {
-        return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
-    }
-    let access = named_site(app, caller, &body).await?;
-    Ok(ReadQuestion { body, access, now_ms })
 }
 
 /// The site in a question's body. One that does not exist looks like one that the caller may not see.
@@ -232,21 +225,7 @@ async fn named_site(app: &App, caller: &Caller, body: &Value) -> Result<SiteAcce
 /// The goals of a site, as questions take them.
 pub(super) async fn goals(app: &App, site_id: SiteId) -> Result<Vec<Goal>, ApiError> {
     let stored = blocking(app, move |catalog| catalog.goals(site_id)).await?;
-    let goals = stored.into_iter().map(|goal| {
-        let definition = goal.definition;
-        let trigger = match definition.scroll_threshold {
-            Some(threshold) => Trigger::Scroll { path: definition.page_path, threshold },
-            None if definition.event_name.is_empty() => Trigger::Page(definition.page_path),
-            None => Trigger::Event(definition.event_name),
-        };
-        Goal {
-            name: definition.display_name,
-            trigger,
-            currency: definition.currency,
-            props: definition.custom_props.into_iter().collect(),
-        }
-    });
-    Ok(goals.collect())
+    stored.into_iter().map(|goal| question_goal(goal.definition)).collect()
 }
 
 /// A refused question.

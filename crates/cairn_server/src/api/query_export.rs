@@ -68,7 +68,8 @@ pub(super) async fn stream(
     let export = super::with_store(&app, move |store| {
         Export::new(store, question.site(&about), &question.body, question.now_ms, format)
     });
-    let file = File { app, asked, export: Arc::new(export.await?.map_err(failed)?) };
+    let export = Arc::new(export.await?.map_err(failed)?);
+    let file = File { app, asked, export };
     let first = file.part(0).await?;
     let (sender, parts) = mpsc::channel(PARTS_MAX);
     tokio::spawn(feed(file, first, sender, place));
@@ -94,7 +95,8 @@ impl File {
     async fn part(&self, index: u64) -> Result<ExportPart, ApiError> {
         let (app, asked) = (Arc::clone(&self.app), Arc::clone(&self.asked));
         let export = Arc::clone(&self.export);
-        let part = move |store: &dyn EventStore| export.part(store, asked.site(&app), index);
+        let part =
+            move |store: &dyn cairn_store::EventStore| export.part(store, asked.site(&app), index);
         super::with_store(&self.app, part).await?.map_err(failed)
     }
 }

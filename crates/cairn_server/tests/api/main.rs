@@ -13,6 +13,7 @@ mod input;
 mod memory;
 mod money;
 mod operations;
+mod paths;
 mod pixels;
 mod receipts;
 mod rig;

@@ -37,6 +37,27 @@ export type CostFile = Schemas["CostFile"];
 export type RateList = Schemas["RateList"];
 export type GoalList = Schemas["Page_Goal"];
 export type StoredRates = Schemas["StoredRates"];
+export type Goal = Schemas["Goal"];
+export type NewGoal = Schemas["NewGoalBody"];
+export type GoalProgress = Schemas["GoalProgress"];
+export type Funnel = Schemas["Funnel"];
+export type NewFunnel = Schemas["NewFunnelBody"];
+export type FunnelStep = Schemas["FunnelAnswerStep"];
+export type RetentionAnswer = Answered<Schemas["RetentionAnswerBody"]>;
+export type FunnelAnswer = Answered<Schemas["FunnelAnswerBody"]>;
+/** Where visits went from one place. */
+export interface JourneyBranches {
+  next: JourneyNode[];
+  others: number;
+  ended: number;
+}
+/** A place on the way; the last ones have no branches. */
+export type JourneyNode = Partial<JourneyBranches> & {
+  kind: string;
+  name: string;
+  visits: number;
+};
+export type JourneyAnswer = JourneyBranches & { visits: number };
 export type Share = Schemas["Share"];
 export type CreatedShare = Schemas["CreatedShare"];
 export type SharedSite = Schemas["SharedSite"];
@@ -86,6 +107,11 @@ export interface Answer {
   meta: Schemas["QueryMeta"];
   query: { metrics: string[]; dimensions: string[]; [key: string]: unknown };
 }
+
+/** A report whose remarks are free JSON in the description. */
+type Answered<T> = Omit<T, "meta" | "query"> & { meta: Record<string, unknown> };
+/** What a report is asked about; the description leaves the range open. */
+type Asked<T> = Omit<T, "date_range" | "filters"> & { date_range: string };
 
 /** What the server said about a request that it did not fulfil; status 0: it was not reached. */
 export class ApiError extends Error {
@@ -266,6 +292,39 @@ export const api = {
     call("post", "/api/v1/sites/{site_id}/links", { path: ofSite(site), body }),
   makeAd: (site: string, body: NewAd) =>
     send("post", "/api/v1/sites/{site_id}/ads", { path: ofSite(site), body }) as Promise<Ad>,
+  goals: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/goals", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  addGoal: (site: string, body: NewGoal) =>
+    call("post", "/api/v1/sites/{site_id}/goals", { path: ofSite(site), body }),
+  removeGoal: (site_id: string, goal_id: string) =>
+    call("delete", "/api/v1/sites/{site_id}/goals/{goal_id}", { path: { site_id, goal_id } }),
+  goalProgress: (site_id: string, goal_id: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/goals/{goal_id}/progress", {
+      path: { site_id, goal_id },
+      signal,
+    }),
+  funnels: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/funnels", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  addFunnel: (site: string, body: NewFunnel) =>
+    call("post", "/api/v1/sites/{site_id}/funnels", { path: ofSite(site), body }),
+  removeFunnel: (site_id: string, funnel_id: string) =>
+    call("delete", "/api/v1/sites/{site_id}/funnels/{funnel_id}", {
+      path: { site_id, funnel_id },
+    }),
+  funnel: (body: Asked<Schemas["FunnelQuestionBody"]>, signal?: AbortSignal) =>
+    send("post", "/api/v2/funnel", { body, signal }) as Promise<FunnelAnswer>,
+  journeys: (body: Asked<Schemas["JourneyQuestionBody"]>, signal?: AbortSignal) =>
+    send("post", "/api/v2/journeys", { body, signal }) as Promise<JourneyAnswer>,
+  retentionReport: (body: Asked<Schemas["RetentionQuestionBody"]>, signal?: AbortSignal) =>
+    send("post", "/api/v2/retention", { body, signal }) as Promise<RetentionAnswer>,
   outcomes: (site: string, since: Date, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/outcomes", {
       path: ofSite(site),
