@@ -114,7 +114,9 @@ fn found_text(found: &Found, kept: &Kept) -> String {
     }
     if found.is_cut {
         text.push_str("there are more browsers than are shown: the erasure goes on until it has all of a person;\n");
-        text.push_str("of an order or an address with more people than are shown ask again afterwards\n");
+        text.push_str(
+            "of an order or an address with more people than are shown ask again afterwards\n",
+        );
     }
     let _ = writeln!(text, "kept: {} events in {} visits", summary.events, summary.visits);
     for (name, count) in &summary.names {

@@ -412,7 +412,8 @@ fn erase_people_of(
     for user in &subject.users {
         for (table, count) in &mut counts[..2] {
             let sql = format!("DELETE FROM {table} WHERE site_id = ?1 AND user_key = ?2");
-            *count += transaction.prepare_cached(&sql)?.execute(params![site, user.cast_signed()])?;
+            *count +=
+                transaction.prepare_cached(&sql)?.execute(params![site, user.cast_signed()])?;
         }
     }
     for user in &subject.entries {
@@ -613,8 +614,6 @@ fn holders(bytes: &[u8]) -> Option<Vec<MemoryHolder>> {
 
 #[cfg(test)]
 mod tests {
-    use cairn_model::PrivacySettings;
-
     use super::*;
     use crate::NewSite;
 
@@ -622,15 +621,7 @@ mod tests {
     fn many_visitors_who_ask_at_once_leave_room_for_the_owner() {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
-        let site = NewSite {
-            asking: Default::default(),
-            name: "Shop".into(),
-            domain: "shop.example".into(),
-            hosts: Vec::new(),
-            timezone: "Etc/UTC".into(),
-            currency: "EUR".into(),
-            privacy: PrivacySettings::default(),
-        };
+        let site = NewSite::of("shop.example");
         let site_id = catalog.add_site(&site, None, 1).unwrap().id;
         let begin = |reason: ErasureReason| {
             let subject = Subject { site_id, visitors: vec![VisitorId(7)], ..Subject::default() };

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 
 use crate::reference::ReferenceStore;
 use crate::{
-    Batch, ErasedRows, ErasedSubjects, EventStore, OutcomeCount, PixelActivity, Row, SessionChange, SessionProbe,
-    StoreError, Watermark,
+    Batch, ErasedRows, ErasedSubjects, EventStore, OutcomeCount, PixelActivity, Row, SessionChange,
+    SessionProbe, StoreError, Watermark,
 };
 
 pub(crate) const SITE: SiteId = SiteId(7);

@@ -187,7 +187,8 @@ impl Erasures {
             })
             .and_then(|()| self.clean_files(databases))
             .and_then(|()| self.end(databases));
-        self.has_more = outcome.is_ok() && may_delete && self.open.values().any(|it| !it.is_deleted());
+        self.has_more =
+            outcome.is_ok() && may_delete && self.open.values().any(|it| !it.is_deleted());
         self.patience.note("somebody who was erased", outcome);
         databases.shared.set_erased(&self.done);
     }
@@ -409,8 +410,8 @@ impl Erasures {
 mod tests {
     use std::sync::Arc;
 
-    use cairn_catalog::{MemoryChange, MemoryHolder, ReceiptFilter};
     use cairn_catalog::{MailChoices, ReceiptOrder};
+    use cairn_catalog::{MemoryChange, MemoryHolder, ReceiptFilter};
     use cairn_model::receipt::ChoiceMade;
     use cairn_model::{Choice, SiteId};
     use cairn_store::reference::ReferenceStore;

@@ -151,11 +151,10 @@ impl Collector {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let form = match Form::read(&request.headers, body).await {
-            Ok(form) => form,
+        let (form, entry) = match self.asking_form(&request.headers, body).await {
+            Ok(asking) => asking,
             Err(refusal) => return refusal,
         };
-        let Some(entry) = self.asking_entry(form.get("key")) else { return nothing() };
         let (language, is_framed) = (form.language(), form.get("framed") == "1");
         as_own_page(&mut request.headers, &entry, is_framed);
         let now_ms = self.edge.app.now_ms(&request.headers);
@@ -263,7 +262,8 @@ impl Collector {
         {
             let (site_id, now_ms) = (looked.entry.site.site.id, looked.now_ms);
             let app = &self.edge.app;
-            blocking(app, move |catalog| catalog.add_opt_outs(site_id, &[visitor.0], now_ms)).await?;
+            blocking(app, move |catalog| catalog.add_opt_outs(site_id, &[visitor.0], now_ms))
+                .await?;
         }
         let record = RecordedConsent::of_opt_out(looked.now_ms.div_euclid(1000));
         // Of two cookies with one name the later one stays.

@@ -14,8 +14,9 @@ use cairn_model::session::Attribute;
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
 use crate::{
-    Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, OutcomeCount, PixelActivity, Rewritten, Row,
-    SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers, Watermark,
+    Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, OutcomeCount, PixelActivity,
+    Rewritten, Row, SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers,
+    Watermark,
 };
 
 /// A store in memory.
