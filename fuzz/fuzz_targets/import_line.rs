@@ -19,14 +19,7 @@ fn shop() -> &'static (Ingest, Arc<PixelEntry>) {
     SHOP.get_or_init(|| {
         let directory = tempfile::TempDir::new().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
-        let site = NewSite {
-            name: "Shop".into(),
-            domain: "shop.example".into(),
-            hosts: Vec::new(),
-            timezone: "Europe/Berlin".into(),
-            currency: "EUR".into(),
-            privacy: PrivacySettings::default(),
-        };
+        let site = NewSite { timezone: "Europe/Berlin".into(), ..NewSite::of("shop.example") };
         let site = catalog.add_site(&site, None, NOW_MS).unwrap();
         let pixel = NewPixel {
             site_id: site.id,

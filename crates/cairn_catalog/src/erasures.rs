@@ -614,8 +614,6 @@ fn holders(bytes: &[u8]) -> Option<Vec<MemoryHolder>> {
 
 #[cfg(test)]
 mod tests {
-    use cairn_model::PrivacySettings;
-
     use super::*;
     use crate::NewSite;
 
@@ -623,15 +621,7 @@ mod tests {
     fn many_visitors_who_ask_at_once_leave_room_for_the_owner() {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
-        let site = NewSite {
-            asking: Default::default(),
-            name: "Shop".into(),
-            domain: "shop.example".into(),
-            hosts: Vec::new(),
-            timezone: "Etc/UTC".into(),
-            currency: "EUR".into(),
-            privacy: PrivacySettings::default(),
-        };
+        let site = NewSite::of("shop.example");
         let site_id = catalog.add_site(&site, None, 1).unwrap().id;
         let begin = |reason: ErasureReason| {
             let subject = Subject { site_id, visitors: vec![VisitorId(7)], ..Subject::default() };

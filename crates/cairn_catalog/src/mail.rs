@@ -160,15 +160,7 @@ mod tests {
     fn the_newest_choice_counts_and_a_name_needs_a_yes() {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
-        let site = NewSite {
-            asking: Default::default(),
-            name: "Shop".into(),
-            domain: "shop.example".into(),
-            hosts: Vec::new(),
-            timezone: "UTC".into(),
-            currency: "EUR".into(),
-            privacy: Default::default(),
-        };
+        let site = NewSite::of("shop.example");
         let site = catalog.add_site(&site, None, 1).unwrap().id;
         let say = |opens, clicks, now_ms| {
             let said = MailChoices { opens, clicks };

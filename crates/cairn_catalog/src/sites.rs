@@ -39,6 +39,22 @@ pub struct NewSite {
     pub asking: Asking,
 }
 
+impl NewSite {
+    /// One with what holds where nothing was chosen: called by its domain, in UTC and euro.
+    pub fn of(domain: impl Into<String>) -> Self {
+        let domain = domain.into();
+        NewSite {
+            name: domain.clone(),
+            domain,
+            hosts: Vec::new(),
+            timezone: "Etc/UTC".to_owned(),
+            currency: "EUR".to_owned(),
+            privacy: PrivacySettings::default(),
+            asking: Asking::default(),
+        }
+    }
+}
+
 /// A pixel to be made.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NewPixel {

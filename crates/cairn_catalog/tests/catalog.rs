@@ -9,7 +9,7 @@ use cairn_catalog::{
     LinkPurpose, NewApiToken, NewGoal, NewPixel, NewSite, PersonChange, Replay, STARTS_MAX,
     StoredResponse, VERSION,
 };
-use cairn_model::{CrossSiteCookies, Outcome, PixelKind, PrivacySettings, SiteId, TrackerSettings};
+use cairn_model::{CrossSiteCookies, Outcome, PixelKind, SiteId, TrackerSettings};
 
 const NOW_MS: i64 = 1_795_341_600_000;
 
@@ -19,13 +19,9 @@ fn open(directory: &tempfile::TempDir) -> Catalog {
 
 fn site(catalog: &Catalog, domain: &str) -> SiteId {
     let new = NewSite {
-        asking: Default::default(),
-        name: domain.to_owned(),
-        domain: domain.to_owned(),
         hosts: vec!["cdn.example".to_owned()],
         timezone: "Asia/Kathmandu".to_owned(),
-        currency: "EUR".to_owned(),
-        privacy: PrivacySettings::default(),
+        ..NewSite::of(domain)
     };
     catalog.add_site(&new, None, NOW_MS).unwrap().id
 }
@@ -364,15 +360,7 @@ fn two_sites_may_not_share_a_domain_and_writers_do_not_get_in_each_others_way() 
                 let catalog = &catalog;
                 scope.spawn(move || {
                     let domain = format!("shop-{}.example", number % 4);
-                    let new = NewSite {
-                        asking: Default::default(),
-                        name: String::new(),
-                        domain,
-                        hosts: Vec::new(),
-                        timezone: "Etc/UTC".to_owned(),
-                        currency: "EUR".to_owned(),
-                        privacy: PrivacySettings::default(),
-                    };
+                    let new = NewSite::of(domain);
                     catalog.add_site(&new, None, NOW_MS)
                 })
             })

@@ -8,7 +8,7 @@ use cairn_catalog::{
 };
 use cairn_model::retention::{DataClass, Retention};
 use cairn_model::rights::{Law, RequestKind};
-use cairn_model::{PrivacySettings, SiteId, Subject, VisitorId};
+use cairn_model::{SiteId, Subject, VisitorId};
 use tempfile::TempDir;
 
 const NOW_MS: i64 = 1_795_341_600_000;
@@ -26,15 +26,7 @@ fn site(catalog: &Catalog) -> SiteId {
 }
 
 fn site_of(catalog: &Catalog, domain: &str) -> SiteId {
-    let new = NewSite {
-        asking: Default::default(),
-        name: "Shop".into(),
-        domain: domain.into(),
-        hosts: Vec::new(),
-        timezone: "Etc/UTC".into(),
-        currency: "EUR".into(),
-        privacy: PrivacySettings::default(),
-    };
+    let new = NewSite::of(domain);
     catalog.add_site(&new, None, NOW_MS).unwrap().id
 }
 

@@ -9,7 +9,7 @@ use cairn_catalog::{
     RECEIPT_AGE_DAYS_MAX, ReceiptFilter, ReceiptOrder, Verification, hex, verify_receipts,
 };
 use cairn_model::receipt::ChoiceMade;
-use cairn_model::{Choice, PrivacySettings, Purpose, SiteId, VisitorId};
+use cairn_model::{Choice, Purpose, SiteId, VisitorId};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -108,15 +108,7 @@ impl Machine {
 }
 
 fn add_site(catalog: &Catalog, domain: &str) -> SiteId {
-    let site = NewSite {
-        name: domain.to_owned(),
-        domain: domain.to_owned(),
-        hosts: Vec::new(),
-        timezone: "Etc/UTC".to_owned(),
-        currency: "EUR".to_owned(),
-        privacy: PrivacySettings::default(),
-        asking: Default::default(),
-    };
+    let site = NewSite::of(domain);
     catalog.add_site(&site, None, NOW_MS).unwrap().id
 }
 

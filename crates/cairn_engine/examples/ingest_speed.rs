@@ -17,7 +17,7 @@ use cairn_engine::ingest::{Common, Hit, Ingest, Telling, envelope, query};
 use cairn_engine::record;
 use cairn_enrich::network::Network;
 use cairn_enrich::{Address, Enricher};
-use cairn_model::{PixelKind, PrivacySettings};
+use cairn_model::PixelKind;
 
 const ROUNDS: u32 = 200_000;
 const NOW_MS: i64 = 1_795_341_600_000;
@@ -94,15 +94,7 @@ fn run(directory: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn shop(catalog: &Catalog) -> Result<Arc<PixelEntry>, Box<dyn std::error::Error>> {
-    let site = NewSite {
-        asking: Default::default(),
-        name: "Shop".into(),
-        domain: "shop.example".into(),
-        hosts: Vec::new(),
-        timezone: "Europe/Berlin".into(),
-        currency: "EUR".into(),
-        privacy: PrivacySettings::default(),
-    };
+    let site = NewSite { timezone: "Europe/Berlin".into(), ..NewSite::of("shop.example") };
     let site = catalog.add_site(&site, None, NOW_MS)?;
     let pixel = NewPixel {
         site_id: site.id,

@@ -8,7 +8,7 @@ use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::import::Importer;
 use cairn_engine::record;
 use cairn_log::Log;
-use cairn_model::{PixelKind, PrivacySettings, SiteId, TrackerSettings};
+use cairn_model::{PixelKind, SiteId, TrackerSettings};
 
 use super::choices::choices;
 use super::costs::costs;
@@ -50,13 +50,10 @@ pub async fn prepare(parts: &Parts<'_>) -> Result<Option<Truth>, Failure> {
     }
     let owner = parts.catalog.add_user(OWNER, NO_PASSWORD, true, parts.now_ms)?;
     let site = NewSite {
-        asking: Default::default(),
         name: SITE_NAME.to_owned(),
-        domain: parts.host.to_owned(),
         hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         timezone: "Europe/Berlin".to_owned(),
-        currency: "EUR".to_owned(),
-        privacy: PrivacySettings::default(),
+        ..NewSite::of(parts.host)
     };
     let site = parts.catalog.add_site(&site, Some(owner.id), parts.now_ms)?;
     let pixel = NewPixel {

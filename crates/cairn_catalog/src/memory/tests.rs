@@ -24,15 +24,7 @@ fn shop() -> Shop {
 }
 
 fn new_site(domain: &str) -> NewSite {
-    NewSite {
-        asking: Default::default(),
-        name: "Shop".into(),
-        domain: domain.into(),
-        hosts: Vec::new(),
-        timezone: "UTC".into(),
-        currency: "EUR".into(),
-        privacy: Default::default(),
-    }
+    NewSite::of(domain)
 }
 
 impl Shop {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cairn_catalog::{Catalog, Erasure, ErasureId, NewSite};
 use cairn_log::{Log, LogOptions, Offset, RealDisk};
 use cairn_model::event::PAGE_VIEW;
-use cairn_model::{Event, Identification, PrivacySettings, SiteId, VisitorId};
+use cairn_model::{Event, Identification, SiteId, VisitorId};
 use cairn_store::EventStore;
 use cairn_store::event_ids::EventIds;
 use tempfile::TempDir;
@@ -78,15 +78,7 @@ impl<S: EventStore + 'static> Machine<S> {
     }
 
     pub fn site(&self, domain: &str) -> SiteId {
-        let site = NewSite {
-            asking: Default::default(),
-            name: domain.to_owned(),
-            domain: domain.to_owned(),
-            hosts: Vec::new(),
-            timezone: "Etc/UTC".to_owned(),
-            currency: "EUR".to_owned(),
-            privacy: PrivacySettings::default(),
-        };
+        let site = NewSite::of(domain);
         self.catalog.add_site(&site, None, NOW_MS).unwrap().id
     }
 

@@ -5,7 +5,7 @@ use cairn_catalog::{Catalog, NewSite, ReceiptFilter, ReceiptOrder};
 use cairn_log::{Log, LogOptions, Offset, RealDisk};
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::receipt::ChoiceMade;
-use cairn_model::{Choice, Event, Identification, Outcome, PrivacySettings, SiteId, VisitorId};
+use cairn_model::{Choice, Event, Identification, Outcome, SiteId, VisitorId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::reference::ReferenceStore;
 use cairn_store::{EventStore, Row, Watermark};
@@ -119,15 +119,7 @@ fn a_restart_goes_on_where_the_store_stands() {
 fn choices_become_receipts_once_and_no_rows() {
     let machine = Machine::new();
     let catalog = machine.catalog();
-    let site = NewSite {
-        name: "Shop".to_owned(),
-        domain: "shop.example".to_owned(),
-        hosts: Vec::new(),
-        timezone: "Etc/UTC".to_owned(),
-        currency: "EUR".to_owned(),
-        privacy: PrivacySettings::default(),
-        asking: Default::default(),
-    };
+    let site = NewSite::of("shop.example");
     let site_id = catalog.add_site(&site, None, NOW_MS).unwrap().id;
     let choice = |subject| ChoiceMade {
         site_id,

@@ -28,15 +28,7 @@ impl Machine {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
-        let site = NewSite {
-            asking: Default::default(),
-            name: "Shop".into(),
-            domain: "shop.example".into(),
-            hosts: Vec::new(),
-            timezone: "UTC".into(),
-            currency: "EUR".into(),
-            privacy: Default::default(),
-        };
+        let site = NewSite::of("shop.example");
         let site = catalog.add_site(&site, None, 1).unwrap().id;
         let keys = IdentityKeys::new(catalog.master_secret());
         let store = ReferenceStore::new();

@@ -27,8 +27,6 @@ use crate::error::ApiError;
 pub(super) const NAME_SIZE_BYTES_MAX: usize = 200;
 /// Further hosts of a site.
 const HOSTS_MAX: usize = 100;
-const TIMEZONE_DEFAULT: &str = "Etc/UTC";
-const CURRENCY_DEFAULT: &str = "EUR";
 
 /// Privacy settings of a site.
 #[derive(Serialize, ToSchema)]
@@ -173,15 +171,13 @@ pub async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<(StatusCode, Json<SiteBody>), ApiError> {
     caller.require_unlimited()?;
-    let mut new = NewSite {
-        name: name(&mut fields)?.ok_or_else(|| super::body::missing("name"))?,
-        domain: domain(&mut fields)?.ok_or_else(|| super::body::missing("domain"))?,
-        hosts: hosts(&mut fields)?.unwrap_or_default(),
-        timezone: timezone(&mut fields)?.unwrap_or_else(|| TIMEZONE_DEFAULT.to_owned()),
-        currency: currency(&mut fields)?.unwrap_or_else(|| CURRENCY_DEFAULT.to_owned()),
-        privacy: app.config.privacy_default,
-        asking: Asking::default(),
-    };
+    let name = name(&mut fields)?.ok_or_else(|| super::body::missing("name"))?;
+    let domain = domain(&mut fields)?.ok_or_else(|| super::body::missing("domain"))?;
+    let privacy_default = app.config.privacy_default;
+    let mut new = NewSite { name, privacy: privacy_default, ..NewSite::of(domain) };
+    new.hosts = hosts(&mut fields)?.unwrap_or(new.hosts);
+    new.timezone = timezone(&mut fields)?.unwrap_or(new.timezone);
+    new.currency = currency(&mut fields)?.unwrap_or(new.currency);
     privacy(&mut fields, &mut new.privacy, &mut new.asking)?;
     fields.finish()?;
     let (owner, now_ms) = (caller.user_id(), app.now_ms(&headers));

@@ -17,9 +17,11 @@ use cairn_model::notice::{self, Language};
 use cairn_model::{Choice, Notice, PixelKind, Purpose};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::Body;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Cors, add_cors, refusal, whole};
+use super::page::{Form, nothing};
 use super::request::Head;
 use super::{Collector, unknown_key};
 
@@ -80,6 +82,20 @@ impl Collector {
     pub(super) fn asking_entry(&self, key: &str) -> Option<Arc<PixelEntry>> {
         let entry = self.edge.app.directory.current().by_key(key)?;
         (entry.pixel.kind != PixelKind::Server).then_some(entry)
+    }
+
+    /// A form that one of its pages sent; `Err`: the answer, where it is not to be had.
+    pub(super) async fn asking_form<B>(
+        &self,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Result<(Form, Arc<PixelEntry>), Answer>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let form = Form::read(headers, body).await?;
+        let entry = self.asking_entry(form.get("key")).ok_or_else(nothing)?;
+        Ok((form, entry))
     }
 }
 

@@ -21,7 +21,7 @@ use hyper::body::Body;
 use super::Collector;
 use super::answer::Answer;
 use super::asking::Query;
-use super::page::{Choosing, Form, STYLE, back, languages, nothing, page, plain};
+use super::page::{Choosing, STYLE, back, languages, nothing, page, plain};
 use super::request::Head;
 use crate::rights::html::escaped;
 
@@ -66,11 +66,10 @@ impl Collector {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let form = match Form::read(&request.headers, body).await {
-            Ok(form) => form,
+        let (form, entry) = match self.asking_form(&request.headers, body).await {
+            Ok(asking) => asking,
             Err(refusal) => return refusal,
         };
-        let Some(entry) = self.asking_entry(form.get("key")) else { return nothing() };
         let choice = match form.get("choice") {
             "opt_out" => "ads:denied",
             "opt_in" => "ads:granted",

@@ -151,11 +151,10 @@ impl Collector {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let form = match Form::read(&request.headers, body).await {
-            Ok(form) => form,
+        let (form, entry) = match self.asking_form(&request.headers, body).await {
+            Ok(asking) => asking,
             Err(refusal) => return refusal,
         };
-        let Some(entry) = self.asking_entry(form.get("key")) else { return nothing() };
         let (language, is_framed) = (form.language(), form.get("framed") == "1");
         as_own_page(&mut request.headers, &entry, is_framed);
         let now_ms = self.edge.app.now_ms(&request.headers);

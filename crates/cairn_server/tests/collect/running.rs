@@ -128,13 +128,9 @@ impl Running {
     /// A new site with one pixel: the pixel's key.
     pub fn site(&self, site: &Site) -> String {
         let new = NewSite {
-            asking: Default::default(),
-            name: site.domain.to_owned(),
-            domain: site.domain.to_owned(),
-            hosts: Vec::new(),
             timezone: "Europe/Berlin".to_owned(),
-            currency: "EUR".to_owned(),
             privacy: PrivacySettings { policy: site.policy, ..PrivacySettings::default() },
+            ..NewSite::of(site.domain)
         };
         let made = self.app.catalog.add_site(&new, None, NOW_MS).unwrap();
         let pixel = NewPixel {

@@ -37,13 +37,10 @@ impl Shop {
         let directory = TempDir::new().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
         let site = NewSite {
-            asking: Default::default(),
-            name: "Shop".into(),
-            domain: "shop.example".into(),
             hosts: vec!["partner.example".into()],
             timezone: "Europe/Berlin".into(),
-            currency: "EUR".into(),
             privacy,
+            ..NewSite::of("shop.example")
         };
         let site = catalog.add_site(&site, None, NOW_MS).unwrap();
         let pixel = NewPixel {

@@ -7,5 +7,6 @@ pub mod find;
 pub mod requests;
 
 mod answers;
+mod asked;
 
 use answers::{RightsRequestBody, WaitingRequests};

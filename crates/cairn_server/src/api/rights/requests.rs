@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use cairn_catalog::{
-    Catalog, CatalogError, ErasureReason, NewRequest, NewStep, RequestList, RequestSource,
-    RequestState, RightsRequest,
+    Catalog, ErasureReason, NewRequest, NewStep, RequestList, RequestSource, RequestState,
+    RightsRequest,
 };
-use cairn_engine::rights::find::Found;
 use cairn_model::notice::{self, LANGUAGES};
 use cairn_model::rights::{Law, RequestKind};
 use http::{HeaderMap, StatusCode};
 use utoipa::ToSchema;
 
-use super::find::{Identifier, found, held_of, law_of};
+use super::asked::{Asked, Open, Reason, ReasonBody, RequestPath, closed};
+use super::find::{FindBody, Identifier, found, held_of, law_of};
 use super::{RightsRequestBody, WaitingRequests};
 use crate::App;
 use crate::api::body::{Fields, JsonBody, Parameters};
@@ -28,8 +28,6 @@ use crate::rights::{Export, Format, owners_place, with_erasure};
 
 /// How long the answer waits for an erasure: longer ones are told as under way.
 const ERASURE_PATIENCE: Duration = Duration::from_secs(2);
-/// Bytes of a reason.
-const REASON_SIZE_BYTES_MAX: usize = 1_000;
 
 /// What somebody asks for, and who he is: exactly one identifier.
 #[derive(ToSchema)]
@@ -43,26 +41,9 @@ pub struct NewRequestBody {
     /// When it came (RFC 3339 or Unix milliseconds). Default: now.
     #[schema(value_type = Option<String>)]
     pub received_at: Option<String>,
-    /// User id, as `identify` sends it.
-    pub user_id: Option<String>,
-    /// E-mail address: a trait that he claimed, or his user id.
-    pub email: Option<String>,
-    /// Value of the visitor's cookie `cairn_id`.
-    pub cairn_id: Option<String>,
-    /// The visitor's number, as events have it.
-    pub visitor_id: Option<String>,
-    /// Id that an SDK made for a browser or device.
-    pub anonymous_id: Option<String>,
-    /// An order.
-    pub order_id: Option<String>,
-}
-
-/// Why.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes a body that `Fields` reads")]
-pub struct ReasonBody {
-    /// The reason, as it was told to whoever asked; it stays on record, so let it name nobody.
-    pub reason: String,
+    /// Who he is.
+    #[serde(flatten)]
+    pub whom: FindBody,
 }
 
 /// Writes a request down. One to opt out is carried out at once. No answer is kept for repetitions, since it names somebody:
@@ -127,7 +108,8 @@ pub async fn create(
         Ok(catalog.request(site_id, request.id)?.unwrap_or(request))
     })
     .await?;
-    Ok((StatusCode::CREATED, Unrepeatable, shown(&app, &access, request, now_ms).await?))
+    let shown = Asked { app, access, request, now_ms }.shown().await?;
+    Ok((StatusCode::CREATED, Unrepeatable, shown))
 }
 
 /// Lists requests: those that wait by the day they are due, others the newest first.
@@ -204,58 +186,31 @@ pub async fn waiting(
 
 /// Shows a request with what was done about it.
 #[utoipa::path(get, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}", tag = "rights",
-    params(("site_id" = String, Path, description = "Number of the site"),
-           ("request_id" = String, Path, description = "Number of the request")),
+    params(RequestPath),
     responses((status = 200, body = RightsRequestBody)))]
-pub async fn show(
-    State(app): State<Arc<App>>,
-    access: SiteAccess,
-    Path((_, request_id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<RightsRequestBody>, ApiError> {
-    let request = asked(&app, &access, &request_id).await?;
-    shown(&app, &access, request, app.now_ms(&headers)).await
-}
-
-/// Whom an open request means: by its identifier, or, where that went with an erasure, by its keyed numbers.
-async fn found_of(
-    app: &Arc<App>,
-    access: &SiteAccess,
-    request: &RightsRequest,
-) -> Result<Found, ApiError> {
-    if request.identifier.is_empty() {
-        return Ok(Found { subject: request.subject.clone(), ..Found::default() });
-    }
-    found(app, access, &Identifier::of(request)?).await
+pub async fn show(asked: Asked) -> Result<Json<RightsRequestBody>, ApiError> {
+    asked.shown().await
 }
 
 /// Gives everything that is held of whom an open request names, as a file for him.
 #[utoipa::path(get, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/export", tag = "rights",
-    params(("site_id" = String, Path, description = "Number of the site"),
-           ("request_id" = String, Path, description = "Number of the request"),
+    params(RequestPath,
            ("format" = Option<String>, Query, description = "`json` (default), or `html`, to be read"),
            ("language" = Option<String>, Query, description = "Of the page to be read: `en` (default), `de`, `fr` or `es`")),
     responses((status = 200, content_type = "application/json", body = String)))]
-pub async fn export(
-    State(app): State<Arc<App>>,
-    access: SiteAccess,
-    Path((_, request_id)): Path<(String, String)>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    let now_ms = app.now_ms(&headers);
+pub async fn export(Open(asked): Open, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
     let format = parameters.text("format")?.unwrap_or_else(|| "json".to_owned());
     let format = Format::from_name(&format).ok_or_else(|| wrong("format", "json or html"))?;
     let language = parameters.text("language")?.unwrap_or_else(|| LANGUAGES[0].tag.to_owned());
     parameters.finish()?;
-    let request = open(&app, &access, &request_id).await?;
     let place = owners_place()?;
-    let found = found_of(&app, &access, &request).await?;
+    let found = asked.found().await?;
+    let step = asked.step("exported", String::new());
+    let Asked { app, access, request, now_ms } = asked;
     let held = held_of(&app, &access, found, now_ms).await?;
     let language = notice::language([language.as_str()]);
     let answer = Export { held, choice: None, format, language, now_ms }.answer(&app, place);
-    let step = step(&access, "exported", String::new(), now_ms);
     blocking(&app, move |catalog| catalog.note_step(request.id, &step)).await?;
     Ok(answer)
 }
@@ -263,199 +218,81 @@ pub async fn export(
 /// Erases whom an open request to erase names, everywhere on the machine. The answer waits a moment for the end; later the
 /// request's own address tells it.
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/erase", tag = "rights",
-    params(("site_id" = String, Path, description = "Number of the site"),
-           ("request_id" = String, Path, description = "Number of the request")),
+    params(RequestPath),
     responses((status = 200, body = RightsRequestBody)))]
-pub async fn erase(
-    State(app): State<Arc<App>>,
-    access: SiteAccess,
-    Path((_, request_id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<RightsRequestBody>, ApiError> {
-    let now_ms = app.now_ms(&headers);
-    let request = open(&app, &access, &request_id).await?;
-    if request.kind != RequestKind::Erase {
+pub async fn erase(Open(asked): Open) -> Result<Json<RightsRequestBody>, ApiError> {
+    if asked.request.kind != RequestKind::Erase {
         return Err(ApiError::new(Code::NotOpen, "This request does not ask for an erasure."));
     }
-    let found = found_of(&app, &access, &request).await?;
-    let (site_id, id) = (access.site_id(), request.id);
-    let step = step(&access, "erasing", String::new(), now_ms);
+    let found = asked.found().await?;
+    let (site_id, id) = (asked.access.site_id(), asked.request.id);
+    let step = asked.step("erasing", String::new());
     let new = found.erasure(ErasureReason::Owner, Some(id));
-    let erasure =
-        blocking(&app, move |catalog| catalog.begin_request_erasure(site_id, id, &new, &step))
-            .await?;
-    let erasure = erasure.ok_or_else(closed)?;
-    app.apply.wait_erased(erasure, ERASURE_PATIENCE).await;
-    let request = asked(&app, &access, &request_id).await?;
-    shown(&app, &access, request, now_ms).await
+    let begin = move |catalog: &Catalog| catalog.begin_request_erasure(site_id, id, &new, &step);
+    let erasure = blocking(&asked.app, begin).await?.ok_or_else(closed)?;
+    asked.app.apply.wait_erased(erasure, ERASURE_PATIENCE).await;
+    asked.again().await?.shown().await
 }
 
 /// Extends the time of an open request, once and before it is over, for a reason that whoever asked was told: under the GDPR
 /// to three months (Art. 12(3)), under the CCPA to 90 days (§ 1798.130(a)(2)(A)).
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/extend", tag = "rights",
     request_body = ReasonBody,
-    params(("site_id" = String, Path, description = "Number of the site"),
-           ("request_id" = String, Path, description = "Number of the request")),
+    params(RequestPath),
     responses((status = 200, body = RightsRequestBody)))]
 pub async fn extend(
-    State(app): State<Arc<App>>,
-    access: SiteAccess,
-    Path((_, request_id)): Path<(String, String)>,
-    headers: HeaderMap,
-    JsonBody(mut fields): JsonBody,
+    Open(asked): Open,
+    Reason(reason): Reason,
 ) -> Result<Json<RightsRequestBody>, ApiError> {
-    let now_ms = app.now_ms(&headers);
-    let reason = reason(&mut fields)?;
-    fields.finish()?;
-    let request = open(&app, &access, &request_id).await?;
-    let RightsRequest { law, kind, received_at_ms, .. } = request;
+    let RightsRequest { id, law, kind, received_at_ms, extended, due_at_ms, .. } = asked.request;
     if !law.may_extend(kind) {
         let message = "The law gives no extension for this kind of request.";
         return Err(ApiError::new(Code::NotOpen, message));
     }
-    if request.extended {
+    if extended {
         let message = "The time of this request was extended already.";
         return Err(ApiError::new(Code::NotOpen, message));
     }
-    if now_ms >= request.due_at_ms {
+    if asked.now_ms >= due_at_ms {
         let message = "The time is over: it may be extended only before.";
         return Err(ApiError::new(Code::NotOpen, message));
     }
-    let due_at_ms = law.due_at_ms(kind, received_at_ms, &access.entry().zone, true);
-    let step = step(&access, "extended", reason, now_ms);
-    let site_id = access.site_id();
-    changed(&app, &access, &request_id, now_ms, move |catalog| {
-        catalog.extend_request(site_id, request.id, due_at_ms, &step)
-    })
-    .await
+    let (site_id, zone) = (asked.access.site_id(), &asked.access.entry().zone);
+    let due_at_ms = law.due_at_ms(kind, received_at_ms, zone, true);
+    let step = asked.step("extended", reason);
+    asked.changed(move |catalog| catalog.extend_request(site_id, id, due_at_ms, &step)).await
 }
 
 /// Refuses an open request, for a reason that whoever asked was told.
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/refuse", tag = "rights",
     request_body = ReasonBody,
-    params(("site_id" = String, Path, description = "Number of the site"),
-           ("request_id" = String, Path, description = "Number of the request")),
+    params(RequestPath),
     responses((status = 200, body = RightsRequestBody)))]
 pub async fn refuse(
-    State(app): State<Arc<App>>,
-    access: SiteAccess,
-    Path((_, request_id)): Path<(String, String)>,
-    headers: HeaderMap,
-    JsonBody(mut fields): JsonBody,
+    Open(asked): Open,
+    Reason(reason): Reason,
 ) -> Result<Json<RightsRequestBody>, ApiError> {
-    let now_ms = app.now_ms(&headers);
-    let reason = reason(&mut fields)?;
-    fields.finish()?;
-    close(&app, &access, &request_id, (RequestState::Refused, "refused", reason), now_ms).await
+    asked.close(RequestState::Refused, "refused", reason).await
 }
 
 /// Closes an open request as withdrawn by whoever made it.
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/withdraw", tag = "rights",
-    params(("site_id" = String, Path, description = "Number of the site"),
-           ("request_id" = String, Path, description = "Number of the request")),
+    params(RequestPath),
     responses((status = 200, body = RightsRequestBody)))]
-pub async fn withdraw(
-    State(app): State<Arc<App>>,
-    access: SiteAccess,
-    Path((_, request_id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<RightsRequestBody>, ApiError> {
-    let now_ms = app.now_ms(&headers);
-    let state = (RequestState::Withdrawn, "withdrawn", String::new());
-    close(&app, &access, &request_id, state, now_ms).await
+pub async fn withdraw(Open(asked): Open) -> Result<Json<RightsRequestBody>, ApiError> {
+    asked.close(RequestState::Withdrawn, "withdrawn", String::new()).await
 }
 
 /// Closes an open request as fulfilled, as after its export was handed over. One to erase is done by its erasure.
 #[utoipa::path(post, path = "/api/v1/sites/{site_id}/rights/requests/{request_id}/done", tag = "rights",
-    params(("site_id" = String, Path, description = "Number of the site"),
-           ("request_id" = String, Path, description = "Number of the request")),
+    params(RequestPath),
     responses((status = 200, body = RightsRequestBody)))]
-pub async fn done(
-    State(app): State<Arc<App>>,
-    access: SiteAccess,
-    Path((_, request_id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<RightsRequestBody>, ApiError> {
-    let now_ms = app.now_ms(&headers);
-    let request = open(&app, &access, &request_id).await?;
-    if request.kind == RequestKind::Erase {
+pub async fn done(Open(asked): Open) -> Result<Json<RightsRequestBody>, ApiError> {
+    if asked.request.kind == RequestKind::Erase {
         let message = "A request to erase is done by its erasure.";
         return Err(ApiError::new(Code::NotOpen, message));
     }
-    let state = (RequestState::Done, "done", String::new());
-    close(&app, &access, &request_id, state, now_ms).await
-}
-
-async fn close(
-    app: &Arc<App>,
-    access: &SiteAccess,
-    request_id: &str,
-    (state, name, note): (RequestState, &'static str, String),
-    now_ms: i64,
-) -> Result<Json<RightsRequestBody>, ApiError> {
-    let request = open(app, access, request_id).await?;
-    let (site_id, step) = (access.site_id(), step(access, name, note, now_ms));
-    changed(app, access, request_id, now_ms, move |catalog| {
-        catalog.close_request(site_id, request.id, state, &step)
-    })
-    .await
-}
-
-/// Makes a change of an open request, which somebody else may have closed meanwhile.
-async fn changed(
-    app: &Arc<App>,
-    access: &SiteAccess,
-    request_id: &str,
-    now_ms: i64,
-    change: impl FnOnce(&Catalog) -> Result<bool, CatalogError> + Send + 'static,
-) -> Result<Json<RightsRequestBody>, ApiError> {
-    if !blocking(app, change).await? {
-        return Err(closed());
-    }
-    let request = asked(app, access, request_id).await?;
-    shown(app, access, request, now_ms).await
-}
-
-async fn asked(app: &App, access: &SiteAccess, id: &str) -> Result<RightsRequest, ApiError> {
-    let id: i64 = id.parse().map_err(|_| ApiError::not_found())?;
-    let site_id = access.site_id();
-    let found = blocking(app, move |catalog| catalog.request(site_id, id)).await?;
-    found.ok_or_else(ApiError::not_found)
-}
-
-async fn open(app: &App, access: &SiteAccess, id: &str) -> Result<RightsRequest, ApiError> {
-    let request = asked(app, access, id).await?;
-    if request.state == RequestState::Open { Ok(request) } else { Err(closed()) }
-}
-
-fn closed() -> ApiError {
-    ApiError::new(Code::NotOpen, "This request is closed, or is being carried out.")
-}
-
-async fn shown(
-    app: &Arc<App>,
-    access: &SiteAccess,
-    request: RightsRequest,
-    now_ms: i64,
-) -> Result<Json<RightsRequestBody>, ApiError> {
-    let (request, erasure) = with_erasure(app, request).await?;
-    let id = request.id;
-    let steps = blocking(app, move |catalog| catalog.steps(id)).await?;
-    let at = (&access.entry().zone, now_ms);
-    Ok(Json(RightsRequestBody::new(request, erasure.as_ref(), steps, at)))
-}
-
-fn step(access: &SiteAccess, step: &'static str, note: String, now_ms: i64) -> NewStep {
-    NewStep { user: access.caller().user_id(), step, note, at_ms: now_ms }
-}
-
-fn reason(fields: &mut Fields) -> Result<String, ApiError> {
-    let reason = fields.required_text("reason")?;
-    if reason.len() > REASON_SIZE_BYTES_MAX {
-        let message = format!("The reason is longer than {REASON_SIZE_BYTES_MAX} bytes.");
-        return Err(ApiError::invalid("reason", message));
-    }
-    Ok(reason)
+    asked.close(RequestState::Done, "done", String::new()).await
 }
 
 /// When a request came: not in the future.
