@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+mod older;
+
 use cairn_catalog::{
     Catalog, CatalogError, EdgeOutcome, IDEMPOTENCY_AGE_MS_MAX, IDEMPOTENCY_SIZE_BYTES_MAX,
     LinkPurpose, NewApiToken, NewGoal, NewPixel, NewSite, PersonChange, Replay, STARTS_MAX,
@@ -94,6 +96,7 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     site(&catalog, "shop.example");
     drop(catalog);
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
+    older::back_to(&file, 10);
     // All that came after the first version, which had these tables.
     let first =
         "'meta','users','browser_sessions','one_time_links','api_tokens','sites','api_token_sites',
@@ -103,8 +106,7 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
          WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN ({first})"
     );
     let drops: String = file.query_row(&later, [], |row| row.get(0)).unwrap();
-    let undo = "ALTER TABLE pixels DROP COLUMN tracker_settings;
-        ALTER TABLE pixels DROP COLUMN cross_site_cookies; PRAGMA user_version = 1";
+    let undo = "ALTER TABLE pixels DROP COLUMN tracker_settings; PRAGMA user_version = 1";
     file.execute_batch(&format!("PRAGMA foreign_keys = OFF; {drops}; {undo}")).unwrap();
     drop(file);
     let catalog = open(&directory);
@@ -133,13 +135,10 @@ fn cookies_of_other_sites_were_a_setting_of_the_site() {
     }
     drop(catalog);
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
+    older::back_to(&file, 10);
     file.execute_batch(
-        "ALTER TABLE pixels DROP COLUMN cross_site_cookies;
-        DROP TRIGGER memory_tie_added; DROP TRIGGER memory_tie_removed;
-        ALTER TABLE erasures DROP COLUMN entries;
-        UPDATE sites SET privacy = json_set(privacy, '$.cross_site_cookies', json('true'))
-        WHERE domain = 'chosen.example';
-        PRAGMA user_version = 10",
+        "UPDATE sites SET privacy = json_set(privacy, '$.cross_site_cookies', json('true'))
+        WHERE domain = 'chosen.example'",
     )
     .unwrap();
     drop(file);

@@ -1,6 +1,8 @@
 //! Erasures on record, and what is removed because it was kept long enough.
 #![allow(clippy::unwrap_used)] // Helpers outside of test functions unwrap.
 
+mod older;
+
 use cairn_catalog::{
     Catalog, ErasureId, ErasureReason, ErasureState, MailChoices, MemoryChange, MemoryHolder,
     NewErasure, NewRequest, NewSite, NewStep, PersonChange, Replay, RequestList, RequestSource,
@@ -332,13 +334,7 @@ fn a_request_that_nobody_looked_for_since_its_erasure_is_closed() {
     drop(catalog);
     // As it was before they were closed together.
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
-    file.execute_batch(
-        "UPDATE rights_requests SET state = 'erasing', closed_at_ms = NULL;
-        DELETE FROM rights_steps WHERE step = 'done';
-        ALTER TABLE erasures DROP COLUMN entries;
-        PRAGMA user_version = 12",
-    )
-    .unwrap();
+    older::back_to(&file, 12);
     drop(file);
     let catalog = open(&directory);
     let closed = catalog.request(site_id, done.id).unwrap().unwrap();

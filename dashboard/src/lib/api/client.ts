@@ -37,7 +37,6 @@ export type CostFile = Schemas["CostFile"];
 export type RateList = Schemas["RateList"];
 export type GoalList = Schemas["Page_Goal"];
 export type StoredRates = Schemas["StoredRates"];
-export type Goal = Schemas["Goal"];
 export type NewGoal = Schemas["NewGoalBody"];
 export type GoalProgress = Schemas["GoalProgress"];
 export type Funnel = Schemas["Funnel"];
@@ -336,12 +335,6 @@ export const api = {
     query: { limit: number; filters?: string; date_range?: string; after?: string },
     signal?: AbortSignal,
   ) => call("get", "/api/v1/sites/{site_id}/events", { path: ofSite(site), query, signal }),
-  goals: (site: string, signal?: AbortSignal) =>
-    call("get", "/api/v1/sites/{site_id}/goals", {
-      path: ofSite(site),
-      query: { limit: LIST_LIMIT },
-      signal,
-    }),
   segments: (site: string, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/segments", {
       path: ofSite(site),
@@ -440,12 +433,6 @@ export const api = {
     const asked = address(where, { site_id, request_id }, { format, language });
     return (await answered(asked, { credentials: "same-origin" })).blob();
   },
-  goals: (site: string, signal?: AbortSignal) =>
-    call("get", "/api/v1/sites/{site_id}/goals", {
-      path: ofSite(site),
-      query: { limit: LIST_LIMIT },
-      signal,
-    }),
   readCosts: (site: string, body: Schemas["CostFile"]) =>
     call("post", "/api/v1/sites/{site_id}/costs/import", { path: ofSite(site), body }),
   rates: (signal?: AbortSignal) => call("get", "/api/v1/instance/rates", { signal }),
