@@ -1507,7 +1507,10 @@ export interface components {
             first: string | null;
             /** @description Anything is held of him. */
             found: boolean;
-            /** @description There are more browsers or accounts than one look may have; those found are meant, so look again after an erasure. */
+            /**
+             * @description There are more browsers or accounts than one look has. An erasure reaches all browsers of a person nevertheless; where an
+             *     order or an address has more accounts, look again after it.
+             */
             is_cut: boolean;
             /** @description When the latest of them happened. */
             last: string | null;
@@ -1935,13 +1938,7 @@ export interface components {
             url?: string | null;
         };
         /** @description What somebody asks for, and who he is: exactly one identifier. */
-        NewRequestBody: {
-            /** @description Id that an SDK made for a browser or device. */
-            anonymous_id?: string | null;
-            /** @description Value of the visitor's cookie `cairn_id`. */
-            cairn_id?: string | null;
-            /** @description E-mail address: a trait that he claimed, or his user id. */
-            email?: string | null;
+        NewRequestBody: components["schemas"]["FindBody"] & {
             /**
              * @description `access`, `erase`, `opt_out` or `rectification`.
              * @example erase
@@ -1949,14 +1946,8 @@ export interface components {
             kind: string;
             /** @description `gdpr` or `ccpa`. Default: by where he was last seen, California or elsewhere. */
             law?: string | null;
-            /** @description An order. */
-            order_id?: string | null;
             /** @description When it came (RFC 3339 or Unix milliseconds). Default: now. */
             received_at?: string | null;
-            /** @description User id, as `identify` sends it. */
-            user_id?: string | null;
-            /** @description The visitor's number, as events have it. */
-            visitor_id?: string | null;
         };
         /** @description A shared report to be made. */
         NewShareBody: {
