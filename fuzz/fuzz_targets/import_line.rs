@@ -9,7 +9,7 @@ use cairn_engine::ingest::import::Importer;
 use cairn_engine::record;
 use cairn_enrich::Enricher;
 use cairn_enrich::network::Network;
-use cairn_model::{PixelKind, PrivacySettings};
+use cairn_model::PixelKind;
 use libfuzzer_sys::fuzz_target;
 
 const NOW_MS: i64 = 1_795_341_600_000;
@@ -27,6 +27,7 @@ fn shop() -> &'static (Ingest, Arc<PixelEntry>) {
             kind: PixelKind::Web,
             url: String::new(),
             settings: Default::default(),
+            cross_site_cookies: Default::default(),
         };
         let key = catalog.add_pixel(&pixel, NOW_MS).unwrap().key;
         let entry = catalog.directory().current().by_key(&key).unwrap();
@@ -38,7 +39,7 @@ fn shop() -> &'static (Ingest, Arc<PixelEntry>) {
 fuzz_target!(|data: &[u8]| {
     let (ingest, entry) = shop();
     let importer = Importer::new(ingest, &entry.site, NOW_MS);
-    let (bytes, taken) = importer.line(data, Vec::new());
+    let (bytes, taken) = importer.line(1, data, Vec::new());
     if let Ok(true) = taken {
         let event = record::decode(&bytes).unwrap();
         assert!(!event.name.is_empty());

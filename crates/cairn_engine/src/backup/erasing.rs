@@ -150,7 +150,8 @@ fn carry_out(
     let clock = || jiff::Timestamp::now().as_millisecond();
     let waiting = Arc::clone(catalog);
     let (store, catalog) = (Arc::clone(store), Arc::clone(catalog));
-    let options = ApplyOptions::default();
+    // What is too old goes with the backup, which is kept for a shorter time.
+    let options = ApplyOptions { is_retention_on: false, ..ApplyOptions::default() };
     let (apply, handle) = ApplyLoop::open(log.clone(), store, catalog, event_ids, options, clock)
         .map_err(|error| in_copy(&error))?;
     let thread = std::thread::Builder::new().name("erase-in-copy".to_owned());

@@ -66,7 +66,8 @@ impl Running {
             Arc::clone(&store),
             Arc::clone(&catalog),
             Arc::clone(&ids),
-            ApplyOptions::default(),
+            // Tests read the log, of which retention has it let go.
+            ApplyOptions { is_retention_on: false, ..ApplyOptions::default() },
             || NOW_MS,
         )
         .unwrap();
