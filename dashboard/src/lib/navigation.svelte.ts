@@ -2,10 +2,18 @@
 export type Place =
   | { page: "home" | "login" | "setup" | "shared" | "site-new" | "missing" }
   | { page: SitePage; site: string };
-export type SitePage = "overview" | "pixels" | "filtered" | "permission" | "rights" | "settings";
+export type SitePage =
+  "overview" | "attribution" | "pixels" | "filtered" | "permission" | "rights" | "settings";
 
 /** Pages of a site that have a name in the address. */
-const SITE_PAGES = ["pixels", "filtered", "permission", "rights", "settings"] as const;
+const SITE_PAGES = [
+  "attribution",
+  "pixels",
+  "filtered",
+  "permission",
+  "rights",
+  "settings",
+] as const;
 
 export const here = $state({ path: location.pathname, search: location.search });
 

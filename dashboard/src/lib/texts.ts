@@ -1,4 +1,5 @@
 // Every text a person reads (English). Those of the page about pixels and those of figures stand beside it.
+import { attribution } from "./texts.attribution.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
@@ -27,6 +28,7 @@ export const t = {
   nav: {
     label: "Site",
     overview: "Overview",
+    attribution: "Attribution",
     pixels: "Pixels",
     filtered: "Filtered traffic",
     permission: "Permission",
@@ -642,6 +644,7 @@ export const t = {
     arrows: "Earlier or later",
   },
   shared,
+  attribution,
   unit: {
     none: "–",
     less: (text: string) => `<${text}`,

@@ -29,6 +29,18 @@ export type Found = Schemas["FoundBody"];
 export type Erasure = Schemas["Erasure"];
 export type Retention = Schemas["Retention"];
 export type RetentionClass = Schemas["RetentionClass"];
+export type Goal = Schemas["Goal"];
+export type Attribution = Schemas["AttributionAnswer"];
+export type AttributionPath = Schemas["AttributionPath"];
+/** What attribution is asked for; the dashboard always takes all models. */
+export type AttributionQuery = Omit<
+  Schemas["Attribution"],
+  "date_range" | "view_through" | "pagination"
+> & {
+  date_range: string;
+  view_through: boolean;
+  pagination: { limit: number; offset: number };
+};
 export type Share = Schemas["Share"];
 export type CreatedShare = Schemas["CreatedShare"];
 export type SharedSite = Schemas["SharedSite"];
@@ -341,6 +353,16 @@ export const api = {
   endShare: (site_id: string, share_id: string) =>
     call("delete", "/api/v1/sites/{site_id}/shares/{share_id}", { path: { site_id, share_id } }),
   liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
+  goals: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/goals", {
+      path: ofSite(site),
+      query: { limit: LIST_LIMIT },
+      signal,
+    }),
+  attribution: (body: AttributionQuery, signal?: AbortSignal) => {
+    const question = body as unknown as Schemas["Attribution"];
+    return call("post", "/api/v2/attribution", { body: question, signal });
+  },
   query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
     const question = body as unknown as Schemas["Query"];
     const answer = await call("post", "/api/v2/query", { body: question, signal });

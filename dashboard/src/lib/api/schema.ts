@@ -885,6 +885,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/attribution": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Credits the channels of a site with its conversions. A site that the caller may not see is answered with 401. */
+        post: operations["post_attribution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/query": {
         parameters: {
             query?: never;
@@ -1143,6 +1160,210 @@ export interface components {
             places?: {
                 [key: string]: string;
             };
+        };
+        /** @description What channels are to be credited for: exactly one of `goal` and `revenue`. */
+        Attribution: {
+            /** @description When conversions happened; as in a query. */
+            date_range: Record<string, never>;
+            /**
+             * @description What tells channels apart: `visit:channel` (default), `visit:source`, or `visit:utm_source`, `_medium`, `_campaign`,
+             *     `_content`, `_term`.
+             * @example visit:channel
+             */
+            dimension?: string;
+            /**
+             * @description Name of a goal.
+             * @example Signup
+             */
+            goal?: string;
+            /**
+             * Format: int32
+             * @description Half-life of `time_decay`, 1 to 365 days; default 7.
+             */
+            half_life_days?: number;
+            /**
+             * Format: int32
+             * @description How far conversions look back, 1 to 365 days; default 30.
+             */
+            lookback_days?: number;
+            /** @description `last`, `last_non_direct`, `first`, `linear`, `time_decay`, `position_based`, `markov`, `shapley`; default: all. */
+            models?: string[];
+            /** @description `limit` (1 to 1,000, default 20) and `offset` of the paths. */
+            pagination?: Record<string, never>;
+            /** @description Every event with an amount is a conversion. */
+            revenue?: boolean;
+            /** @description Number or domain of the site. */
+            site_id: string;
+            /** @description Whether advertisements in view are touches: `true`, `false` (default), or `{"window_days": 1}` with 1 to 30. */
+            view_through?: Record<string, never>;
+        };
+        /** @description Channels by models, side by side. */
+        AttributionAnswer: {
+            /** @description What was cut or put together, and from which size on. */
+            bounds: components["schemas"]["AttributionBounds"];
+            /** @description Channels, those first that the first model credits most. */
+            channels: components["schemas"]["AttributionChannel"][];
+            /** @description The models asked for. */
+            models: components["schemas"]["AttributionModel"][];
+            /** @description The paths of people, those first that converted most. */
+            paths: components["schemas"]["AttributionPaths"];
+            /** @description What was run, with defaults filled in. */
+            query: Record<string, never>;
+            /** @description Everything together. */
+            totals: components["schemas"]["AttributionTotals"];
+        };
+        /** @description What was cut or put together. */
+        AttributionBounds: {
+            /**
+             * Format: int32
+             * @description Channels that are told apart.
+             */
+            channels_max: number;
+            /**
+             * Format: int32
+             * @description Channels beyond them, put together as `(other)`.
+             */
+            channels_merged: number;
+            /**
+             * Format: int64
+             * @description Their conversions.
+             */
+            conversions_cut: number;
+            /**
+             * Format: int64
+             * @description Conversions whose path lost its earlier touches.
+             */
+            conversions_shortened: number;
+            /**
+             * Format: int64
+             * @description Paths beyond them, which no model saw.
+             */
+            paths_cut: number;
+            /**
+             * Format: int32
+             * @description Different paths that are told apart.
+             */
+            paths_max: number;
+            /** @description Their amounts. */
+            revenue_cut: components["schemas"]["Money"];
+            /**
+             * Format: int32
+             * @description Touches of one path.
+             */
+            touches_max: number;
+        };
+        /** @description A channel. */
+        AttributionChannel: {
+            /**
+             * Format: int64
+             * @description Those of them in which it was not the last one.
+             */
+            assisted_conversions: number;
+            /** @description Its name; `(other)` stands for all beyond `bounds.channels_max`. */
+            channel: string;
+            /** @description What each model credits it with, by the model's name. */
+            credits: {
+                [key: string]: components["schemas"]["AttributionCredit"];
+            };
+            /** @description The least and the most that any of these models says. */
+            range: components["schemas"]["AttributionRange"];
+            /**
+             * Format: int64
+             * @description Conversions in which it was a touch.
+             */
+            touched_conversions: number;
+            /** @description `visit`: people came by it; `view`: they had its advertisement in view. */
+            via: string;
+        };
+        /** @description What a model credits a channel with. */
+        AttributionCredit: {
+            /**
+             * Format: double
+             * @description Conversions, with four decimals.
+             */
+            conversions: number;
+            /** @description Their amounts. */
+            revenue: components["schemas"]["Money"];
+        };
+        /** @description How a model's figures were found. */
+        AttributionModel: {
+            /** @description Computed, not estimated from a sample. */
+            exact: boolean;
+            /** @description By which method. */
+            method: string;
+            /** @description Its name. */
+            model: string;
+        };
+        /** @description A path: the same touches in the same order. */
+        AttributionPath: {
+            /**
+             * Format: int64
+             * @description Conversions at its end.
+             */
+            conversions: number;
+            /**
+             * Format: double
+             * @description Mean time from the first touch to the conversion; null without conversions.
+             */
+            mean_hours: number | null;
+            /**
+             * Format: int64
+             * @description People who went it and did not convert.
+             */
+            people_without_conversion: number;
+            /** @description Their amounts. */
+            revenue: components["schemas"]["Money"];
+            /** @description Its touches, earliest first. */
+            touches: components["schemas"]["AttributionTouch"][];
+        };
+        /** @description A page of paths. */
+        AttributionPaths: {
+            /** @description The paths. */
+            results: components["schemas"]["AttributionPath"][];
+            /**
+             * Format: int64
+             * @description Paths on all pages.
+             */
+            total: number;
+        };
+        /** @description From the least to the most. */
+        AttributionRange: {
+            /** @description Conversions: two numbers. */
+            conversions: number[];
+            /** @description Amounts: two of them. */
+            revenue: components["schemas"]["Money"][];
+        };
+        /** @description Sums over all paths, cut ones included. */
+        AttributionTotals: {
+            /**
+             * Format: int64
+             * @description Conversions of anonymous visitors, whose paths begin at midnight.
+             */
+            anonymous_conversions: number;
+            /**
+             * Format: int64
+             * @description Conversions.
+             */
+            conversions: number;
+            /**
+             * Format: int64
+             * @description Conversions with an amount in another currency, which is not in `revenue`.
+             */
+            other_currency_conversions: number;
+            /**
+             * Format: int64
+             * @description People who came in the range and did not convert.
+             */
+            people_without_conversion: number;
+            /** @description Their amounts in the currency of the answer. */
+            revenue: components["schemas"]["Money"];
+        };
+        /** @description A touch of a path. */
+        AttributionTouch: {
+            /** @description Name of the channel. */
+            channel: string;
+            /** @description `visit` or `view`. */
+            via: string;
         };
         /** @description A backup. */
         Backup: {
@@ -1787,6 +2008,20 @@ export interface components {
             remember?: Record<string, never> | null;
             /** @description The owner's id of the person, as `identify` sends it. */
             user_id: string;
+        };
+        /** @description An amount of money. */
+        Money: {
+            /** @description ISO 4217 code. */
+            currency: string;
+            /** @description With cents. */
+            long: string;
+            /** @description In few letters. */
+            short: string;
+            /**
+             * Format: double
+             * @description In the currency's main unit.
+             */
+            value: number;
         };
         /** @description Network of a visitor. */
         Network: {
@@ -5461,6 +5696,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_attribution: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Attribution"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttributionAnswer"];
+                };
             };
             /** @description An error, see docs/errors.md */
             default: {
