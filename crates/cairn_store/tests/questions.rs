@@ -69,7 +69,8 @@ const TEXTS: [&str; 22] = [
     "nul\0nul",
 ];
 const PAGES: [&str; 9] = ["/", "/a", "/A", "/blog/1", "/blog/Ä", "/blog/*", "/b%", "/b_", ""];
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
+    "purchase",
     "click_landed",
     "page_view",
     "page_view",

@@ -30,7 +30,7 @@ export type Measure = (typeof MEASURES)[number];
 export const PATHS_PER_PAGE = 10;
 
 export interface View {
-  /** Name of a goal; empty: every event with an amount. */
+  /** Name of a goal; empty: every purchase with an amount. */
   goal: string;
   period: (typeof PERIODS)[number];
   by: (typeof DIMENSIONS)[number];

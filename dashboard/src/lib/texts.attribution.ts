@@ -7,7 +7,7 @@ export const attribution = {
   title: "Attribution",
   lead: "Which channels your conversions are owed to, by eight models side by side.",
   conversion: "Conversion",
-  anyRevenue: "Any revenue",
+  purchases: "All purchases",
   periodLabel: "Period",
   periods: {
     "7d": "Last 7 days",
@@ -73,8 +73,9 @@ export const attribution = {
   times: (count: number) => `${exact(count)} times`,
   converted: "Conversions",
   revenue: "Revenue",
-  without: "Without conversion",
+  without: "Did not convert",
   meanTime: "Mean time",
+  soon: "less than 1 h",
   hours: (hours: number) =>
     hours < HOURS_AS_DAYS ? `${exact(hours)} h` : `${exact(Math.round(hours / 2.4) / 10)} days`,
   page: (from: number, to: number, total: number) =>

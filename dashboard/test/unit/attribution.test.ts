@@ -10,7 +10,7 @@ test("the address keeps what is chosen, and what is usual is left out", () => {
   assert.deepEqual(viewOf("?period=soon&by=event%3Apage&lookback=0&model=x&page=-1"), viewOf(""));
 });
 
-test("a question is about a goal, or else about every amount", () => {
+test("a question is about a goal, or else about every purchase", () => {
   const usual = questionOf("1", viewOf(""));
   assert.deepEqual([usual.revenue, usual.goal, usual.lookback_days], [true, undefined, 30]);
   const chosen = questionOf("1", viewOf("?goal=Sale&lookback=7&views=true&page=2"));
