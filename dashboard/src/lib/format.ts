@@ -34,6 +34,11 @@ export function exact(value: number, locale?: Locale): string {
   return numberFormat(locale, { maximumFractionDigits: 2 }).format(value);
 }
 
+/** An amount of money. */
+export function money(value: number, currency: string, locale?: Locale): string {
+  return numberFormat(locale, { style: "currency", currency }).format(value);
+}
+
 /** With so many decimals, noughts too. */
 export function fixed(value: number, digits: number, locale?: Locale): string {
   return numberFormat(locale, {

@@ -6,6 +6,7 @@ export type SitePage =
   | "overview"
   | "goals"
   | "campaigns"
+  | "attribution"
   | "pixels"
   | "filtered"
   | "permission"
@@ -16,6 +17,7 @@ export type SitePage =
 const SITE_PAGES = [
   "goals",
   "campaigns",
+  "attribution",
   "pixels",
   "filtered",
   "permission",

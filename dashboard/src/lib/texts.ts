@@ -2,6 +2,7 @@
 import { campaigns } from "./texts.campaigns.ts";
 import { overview } from "./texts.overview.ts";
 import { goals } from "./texts.goals.ts";
+import { attribution } from "./texts.attribution.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
@@ -32,6 +33,7 @@ export const t = {
     overview: "Overview",
     campaigns: "Campaigns",
     goals: "Goals",
+    attribution: "Attribution",
     pixels: "Pixels",
     filtered: "Filtered traffic",
     permission: "Permission",
@@ -664,6 +666,7 @@ export const t = {
   campaigns,
   shared,
   overview,
+  attribution,
   unit: {
     none: "–",
     less: (text: string) => `<${text}`,

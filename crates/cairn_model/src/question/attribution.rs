@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::question::parse::quoted;
+use crate::question::tallies::AD_VIEWABLE;
 use crate::question::{Asking, Dimension, Field, Goal, Question, QuestionError, Trigger};
 
 /// Days that a conversion looks back, unless asked otherwise.
@@ -24,8 +25,10 @@ pub const VIEW_WINDOW_DAYS_MAX: i64 = 30;
 pub const PATHS_MAX: u32 = 20_000;
 /// Touches of one path; the earlier ones are cut.
 pub const TOUCHES_MAX: u32 = 50;
+/// Name of the event that brings revenue.
+pub const REVENUE_EVENT: &str = "purchase";
 /// Name of the event of an advertisement that was in view.
-pub const VIEW_EVENT: &str = "ad_viewable";
+pub const VIEW_EVENT: &str = AD_VIEWABLE;
 
 const DAY_MS: i64 = 86_400_000;
 const KEYS: [&str; 10] = [
@@ -56,7 +59,8 @@ pub const FIELDS: [Field; 7] = [
 pub enum Target {
     /// An event that converts this goal.
     Goal(Goal),
-    /// An event that brought an amount of money, in whatever currency.
+    /// A purchase with an amount of money, in whatever currency. Other events say what something is worth, too: what was
+    /// looked at, or put into a cart.
     Revenue,
 }
 

@@ -33,7 +33,7 @@ const EMAIL_OPEN: &str = "email_open";
 const EMAIL_CLICK: &str = "email_click";
 const LINK_CLICK: &str = "link_click";
 const AD_IMPRESSION: &str = "ad_impression";
-const AD_VIEWABLE: &str = "ad_viewable";
+pub(super) const AD_VIEWABLE: &str = "ad_viewable";
 const AD_CLICK: &str = "ad_click";
 /// Property of [`crate::event::CLICK_LANDED`]: the name of the click's event.
 pub const LANDED_CLICK: &str = "click";

@@ -27,7 +27,7 @@ pub struct AttributionBody {
     /// Name of a goal.
     #[schema(nullable = false, example = "Signup")]
     pub goal: Option<String>,
-    /// Every event with an amount is a conversion.
+    /// Every event `purchase` with an amount is a conversion.
     #[schema(nullable = false)]
     pub revenue: Option<bool>,
     /// What tells channels apart: `visit:channel` (default), `visit:source`, or `visit:utm_source`, `_medium`, `_campaign`,

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_model::question::attribution::{Target, Terms, VIEW_EVENT};
+use cairn_model::question::attribution::{REVENUE_EVENT, Target, Terms, VIEW_EVENT};
 use cairn_model::question::{AttributionQuestion, Field};
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::touches::{Touch, TouchKind, TouchPath, TouchPaths, decay_shares};
 use cairn_model::{Identification, VisitorId};
 
 use super::State;
-use super::walk::{Happening, Walk, attribute_of, names_engagement};
+use super::walk::{Happening, Walk, attribute_of};
 
 /// A user, or a visitor who is no single one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +116,7 @@ fn conversions<'a>(walk: &Walk<'a>, target: &Target) -> Vec<Happening<'a>> {
         }
         Target::Revenue => {
             let event = &happening.row.event;
-            event.value_minor.is_some() && !names_engagement(event)
+            event.value_minor.is_some() && event.name == REVENUE_EVENT
         }
     };
     let mut found: Vec<Happening<'a>> = walk.events.iter().filter(is_one).copied().collect();

@@ -57,6 +57,17 @@ export type JourneyNode = Partial<JourneyBranches> & {
   visits: number;
 };
 export type JourneyAnswer = JourneyBranches & { visits: number };
+export type Attribution = Schemas["AttributionAnswer"];
+export type AttributionPath = Schemas["AttributionPath"];
+/** What attribution is asked for; the dashboard always takes all models. */
+export type AttributionQuery = Omit<
+  Schemas["Attribution"],
+  "date_range" | "view_through" | "pagination"
+> & {
+  date_range: string;
+  view_through: boolean;
+  pagination: { limit: number; offset: number };
+};
 export type Share = Schemas["Share"];
 export type CreatedShare = Schemas["CreatedShare"];
 export type SharedSite = Schemas["SharedSite"];
@@ -468,6 +479,10 @@ export const api = {
       body: JSON.stringify(body),
     } as const;
     return (await answered("/api/v2/query?format=csv", request)).blob();
+  },
+  attribution: (body: AttributionQuery, signal?: AbortSignal) => {
+    const question = body as unknown as Schemas["Attribution"];
+    return call("post", "/api/v2/attribution", { body: question, signal });
   },
   query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
     const question = body as unknown as Schemas["Query"];

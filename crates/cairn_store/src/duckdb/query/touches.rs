@@ -4,7 +4,7 @@
 //! A touch is a word, `KIND.CODE`; a path is its words with spaces between them, which get their texts last.
 
 use cairn_model::question::AttributionQuestion;
-use cairn_model::question::attribution::{Target, Terms, VIEW_EVENT};
+use cairn_model::question::attribution::{REVENUE_EVENT, Target, Terms, VIEW_EVENT};
 use cairn_model::touches::{Touch, TouchKind, TouchPath, TouchPaths};
 
 use super::predicate::{Place, Predicates, place};
@@ -12,7 +12,7 @@ use super::statement::all_of;
 use crate::duckdb::connection::{Connection, RowRef};
 use crate::duckdb::error::DuckError;
 use crate::duckdb::texts::{Decoded, Wanted, texts_of};
-use crate::schema::{ENGAGEMENT_CODE, MISSING_CODE, TextField};
+use crate::schema::{MISSING_CODE, TextField};
 
 /// Users are numbers from here on, above those of all visitors.
 const USERS_FROM: u128 = 1 << 64;
@@ -159,7 +159,9 @@ fn is_conversion(target: &Target, predicates: &mut Predicates<'_>) -> String {
             format!("{} AND session_id <> 0", predicates.converts(goal))
         }
         Target::Goal(goal) => predicates.converts(goal),
-        Target::Revenue => format!("value_minor IS NOT NULL AND name <> {ENGAGEMENT_CODE}"),
+        Target::Revenue => {
+            format!("value_minor IS NOT NULL AND {}", predicates.named(&[REVENUE_EVENT]))
+        }
     }
 }
 
