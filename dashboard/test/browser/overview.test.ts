@@ -253,7 +253,7 @@ test("the speed of pages is graded by shape and word, and all rows have the perc
       await page.locator("dialog tbody td").first().waitFor();
       assert.deepEqual(
         (await heads.allTextContents()).map((text) => text.trim()),
-        ["Page", "LCP, p75", "LCP, median", "LCP, p95", "Page loads"],
+        ["Page", "LCP, p75", "LCP, median", "LCP, p95", "Page loads", "Events"],
       );
     },
     { path: "?show=page" },
@@ -535,7 +535,7 @@ test("all rows: sorted, searched, and a click filters", async () => {
     await dialog.locator('th[aria-sort="descending"]', { hasText: "Page views" }).waitFor();
     await dialog.getByLabel("Find").fill("OAK-ST");
     await dialog.getByText("1 of 1 rows").waitFor();
-    await dialog.getByRole("button", { name: "/p/oak-stool" }).click();
+    await dialog.getByRole("button", { name: "/p/oak-stool", exact: true }).click();
     await page.waitForURL("**?f=is,event:page,/p/oak-stool");
     await dialog.waitFor({ state: "detached" });
   });

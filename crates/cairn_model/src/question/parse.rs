@@ -2,6 +2,7 @@
 
 use jiff::ToSpan;
 use jiff::civil::Date;
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -195,7 +196,14 @@ fn parse_date(text: &str) -> Option<Date> {
     if shaped { text.parse().ok() } else { None }
 }
 
+/// No place is a day or more away from UTC, in whatever notation.
+const OFFSET_S_MAX: i32 = 24 * 3_600 - 1;
+
 fn parse_instant(text: &str) -> Option<i64> {
+    let offset = Pieces::parse(text).ok()?.to_numeric_offset();
+    if offset.is_some_and(|offset| offset.seconds().abs() > OFFSET_S_MAX) {
+        return None;
+    }
     // Fractions of a second are cut: ranges are compared in whole seconds.
     text.parse::<Timestamp>().ok().map(|instant| instant.as_millisecond().div_euclid(1000))
 }
