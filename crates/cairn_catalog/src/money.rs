@@ -73,7 +73,9 @@ impl Catalog {
                 .map_err(CatalogError::during(DOING))?;
             match known {
                 Some(known) if known != base => {
-                    return Err(CatalogError::Conflict { what: "a table of rates with another base" });
+                    return Err(CatalogError::Conflict {
+                        what: "a table of rates with another base",
+                    });
                 }
                 Some(_) => {}
                 None => {

@@ -269,8 +269,7 @@ mod tests {
     #[test]
     fn the_last_rate_known_on_the_day_counts_and_not_for_ever() {
         let factor = |from, to, at| rates().factor(from, to, day(at));
-        let amount =
-            |from, to, at, amount| factor(from, to, at).map(|factor| factor.apply(amount));
+        let amount = |from, to, at, amount| factor(from, to, at).map(|factor| factor.apply(amount));
         assert_eq!(amount("USD", "EUR", "2026-03-02", 12_500), Some(10_000));
         assert_eq!(amount("USD", "EUR", "2026-03-05", 12_500), Some(10_000), "none since");
         assert_eq!(amount("USD", "EUR", "2026-03-06", 11_000), Some(10_000));

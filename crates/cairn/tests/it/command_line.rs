@@ -27,8 +27,7 @@ fn reference() -> String {
         "openapi",
         "version",
     ] {
-        let mut arguments: Vec<&str> =
-            command.split(' ').filter(|name| !name.is_empty()).collect();
+        let mut arguments: Vec<&str> = command.split(' ').filter(|name| !name.is_empty()).collect();
         arguments.push("--help");
         let help = text(&cairn(&arguments).stdout);
         let name = format!("cairn {command}");

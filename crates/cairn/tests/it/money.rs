@@ -40,8 +40,11 @@ fn files_are_taken_beside_the_server_and_at_its_start() {
     let server = Server::start(&[("CAIRN_MONEY__RATES", &dollars)]);
     server.line_with("exchange rates are read");
     let (site, _) = server.site("shop.test", &json!({}));
-    let costs = file("costs.csv", "Tag;Spend;Campaign;Waehrung\n12.11.2026;1.000,50;Tents;\n\
-        12.11.2026;5,00;Packs;USD\n12.11.2026;7;Packs;CHF\n");
+    let costs = file(
+        "costs.csv",
+        "Tag;Spend;Campaign;Waehrung\n12.11.2026;1.000,50;Tents;\n\
+        12.11.2026;5,00;Packs;USD\n12.11.2026;7;Packs;CHF\n",
+    );
     let map = ["--column", "currency=Waehrung", "--fixed", "source=google", "--decimal-mark", ","];
     let import = ["costs", "import", &costs, "--site", "shop.test", "--day-first"];
     let import = [&import[..], &map[..]].concat();
@@ -49,8 +52,11 @@ fn files_are_taken_beside_the_server_and_at_its_start() {
     assert!(!refused.status.success());
     says(&refused, "line 4, another row about the same day and campaign is in another currency");
     assert_eq!(amount(&server, &site, "cost"), json!(0.0), "whole or not at all");
-    let costs = file("costs.csv", "Tag;Spend;Campaign;Waehrung\n12.11.2026;1.000,50;Tents;\n\
-        12.11.2026;5,00;Packs;USD\n");
+    let costs = file(
+        "costs.csv",
+        "Tag;Spend;Campaign;Waehrung\n12.11.2026;1.000,50;Tents;\n\
+        12.11.2026;5,00;Packs;USD\n",
+    );
     let import = import.iter().map(|one| if one.ends_with("costs.csv") { &costs } else { *one });
     let import: Vec<&str> = import.collect();
     let preview = cairn(server.data(), &[&import[..], &["--preview"]].concat());

@@ -62,11 +62,7 @@ const COLUMNS: [(CostColumn, &str, &[&str]); 10] = [
         "content",
         &["content", "utm content", "creative", "ad", "ad name", "creative name", "anzeige"],
     ),
-    (
-        CostColumn::Term,
-        "term",
-        &["term", "utm term", "keyword", "search keyword", "suchbegriff"],
-    ),
+    (CostColumn::Term, "term", &["term", "utm term", "keyword", "search keyword", "suchbegriff"]),
     (
         CostColumn::Impressions,
         "impressions",
@@ -226,11 +222,7 @@ pub fn read(text: &str, mapping: &Mapping) -> Result<ReadCosts, Faults> {
     Ok(read)
 }
 
-fn missing_columns(
-    mapping: &Mapping,
-    places: &BTreeMap<CostColumn, usize>,
-    faults: &mut Faults,
-) {
+fn missing_columns(mapping: &Mapping, places: &BTreeMap<CostColumn, usize>, faults: &mut Faults) {
     for (column, name) in &mapping.columns {
         if !places.contains_key(column) {
             faults.add(1, name, format!("the file has no such column for {}", column.name()));
@@ -282,8 +274,7 @@ impl Reader<'_> {
     fn cost(&mut self) -> Option<Cost> {
         let before = self.faults.count;
         let date = date(self.text(CostColumn::Date), self.mapping.date_order);
-        let amount =
-            decimal(self.text(CostColumn::Cost), self.mapping.decimal_mark, COST_DECIMALS);
+        let amount = decimal(self.text(CostColumn::Cost), self.mapping.decimal_mark, COST_DECIMALS);
         if date.is_none() {
             self.wrong(CostColumn::Date, "not a date in the order that was said");
         }
@@ -406,10 +397,8 @@ mod tests {
         mapping.columns.insert(CostColumn::Date, "Wann".to_owned());
         (mapping.decimal_mark, mapping.date_order) = (',', DateOrder::DayFirst);
         let read = read(text, &mapping).expect("a table");
-        let expected = Cost {
-            currency: "USD".to_owned(),
-            ..cost("2026-01-31", "Tents", 1_234_500_000, 0)
-        };
+        let expected =
+            Cost { currency: "USD".to_owned(), ..cost("2026-01-31", "Tents", 1_234_500_000, 0) };
         assert_eq!((read.costs, read.faults.count), (vec![expected], 0));
     }
 

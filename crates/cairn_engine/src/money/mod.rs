@@ -127,7 +127,9 @@ mod tests {
         ] {
             assert_eq!(decimal(text, mark, 6), expected, "{text}");
         }
-        for text in ["", "-1", "1.", ".5", "1,23", "12,34.5", "1e3", "€ 5", "1,2345", "1.2.3", "N/A"] {
+        for text in
+            ["", "-1", "1.", ".5", "1,23", "12,34.5", "1e3", "€ 5", "1,2345", "1.2.3", "N/A"]
+        {
             assert!(decimal(text, '.', 6).is_err(), "{text}");
         }
         assert!(decimal("1,5", '.', 6).is_err(), "the other mark does not part decimals");

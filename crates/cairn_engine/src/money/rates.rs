@@ -85,10 +85,7 @@ impl Columns {
     }
 
     /// Places of a line's rates with the codes of their currencies.
-    fn of_line<'c>(
-        &self,
-        cell: &impl Fn(usize) -> &'c str,
-    ) -> Vec<(usize, Option<&'static str>)> {
+    fn of_line<'c>(&self, cell: &impl Fn(usize) -> &'c str) -> Vec<(usize, Option<&'static str>)> {
         match self {
             Columns::List { currency, rate } => {
                 let code = Currency::from_code(cell(*currency)).map(|currency| currency.code);
@@ -120,7 +117,8 @@ mod tests {
 
     #[test]
     fn both_forms_are_read() {
-        let history = "Date,USD,JPY,CYP,\n2026-11-20,1.1525,180.14,N/A,\n2026-11-19,1.1577,N/A,N/A,\n";
+        let history =
+            "Date,USD,JPY,CYP,\n2026-11-20,1.1525,180.14,N/A,\n2026-11-19,1.1577,N/A,N/A,\n";
         let expected = [
             rate("2026-11-20", "USD", 115_250_000),
             rate("2026-11-20", "JPY", 18_014_000_000),
@@ -137,7 +135,9 @@ mod tests {
     fn a_fault_names_its_line_and_column() {
         let faults = |text: &str| read(text, "EUR").expect_err("faults").to_string();
         assert_eq!(
-            faults("Date,USD,JPY\n2026-11-20,1.1,x\n20.11.2026,1.1,180\n2026-11-18,0,1.123456789\n"),
+            faults(
+                "Date,USD,JPY\n2026-11-20,1.1,x\n20.11.2026,1.1,180\n2026-11-18,0,1.123456789\n"
+            ),
             "line 2, column \"JPY\": not a number of 0 or more; \
              line 3, column \"Date\": not a date such as 2026-01-31; \
              line 4, column \"USD\": a rate is above 0 and at most 100000000; \

@@ -61,7 +61,9 @@ impl Table {
             wrong.get_or_insert(header);
         }
         let found = wrong.unwrap_or_default().join("\", \"");
-        Err(Faults::of_file(format!("no line has the names of the columns; the first has \"{found}\"")))
+        Err(Faults::of_file(format!(
+            "no line has the names of the columns; the first has \"{found}\""
+        )))
     }
 
     fn with_header(text: &str, mark: u8, skipped: u64) -> Result<Table, Faults> {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cairn_catalog::{Catalog, CatalogError, CostRange};
+use cairn_model::Cost;
 use cairn_model::answer::{Answer, Figure, Key, Row, Unconverted};
 use cairn_model::question::filters::folded;
 use cairn_model::question::money::{Account, COST_FIELDS, Spent};
@@ -15,7 +16,6 @@ use cairn_model::question::range::{date_of, day_start_s};
 use cairn_model::question::{Dimension, Field, Filter, Metric, Question, Range};
 use cairn_model::rates::{Day, Pricing, Rates, date_of_day, day_of};
 use cairn_model::session::Attribute;
-use cairn_model::Cost;
 use cairn_store::EventStore;
 use jiff::tz::TimeZone;
 
@@ -95,8 +95,7 @@ impl Asker<'_> {
         let zone = TimeZone::get(self.site.timezone).unwrap_or(TimeZone::UTC);
         let currencies = self.store.currencies(question.site_id)?;
         let rates = self.rates(&books, &currencies, question.range, &zone)?;
-        let pricing =
-            Pricing::of(&rates, books.currency, &currencies, question.range, &zone);
+        let pricing = Pricing::of(&rates, books.currency, &currencies, question.range, &zone);
         let inner = question.counted(Arc::new(pricing));
         let counted = match inner.metrics.is_empty() {
             true => nothing_counted(question),
@@ -168,7 +167,8 @@ impl Asker<'_> {
                 return;
             }
             let Some(keys) = keys_of(question, &texts, cost.day, zone) else { return };
-            let Some(factor) = rates.factor_of_main(&cost.currency, books.currency, cost.day) else {
+            let Some(factor) = rates.factor_of_main(&cost.currency, books.currency, cost.day)
+            else {
                 *costs.unconverted.entry(cost.currency).or_default() += i128::from(cost.micros);
                 return;
             };
@@ -307,9 +307,7 @@ fn text_of<'t>(dimension: &Dimension, texts: &'t Texts) -> Option<&'t str> {
 
 fn passes(filter: &Filter, texts: &Texts) -> bool {
     match filter {
-        Filter::Test(test) => {
-            text_of(&test.subject, texts).is_some_and(|text| test.accepts(text))
-        }
+        Filter::Test(test) => text_of(&test.subject, texts).is_some_and(|text| test.accepts(text)),
         Filter::And(members) => members.iter().all(|member| passes(member, texts)),
         Filter::Or(members) => members.iter().any(|member| passes(member, texts)),
         Filter::Not(member) => !passes(member, texts),
@@ -372,11 +370,7 @@ fn figured(
 ) -> Row {
     let known = || inner.metrics.iter().zip(figures);
     let sums = known().filter_map(|(metric, figure)| Some((metric.as_sum()?, figure.raw()?)));
-    let account = Account {
-        sums: sums.collect(),
-        spent,
-        currency: books.currency,
-    };
+    let account = Account { sums: sums.collect(), spent, currency: books.currency };
     let figures = question.metrics.iter().map(|metric| match metric {
         Metric::Money(money) => money.figure(&account),
         other => known()

@@ -19,12 +19,7 @@ pub(super) fn reply(question: &Question, compared: &Compared, site: ReportSite<'
     json!({"results": results, "meta": meta, "query": question.echo})
 }
 
-fn meta(
-    question: &Question,
-    compared: &Compared,
-    restarts_ms: &[i64],
-    currency: &str,
-) -> Value {
+fn meta(question: &Question, compared: &Compared, restarts_ms: &[i64], currency: &str) -> Value {
     let mut meta = Map::new();
     if question.include.imports {
         meta.insert("imports_included".to_owned(), json!(false));
@@ -78,10 +73,8 @@ fn warnings(question: &Question) -> Map<String, Value> {
 fn money_notes(notes: &MoneyNotes, currency: &str) -> Value {
     let mut told = Map::new();
     told.insert("currency".to_owned(), json!(currency));
-    let counts = [
-        ("repeated_orders", notes.repeated),
-        ("unmatched_refunds", notes.unmatched_refunds),
-    ];
+    let counts =
+        [("repeated_orders", notes.repeated), ("unmatched_refunds", notes.unmatched_refunds)];
     for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         told.insert(name.to_owned(), json!(count));
     }
@@ -180,7 +173,9 @@ fn change(metric: Metric, now: Figure, earlier: Figure) -> Value {
             json!(divided(i128::from(new - old), 10) as f64 / 10.0)
         }
         Metric::ExitRate => json!((new - old) as f64 / 10.0),
-        Metric::Tally(Tally::AdClickThroughRate) => json!(divided(i128::from(new - old), 10) as f64 / 10.0),
+        Metric::Tally(Tally::AdClickThroughRate) => {
+            json!(divided(i128::from(new - old), 10) as f64 / 10.0)
+        }
         // A return that was negative, or has become it, has no growth in percent: the difference in points.
         Metric::Money(Money::Roi) => json!(divided(i128::from(new - old), 10) as f64 / 10.0),
         Metric::Tally(tally) if tally.is_share() => json!((new - old) as f64 / 10.0),

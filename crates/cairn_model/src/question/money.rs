@@ -376,7 +376,8 @@ mod tests {
 
     #[test]
     fn nothing_is_divided_by_nothing_and_losses_are_negative() {
-        let none = Account { sums: BTreeMap::new(), spent: Some(Spent::default()), currency: "JPY" };
+        let none =
+            Account { sums: BTreeMap::new(), spent: Some(Spent::default()), currency: "JPY" };
         for money in Money::ALL {
             let expected = match money {
                 Money::Conversions | Money::Orders | Money::CostClicks | Money::CostImpressions => {

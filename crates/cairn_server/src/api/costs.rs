@@ -197,9 +197,8 @@ pub async fn list(
     parameters.finish()?;
     let (site_id, limit) = (access.site_id(), usize::try_from(limit).unwrap_or(1));
     let skipped = usize::try_from(skipped).unwrap_or(0);
-    let costs = blocking(&app, move |catalog| {
-        catalog.costs(site_id, chosen.range(), skipped, limit + 1)
-    });
+    let costs =
+        blocking(&app, move |catalog| catalog.costs(site_id, chosen.range(), skipped, limit + 1));
     let mut costs = costs.await?;
     let more = costs.len() > limit;
     costs.truncate(limit);

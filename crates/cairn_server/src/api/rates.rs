@@ -62,9 +62,8 @@ pub struct StoredRates {
 #[utoipa::path(get, path = "/api/v1/instance/rates", tag = "costs",
     responses((status = 200, body = RateList)))]
 pub async fn list(State(app): State<Arc<App>>, _: Caller) -> Result<Json<RateList>, ApiError> {
-    let read = |catalog: &cairn_catalog::Catalog| {
-        Ok((catalog.rates_base()?, catalog.known_rates()?))
-    };
+    let read =
+        |catalog: &cairn_catalog::Catalog| Ok((catalog.rates_base()?, catalog.known_rates()?));
     let (base, known) = blocking(&app, read).await?;
     let currencies = known.into_iter().map(body).collect();
     Ok(Json(RateList { base, age_days_max: app.config.rate_age_days_max, currencies }))
@@ -110,10 +109,7 @@ pub async fn create(
 /// Removes all exchange rates, so that others against another base may be put in. For the owner of the instance.
 #[utoipa::path(delete, path = "/api/v1/instance/rates", tag = "costs",
     responses((status = 204, description = "They are gone")))]
-pub async fn remove(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Result<StatusCode, ApiError> {
+pub async fn remove(State(app): State<Arc<App>>, caller: Caller) -> Result<StatusCode, ApiError> {
     caller.require_instance_owner(&app).await?;
     blocking(&app, |catalog| catalog.delete_rates()).await?;
     Ok(StatusCode::NO_CONTENT)

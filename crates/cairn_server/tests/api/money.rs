@@ -47,7 +47,8 @@ async fn ask(rig: &Rig, metrics: &[&str], dimensions: &[&str], more: Value) -> V
 
 /// Rows as text and numbers: amounts by their value.
 fn rows(answer: &Value) -> Vec<(String, Vec<Value>)> {
-    let plain = |value: &Value| if value.is_object() { value["value"].clone() } else { value.clone() };
+    let plain =
+        |value: &Value| if value.is_object() { value["value"].clone() } else { value.clone() };
     let row = |row: &Value| {
         let labels: Vec<&str> =
             row["dimensions"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -65,7 +66,8 @@ async fn rates(rig: &Rig, text: &str) -> Answer {
     call.header("content-type", "text/csv").body(text).send().await
 }
 
-const SPRING: &str = "?utm_source=google&utm_medium=cpc&utm_campaign=Spring&utm_content=a&utm_term=tent";
+const SPRING: &str =
+    "?utm_source=google&utm_medium=cpc&utm_campaign=Spring&utm_content=a&utm_term=tent";
 const MAIL: &str = "?utm_source=newsletter&utm_medium=email&utm_campaign=News";
 
 /// Orders of two campaigns and of nobody, with all that can happen to an order.
@@ -177,7 +179,10 @@ async fn a_rate_is_that_of_the_orders_day_and_not_older_than_allowed() {
     let apart = &answer["meta"]["money"]["orders_not_converted"];
     assert_eq!((&apart[0]["orders"], &apart[0]["revenue"]["value"]), (&json!(2), &json!(24.0)));
     // Another base needs another table; without rates nothing is converted.
-    let other = rig.call("POST", "/api/v1/instance/rates?base=USD").owner().body("date,EUR\n2026-11-12,0.8\n");
+    let other = rig
+        .call("POST", "/api/v1/instance/rates?base=USD")
+        .owner()
+        .body("date,EUR\n2026-11-12,0.8\n");
     other.send().await.is(409, "conflict");
     rig.call("DELETE", "/api/v1/instance/rates").owner().send().await.ok(204);
     let none = rig.get("/api/v1/instance/rates").owner().send().await.ok(200);
@@ -247,7 +252,10 @@ async fn costs_stand_beside_what_their_campaign_sold() {
     let page = json!({"order_by": [["cost", "asc"]], "pagination": {"limit": 1, "offset": 2},
         "include": {"total_rows": true}});
     let page = ask(&rig, &["cost", "orders"], &["visit:utm_campaign"], page).await;
-    assert_eq!((rows(&page), &page["meta"]["total_rows"]), (vec![of("Nobody", json!([5.0, 0]))], &json!(4)));
+    assert_eq!(
+        (rows(&page), &page["meta"]["total_rows"]),
+        (vec![of("Nobody", json!([5.0, 0]))], &json!(4))
+    );
     // Filters on campaigns are of costs, too; a goal says what a conversion is.
     let only = json!({"filters": [["is", "visit:utm_campaign", ["Spring"]]]});
     let only = ask(&rig, &RETURN, &[], only).await;
@@ -274,7 +282,10 @@ async fn what_costs_cannot_answer_is_told_and_not_guessed() {
     ] {
         let answer = ask(&rig, &["roas", "revenue", "cost"], &dimensions, more.clone()).await;
         let warnings = &answer["meta"]["metric_warnings"];
-        assert_eq!((&warnings["roas"]["code"], &warnings["cost"]["code"]), (&json!(code), &json!(code)));
+        assert_eq!(
+            (&warnings["roas"]["code"], &warnings["cost"]["code"]),
+            (&json!(code), &json!(code))
+        );
         assert_eq!(warnings["revenue"], Value::Null);
         for (_, values) in rows(&answer) {
             assert_eq!((&values[0], &values[2]), (&Value::Null, &Value::Null), "{more}");
@@ -288,7 +299,8 @@ async fn what_costs_cannot_answer_is_told_and_not_guessed() {
     assert!(told.contains(&of("spring", json!([30.0, 0]))), "{told:?}");
     assert!(told.contains(&of("Spring", json!([0.0, 2]))), "{told:?}");
     // Costs without a rate are told apart.
-    let francs = json!([{"date": "2026-11-12", "cost": 7.5, "currency": "CHF", "source": "google"}]);
+    let francs =
+        json!([{"date": "2026-11-12", "cost": 7.5, "currency": "CHF", "source": "google"}]);
     costs(&rig, &site, francs).await.ok(200);
     let answer = ask(&rig, &["cost"], &[], json!({})).await;
     assert_eq!(rows(&answer), [of("", json!([35.0]))]);
@@ -309,12 +321,22 @@ async fn a_file_of_costs_is_looked_at_and_taken_whole() {
         "decimal_mark": ",", "date_order": "day_first", "preview": true});
     let send = async |body: &Value| rig.post(&path, body).owner().send().await;
     let look = send(&body).await.ok(200);
-    assert_eq!((&look["stored"], &look["rows"], &look["costs"]), (&json!(false), &json!(2), &json!(1)));
+    assert_eq!(
+        (&look["stored"], &look["rows"], &look["costs"]),
+        (&json!(false), &json!(2), &json!(1))
+    );
     assert_eq!(look["totals"], json!({"EUR": 1020.75}));
-    assert_eq!(look["columns"], json!({"campaign": "Kampagne", "clicks": "Klicks", "cost": "Ausgaben", "date": "Tag"}));
-    assert_eq!((&look["first"][0]["campaign"], &look["first"][0]["clicks"]), (&json!("Spring"), &json!(8)));
+    assert_eq!(
+        look["columns"],
+        json!({"campaign": "Kampagne", "clicks": "Klicks", "cost": "Ausgaben", "date": "Tag"})
+    );
+    assert_eq!(
+        (&look["first"][0]["campaign"], &look["first"][0]["clicks"]),
+        (&json!("Spring"), &json!(8))
+    );
     let list = format!("/api/v1/sites/{site}/costs");
-    let stored = async || rig.get(&list).owner().send().await.ok(200)["items"].as_array().unwrap().len();
+    let stored =
+        async || rig.get(&list).owner().send().await.ok(200)["items"].as_array().unwrap().len();
     assert_eq!(stored().await, 0, "a look stores nothing");
     body["preview"] = json!(false);
     for (added, replaced) in [(1, 0), (0, 1)] {
@@ -325,7 +347,8 @@ async fn a_file_of_costs_is_looked_at_and_taken_whole() {
     body["csv"] = json!("Tag;Ausgaben\n12.11.2026;1\n31.2.2026;x\n");
     let faulty = send(&body).await.ok(200);
     assert_eq!((&faulty["stored"], &faulty["fault_count"]), (&json!(false), &json!(2)));
-    let place = |index: usize| (&faulty["faults"][index]["line"], &faulty["faults"][index]["column"]);
+    let place =
+        |index: usize| (&faulty["faults"][index]["line"], &faulty["faults"][index]["column"]);
     assert_eq!((place(0), place(1)), ((&json!(3), &json!("Tag")), (&json!(3), &json!("Ausgaben"))));
     assert_eq!(stored().await, 1, "nothing of a file with faults");
     body["columns"] = json!({"price": "Ausgaben"});
@@ -333,9 +356,19 @@ async fn a_file_of_costs_is_looked_at_and_taken_whole() {
     // Removed by day and source; another tenant sees and changes nothing.
     let (_, token) = rig.tenant("other@example.com");
     for (method, path) in [("GET", &list), ("DELETE", &list), ("POST", &path)] {
-        rig.call(method, path).bearer(token.reveal()).json(&json!({"csv": ""})).send().await.is(404, "not_found");
+        rig.call(method, path)
+            .bearer(token.reveal())
+            .json(&json!({"csv": ""}))
+            .send()
+            .await
+            .is(404, "not_found");
     }
-    rig.call("POST", "/api/v1/instance/rates").bearer(token.reveal()).body("").send().await.is(403, "forbidden");
+    rig.call("POST", "/api/v1/instance/rates")
+        .bearer(token.reveal())
+        .body("")
+        .send()
+        .await
+        .is(403, "forbidden");
     let none = format!("{list}?from=2026-11-12&source=google");
     rig.call("DELETE", &none).owner().send().await.ok(204);
     assert_eq!(stored().await, 1);

@@ -146,8 +146,7 @@ impl Sums {
 fn unmatched(state: &State, walk: &Walk<'_>, question: &Question) -> u64 {
     let changes_nothing = |happening: &&Happening<'_>| {
         let event = &happening.row.event;
-        let first =
-            of_order(state, question, &event.order_id).find(|other| other.name == PURCHASE);
+        let first = of_order(state, question, &event.order_id).find(|other| other.name == PURCHASE);
         let Some(first) = first.filter(|_| !event.order_id.is_empty()) else { return true };
         event.name == REFUND && event.currency != first.currency
     };

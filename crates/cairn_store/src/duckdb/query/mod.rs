@@ -22,6 +22,7 @@ use super::error::DuckError;
 use super::texts::texts_of;
 use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
+use orders::OrderNames;
 pub(super) use orders::{currencies, spellings};
 use predicate::{Predicates, dimension_texts};
 
@@ -40,6 +41,9 @@ pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer
 fn run(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
     let plan = Plan::of(question);
     let mut predicates = Predicates::new(question);
+    if !plan.sums.is_empty() {
+        predicates.order_names = OrderNames::of(connection, question.site_id)?;
+    }
     let sql = statement(&plan, &mut predicates);
     let values = predicates.parameters.values();
     let mut answer =
@@ -47,7 +51,7 @@ fn run(connection: &Connection, question: &Question) -> Result<Answer, DuckError
     let rows = connection.query(&sql, &values)?;
     rows.for_each(|row| read_row(&plan, row, &mut answer))?;
     if !plan.sums.is_empty() {
-        answer.notes = Some(orders::notes(connection, &plan)?);
+        answer.notes = Some(orders::notes(connection, &plan, predicates.order_names)?);
     }
     Ok(answer)
 }
