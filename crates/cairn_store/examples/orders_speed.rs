@@ -21,6 +21,8 @@ type Failure = Box<dyn std::error::Error>;
 
 const SITE: SiteId = SiteId(7);
 const EVENTS_PER_BATCH: u64 = 20_000;
+/// Of so many tries the fastest counts: others may use the machine.
+const RUNS: usize = 9;
 const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 730;
 const START_MS: i64 = 1_700_000_000_000 / DAY_MS * DAY_MS;
@@ -57,14 +59,26 @@ fn run(directory: &Path, events: u64) -> Result<(), Failure> {
     for (label, days) in [("30 days", 30), ("12 months", 365)] {
         for metrics in [&["pageviews"][..], &["revenue"], &["revenue", "net_revenue", "orders"]] {
             let question = question(metrics, days, &store)?;
-            store.ask(&question)?;
-            let begun = Instant::now();
-            let answer = store.ask(&question)?;
-            let (ms, rows) = (begun.elapsed().as_secs_f64() * 1e3, answer.rows.len());
-            println!("{label}, {} by campaign: {ms:.0} ms, {rows} rows", metrics.join(", "));
+            let (mut fastest_ms, cpu) = (f64::MAX, cpu_ms());
+            for _ in 0..RUNS {
+                let begun = Instant::now();
+                store.ask(&question)?;
+                fastest_ms = fastest_ms.min(begun.elapsed().as_secs_f64() * 1e3);
+            }
+            let (names, cpu_ms) = (metrics.join(", "), (cpu_ms() - cpu) / RUNS as u64);
+            println!("{label}, {names} by campaign: {fastest_ms:.0} ms, {cpu_ms} ms of CPU");
         }
     }
     Ok(())
+}
+
+/// CPU time of this process so far, all threads: it does not depend on who else uses the machine. 0 where it cannot be read.
+fn cpu_ms() -> u64 {
+    const TICK_MS: u64 = 10;
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * TICK_MS
 }
 
 fn question(metrics: &[&str], days: i64, store: &DuckStore) -> Result<Question, Failure> {

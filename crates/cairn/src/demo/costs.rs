@@ -11,10 +11,10 @@ type Campaign = ([&'static str; 5], &'static str, u64, u64);
 
 /// As the links of the history carry them, one in other capitals as advertisers' tables have it; and one that nobody followed.
 const CAMPAIGNS: [Campaign; 4] = [
-    (["google", "cpc", "Tents", "", "light tent"], "EUR", 62, 28),
-    (["instagram", "paid_social", "ridge-film", "reel-2", ""], "USD", 84, 20),
-    (["newsletter", "email", "autumn-sale", "", ""], "EUR", 4, 30),
-    (["bing", "cpc", "stoves", "", "gas stove"], "EUR", 45, 3),
+    (["google", "cpc", "Tents", "", "light tent"], "EUR", 340, 28),
+    (["instagram", "paid_social", "ridge-film", "reel-2", ""], "USD", 610, 20),
+    (["newsletter", "email", "autumn-sale", "", ""], "EUR", 35, 30),
+    (["bing", "cpc", "stoves", "", "gas stove"], "EUR", 190, 3),
 ];
 
 /// Costs of the days that the history has, and the rates that they need.

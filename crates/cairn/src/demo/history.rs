@@ -38,6 +38,8 @@ pub struct Truth {
     pub purchases: u64,
     /// Revenue in cents.
     pub revenue_cents: u64,
+    /// What of it was given back.
+    pub refunded_cents: u64,
     /// Visits of bots.
     pub bot_visits: u64,
 }
@@ -312,8 +314,23 @@ impl Story<'_> {
             self.page(visit, "/demo/thanks.html", "");
             self.orders += 1;
             let order = format!("H-{:06}", self.orders);
-            self.commerce(visit, "purchase", &carted, Some(order));
+            self.commerce(visit, "purchase", &carted, Some(order.clone()));
+            self.regret(visit, &carted, order);
         }
+    }
+
+    /// Some change their mind about an article right away, and get its price back.
+    fn regret(&mut self, visit: &mut Visit, carted: &[usize], order: String) {
+        const REGRETTED: f64 = 0.07;
+        const AFTER_MS: i64 = 20_000;
+        if !self.aside.chance(REGRETTED) {
+            return;
+        }
+        let cents = carted.first().map_or(0, |index| self.articles[*index].cents);
+        visit.at_ms += AFTER_MS;
+        let value = decimal(cents);
+        self.line(visit, "refund", json!({"order_id": order, "value": value, "currency": "EUR"}));
+        self.truth.refunded_cents += cents;
     }
 
     fn bot_visit(&mut self, start_ms: i64) {

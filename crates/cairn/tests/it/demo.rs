@@ -34,17 +34,22 @@ fn the_reports_tell_the_truth_of_the_history() {
                           "dimensions": ["time:day"]});
     let answer = server.api("POST", "/api/v2/query", &question).json();
     assert_eq!(answer["results"].as_array().unwrap().len(), 60);
-    campaigns_have_costs_and_sales(&server, &site, told(&line, "revenue_cents"));
+    let cents = [told(&line, "revenue_cents"), told(&line, "refunded_cents")];
+    campaigns_have_costs_and_sales(&server, &site, cents);
     what_visitors_allowed_can_be_seen_and_proven(&server, &site);
     the_shop_carries_the_key_of_its_pixel(&server);
 }
 
-fn campaigns_have_costs_and_sales(server: &Server, site: &str, revenue_cents: i64) {
-    let metrics = ["cost", "conversions", "revenue", "roas"];
+fn campaigns_have_costs_and_sales(server: &Server, site: &str, cents: [i64; 2]) {
+    let metrics = ["cost", "conversions", "revenue", "refunds"];
     let mut question = json!({"site_id": site, "metrics": metrics, "date_range": "all"});
     let answer = server.api("POST", "/api/v2/query", &question).json();
-    let revenue = answer["results"][0]["metrics"][2]["value"].as_f64().unwrap();
-    assert_eq!((revenue * 100.0).round() as i64, revenue_cents);
+    let found = [2, 3].map(|index| {
+        let value = answer["results"][0]["metrics"][index]["value"].as_f64().unwrap();
+        (value * 100.0).round() as i64
+    });
+    assert_eq!(found, cents);
+    assert!(cents[1] > 10_000, "something was given back");
     assert_eq!(answer["meta"]["money"], json!({"currency": "EUR"}), "all of it is converted");
     question["dimensions"] = json!(["visit:utm_campaign"]);
     let answer = server.api("POST", "/api/v2/query", &question).json();

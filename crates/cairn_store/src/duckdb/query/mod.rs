@@ -31,6 +31,7 @@ use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
 pub(super) use funnel::funnel;
 pub(super) use journeys::journeys;
+use orders::OrderNames;
 pub(super) use orders::{currencies, spellings};
 use predicate::{Predicates, dimension_texts};
 pub(super) use retention::retention;
@@ -51,6 +52,9 @@ pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer
 fn run(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
     let plan = Plan::of(question);
     let mut predicates = Predicates::new(question);
+    if !plan.sums.is_empty() {
+        predicates.order_names = OrderNames::of(connection, question.site_id)?;
+    }
     let sql = statement(&plan, &mut predicates);
     let values = predicates.parameters.values();
     let mut answer =
@@ -58,7 +62,7 @@ fn run(connection: &Connection, question: &Question) -> Result<Answer, DuckError
     let rows = connection.query(&sql, &values)?;
     rows.for_each(|row| read_row(&plan, row, &mut answer))?;
     if !plan.sums.is_empty() {
-        answer.notes = Some(orders::notes(connection, &plan)?);
+        answer.notes = Some(orders::notes(connection, &plan, predicates.order_names)?);
     }
     Ok(answer)
 }

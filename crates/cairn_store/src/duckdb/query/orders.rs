@@ -59,58 +59,104 @@ pub(super) fn join(plan: &Plan<'_>) -> &'static str {
     }
 }
 
-/// Whether an event has one of these names.
-fn named(predicates: &mut Predicates<'_>, names: &[&str]) -> String {
-    let names: Vec<String> = names.iter().map(|name| predicates.parameters.bind(*name)).collect();
-    predicates.coded("name", TextField::Name, &format!("text IN ({})", names.join(", ")))
+/// Codes of the names of events about orders. Looked up beforehand: a scan that compares with a number skips what a join with
+/// the texts would have to look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OrderNames {
+    purchase: u32,
+    refund: u32,
+    cancellation: u32,
+}
+
+impl Default for OrderNames {
+    fn default() -> Self {
+        // The last code is never given out: no event has it.
+        OrderNames { purchase: u32::MAX, refund: u32::MAX, cancellation: u32::MAX }
+    }
+}
+
+impl OrderNames {
+    /// Those that a site has.
+    pub(super) fn of(connection: &Connection, site_id: SiteId) -> Result<Self, DuckError> {
+        let texts = texts_of(site_id.0, TextField::Name);
+        let sql = format!(
+            "SELECT text, code FROM {texts} WHERE text IN ('{PURCHASE}', '{REFUND}', '{CANCELLATION}')"
+        );
+        let mut names = OrderNames::default();
+        connection.query(&sql, &[])?.for_each(|row| {
+            let code = row.get(1)?;
+            match row.get::<String>(0)?.as_str() {
+                PURCHASE => names.purchase = code,
+                REFUND => names.refund = code,
+                _ => names.cancellation = code,
+            }
+            Ok::<(), DuckError>(())
+        })?;
+        Ok(names)
+    }
 }
 
 /// The sub-query [`LEDGER`]: purchases of the question's site and range, whoever made them.
 pub(super) fn ledger(question: &Question, predicates: &mut Predicates<'_>) -> String {
+    let tables = tables(question, predicates);
+    format!("WITH {tables} {}", orders(question, predicates))
+}
+
+/// What the ledger is made from: `told` (all about orders in the range), `others` (all about the same orders, whenever it was),
+/// `firsts` (purchases that count), `given` (what was given back, by currency) and `wholes` (cancelled orders).
+fn tables(question: &Question, predicates: &mut Predicates<'_>) -> String {
     let site = question.site_id;
-    let purchase = named(predicates, &[PURCHASE]);
-    let cancelled = named(predicates, &[CANCELLATION]);
-    let given_back = named(predicates, &[REFUND, CANCELLATION]);
+    let OrderNames { purchase, refund, cancellation } = predicates.order_names;
+    let about_orders = format!("name IN ({purchase}, {refund}, {cancellation})");
     let in_range = all_of(&predicates.in_range());
-    let (prices, factor) = prices(question, predicates);
+    format!(
+        "told AS MATERIALIZED (
+            SELECT event_offset, order_id, timestamp_ms, value_minor, currency, name FROM events
+            WHERE {in_range} AND {about_orders}),
+        others AS MATERIALIZED (
+            SELECT event_offset, order_id, value_minor, currency, name FROM events
+            WHERE site_id = {site} AND {about_orders} AND order_id <> ''
+                AND order_id IN (SELECT order_id FROM told)),
+        firsts AS (
+            SELECT order_id, min(event_offset) AS first_offset,
+                arg_min(currency, event_offset) AS first_currency
+            FROM others WHERE name = {purchase} GROUP BY 1),
+        given AS (
+            SELECT order_id, currency, sum(value_minor) AS given FROM others
+            WHERE name = {refund} GROUP BY 1, 2),
+        wholes AS (
+            SELECT DISTINCT order_id, TRUE AS is_whole FROM others WHERE name = {cancellation})"
+    )
+}
+
+/// The ledger, from [`tables`].
+fn orders(question: &Question, predicates: &mut Predicates<'_>) -> String {
+    let purchase = predicates.order_names.purchase;
+    let (prices, on) = prices(question, predicates);
     let converted = |amount: &str| {
         let rounded = format!("(2 * {amount}::HUGEINT * p.part + p.whole) // (2 * p.whole)");
-        match prices.is_empty() {
-            true => format!("CASE WHEN is_own THEN {amount}::HUGEINT END"),
-            false => format!(
-                "CASE WHEN is_own THEN {amount}::HUGEINT WHEN timestamp_ms < p.until_ms THEN {rounded} END"
-            ),
-        }
+        let others = match prices.is_empty() {
+            true => String::new(),
+            false => format!("WHEN timestamp_ms < p.until_ms THEN {rounded}"),
+        };
+        format!("CASE WHEN is_own THEN {amount}::HUGEINT {others} END")
     };
     let own = predicates.parameters.bind(currency(question));
-    let currencies = texts_of(site.0, TextField::Currency);
+    let currencies = texts_of(question.site_id.0, TextField::Currency);
     format!(
-        "WITH mine AS MATERIALIZED (
-            SELECT event_offset, order_id, timestamp_ms, value_minor, currency FROM events
-            WHERE {in_range} AND {purchase}),
-        firsts AS (
-            SELECT order_id, min(event_offset) AS first_offset FROM events
-            WHERE site_id = {site} AND {purchase} AND order_id <> ''
-                AND order_id IN (SELECT order_id FROM mine) GROUP BY 1),
-        given AS MATERIALIZED (
-            SELECT order_id, currency, bool_or({cancelled}) AS is_whole,
-                sum(value_minor) FILTER (WHERE NOT ({cancelled})) AS given FROM events
-            WHERE site_id = {site} AND {given_back} AND order_id <> ''
-                AND order_id IN (SELECT order_id FROM mine) GROUP BY 1, 2),
-        wholes AS (SELECT DISTINCT order_id, TRUE AS is_whole FROM given WHERE is_whole),
-        orders AS (
-            SELECT m.event_offset, m.timestamp_ms, m.currency,
-                coalesce(m.event_offset = f.first_offset, TRUE) AS is_order,
-                CASE WHEN coalesce(m.event_offset = f.first_offset, TRUE) THEN m.value_minor END AS own_minor,
-                CASE WHEN w.is_whole THEN m.value_minor
-                    ELSE least(m.value_minor, coalesce(g.given, 0)) END AS given_minor,
-                coalesce(m.currency = (SELECT code FROM {currencies} WHERE text = {own}), FALSE) AS is_own
-            FROM mine m LEFT JOIN firsts f USING (order_id) LEFT JOIN wholes w USING (order_id)
-                LEFT JOIN given g ON g.order_id = m.order_id AND g.currency = m.currency)
-        SELECT event_offset, is_order, NOT is_order AS is_repeated, own_minor,
+        "SELECT event_offset, is_order, NOT is_order AS is_repeated, own_minor,
             CASE WHEN own_minor IS NOT NULL THEN given_minor END AS own_refund_minor,
             {} AS order_minor, CASE WHEN own_minor IS NOT NULL THEN {} END AS refund_minor
-        FROM orders o {prices} {factor}",
+        FROM (
+            SELECT t.event_offset, t.timestamp_ms, t.currency,
+                coalesce(t.event_offset = f.first_offset, TRUE) AS is_order,
+                CASE WHEN coalesce(t.event_offset = f.first_offset, TRUE) THEN t.value_minor END AS own_minor,
+                CASE WHEN w.is_whole THEN t.value_minor
+                    ELSE least(t.value_minor, coalesce(g.given, 0)) END AS given_minor,
+                coalesce(t.currency = (SELECT code FROM {currencies} WHERE text = {own}), FALSE) AS is_own
+            FROM told t LEFT JOIN firsts f USING (order_id) LEFT JOIN wholes w USING (order_id)
+                LEFT JOIN given g ON g.order_id = t.order_id AND g.currency = t.currency
+            WHERE t.name = {purchase}) o {prices} {on}",
         converted("own_minor"),
         converted("given_minor"),
     )
@@ -145,26 +191,14 @@ fn prices(question: &Question, predicates: &mut Predicates<'_>) -> (String, &'st
 }
 
 /// What is to be known beside the sums.
-pub(super) fn notes(connection: &Connection, plan: &Plan<'_>) -> Result<OrderNotes, DuckError> {
-    let question = plan.question;
-    let mut predicates = Predicates::new(question);
-    let ledger = ledger(question, &mut predicates);
-    let kept = predicates.kept_anywhere(&plan.filters, plan.engagement, plan.off_site);
-    let currencies = texts_of(question.site_id.0, TextField::Currency);
-    let apart = "own_minor IS NOT NULL AND order_minor IS NULL";
-    let bounded = |column: &str| {
-        format!("least(coalesce(sum({column}) FILTER (WHERE {apart}), 0), {})::BIGINT", i64::MAX)
-    };
-    let sql = format!(
-        "WITH {LEDGER} AS MATERIALIZED ({ledger})
-        SELECT t.text, n.* EXCLUDE (currency) FROM (
-            SELECT currency, count(*) FILTER (WHERE is_repeated) AS repeated,
-                count(*) FILTER (WHERE {apart}) AS orders, {} AS minor, {} AS refunded
-            FROM events JOIN {LEDGER} USING (event_offset) WHERE {kept} GROUP BY 1) n
-        JOIN {currencies} t ON t.code = n.currency ORDER BY 1",
-        bounded("own_minor"),
-        bounded("own_refund_minor"),
-    );
+pub(super) fn notes(
+    connection: &Connection,
+    plan: &Plan<'_>,
+    names: OrderNames,
+) -> Result<OrderNotes, DuckError> {
+    let mut predicates = Predicates::new(plan.question);
+    predicates.order_names = names;
+    let sql = notes_statement(plan, &mut predicates);
     let mut notes = OrderNotes::default();
     connection.query(&sql, &predicates.parameters.values())?.for_each(|row| {
         notes.repeated += row.get::<u64>(1)?;
@@ -174,35 +208,42 @@ pub(super) fn notes(connection: &Connection, plan: &Plan<'_>) -> Result<OrderNot
             minor: row.get(3)?,
             refunded_minor: row.get(4)?,
         };
+        notes.unmatched_refunds += row.get::<u64>(5)?;
         if unconverted.orders > 0 {
             notes.unconverted.push(unconverted);
         }
         Ok::<(), DuckError>(())
     })?;
-    notes.unmatched_refunds = unmatched(connection, question)?;
     Ok(notes)
 }
 
-/// Refunds of the site and range that changed no order.
-fn unmatched(connection: &Connection, question: &Question) -> Result<u64, DuckError> {
-    let mut predicates = Predicates::new(question);
-    let site = question.site_id;
-    let purchase = named(&mut predicates, &[PURCHASE]);
-    let refund = named(&mut predicates, &[REFUND]);
-    let given_back = named(&mut predicates, &[REFUND, CANCELLATION]);
-    let in_range = all_of(&predicates.in_range());
-    let sql = format!(
-        "WITH given AS MATERIALIZED (
-            SELECT order_id, currency, {refund} AS is_refund FROM events WHERE {in_range} AND {given_back}),
-        firsts AS (
-            SELECT order_id, arg_min(currency, event_offset) AS first_currency FROM events
-            WHERE site_id = {site} AND {purchase} AND order_id <> ''
-                AND order_id IN (SELECT order_id FROM given) GROUP BY 1)
-        SELECT count(*) FROM given LEFT JOIN firsts USING (order_id)
-        WHERE first_currency IS NULL OR (is_refund AND currency <> first_currency)"
-    );
-    let count = connection.query(&sql, &predicates.parameters.values())?.first(|row| row.get(0))?;
-    Ok(count.unwrap_or_default())
+/// A row for each currency of orders that pass the filters, and one for refunds of the site and range that changed no order.
+fn notes_statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    let question = plan.question;
+    let OrderNames { purchase, refund, .. } = predicates.order_names;
+    let tables = tables(question, predicates);
+    let orders = orders(question, predicates);
+    let kept = predicates.kept_anywhere(&plan.filters, plan.engagement, plan.off_site);
+    let currencies = texts_of(question.site_id.0, TextField::Currency);
+    let apart = "own_minor IS NOT NULL AND order_minor IS NULL";
+    let bounded = |column: &str| {
+        format!("least(coalesce(sum({column}) FILTER (WHERE {apart}), 0), {})::BIGINT", i64::MAX)
+    };
+    format!(
+        "WITH {tables}, {LEDGER} AS MATERIALIZED ({orders})
+        SELECT t.text, n.* EXCLUDE (currency) FROM (
+            SELECT currency, count(*) FILTER (WHERE is_repeated) AS repeated,
+                count(*) FILTER (WHERE {apart}) AS orders, {} AS minor, {} AS refunded, 0 AS unmatched
+            FROM events JOIN {LEDGER} USING (event_offset) WHERE {kept} GROUP BY 1) n
+        JOIN {currencies} t ON t.code = n.currency
+        UNION ALL
+        SELECT '', 0, 0, 0, 0, count(*) FROM told LEFT JOIN firsts USING (order_id)
+        WHERE name <> {purchase}
+            AND (first_currency IS NULL OR (name = {refund} AND currency <> first_currency))
+        ORDER BY 1",
+        bounded("own_minor"),
+        bounded("own_refund_minor"),
+    )
 }
 
 /// Currencies that events of a site have.

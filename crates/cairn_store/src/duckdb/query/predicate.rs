@@ -13,6 +13,7 @@ use cairn_model::question::{
 };
 use cairn_model::session::Attribute;
 
+use super::orders::OrderNames;
 use super::statement::{Parameters, all_of, not, one_of, truth};
 use crate::duckdb::texts::{coded, texts_of};
 use crate::plan::Plan;
@@ -32,6 +33,8 @@ pub(super) enum Table {
 pub(super) struct Predicates<'q> {
     pub(super) question: &'q Question,
     pub(super) parameters: Parameters,
+    /// Looked up where orders are counted.
+    pub(super) order_names: OrderNames,
 }
 
 /// Where a visit's value stands.
@@ -122,7 +125,8 @@ pub(super) fn ordinary_condition(engagement: Engagement, off_site: bool) -> Stri
 
 impl<'q> Predicates<'q> {
     pub(super) fn new(question: &'q Question) -> Self {
-        Predicates { question, parameters: Parameters::default() }
+        let (parameters, order_names) = Default::default();
+        Predicates { question, parameters, order_names }
     }
 
     fn list(&mut self, texts: &[String]) -> String {
@@ -179,7 +183,7 @@ impl<'q> Predicates<'q> {
         self.coded(column, field, &condition)
     }
 
-    pub(super) fn coded(&self, column: &str, field: TextField, condition: &str) -> String {
+    fn coded(&self, column: &str, field: TextField, condition: &str) -> String {
         coded(column, self.question.site_id.0, field, condition)
     }
 
