@@ -189,6 +189,7 @@ fn row(dice: &mut Dice, offset: u64, session: &Session) -> Row<'static> {
     let mut event = Event::bare(session.site_id, dice.pick(&NAMES), at_ms);
     event.visitor_id = session.visitor_id;
     event.identification = session.identification;
+    event.user_key = if dice.chance(20) { dice.roll(4) } else { 0 };
     event.path = dice.pick(&PAGES).into();
     event.hostname = dice.pick(&HOSTS).into();
     event.props = dice.pick(&PROPS).into();

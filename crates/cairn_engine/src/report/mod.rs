@@ -4,6 +4,7 @@
 //! nothing of what is stored. It does not know HTTP, nor who may ask about which site.
 
 mod comparison;
+pub mod lists;
 mod money;
 pub mod paths;
 mod reply;

@@ -17,6 +17,7 @@ mod idempotency;
 mod identity;
 mod import;
 mod links;
+mod lists;
 pub(crate) mod live;
 mod live_test;
 mod memory;
@@ -96,6 +97,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         // Events
         .routes(routes!(import::create))
         .routes(routes!(events::list))
+        .routes(routes!(lists::visit_events))
+        .routes(routes!(lists::person_events))
         .routes(routes!(outcomes::show))
         .routes(routes!(live::stream))
         // Permission
@@ -120,6 +123,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(paths::funnel))
         .routes(routes!(paths::journeys))
         .routes(routes!(paths::retention))
+        .routes(routes!(lists::visits))
+        .routes(routes!(lists::people))
         .routes(routes!(shares::list, shares::create))
         .routes(routes!(shares::remove))
         // With the link of a shared report instead of a log-in

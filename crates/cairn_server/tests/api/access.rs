@@ -66,6 +66,8 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
         ("token_id", token["id"].as_str().unwrap()),
         ("share_id", "1"),
         ("funnel_id", "1"),
+        ("session_id", "1"),
+        ("person_id", "1"),
         ("backup_id", "1"),
     ];
     let (_, stranger) = rig.tenant("stranger@other.example");

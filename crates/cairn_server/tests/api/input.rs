@@ -194,7 +194,9 @@ fn sound_values(schema: &str) -> Value {
         "JourneyQuestionBody" => {
             json!({"site_id": "shop.example", "date_range": "7d", "anchor": step})
         }
-        "RetentionQuestionBody" => json!({"site_id": "shop.example", "date_range": "7d"}),
+        "RetentionQuestionBody" | "ListQuestionBody" => {
+            json!({"site_id": "shop.example", "date_range": "7d"})
+        }
         "NewShareBody" => json!({"name": "x"}),
         "SharedQuery" => json!({"date_range": "7d"}),
         "NewSiteBody" => json!({"name": "x", "domain": "x.example"}),

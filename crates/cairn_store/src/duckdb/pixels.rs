@@ -1,9 +1,56 @@
-//! How many events each pixel reported, over time.
+//! What each pixel reported, over time, and how much of it was bots'.
 
+use cairn_model::session::Attribute;
 use cairn_model::{PixelId, SiteId};
 
 use super::connection::Connection;
 use super::error::DuckError;
+use super::texts::texts_of;
+use crate::PixelActivity;
+use crate::schema::{MISSING_CODE, TextField};
+
+/// When pixels reported; see [`crate::EventStore::pixel_activity`].
+pub(super) fn activity(
+    connection: &Connection,
+    site_id: SiteId,
+    since_ms: i64,
+) -> Result<Vec<(PixelId, PixelActivity)>, DuckError> {
+    let sql = "SELECT pixel_id, min(received_at_ms), max(received_at_ms),
+            count(*) FILTER (WHERE received_at_ms >= ?)
+        FROM events WHERE site_id = ? AND NOT imported GROUP BY pixel_id ORDER BY pixel_id";
+    let mut activities = Vec::new();
+    connection.query(sql, &[since_ms.into(), site_id.0.into()])?.for_each(|row| {
+        let activity = PixelActivity {
+            first_received_ms: row.optional(1)?,
+            last_received_ms: row.optional(2)?,
+            events_since: row.get(3)?,
+        };
+        activities.push((PixelId(row.get(0)?), activity));
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(activities)
+}
+
+/// Events of bots by reason; see [`crate::EventStore::bots_since`].
+pub(super) fn bots(
+    connection: &Connection,
+    site_id: SiteId,
+    since_ms: i64,
+) -> Result<Vec<(String, u64)>, DuckError> {
+    let texts = texts_of(site_id.0, TextField::Visit(Attribute::Bot));
+    let sql = format!(
+        "SELECT t.text, e.events FROM (
+            SELECT bot, count(*) AS events FROM events
+            WHERE site_id = ? AND received_at_ms >= ? AND bot <> {MISSING_CODE} GROUP BY bot) e
+         JOIN {texts} t ON t.code = e.bot ORDER BY t.text"
+    );
+    let mut reasons = Vec::new();
+    connection.query(&sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
+        reasons.push((row.get(0)?, row.get(1)?));
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(reasons)
+}
 
 /// Events of each pixel in each slot; see [`crate::EventStore::pixel_counts`].
 pub(super) fn counts(

@@ -9,8 +9,10 @@ use std::sync::{
 };
 use std::time::Duration;
 
+use cairn_model::question::ListQuestion;
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
+use cairn_model::question::lists::PersonSummary;
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::session::Attribute;
 use cairn_model::{Outcome, PixelId, Session, SiteId, Subject, VisitorId};
@@ -414,21 +416,8 @@ impl EventStore for DuckStore {
         site_id: SiteId,
         since_ms: i64,
     ) -> Result<Vec<(PixelId, PixelActivity)>, StoreError> {
-        let sql = "SELECT pixel_id, min(received_at_ms), max(received_at_ms),
-                count(*) FILTER (WHERE received_at_ms >= ?)
-            FROM events WHERE site_id = ? AND NOT imported GROUP BY pixel_id ORDER BY pixel_id";
         self.answer("reads when pixels reported", |connection| {
-            let mut activities = Vec::new();
-            connection.query(sql, &[since_ms.into(), site_id.0.into()])?.for_each(|row| {
-                let activity = PixelActivity {
-                    first_received_ms: row.optional(1)?,
-                    last_received_ms: row.optional(2)?,
-                    events_since: row.get(3)?,
-                };
-                activities.push((PixelId(row.get(0)?), activity));
-                Ok::<(), DuckError>(())
-            })?;
-            Ok(activities)
+            pixels::activity(connection, site_id, since_ms)
         })
     }
 
@@ -443,20 +432,8 @@ impl EventStore for DuckStore {
     }
 
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
-        let texts = texts_of(site_id.0, TextField::Visit(Attribute::Bot));
-        let sql = format!(
-            "SELECT t.text, e.events FROM (
-                SELECT bot, count(*) AS events FROM events
-                WHERE site_id = ? AND received_at_ms >= ? AND bot <> {MISSING_CODE} GROUP BY bot) e
-             JOIN {texts} t ON t.code = e.bot ORDER BY t.text"
-        );
         self.answer("counts events of bots", |connection| {
-            let mut reasons = Vec::new();
-            connection.query(&sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
-                reasons.push((row.get(0)?, row.get(1)?));
-                Ok::<(), DuckError>(())
-            })?;
-            Ok(reasons)
+            pixels::bots(connection, site_id, since_ms)
         })
     }
 
@@ -502,6 +479,27 @@ impl EventStore for DuckStore {
         question: &cairn_model::question::RetentionQuestion,
     ) -> Result<RetentionAnswer, StoreError> {
         self.answer("answers retention", |connection| super::query::retention(connection, question))
+    }
+
+    fn visits_page(&self, question: &ListQuestion) -> Result<Vec<Session>, StoreError> {
+        self.answer("lists visits", |connection| super::query::visits_page(connection, question))
+    }
+
+    fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError> {
+        self.answer("lists people", |connection| super::query::people_page(connection, question))
+    }
+
+    fn visit_events(
+        &self,
+        site_id: SiteId,
+        session_id: u64,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let of_visit = format!("site_id = {site_id} AND session_id = {session_id}");
+        self.answer("reads a visit's events", |connection| {
+            super::query::events_where(connection, site_id, &of_visit, before, limit)
+        })
     }
 
     fn events_page(

@@ -7,6 +7,7 @@ mod events;
 mod funnel;
 mod goals;
 mod journeys;
+mod lists;
 mod moments;
 mod predicate;
 mod retention;
@@ -29,6 +30,7 @@ use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
 pub(super) use funnel::funnel;
 pub(super) use journeys::journeys;
+pub(super) use lists::{people_page, visits_page};
 use predicate::{Predicates, dimension_texts};
 pub(super) use retention::retention;
 
