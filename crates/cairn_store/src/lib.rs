@@ -24,9 +24,11 @@ use std::sync::Arc;
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
+use cairn_model::question::lists::PersonSummary;
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
-    AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, RetentionQuestion,
+    AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, ListQuestion,
+    RetentionQuestion,
 };
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::touches::TouchPaths;
@@ -267,6 +269,21 @@ pub trait EventStore: Send + Sync {
         attribute: Attribute,
         folded: &[String],
     ) -> Result<Vec<String>, StoreError>;
+
+    /// Visits that pass, by start and number, the latest first.
+    fn visits_page(&self, question: &ListQuestion) -> Result<Vec<Session>, StoreError>;
+
+    /// People whom events that pass name, by their last one and number, the latest first.
+    fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError>;
+
+    /// Events of a visit, newest (highest offset) first, those below `before` if it is given.
+    fn visit_events(
+        &self,
+        site_id: SiteId,
+        session_id: u64,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// Stored events that pass, newest (highest offset) first.
     fn events_page(&self, question: &EventsQuestion) -> Result<Vec<StoredEvent>, StoreError>;

@@ -8,6 +8,7 @@ pub mod attribution;
 mod comparison;
 pub mod csv;
 pub mod export;
+pub mod lists;
 mod money;
 pub mod paths;
 mod reply;

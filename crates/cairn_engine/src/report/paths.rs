@@ -65,7 +65,7 @@ pub struct RetentionRequest {
 }
 
 /// What parsing needs to know of the site.
-fn asking<'a>(
+pub(super) fn asking<'a>(
     store: &dyn EventStore,
     site: ReportSite<'a>,
     scope: Scope<'_>,

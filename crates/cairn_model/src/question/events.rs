@@ -42,6 +42,13 @@ impl EventsQuestion {
         Ok(EventsQuestion { question: Question::parse(&body, asking)?, before_offset, limit })
     }
 
+    /// The same for another page, of at most so many events.
+    pub fn page(&self, before_offset: Option<u64>, limit: usize) -> EventsQuestion {
+        let limit = u32::try_from(limit).unwrap_or(EVENTS_PER_PAGE_MAX);
+        let limit = limit.clamp(1, EVENTS_PER_PAGE_MAX);
+        EventsQuestion { question: self.question.clone(), before_offset, limit }
+    }
+
     /// Site, range and filters.
     pub fn question(&self) -> &Question {
         &self.question

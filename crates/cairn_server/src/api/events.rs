@@ -9,6 +9,7 @@ use cairn_model::currency::minor_unit_decimals;
 use cairn_model::question::{Asking, EventsQuestion};
 use cairn_model::session::{Attribute, Attributes};
 use cairn_model::{Event, Identification, Origin};
+use cairn_store::{StoreError, StoredEvent};
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
@@ -214,28 +215,34 @@ pub async fn list(
         first_event_ms: None,
         goals: &goals,
     };
+    // Filters and range are found wrong here, and not for each look.
+    let whole = EventsQuestion::parse(&filters, &date_range, None, None, &asking);
+    let whole = whole.map_err(query::rejected)?;
     let ask = |before, wanted| {
-        EventsQuestion::parse(&filters, &date_range, before, Some(wanted), &asking)
-            .map_err(query::rejected)
+        let (store, question) = (Arc::clone(&app.store), whole.page(before, wanted));
+        move || store.events_page(&question)
     };
     cut_page(&app, &access, page.limit, before, ask).await.map(Json)
 }
 
 /// Cuts a page after so many events or bytes. The store is asked for a few at a time, because it holds what it reads.
-async fn cut_page(
+pub(super) async fn cut_page<Look>(
     app: &Arc<App>,
     access: &SiteAccess,
     limit: usize,
     mut before: Option<u64>,
-    ask: impl Fn(Option<u64>, u32) -> Result<EventsQuestion, ApiError>,
-) -> Result<Page<EventBody>, ApiError> {
+    ask: impl Fn(Option<u64>, usize) -> Look,
+) -> Result<Page<EventBody>, ApiError>
+where
+    Look: FnOnce() -> Result<Vec<StoredEvent>, StoreError> + Send + 'static,
+{
     let mut page = Page { items: Vec::new(), next: None };
     let mut size_bytes = 0;
     loop {
         // One more than the page holds tells whether there is another.
         let wanted = (limit + 1 - page.items.len()).min(EVENTS_PER_LOOK);
-        let question = ask(before, u32::try_from(wanted).unwrap_or(u32::MAX))?;
-        let found = super::store(app, move |store| store.events_page(&question)).await?;
+        let look = ask(before, wanted);
+        let found = super::store(app, move |_| look()).await?;
         let is_end = found.len() < wanted;
         let relied = found.iter().map(|stored| why::relied_upon(&stored.event)).collect();
         let receipts = why::receipts_of(app, access, relied).await?;

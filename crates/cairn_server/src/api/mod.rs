@@ -20,6 +20,7 @@ mod idempotency;
 mod identity;
 mod import;
 mod links;
+mod lists;
 pub(crate) mod live;
 mod live_test;
 mod memory;
@@ -105,6 +106,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         // Events
         .routes(routes!(import::create))
         .routes(routes!(events::list))
+        .routes(routes!(lists::visit_events))
+        .routes(routes!(lists::person_events))
         .routes(routes!(outcomes::show))
         .routes(routes!(live::stream))
         // Permission
@@ -134,6 +137,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(paths::funnel))
         .routes(routes!(paths::journeys))
         .routes(routes!(paths::retention))
+        .routes(routes!(lists::visits))
+        .routes(routes!(lists::people))
         .routes(routes!(shares::list, shares::create))
         .routes(routes!(shares::remove))
         // With the link of a shared report instead of a log-in

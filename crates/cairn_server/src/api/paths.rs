@@ -341,15 +341,20 @@ async fn goal(
 }
 
 /// A question that is being read.
-struct Asked {
-    received: query::Asked,
-    fields: Fields,
+pub(super) struct Asked {
+    pub(super) received: query::Asked,
+    pub(super) fields: Fields,
     date_range: Value,
     filters: Value,
 }
 
 impl Asked {
-    async fn receive(app: &Arc<App>, caller: &Caller, request: Request) -> Result<Asked, ApiError> {
+    /// Reads site, range and filters.
+    pub(super) async fn receive(
+        app: &Arc<App>,
+        caller: &Caller,
+        request: Request,
+    ) -> Result<Asked, ApiError> {
         let mut received = query::receive(app, caller, request).await?;
         let mut fields = Fields::new(received.body.take())?;
         fields.take("site_id");
@@ -359,6 +364,22 @@ impl Asked {
     }
 
     /// Refuses fields that nobody asked for, and has the store answer.
+    pub(super) async fn with_store<T: Send + 'static>(
+        self,
+        app: &Arc<App>,
+        ask: impl FnOnce(&dyn EventStore, ReportSite<'_>, Scope<'_>) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let Asked { received, fields, date_range, filters } = self;
+        fields.finish()?;
+        let held = Arc::clone(app);
+        super::with_store(app, move |store| {
+            let now_ms = received.now_ms;
+            let scope = Scope { date_range: &date_range, filters: &filters, now_ms };
+            ask(store, received.site(&held), scope)
+        })
+        .await
+    }
+
     async fn answer(
         self,
         app: &Arc<App>,
@@ -366,14 +387,6 @@ impl Asked {
         + Send
         + 'static,
     ) -> Result<Json<Value>, ApiError> {
-        let Asked { received, fields, date_range, filters } = self;
-        fields.finish()?;
-        let held = Arc::clone(app);
-        let answer = super::with_store(app, move |store| {
-            let now_ms = received.now_ms;
-            let scope = Scope { date_range: &date_range, filters: &filters, now_ms };
-            ask(store, received.site(&held), scope)
-        });
-        answer.await?.map(Json).map_err(failed)
+        self.with_store(app, ask).await?.map(Json).map_err(failed)
     }
 }

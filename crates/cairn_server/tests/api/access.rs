@@ -68,6 +68,8 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
         ("funnel_id", "1"),
         ("segment_id", "1"),
         ("annotation_id", "1"),
+        ("session_id", "1"),
+        ("person_id", "1"),
         ("backup_id", "1"),
     ];
     let (_, stranger) = rig.tenant("stranger@other.example");

@@ -202,7 +202,13 @@ fn sound_values(schema: &str) -> Value {
         "JourneyQuestionBody" => {
             json!({"site_id": "shop.example", "date_range": "7d", "anchor": step})
         }
-        "RetentionQuestionBody" => json!({"site_id": "shop.example", "date_range": "7d"}),
+        "RetentionQuestionBody" | "ListQuestionBody" => {
+            json!({"site_id": "shop.example", "date_range": "7d"})
+        }
+        "NewSegmentBody" => {
+            json!({"name": "x", "filters": [["is", "visit:country", ["DE"]]]})
+        }
+        "NewAnnotationBody" => json!({"date": "2026-11-01", "note": "x"}),
         "NewShareBody" => json!({"name": "x"}),
         "SharedQuery" => json!({"date_range": "7d"}),
         "NewSiteBody" => json!({"name": "x", "domain": "x.example"}),

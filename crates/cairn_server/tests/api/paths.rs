@@ -215,3 +215,53 @@ async fn journeys_and_retention_are_answered() {
     assert_eq!(answer["periods"][23], json!({"label": "2026-11-24", "new": 0, "returning": 1}));
     assert_eq!(answer["meta"]["anonymous_visitors_left_out"], 0);
 }
+
+#[tokio::test]
+async fn visits_and_people_are_listed_with_what_they_did() {
+    let (rig, site) = shop().await;
+    let site_id = site.parse().unwrap();
+    let mut named = event(7, 3, "/account");
+    (named.site_id, named.user_key) = (site_id, 99);
+    rig.store(&named).await;
+    let person = cairn_catalog::PersonChange {
+        offset: u64::MAX >> 2,
+        site_id,
+        user_key: 99,
+        user_id: "ada-7".to_owned(),
+        claimed_traits: r#"{"name":"Ada"}"#.to_owned(),
+        seen_at_ms: NOW_MS,
+    };
+    rig.app.catalog.apply_log(&[person], &[], u64::MAX >> 2).unwrap();
+    let mut question = json!({"site_id": "shop.example", "date_range": "day", "limit": 3});
+    let first = rig.post("/api/v2/visits", &question).owner().send().await.ok(200);
+    assert_eq!(first["items"].as_array().unwrap().len(), 3);
+    assert_eq!(first["items"][0]["entry_page"], "/account", "the latest first");
+    question["after"] = first["next"].clone();
+    let second = rig.post("/api/v2/visits", &question).owner().send().await.ok(200);
+    assert_eq!((second["items"].as_array().unwrap().len(), &second["next"]), (1, &Value::Null));
+    question["after"] = json!("soon");
+    rig.post("/api/v2/visits", &question).owner().send().await.is(400, "malformed_request");
+    let filtered = json!({"site_id": "shop.example", "date_range": "day",
+        "filters": [["is", "event:name", ["purchase"]]]});
+    let buyers = rig.post("/api/v2/visits", &filtered).owner().send().await.ok(200);
+    assert_eq!(buyers["items"].as_array().unwrap().len(), 1);
+    assert_eq!(buyers["items"][0]["pageviews"], 3, "the visit is whole");
+    let visit = buyers["items"][0]["session_id"].as_str().unwrap();
+    let path = format!("/api/v1/sites/{site}/visits/{visit}/events?limit=2");
+    let told = rig.get(&path).owner().send().await.ok(200);
+    assert_eq!(told["items"][1]["page"], "/thanks", "the latest first");
+    let path = format!("{path}&after={}", told["next"].as_str().unwrap());
+    let told = rig.get(&path).owner().send().await.ok(200);
+    assert_eq!(told["items"][0]["event"], "purchase");
+
+    let everyone = json!({"site_id": "shop.example", "date_range": "day"});
+    let people = rig.post("/api/v2/people", &everyone).owner().send().await.ok(200);
+    let [ada] = people["items"].as_array().unwrap().as_slice() else {
+        panic!("only who may be known by name is listed: {people}")
+    };
+    assert_eq!((&ada["user_id"], &ada["traits"]["name"]), (&json!("ada-7"), &json!("Ada")));
+    assert_eq!((&ada["events"], &ada["visits"]), (&json!(1), &json!(1)));
+    let path = format!("/api/v1/sites/{site}/people/{}/events", ada["person_id"].as_str().unwrap());
+    let told = rig.get(&path).owner().send().await.ok(200);
+    assert_eq!(told["items"][0]["page"], "/account");
+}

@@ -1,12 +1,15 @@
-//! When each pixel reported, and how many events over time.
+//! What each pixel reported, over time, and how much of it was bots'.
 
+use cairn_model::session::Attribute;
 use cairn_model::{PixelId, SiteId};
 
 use super::connection::Connection;
 use super::error::DuckError;
+use super::texts::texts_of;
 use crate::PixelActivity;
+use crate::schema::{MISSING_CODE, TextField};
 
-/// When each pixel reported; see [`crate::EventStore::pixel_activity`].
+/// When pixels reported; see [`crate::EventStore::pixel_activity`].
 pub(super) fn activity(
     connection: &Connection,
     site_id: SiteId,
@@ -26,6 +29,27 @@ pub(super) fn activity(
         Ok::<(), DuckError>(())
     })?;
     Ok(activities)
+}
+
+/// Events of bots by reason; see [`crate::EventStore::bots_since`].
+pub(super) fn bots(
+    connection: &Connection,
+    site_id: SiteId,
+    since_ms: i64,
+) -> Result<Vec<(String, u64)>, DuckError> {
+    let texts = texts_of(site_id.0, TextField::Visit(Attribute::Bot));
+    let sql = format!(
+        "SELECT t.text, e.events FROM (
+            SELECT bot, count(*) AS events FROM events
+            WHERE site_id = ? AND received_at_ms >= ? AND bot <> {MISSING_CODE} GROUP BY bot) e
+         JOIN {texts} t ON t.code = e.bot ORDER BY t.text"
+    );
+    let mut reasons = Vec::new();
+    connection.query(&sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
+        reasons.push((row.get(0)?, row.get(1)?));
+        Ok::<(), DuckError>(())
+    })?;
+    Ok(reasons)
 }
 
 /// Events of each pixel in each slot; see [`crate::EventStore::pixel_counts`].

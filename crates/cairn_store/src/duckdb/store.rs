@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
+use cairn_model::question::lists::PersonSummary;
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
-    AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, Question,
+    AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, ListQuestion, Question,
     RetentionQuestion,
 };
 use cairn_model::session::Attribute;
@@ -28,12 +29,11 @@ use super::rewrite::{self, Step};
 use super::sessions::{self, SESSION_COLUMNS};
 use super::source::Source;
 use super::tables::prepare_schema;
-use super::texts::{joined, texts_of};
+use super::texts::joined;
 use super::time_limit;
 use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
 use super::{erase, pixels, query};
-use crate::schema::{MISSING_CODE, TextField};
 use crate::{
     Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, Limit, PixelActivity, Rewritten,
     SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers, Watermark,
@@ -437,20 +437,8 @@ impl EventStore for DuckStore {
     }
 
     fn bots_since(&self, site_id: SiteId, since_ms: i64) -> Result<Vec<(String, u64)>, StoreError> {
-        let texts = texts_of(site_id.0, TextField::Visit(Attribute::Bot));
-        let sql = format!(
-            "SELECT t.text, e.events FROM (
-                SELECT bot, count(*) AS events FROM events
-                WHERE site_id = ? AND received_at_ms >= ? AND bot <> {MISSING_CODE} GROUP BY bot) e
-             JOIN {texts} t ON t.code = e.bot ORDER BY t.text"
-        );
         self.answer("counts events of bots", |connection| {
-            let mut reasons = Vec::new();
-            connection.query(&sql, &[site_id.0.into(), since_ms.into()])?.for_each(|row| {
-                reasons.push((row.get(0)?, row.get(1)?));
-                Ok::<(), DuckError>(())
-            })?;
-            Ok(reasons)
+            pixels::bots(connection, site_id, since_ms)
         })
     }
 
@@ -495,6 +483,27 @@ impl EventStore for DuckStore {
 
     fn currencies(&self, site_id: SiteId) -> Result<Vec<String>, StoreError> {
         self.answer("lists currencies", |connection| query::currencies(connection, site_id))
+    }
+
+    fn visits_page(&self, question: &ListQuestion) -> Result<Vec<Session>, StoreError> {
+        self.answer("lists visits", |connection| query::visits_page(connection, question))
+    }
+
+    fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError> {
+        self.answer("lists people", |connection| query::people_page(connection, question))
+    }
+
+    fn visit_events(
+        &self,
+        site_id: SiteId,
+        session_id: u64,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let of_visit = format!("site_id = {site_id} AND session_id = {session_id}");
+        self.answer("reads a visit's events", |connection| {
+            query::events_where(connection, site_id, &of_visit, before, limit)
+        })
     }
 
     fn spellings(

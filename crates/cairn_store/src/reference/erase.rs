@@ -48,11 +48,8 @@ pub(super) fn events(
     before: Option<u64>,
     limit: usize,
 ) -> Vec<StoredEvent> {
-    let wanted = |row: &&Row<'static>| {
-        is_of(subject, &row.event) && before.is_none_or(|before| row.offset < before)
-    };
-    let rows = state.rows.iter().rev().filter(wanted).take(limit);
-    rows.map(super::walk::stored).collect()
+    let is_of = |row: &Row<'_>| is_of(subject, &row.event);
+    super::lists::events_of(state, subject.site_id, is_of, before, limit)
 }
 
 fn place_of(subjects: &[Subject], event: &Event<'_>) -> Option<usize> {

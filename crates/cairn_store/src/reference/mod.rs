@@ -4,6 +4,7 @@
 
 mod answer;
 mod erase;
+mod lists;
 mod orders;
 mod paths;
 mod tallies;
@@ -17,8 +18,9 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use cairn_model::question::filters::folded as fold;
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
+use cairn_model::question::lists::PersonSummary;
 use cairn_model::question::retention::RetentionAnswer;
-use cairn_model::question::{FunnelQuestion, JourneyQuestion, RetentionQuestion};
+use cairn_model::question::{FunnelQuestion, JourneyQuestion, ListQuestion, RetentionQuestion};
 use cairn_model::session::Attribute;
 use cairn_model::{Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
@@ -299,6 +301,25 @@ impl EventStore for ReferenceStore {
         let texts: BTreeSet<&str> = of_site.map(|row| row.attributes.get(attribute)).collect();
         let wanted = texts.into_iter().filter(|text| folded.contains(&fold(text)));
         Ok(wanted.map(str::to_owned).collect())
+    }
+
+    fn visits_page(&self, question: &ListQuestion) -> Result<Vec<Session>, StoreError> {
+        Ok(lists::visits_page(&self.state(), question))
+    }
+
+    fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError> {
+        Ok(lists::people_page(&self.state(), question))
+    }
+
+    fn visit_events(
+        &self,
+        site_id: SiteId,
+        session_id: u64,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let of_visit = |row: &Row<'_>| row.session_id == session_id;
+        Ok(lists::events_of(&self.state(), site_id, of_visit, before, limit))
     }
 
     fn events_page(

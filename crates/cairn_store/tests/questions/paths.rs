@@ -4,7 +4,7 @@ use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::funnel::{Funnel, StepOrder, Waypoint, Window};
 use cairn_model::question::journey::JourneyDirection;
 use cairn_model::question::{
-    Condition, FunnelQuestion, JourneyQuestion, RetentionQuestion, TimeUnit,
+    Condition, FunnelQuestion, JourneyQuestion, ListQuestion, RetentionQuestion, TimeUnit,
 };
 
 use super::*;
@@ -90,6 +90,39 @@ fn random_retention(dice: &mut Dice, day: &str, asking: &Asking<'_>) -> Option<R
     RetentionQuestion::parse(&range, &filters, unit, goals, asking).ok()
 }
 
+/// Walks through all pages of both lists, and looks at what the last visit did.
+fn lists_agree(
+    dice: &mut Dice,
+    day: &str,
+    asking: &Asking<'_>,
+    (duck, reference): (&DuckStore, &ReferenceStore),
+) -> Option<bool> {
+    let (range, filters) = base(dice, day);
+    let limit = 1 + dice.roll(20) as u32;
+    let page = |before| ListQuestion::parse(&range, &filters, before, limit, asking).ok();
+    let (mut before, mut visits) = (None, 0);
+    loop {
+        let question = page(before)?;
+        let found = duck.visits_page(&question).expect("an answer");
+        assert_eq!(found, reference.visits_page(&question).expect("an answer"), "{question:?}");
+        visits += found.len();
+        let Some(last) = found.last() else { break };
+        before = Some((last.started_at_ms, last.session_id));
+        let events = |store: &dyn EventStore| {
+            store.visit_events(SiteId(1), last.session_id, None, 3).expect("an answer")
+        };
+        assert_eq!(events(duck), events(reference));
+    }
+    before = None;
+    loop {
+        let question = page(before)?;
+        let found = duck.people_page(&question).expect("an answer");
+        assert_eq!(found, reference.people_page(&question).expect("an answer"), "{question:?}");
+        let Some(last) = found.last() else { return Some(visits > 0) };
+        before = Some((last.last_ms, last.user_key));
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     asked: usize,
@@ -115,8 +148,8 @@ fn random_paths_get_equal_answers() {
     let seeds = std::env::var("CAIRN_PATH_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     let seeds: u64 = seeds.unwrap_or(8);
     let each = 30;
-    let (mut funnels, mut journeys, mut retentions) =
-        (Seen::default(), Seen::default(), Seen::default());
+    let (mut funnels, mut journeys) = (Seen::default(), Seen::default());
+    let (mut retentions, mut lists) = (Seen::default(), Seen::default());
     for seed in 1..=seeds {
         let mut dice = Dice(seed.wrapping_mul(0xd134_2543_de82_ef95) | 1);
         let day = DAYS[(seed % 6) as usize];
@@ -142,12 +175,16 @@ fn random_paths_get_equal_answers() {
                 assert_eq!(found, expected, "seed {seed}: {question:?}");
                 retentions.note(expected.returning.iter().any(|count| *count > 0));
             }
+            if let Some(tells) = lists_agree(&mut dice, day, &asking, (&duck, &reference)) {
+                lists.note(tells);
+            }
         }
     }
     let tried = seeds as usize * each;
     funnels.check("funnels", tried);
     journeys.check("journeys", tried);
     retentions.check("retentions", tried);
+    lists.check("lists", tried);
 }
 
 const DAY_MS: i64 = 86_400_000;

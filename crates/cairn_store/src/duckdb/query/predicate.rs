@@ -183,7 +183,7 @@ impl<'q> Predicates<'q> {
         self.coded(column, field, &condition)
     }
 
-    fn coded(&self, column: &str, field: TextField, condition: &str) -> String {
+    pub(super) fn coded(&self, column: &str, field: TextField, condition: &str) -> String {
         coded(column, self.question.site_id.0, field, condition)
     }
 

@@ -1,0 +1,71 @@
+//! The questions behind lists of visits and of people, and what is told of a person.
+
+use serde_json::Value;
+
+use crate::question::funnel::parse_base;
+use crate::question::{Asking, Question, QuestionError};
+
+/// Entries of one page, unless asked otherwise.
+pub const LISTED_PER_PAGE: u32 = 50;
+/// Most entries of one page.
+pub const LISTED_PER_PAGE_MAX: u32 = 200;
+
+/// Asks for a page of visits, or of people, the latest first.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ListQuestion {
+    question: Question,
+    before: Option<(i64, u64)>,
+    limit: u32,
+}
+
+impl ListQuestion {
+    /// Checks what was asked. Range and filters are those of a query; `before` are time and number of the last entry of the
+    /// page before.
+    pub fn parse(
+        date_range: &Value,
+        filters: &Value,
+        before: Option<(i64, u64)>,
+        limit: u32,
+        asking: &Asking<'_>,
+    ) -> Result<ListQuestion, QuestionError> {
+        // One more than a page holds tells that there is another page.
+        if !(1..=LISTED_PER_PAGE_MAX + 1).contains(&limit) {
+            let why = format!("{limit} is no whole number from 1 to {LISTED_PER_PAGE_MAX}");
+            return Err(QuestionError::at("#/limit", why));
+        }
+        let question = parse_base(date_range, filters, &[], asking)?;
+        Ok(ListQuestion { question, before, limit })
+    }
+
+    /// Site, range and filters.
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// Only entries after this time and number, in the list's order.
+    pub fn before(&self) -> Option<(i64, u64)> {
+        self.before
+    }
+
+    /// At most so many.
+    pub fn limit(&self) -> usize {
+        self.limit as usize
+    }
+}
+
+/// A person in a range: somebody whom events name by permission.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PersonSummary {
+    /// Keyed hash of the user id.
+    pub user_key: u64,
+    /// Browsers and devices.
+    pub visitors: u64,
+    /// Visits that these events belong to.
+    pub visits: u64,
+    /// Page views and events.
+    pub events: u64,
+    /// The first of them, Unix milliseconds.
+    pub first_ms: i64,
+    /// The last of them.
+    pub last_ms: i64,
+}

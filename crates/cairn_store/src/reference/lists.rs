@@ -1,0 +1,75 @@
+//! Lists of visits and of people, the latest first.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use cairn_model::question::ListQuestion;
+use cairn_model::question::lists::PersonSummary;
+use cairn_model::{Session, SiteId};
+
+use super::State;
+use super::walk::{Walk, stored};
+use crate::plan::Plan;
+use crate::{Row, StoredEvent};
+
+/// The entries of a page, by time and number.
+fn page<T>(asked: &ListQuestion, mut entries: Vec<T>, place: impl Fn(&T) -> (i64, u64)) -> Vec<T> {
+    entries.retain(|entry| asked.before().is_none_or(|before| place(entry) < before));
+    entries.sort_by_key(|entry| Reverse(place(entry)));
+    entries.truncate(asked.limit());
+    entries
+}
+
+/// A page of visits.
+pub(super) fn visits_page(state: &State, asked: &ListQuestion) -> Vec<Session> {
+    let question = asked.question();
+    let walk = Walk::over(state, question);
+    let kept = walk.kept_visits(&question.filters, Plan::of(question).engagement);
+    let visits = kept.into_iter().cloned().collect();
+    page(asked, visits, |visit: &Session| (visit.started_at_ms, visit.session_id))
+}
+
+/// A page of people.
+pub(super) fn people_page(state: &State, asked: &ListQuestion) -> Vec<PersonSummary> {
+    let question = asked.question();
+    let walk = Walk::over(state, question);
+    let kept = walk.kept_events(&question.filters, Plan::of(question).engagement);
+    let mut people: BTreeMap<u64, Vec<&Row<'static>>> = BTreeMap::new();
+    for row in kept.iter().map(|happening| happening.row) {
+        if row.event.user_key != 0 {
+            people.entry(row.event.user_key).or_default().push(row);
+        }
+    }
+    let summary = |(user_key, rows): (u64, Vec<&Row<'static>>)| {
+        let visitors: BTreeSet<u64> = rows.iter().map(|row| row.event.visitor_id.0).collect();
+        let visits: BTreeSet<u64> =
+            rows.iter().map(|row| row.session_id).filter(|visit| *visit != 0).collect();
+        let times = || rows.iter().map(|row| row.event.timestamp_ms);
+        PersonSummary {
+            user_key,
+            visitors: visitors.len() as u64,
+            visits: visits.len() as u64,
+            events: rows.len() as u64,
+            first_ms: times().min().unwrap_or_default(),
+            last_ms: times().max().unwrap_or_default(),
+        }
+    };
+    let people = people.into_iter().map(summary).collect();
+    page(asked, people, |person: &PersonSummary| (person.last_ms, person.user_key))
+}
+
+/// Events of a site that fulfil a condition, newest first.
+pub(super) fn events_of(
+    state: &State,
+    site_id: SiteId,
+    is_wanted: impl Fn(&Row<'_>) -> bool,
+    before: Option<u64>,
+    limit: usize,
+) -> Vec<StoredEvent> {
+    let wanted = |row: &&Row<'static>| {
+        row.event.site_id == site_id
+            && is_wanted(row)
+            && before.is_none_or(|before| row.offset < before)
+    };
+    state.rows.iter().rev().filter(wanted).take(limit).map(stored).collect()
+}
