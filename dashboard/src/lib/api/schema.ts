@@ -1190,7 +1190,7 @@ export interface components {
             models?: string[];
             /** @description `limit` (1 to 1,000, default 20) and `offset` of the paths. */
             pagination?: Record<string, never>;
-            /** @description Every event with an amount is a conversion. */
+            /** @description Every event `purchase` with an amount is a conversion. */
             revenue?: boolean;
             /** @description Number or domain of the site. */
             site_id: string;
