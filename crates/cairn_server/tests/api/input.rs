@@ -127,6 +127,7 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
     let pixel = json!({"name": "Shop", "kind": "web"});
     let pixel =
         rig.post(&format!("/api/v1/sites/{site}/pixels"), &pixel).owner().send().await.ok(201);
+    rig.notes(&site).await;
     let share = json!({"name": "x"});
     let share =
         rig.post(&format!("/api/v1/sites/{site}/shares"), &share).owner().send().await.ok(201);
@@ -146,7 +147,9 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
             let path = path
                 .replace("{site_id}", &site)
                 .replace("{key}", pixel["key"].as_str().unwrap())
-                .replace("{request_id}", "1");
+                .replace("{request_id}", "1")
+                .replace("{segment_id}", "1")
+                .replace("{annotation_id}", "1");
             // Sound values for what is required, so that reading gets to the end and finds the odd one.
             let mut body = json!({"no_such_field": 1});
             for (field, value) in sound_values(name).as_object().unwrap() {
@@ -175,6 +178,8 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
 
 fn sound_values(schema: &str) -> Value {
     match schema {
+        "NewSegmentBody" => json!({"name": "y", "filters": [["is", "visit:os", ["x"]]]}),
+        "NewAnnotationBody" => json!({"date": "2026-11-21", "note": "x"}),
         "NewShareBody" => json!({"name": "x"}),
         "SharedQuery" => json!({"date_range": "7d"}),
         "NewSiteBody" => json!({"name": "x", "domain": "x.example"}),
