@@ -50,6 +50,7 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
     let pixel = rig.post(&format!("{base}/pixels"), &pixel).owner().send().await.ok(201);
     let goal = json!({"event_name": "purchase"});
     let goal = rig.post(&format!("{base}/goals"), &goal).owner().send().await.ok(201);
+    rig.notes(&site).await;
     let token = json!({"name": "script"});
     let token = rig.post("/api/v1/tokens", &token).owner().send().await.ok(201);
     let test = format!("{base}/pixels/{}/live-test", pixel["key"].as_str().unwrap());

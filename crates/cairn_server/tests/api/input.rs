@@ -141,6 +141,7 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
     let pixel = json!({"name": "Shop", "kind": "web"});
     let pixel =
         rig.post(&format!("/api/v1/sites/{site}/pixels"), &pixel).owner().send().await.ok(201);
+    rig.notes(&site).await;
     let share = json!({"name": "x"});
     let share =
         rig.post(&format!("/api/v1/sites/{site}/shares"), &share).owner().send().await.ok(201);
@@ -195,7 +196,6 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
     assert!(checked >= 8, "only {checked} bodies were checked");
 }
 
-/// Names of an object's fields, those of its parts included.
 fn sound_values(schema: &str) -> Value {
     let step = json!({"condition": {"page_path": "/"}});
     match schema {
@@ -212,7 +212,10 @@ fn sound_values(schema: &str) -> Value {
         "NewSegmentBody" => {
             json!({"name": "x", "filters": [["is", "visit:country", ["DE"]]]})
         }
-        "NewAnnotationBody" => json!({"date": "2026-11-01", "note": "x"}),
+        "NewAnnotationBody" => json!({"date": "2026-11-21", "note": "x"}),
+        "NewCosts" => {
+            json!({"costs": [{"date": "2026-11-21", "cost": 1, "currency": "EUR", "source": "x"}]})
+        }
         "NewShareBody" => json!({"name": "x"}),
         "SharedQuery" => json!({"date_range": "7d"}),
         "NewSiteBody" => json!({"name": "x", "domain": "x.example"}),

@@ -256,6 +256,17 @@ impl Rig {
         site["id"].as_str().unwrap().to_owned()
     }
 
+    /// A segment and an annotation of a site; both have the number 1 where they are the first.
+    pub async fn notes(&self, site: &str) {
+        let filters = serde_json::json!([["is", "visit:country", ["DE"]]]);
+        let segment = serde_json::json!({"name": "x", "filters": filters});
+        let annotation = serde_json::json!({"date": "2026-11-21", "note": "x"});
+        for (list, body) in [("segments", segment), ("annotations", annotation)] {
+            let path = format!("/api/v1/sites/{site}/{list}");
+            self.post(&path, &body).owner().send().await.ok(201);
+        }
+    }
+
     /// An account of another tenant, with a token that has its rights.
     pub fn tenant(&self, email: &str) -> (User, Token) {
         let user = self.app.catalog.add_user(email, "no password fits", false, NOW_MS).unwrap();
