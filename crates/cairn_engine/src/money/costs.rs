@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_table_with_usual_names_needs_no_mapping() {
-        let text = "\u{feff}Campaign report\nAll time\nDay,Campaign,Cost,Impr.,Clicks\n\
+        let text = "\u{feff}Campaign report\nAll time, by Day,Campaign,Cost,Impr.,Clicks\nDay,Campaign,Cost,Impr.,Clicks\n\
             2026-11-20,Tents,12.5,900,30\n2026-11-20,\"Packs, light\",0.123456,,1\n\
             2026-11-20,Tents,0.5,100,2\n";
         let read = read(text, &google()).expect("a table");

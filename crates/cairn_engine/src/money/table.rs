@@ -52,10 +52,9 @@ impl Table {
             let mark = delimiter(line);
             let header = cells(line, mark);
             if header.len() <= COLUMNS_MAX && is_header(&header) {
-                let start = text.match_indices(line).map(|(at, _)| at);
-                // The line itself, not an equal piece of an earlier one.
-                let start = start.into_iter().find(|at| text[..*at].lines().count() == skipped);
-                let body = &text[start.unwrap_or(0)..];
+                // The line is a piece of the text: its place is how far apart the two begin.
+                let start = line.as_ptr() as usize - text.as_ptr() as usize;
+                let body = text.get(start..).unwrap_or_default();
                 return Table::with_header(body, mark, skipped as u64);
             }
             wrong.get_or_insert(header);

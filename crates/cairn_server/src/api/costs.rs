@@ -17,6 +17,7 @@ use http::StatusCode;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
 use super::body::{Fields, JsonBody, Parameters, missing, parse, read_body_of, require_json};
@@ -30,6 +31,8 @@ use crate::error::{ApiError, Code};
 const COSTS_PER_CALL_MAX: usize = 5_000;
 /// Rows shown of a file that is looked at before it is taken.
 const PREVIEW_ROWS: usize = 10;
+/// Files of costs or rates at work in this process: each is held in memory as a whole.
+static FILE_PLACES: Semaphore = Semaphore::const_new(1);
 /// A file within JSON may be larger by its escapes.
 const BODY_SIZE_BYTES_MAX: usize = FILE_SIZE_BYTES_MAX + FILE_SIZE_BYTES_MAX / 4;
 
@@ -264,6 +267,7 @@ pub async fn import(
     request: Request,
 ) -> Result<Json<CostFileRead>, ApiError> {
     require_json(request.headers())?;
+    let _place = file_place().await?;
     let patience = Duration::from_secs(UPLOAD_PATIENCE_S);
     let bytes = read_body_of(request.into_body(), BODY_SIZE_BYTES_MAX, patience).await?;
     let mut fields = Fields::new(parse(&bytes)?)?;
@@ -286,6 +290,12 @@ pub async fn import(
     let (read, stored) = blocking(&app, work).await?;
     let read = read.unwrap_or_else(|faults| ReadCosts { faults, ..ReadCosts::default() });
     Ok(Json(told(read, stored)))
+}
+
+/// Waits until a file may be read.
+pub(super) async fn file_place() -> Result<SemaphorePermit<'static>, ApiError> {
+    let broken_off = |_| ApiError::new(Code::Internal, "The reading of the file was broken off.");
+    FILE_PLACES.acquire().await.map_err(broken_off)
 }
 
 /// What of the costs a call is about.

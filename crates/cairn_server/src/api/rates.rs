@@ -15,6 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::body::{Parameters, read_body_of};
+use super::costs::file_place;
 use crate::App;
 use crate::auth::{Caller, blocking};
 use crate::error::ApiError;
@@ -89,6 +90,7 @@ pub async fn create(
     let base = Currency::from_code(&base).ok_or_else(|| {
         ApiError::invalid("base", "The base must be an ISO 4217 code such as EUR.")
     })?;
+    let _place = file_place().await?;
     let patience = Duration::from_secs(UPLOAD_PATIENCE_S);
     let bytes = read_body_of(request.into_body(), FILE_SIZE_BYTES_MAX, patience).await?;
     let text = String::from_utf8(bytes.to_vec())
