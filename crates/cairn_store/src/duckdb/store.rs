@@ -14,7 +14,6 @@ use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
 use cairn_model::question::lists::PersonSummary;
 use cairn_model::question::retention::RetentionAnswer;
-use cairn_model::session::Attribute;
 use cairn_model::{Outcome, PixelId, Session, SiteId, Subject, VisitorId};
 
 use super::connection::{Connection, Database, DatabaseOptions};
@@ -23,12 +22,11 @@ use super::rewrite::{self, Step};
 use super::sessions::{self, SESSION_COLUMNS};
 use super::source::Source;
 use super::tables::prepare_schema;
-use super::texts::{joined, texts_of};
+use super::texts::joined;
 use super::time_limit;
 use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
 use super::{erase, pixels};
-use crate::schema::{MISSING_CODE, TextField};
 use crate::{
     Batch, ErasedRows, EventStore, FrozenFile, Limit, PixelActivity, Rewritten, SessionProbe,
     StoreError, StoredEvent, SubjectSummary, Watermark,

@@ -504,6 +504,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/people/{person_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what a person did, the latest first, on all browsers and devices. */
+        get: operations["get_sites_by_site_id_people_by_person_id_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/permission": {
         parameters: {
             query?: never;
@@ -904,6 +921,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/visits/{session_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what a visit did, the latest first. */
+        get: operations["get_sites_by_site_id_visits_by_session_id_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -976,6 +1010,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lists people, those seen last first: users whom events of the range name by permission. */
+        post: operations["post_people"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/query": {
         parameters: {
             query?: never;
@@ -1004,6 +1055,23 @@ export interface paths {
         put?: never;
         /** Answers who came back. Anonymous visitors are left out, and counted in `meta`. */
         post: operations["post_retention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/visits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lists visits, the latest first. Those that were active in the range and pass the filters, as visits do in queries. */
+        post: operations["post_visits"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2057,6 +2125,22 @@ export interface components {
             /** @description The address to hand out; whatever is put behind or before it, it leads to `target`. */
             url: string;
         };
+        /** @description Which visits or people are wanted. */
+        ListQuestionBody: {
+            /** @description `next` of the page before. */
+            after?: string | null;
+            /** @description As in a query. */
+            date_range: Record<string, never>;
+            /** @description As in a query. */
+            filters?: Record<string, never>[] | null;
+            /**
+             * Format: int32
+             * @description Entries wanted, 1 to 200; default 50.
+             */
+            limit?: number | null;
+            /** @description Number or domain of the site. */
+            site_id: string;
+        };
         /** @description A live test. */
         LiveTest: {
             /**
@@ -2332,39 +2416,7 @@ export interface components {
             window_minutes?: number | null;
         };
         /** @description A goal to be made. */
-        NewGoalBody: {
-            /** @description What the event's properties must be besides, at most 20. */
-            conditions?: components["schemas"]["GoalCondition"][] | null;
-            /** @description ISO 4217 code: makes it a revenue goal; event goals only. */
-            currency?: string | null;
-            /** @description Properties that the event must have. */
-            custom_props?: {
-                [key: string]: string;
-            } | null;
-            /** @description Name shown; default: the event's name, or `Visit PATH`. */
-            display_name?: string | null;
-            /**
-             * Format: int32
-             * @description Seconds in view and in use that a visit is to reach, 1 to 86400: on one page with a path, else on all.
-             */
-            engaged_s?: number | null;
-            /** @description Name of the event that fulfils it. */
-            event_name?: string | null;
-            /** @description Path of the page that fulfils it, with `*` wildcards; with `section` or `engaged_s` the pages that count. */
-            page_path?: string | null;
-            /**
-             * Format: int32
-             * @description Depth in percent, 0 to 100; page goals only.
-             */
-            scroll_threshold?: number | null;
-            /** @description Section that is to be read, with `*`. */
-            section?: string | null;
-            /**
-             * Format: double
-             * @description Smallest amount of the event, in the currency's main unit.
-             */
-            value_min?: number | null;
-        } & {
+        NewGoalBody: components["schemas"]["NewDefinition"] & {
             target?: null | components["schemas"]["NewTarget"];
         };
         /** @description A link to be tracked. */
@@ -2675,6 +2727,39 @@ export interface components {
             next: string | null;
         };
         /** @description One page of a list. */
+        Page_Person: {
+            /** @description The entries. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Page views and events in the range.
+                 */
+                events: number;
+                /** @description First of them (RFC 3339). */
+                first_at: string;
+                /** @description Last of them. */
+                last_at: string;
+                /** @description Number of the person on this site. */
+                person_id: string;
+                /** @description What is claimed about the person (name, e-mail); not proven. */
+                traits: Record<string, never>;
+                /** @description The site's own id of the user; empty: it is kept no more. */
+                user_id: string;
+                /**
+                 * Format: int64
+                 * @description Browsers and devices in the range.
+                 */
+                visitors: number;
+                /**
+                 * Format: int64
+                 * @description Visits in the range.
+                 */
+                visits: number;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
         Page_Pixel: {
             /** @description The entries. */
             items: {
@@ -2907,6 +2992,59 @@ export interface components {
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
         };
+        /** @description One page of a list. */
+        Page_Visit: {
+            /** @description The entries. */
+            items: {
+                /** @description Browser. */
+                browser: string;
+                /** @description GA4 default channel group. */
+                channel: string;
+                /** @description City. */
+                city: string;
+                /** @description ISO 3166-1 alpha-2 country. */
+                country: string;
+                /** @description Device type. */
+                device: string;
+                /**
+                 * Format: int64
+                 * @description From its first event to its last, seconds.
+                 */
+                duration_s: number;
+                /** @description Page that it began on; empty: none. */
+                entry_page: string;
+                /**
+                 * Format: int32
+                 * @description Page views and events.
+                 */
+                events: number;
+                /** @description Page that it ended on. */
+                exit_page: string;
+                /** @description `identified` or `anonymous`. */
+                identification: string;
+                /** @description Operating system. */
+                os: string;
+                /**
+                 * Format: int32
+                 * @description Page views.
+                 */
+                pageviews: number;
+                /** @description Region. */
+                region: string;
+                /** @description Its number, as `session_id` of its events. */
+                session_id: string;
+                /** @description Where it came from; empty: direct. */
+                source: string;
+                /** @description When it began (RFC 3339). */
+                started_at: string;
+                /** @description Campaign. */
+                utm_campaign: string;
+                /** @description The visitor's number on this site; of an anonymous one it is forgotten at midnight. */
+                visitor_id: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
         /** @description How often permission was given. */
         Permission: {
             /** @description By day in the site's time zone; days without a choice too. */
@@ -2921,6 +3059,34 @@ export interface components {
             has_more_versions: boolean;
             /** @description All of the period. */
             total: components["schemas"]["Counts"];
+        };
+        /** @description A person: somebody who may be known by name. */
+        Person: {
+            /**
+             * Format: int64
+             * @description Page views and events in the range.
+             */
+            events: number;
+            /** @description First of them (RFC 3339). */
+            first_at: string;
+            /** @description Last of them. */
+            last_at: string;
+            /** @description Number of the person on this site. */
+            person_id: string;
+            /** @description What is claimed about the person (name, e-mail); not proven. */
+            traits: Record<string, never>;
+            /** @description The site's own id of the user; empty: it is kept no more. */
+            user_id: string;
+            /**
+             * Format: int64
+             * @description Browsers and devices in the range.
+             */
+            visitors: number;
+            /**
+             * Format: int64
+             * @description Visits in the range.
+             */
+            visits: number;
         };
         /** @description A pixel. */
         Pixel: {
@@ -3879,6 +4045,54 @@ export interface components {
             language: string;
             /** @description The version; empty: not told. */
             version: string;
+        };
+        /** @description A visit. */
+        Visit: {
+            /** @description Browser. */
+            browser: string;
+            /** @description GA4 default channel group. */
+            channel: string;
+            /** @description City. */
+            city: string;
+            /** @description ISO 3166-1 alpha-2 country. */
+            country: string;
+            /** @description Device type. */
+            device: string;
+            /**
+             * Format: int64
+             * @description From its first event to its last, seconds.
+             */
+            duration_s: number;
+            /** @description Page that it began on; empty: none. */
+            entry_page: string;
+            /**
+             * Format: int32
+             * @description Page views and events.
+             */
+            events: number;
+            /** @description Page that it ended on. */
+            exit_page: string;
+            /** @description `identified` or `anonymous`. */
+            identification: string;
+            /** @description Operating system. */
+            os: string;
+            /**
+             * Format: int32
+             * @description Page views.
+             */
+            pageviews: number;
+            /** @description Region. */
+            region: string;
+            /** @description Its number, as `session_id` of its events. */
+            session_id: string;
+            /** @description Where it came from; empty: direct. */
+            source: string;
+            /** @description When it began (RFC 3339). */
+            started_at: string;
+            /** @description Campaign. */
+            utm_campaign: string;
+            /** @description The visitor's number on this site; of an anonymous one it is forgotten at midnight. */
+            visitor_id: string;
         };
         /** @description How many requests wait. */
         WaitingRequests: {
@@ -5174,6 +5388,44 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_people_by_person_id_events: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the person */
+                person_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Event"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_permission: {
         parameters: {
             query?: {
@@ -6131,6 +6383,44 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_visits_by_session_id_events: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the visit */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Event"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_tokens: {
         parameters: {
             query?: {
@@ -6290,6 +6580,38 @@ export interface operations {
             };
         };
     };
+    post_people: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Person"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_query: {
         parameters: {
             query?: never;
@@ -6341,6 +6663,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetentionAnswerBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_visits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Visit"];
                 };
             };
             /** @description An error, see docs/errors.md */
