@@ -52,7 +52,7 @@ test("the demonstration's funnel shows who goes on, and where the others go", as
   const dropped = funnel.locator("summary").first();
   await dropped.focus();
   await page.keyboard.press("Enter");
-  const places = funnel.locator("details[open] li span:last-child");
+  const places = funnel.locator("details[open] li > span:last-child");
   await places.first().waitFor();
   const counts = (await places.allTextContents()).map((text) => Number(text.replaceAll(",", "")));
   const sum = counts.reduce((one, other) => one + other, 0);
@@ -111,7 +111,7 @@ test("journeys are followed both ways, and cohorts by day", async () => {
   await journeys.getByRole("button", { name: /^Shown/ }).click();
   await page.getByRole("menuitemradio", { name: "What came before" }).click();
   await page.waitForURL(/way=before/);
-  await journeys.getByText("add_to_cart").first().waitFor();
+  await journeys.getByText("add_to_cart").first().waitFor({ state: "attached" });
   const cohorts = page.getByRole("region", { name: "Who comes back" });
   await cohorts.getByRole("button", { name: /^Periods/ }).click();
   await page.getByRole("menuitemradio", { name: "Days" }).click();

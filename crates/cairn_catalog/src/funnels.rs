@@ -16,7 +16,7 @@ pub enum FunnelStep {
     /// The goal of this number.
     Goal(i64),
     /// A condition of its own.
-    Condition(NewGoal),
+    Condition(Box<NewGoal>),
 }
 
 /// A funnel to be saved; checked by the caller.

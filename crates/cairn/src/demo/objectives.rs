@@ -17,11 +17,11 @@ fn goal(event_name: &str, display_name: &str) -> NewGoal {
 }
 
 fn page(page_path: &str, display_name: &str) -> FunnelStep {
-    FunnelStep::Condition(NewGoal {
+    FunnelStep::Condition(Box::new(NewGoal {
         page_path: page_path.to_owned(),
         display_name: display_name.to_owned(),
         ..NewGoal::default()
-    })
+    }))
 }
 
 /// Saves goals and funnel.
@@ -48,7 +48,7 @@ pub(super) fn save(catalog: &Catalog, site_id: SiteId, now_ms: i64) -> Result<()
     for other in [goal("add_to_cart", "Add to cart"), stayed] {
         catalog.add_goal(site_id, other, now_ms)?;
     }
-    let product = FunnelStep::Condition(goal("view_item", "Product"));
+    let product = FunnelStep::Condition(Box::new(goal("view_item", "Product")));
     let checkout = NewFunnel {
         name: "From product to purchase".to_owned(),
         steps: vec![

@@ -208,7 +208,9 @@ pub(super) fn read_step(mut fields: Fields) -> Result<FunnelStep, ApiError> {
             let id = id.parse().map_err(|_| unknown_goal(path))?;
             Ok(FunnelStep::Goal(id))
         }
-        (None, Some(condition)) => Ok(FunnelStep::Condition(definition::read(condition)?)),
+        (None, Some(condition)) => {
+            Ok(FunnelStep::Condition(Box::new(definition::read(condition)?)))
+        }
         _ => Err(ApiError::invalid(path, "Give exactly one of goal_id and condition.")),
     }
 }
@@ -232,7 +234,7 @@ pub(super) async fn as_goals(
 ) -> Result<Vec<Goal>, ApiError> {
     let known = blocking(app, move |catalog| catalog.goals(site_id)).await?;
     let goal = |step| match step {
-        FunnelStep::Condition(definition) => question_goal(definition),
+        FunnelStep::Condition(definition) => question_goal(*definition),
         FunnelStep::Goal(id) => {
             let found = known.iter().find(|goal| goal.id == id);
             let found = found.ok_or_else(|| unknown_goal("steps".to_owned()))?;
@@ -263,7 +265,7 @@ fn body(funnel: Funnel) -> FunnelBody {
     let step = |step| match step {
         FunnelStep::Goal(id) => StepBody { goal_id: Some(id.to_string()), condition: None },
         FunnelStep::Condition(definition) => {
-            StepBody { goal_id: None, condition: Some(definition_body(definition)) }
+            StepBody { goal_id: None, condition: Some(definition_body(*definition)) }
         }
     };
     FunnelBody {

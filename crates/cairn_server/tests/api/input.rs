@@ -148,10 +148,6 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
     let request = json!({"kind": "access", "user_id": "x"});
     let requests = format!("/api/v1/sites/{site}/rights/requests");
     let request = rig.post(&requests, &request).owner().send().await.ok(201);
-    let segments = format!("/api/v1/sites/{site}/segments");
-    let segment = rig.post(&segments, &sound_values("NewSegmentBody")).owner().send().await.ok(201);
-    let notes = format!("/api/v1/sites/{site}/annotations");
-    let note = rig.post(&notes, &sound_values("NewAnnotationBody")).owner().send().await.ok(201);
     let document = rig.get("/api/openapi.json").send().await.ok(200);
     let mut checked = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -168,8 +164,8 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
                 .replace("{key}", pixel["key"].as_str().unwrap())
                 .replace("{request_id}", request["id"].as_str().unwrap())
                 .replace("{funnel_id}", "1")
-                .replace("{segment_id}", segment["id"].to_string().trim_matches('"'))
-                .replace("{annotation_id}", note["id"].to_string().trim_matches('"'));
+                .replace("{segment_id}", "1")
+                .replace("{annotation_id}", "1");
             // Sound values for what is required, so that reading gets to the end and finds the odd one.
             let mut body = json!({"no_such_field": 1});
             for (field, value) in sound_values(name).as_object().unwrap() {

@@ -98,7 +98,7 @@ fn lists_agree(
     (duck, reference): (&DuckStore, &ReferenceStore),
 ) -> Option<bool> {
     let (range, filters) = base(dice, day);
-    let limit = 1 + dice.roll(20) as u32;
+    let limit = 5 + dice.roll(20) as u32;
     let page = |before| ListQuestion::parse(&range, &filters, before, limit, asking).ok();
     let (mut before, mut visits) = (None, 0);
     loop {
@@ -146,7 +146,7 @@ impl Seen {
 fn random_paths_get_equal_answers() {
     let goals = goals();
     let seeds = std::env::var("CAIRN_PATH_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    let seeds: u64 = seeds.unwrap_or(8);
+    let seeds: u64 = seeds.unwrap_or(6);
     let each = 30;
     let (mut funnels, mut journeys) = (Seen::default(), Seen::default());
     let (mut retentions, mut lists) = (Seen::default(), Seen::default());
@@ -175,8 +175,10 @@ fn random_paths_get_equal_answers() {
                 assert_eq!(found, expected, "seed {seed}: {question:?}");
                 retentions.note(expected.returning.iter().any(|count| *count > 0));
             }
-            if let Some(tells) = lists_agree(&mut dice, day, &asking, (&duck, &reference)) {
-                lists.note(tells);
+            // Each is many pages.
+            if dice.chance(25) {
+                let tells = lists_agree(&mut dice, day, &asking, (&duck, &reference));
+                tells.into_iter().for_each(|tells| lists.note(tells));
             }
         }
     }
@@ -184,7 +186,7 @@ fn random_paths_get_equal_answers() {
     funnels.check("funnels", tried);
     journeys.check("journeys", tried);
     retentions.check("retentions", tried);
-    lists.check("lists", tried);
+    lists.check("lists", tried / 4);
 }
 
 const DAY_MS: i64 = 86_400_000;
