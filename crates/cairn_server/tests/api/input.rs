@@ -212,6 +212,7 @@ fn sound_values(schema: &str) -> Value {
         "NewCosts" => {
             json!({"costs": [{"date": "2026-11-21", "cost": 1, "currency": "EUR", "source": "x"}]})
         }
+        "CostFile" => json!({"csv": "date,cost,currency\n2026-11-21,1,EUR\n"}),
         "NewShareBody" => json!({"name": "x"}),
         "SharedQuery" => json!({"date_range": "7d"}),
         "NewSiteBody" => json!({"name": "x", "domain": "x.example"}),
