@@ -501,8 +501,8 @@ fn random_body(dice: &mut Dice, day: &str) -> Value {
     let day: jiff::civil::Date = day.parse().expect("a day");
     let first = day.checked_sub(jiff::Span::new().days(dice.roll(6) as i64)).expect("a day");
     let last = first.checked_add(jiff::Span::new().days(dice.roll(7) as i64)).expect("a day");
-    let range = match dice.roll(12) {
-        0 | 9 | 10 => json!("all"),
+    let range = match dice.roll(10) {
+        0 => json!("all"),
         8 => json!(dice.pick(&["day", "7d", "30d", "month", "2mo", "year"])),
         1 => json!([format!("{first}T07:11:13Z"), format!("{last}T19:05:01Z")]),
         _ => json!([first.to_string(), last.to_string()]),
@@ -753,7 +753,7 @@ fn rounds(seeds: std::ops::Range<u64>, questions: usize) {
         "{asked} questions ({telling} with figures above 0) and {pages} lists of events agree"
     );
     seen.assert_whole();
-    assert!(telling * 3 > asked, "too many answers were empty");
+    assert!(telling * 10 > asked * 3, "too many answers were empty");
     assert!(
         asked * 10 > tried * 9 && pages * 4 > tried,
         "too few of the random bodies were questions"
