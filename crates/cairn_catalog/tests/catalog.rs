@@ -141,6 +141,7 @@ fn cookies_of_other_sites_were_a_setting_of_the_site() {
         "ALTER TABLE pixels DROP COLUMN cross_site_cookies;
         DROP TRIGGER memory_tie_added; DROP TRIGGER memory_tie_removed;
         ALTER TABLE erasures DROP COLUMN entries;
+        DROP TABLE rates_base; DROP TABLE rates; DROP TABLE costs;
         UPDATE sites SET privacy = json_set(privacy, '$.cross_site_cookies', json('true'))
         WHERE domain = 'chosen.example';
         PRAGMA user_version = 10",
