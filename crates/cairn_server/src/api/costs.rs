@@ -219,9 +219,11 @@ pub async fn create(
     access: SiteAccess,
     JsonBody(mut fields): JsonBody,
 ) -> Result<Json<StoredCosts>, ApiError> {
-    let list = fields.take("costs").ok_or_else(|| missing("costs"))?;
+    let list = fields.take("costs");
     fields.finish()?;
-    let Value::Array(list) = list else { return Err(super::body::wrong_type("costs", "a list")) };
+    let Value::Array(list) = list.ok_or_else(|| missing("costs"))? else {
+        return Err(super::body::wrong_type("costs", "a list"));
+    };
     if list.len() > COSTS_PER_CALL_MAX {
         let message = format!("There may be at most {COSTS_PER_CALL_MAX} entries.");
         return Err(ApiError::invalid("costs", message));
@@ -272,10 +274,11 @@ pub async fn import(
     let bytes = read_body_of(request.into_body(), BODY_SIZE_BYTES_MAX, patience).await?;
     let mut fields = Fields::new(parse(&bytes)?)?;
     drop(bytes);
-    let Some(Value::String(csv)) = fields.take("csv") else { return Err(missing("csv")) };
+    let csv = fields.take("csv");
     let preview = fields.boolean("preview")?.unwrap_or(false);
     let mapping = mapping(&mut fields, &access.site().currency)?;
     fields.finish()?;
+    let Some(Value::String(csv)) = csv else { return Err(missing("csv")) };
     let site_id = access.site_id();
     let work = move |catalog: &cairn_catalog::Catalog| {
         let read = costs::read(&csv, &mapping);
