@@ -43,6 +43,12 @@ fn holds(directory: &Path, text: &str) -> bool {
     contents(directory).windows(text.len()).any(|window| window == text.as_bytes())
 }
 
+/// Takes back what a later step added to goals.
+const OLD_GOALS: &str =
+    "ALTER TABLE goals DROP COLUMN section; ALTER TABLE goals DROP COLUMN engaged_s;
+    ALTER TABLE goals DROP COLUMN conditions; ALTER TABLE goals DROP COLUMN value_minor_min;
+    ALTER TABLE goals DROP COLUMN target;";
+
 #[test]
 fn everything_is_there_again_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
@@ -109,7 +115,7 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
     let drops: String = file.query_row(&later, [], |row| row.get(0)).unwrap();
     let undo = "ALTER TABLE pixels DROP COLUMN tracker_settings;
         ALTER TABLE pixels DROP COLUMN cross_site_cookies; PRAGMA user_version = 1";
-    file.execute_batch(&format!("PRAGMA foreign_keys = OFF; {drops}; {undo}")).unwrap();
+    file.execute_batch(&format!("PRAGMA foreign_keys = OFF; {drops}; {OLD_GOALS} {undo}")).unwrap();
     drop(file);
     let catalog = open(&directory);
     catalog.add_start(NOW_MS + 7).unwrap();
@@ -137,6 +143,7 @@ fn cookies_of_other_sites_were_a_setting_of_the_site() {
     }
     drop(catalog);
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
+    file.execute_batch(&format!("DROP TABLE funnels; {OLD_GOALS}")).unwrap();
     file.execute_batch(
         "ALTER TABLE pixels DROP COLUMN cross_site_cookies;
         DROP TRIGGER memory_tie_added; DROP TRIGGER memory_tie_removed;
