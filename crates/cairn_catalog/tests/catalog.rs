@@ -41,12 +41,6 @@ fn holds(directory: &Path, text: &str) -> bool {
     contents(directory).windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Takes back what a later step added to goals.
-const OLD_GOALS: &str =
-    "ALTER TABLE goals DROP COLUMN section; ALTER TABLE goals DROP COLUMN engaged_s;
-    ALTER TABLE goals DROP COLUMN conditions; ALTER TABLE goals DROP COLUMN value_minor_min;
-    ALTER TABLE goals DROP COLUMN target;";
-
 #[test]
 fn everything_is_there_again_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
