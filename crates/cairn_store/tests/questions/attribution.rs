@@ -55,8 +55,8 @@ fn paths_agree(
 fn random_attributions_get_equal_paths() {
     let goals = goals();
     let (mut asked, mut paths) = (0, 0);
-    for seed in 1..13 {
-        let mut dice = Dice(seed * 0x9e37_79b9_7f4a_7c15 | 1);
+    for seed in 1_u64..13 {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let day = DAYS[(seed % 6) as usize];
         let (around_ms, _directory, duck, reference) = stores(&mut dice, day);
         let first_event_ms = reference.first_event_ms(SiteId(1)).expect("an answer");

@@ -183,9 +183,6 @@ pub fn random_body(dice: &mut Dice, day: &str) -> Value {
     if dice.chance(10) {
         dimensions.push(dice.pick(&VISIT_DIMENSIONS));
     }
-    if dice.chance(5) {
-        dimensions = vec!["visit:exit_page"];
-    }
     let mut metrics = dice.some(&METRICS, 4);
     if dice.chance(60) {
         metrics.push(dice.pick(&METRICS));
@@ -194,10 +191,17 @@ pub fn random_body(dice: &mut Dice, day: &str) -> Value {
         metrics.push(dice.pick(tallies()));
         metrics.extend(dice.some(tallies(), 3));
     }
-    if dice.chance(40) {
+    if dice.chance(30) {
         metrics.truncate(dice.roll(3) as usize);
         metrics.push(dice.pick(&MONEY));
         metrics.extend(dice.some(&MONEY, 3));
+    }
+    match dice.roll(20) {
+        // Metrics and dimensions that go with few others.
+        0 => (dimensions, metrics) = (vec!["visit:exit_page"], vec!["exit_rate", "visitors"]),
+        1 => (dimensions, metrics) = (vec!["event:goal"], vec!["group_conversion_rate"]),
+        2 => metrics = vec!["visits", "bounce_rate"],
+        _ => {}
     }
     metrics.sort_by_key(|metric| (metric.len() % 5, *metric));
     metrics.dedup();
