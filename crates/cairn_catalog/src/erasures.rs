@@ -508,21 +508,17 @@ fn record(
     Ok(ErasureId(transaction.last_insert_rowid()))
 }
 
-/// User ids and e-mail addresses that people's entries have for a subject's users.
+/// User ids, and e-mail addresses that their site told, of a subject's users: a claimed one may be somebody else's.
 fn known_names(transaction: &Transaction<'_>, subject: &Subject) -> rusqlite::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut statement = transaction.prepare_cached(
-        "SELECT user_id, CASE json_valid(claimed_traits)
-            WHEN 1 THEN CAST(json_extract(claimed_traits, '$.email') AS TEXT) END
-         FROM people WHERE site_id = ?1 AND user_key = ?2",
+        "SELECT user_id, proven_email FROM people WHERE site_id = ?1 AND user_key = ?2",
     )?;
     for user in &subject.users {
         let asked = params![subject.site_id.0, user.cast_signed()];
-        let found: Option<(String, Option<String>)> =
-            statement.query_row(asked, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        names.extend(
-            found.into_iter().flat_map(|(user_id, email)| [Some(user_id), email]).flatten(),
-        );
+        let found: Option<[String; 2]> =
+            statement.query_row(asked, |row| Ok([row.get(0)?, row.get(1)?])).optional()?;
+        names.extend(found.into_iter().flatten().filter(|name| !name.is_empty()));
     }
     Ok(names)
 }

@@ -423,6 +423,11 @@ CREATE TABLE costs (
     PRIMARY KEY (site_id, day, source, medium, campaign, content, term)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+-- The e-mail address of a person where the site's own server or import said it. Purpose: to know whom an address means; kept
+-- and erased with the entry. What only a browser said is in claimed_traits alone, and means nobody.
+ALTER TABLE people ADD COLUMN proven_email TEXT NOT NULL DEFAULT '' COLLATE NOCASE;
+",
 ];
 
 /// Newest schema version that this program knows.

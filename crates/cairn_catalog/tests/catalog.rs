@@ -218,6 +218,7 @@ fn people_are_applied_once_whatever_is_repeated() {
         user_key: u64::MAX,
         user_id: "user-7".to_owned(),
         claimed_traits: traits.to_owned(),
+        is_proven: false,
         seen_at_ms,
     };
     assert_eq!(catalog.people_watermark().unwrap(), 0);
@@ -250,6 +251,7 @@ fn removing_a_site_overwrites_what_it_held() {
         user_key: 7,
         user_id: "canary-user-7".to_owned(),
         claimed_traits: r#"{"email":"canary@visitor.example"}"#.to_owned(),
+        is_proven: false,
         seen_at_ms: NOW_MS,
     };
     catalog.apply_log(&[person], &[], 1).unwrap();

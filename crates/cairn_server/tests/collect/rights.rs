@@ -5,7 +5,7 @@ use cairn_catalog::{
 };
 use cairn_engine::identity::IdentitySecret;
 use cairn_model::receipt::answers_text;
-use cairn_model::{CrossSiteCookies, Identification, Outcome, Policy, SiteId};
+use cairn_model::{CrossSiteCookies, Identification, Outcome, PixelKind, Policy, SiteId};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
@@ -456,6 +456,30 @@ fn a_stranger_who_says_a_user_id_has_no_power_over_its_owner() {
     assert_eq!(his.send(event).outcome(), "accepted");
     running.wait_applied();
     assert!(catalog.person(site, user).unwrap().is_some(), "his own events are kept");
+}
+
+#[test]
+fn only_the_sites_own_word_makes_an_address_somebodys() {
+    let running = Running::start();
+    let (of_browser, of_server) = (
+        running.site(&SHOP),
+        running.site(&Site { domain: "two.example", kind: PixelKind::Server, ..SHOP }),
+    );
+    let told = json!({"event": "identify", "user_id": "user-7",
+        "traits": {"email": "canary@mail.example"}});
+    let mut browser = Browser::new(&running, &of_browser);
+    assert_eq!(browser.send(told.clone()).outcome(), "accepted");
+    let mut server = Browser::new(&running, &of_server);
+    let body = json!({"key": of_server, "consent": ALL, "events": [told]}).to_string();
+    assert_eq!(server.request("POST", "/e", &[], &body).outcome(), "accepted");
+    running.wait_applied();
+    let catalog = &running.app.catalog;
+    for (key, is_proven) in [(&of_browser, false), (&of_server, true)] {
+        let site = site_of(&running, key);
+        let is_his = !catalog.people_by_email(site, "Canary@mail.example").unwrap().is_empty();
+        let claimed = catalog.people_claiming_email(site, "Canary@mail.example").unwrap();
+        assert_eq!((is_his, claimed.is_empty()), (is_proven, is_proven));
+    }
 }
 
 #[test]

@@ -42,6 +42,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/instance/rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists which exchange rates are known. Whoever may log in may see it. */
+        get: operations["get_instance_rates"];
+        put?: never;
+        /**
+         * Reads exchange rates from a file, whole or not at all: the published history of the European Central Bank
+         *     (`Date,USD,JPY,…`), or a list (`date,currency,rate`). A rate is units of the currency for one of the base; those that are
+         *     known already are replaced. For the owner of the instance.
+         */
+        post: operations["post_instance_rates"];
+        /** Removes all exchange rates, so that others against another base may be put in. For the owner of the instance. */
+        delete: operations["delete_instance_rates"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/places": {
         parameters: {
             query?: never;
@@ -250,6 +273,45 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/costs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists costs, the latest day first. */
+        get: operations["get_sites_by_site_id_costs"];
+        put?: never;
+        /** Puts in costs. One about the same day, source, medium, campaign, content and term as a stored one replaces it. */
+        post: operations["post_sites_by_site_id_costs"];
+        /** Removes costs: those of the days and the source that are named; without any, all of the site. */
+        delete: operations["delete_sites_by_site_id_costs"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/costs/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reads costs from a file, whole or not at all. Rows of the file about the same are added; the sums replace what is stored
+         *     about the same, so that reading a file again changes nothing. With faults, or with `preview`, nothing is stored.
+         */
+        post: operations["post_sites_by_site_id_costs_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/emails": {
         parameters: {
             query?: never;
@@ -307,6 +369,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/funnels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the funnels of a site, by time of creation. */
+        get: operations["get_sites_by_site_id_funnels"];
+        put?: never;
+        /** Saves a funnel. */
+        post: operations["post_sites_by_site_id_funnels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/funnels/{funnel_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a funnel. */
+        get: operations["get_sites_by_site_id_funnels_by_funnel_id"];
+        put?: never;
+        post?: never;
+        /** Removes a funnel; goals and events stay as they are. */
+        delete: operations["delete_sites_by_site_id_funnels_by_funnel_id"];
+        options?: never;
+        head?: never;
+        /** Puts another definition in a funnel's place: all of it is sent again. */
+        patch: operations["patch_sites_by_site_id_funnels_by_funnel_id"];
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/goals": {
         parameters: {
             query?: never;
@@ -337,6 +436,26 @@ export interface paths {
         post?: never;
         /** Removes a goal; events stay as they are. */
         delete: operations["delete_sites_by_site_id_goals_by_goal_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/goals/{goal_id}/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows how far a goal is from its target. Reports of engagement (depth, section, time) count once for each visit; other
+         *     goals count every conversion.
+         */
+        get: operations["get_sites_by_site_id_goals_by_goal_id_progress"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -957,6 +1076,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/attribution": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Credits the channels of a site with its conversions. A site that the caller may not see is answered with 401. */
+        post: operations["post_attribution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/funnel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answers how far visitors get along the steps of a funnel. */
+        post: operations["post_funnel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/journeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answers where visits went from a place, or came from. */
+        post: operations["post_journeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/query": {
         parameters: {
             query?: never;
@@ -971,6 +1141,23 @@ export interface paths {
          *     for by `format` or `Accept`, the answer is a file of all rows (docs/queries.md).
          */
         post: operations["post_query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answers who came back. Anonymous visitors are left out, and counted in `meta`. */
+        post: operations["post_retention"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1240,6 +1427,210 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description What channels are to be credited for: exactly one of `goal` and `revenue`. */
+        Attribution: {
+            /** @description When conversions happened; as in a query. */
+            date_range: Record<string, never>;
+            /**
+             * @description What tells channels apart: `visit:channel` (default), `visit:source`, or `visit:utm_source`, `_medium`, `_campaign`,
+             *     `_content`, `_term`.
+             * @example visit:channel
+             */
+            dimension?: string;
+            /**
+             * @description Name of a goal.
+             * @example Signup
+             */
+            goal?: string;
+            /**
+             * Format: int32
+             * @description Half-life of `time_decay`, 1 to 365 days; default 7.
+             */
+            half_life_days?: number;
+            /**
+             * Format: int32
+             * @description How far conversions look back, 1 to 365 days; default 30.
+             */
+            lookback_days?: number;
+            /** @description `last`, `last_non_direct`, `first`, `linear`, `time_decay`, `position_based`, `markov`, `shapley`; default: all. */
+            models?: string[];
+            /** @description `limit` (1 to 1,000, default 20) and `offset` of the paths. */
+            pagination?: Record<string, never>;
+            /** @description Every event with an amount is a conversion. */
+            revenue?: boolean;
+            /** @description Number or domain of the site. */
+            site_id: string;
+            /** @description Whether advertisements in view are touches: `true`, `false` (default), or `{"window_days": 1}` with 1 to 30. */
+            view_through?: Record<string, never>;
+        };
+        /** @description Channels by models, side by side. */
+        AttributionAnswer: {
+            /** @description What was cut or put together, and from which size on. */
+            bounds: components["schemas"]["AttributionBounds"];
+            /** @description Channels, those first that the first model credits most. */
+            channels: components["schemas"]["AttributionChannel"][];
+            /** @description The models asked for. */
+            models: components["schemas"]["AttributionModel"][];
+            /** @description The paths of people, those first that converted most. */
+            paths: components["schemas"]["AttributionPaths"];
+            /** @description What was run, with defaults filled in. */
+            query: Record<string, never>;
+            /** @description Everything together. */
+            totals: components["schemas"]["AttributionTotals"];
+        };
+        /** @description What was cut or put together. */
+        AttributionBounds: {
+            /**
+             * Format: int32
+             * @description Channels that are told apart.
+             */
+            channels_max: number;
+            /**
+             * Format: int32
+             * @description Channels beyond them, put together as `(other)`.
+             */
+            channels_merged: number;
+            /**
+             * Format: int64
+             * @description Their conversions.
+             */
+            conversions_cut: number;
+            /**
+             * Format: int64
+             * @description Conversions whose path lost its earlier touches.
+             */
+            conversions_shortened: number;
+            /**
+             * Format: int64
+             * @description Paths beyond them, which no model saw.
+             */
+            paths_cut: number;
+            /**
+             * Format: int32
+             * @description Different paths that are told apart.
+             */
+            paths_max: number;
+            /** @description Their amounts. */
+            revenue_cut: components["schemas"]["Money"];
+            /**
+             * Format: int32
+             * @description Touches of one path.
+             */
+            touches_max: number;
+        };
+        /** @description A channel. */
+        AttributionChannel: {
+            /**
+             * Format: int64
+             * @description Those of them in which it was not the last one.
+             */
+            assisted_conversions: number;
+            /** @description Its name; `(other)` stands for all beyond `bounds.channels_max`. */
+            channel: string;
+            /** @description What each model credits it with, by the model's name. */
+            credits: {
+                [key: string]: components["schemas"]["AttributionCredit"];
+            };
+            /** @description The least and the most that any of these models says. */
+            range: components["schemas"]["AttributionRange"];
+            /**
+             * Format: int64
+             * @description Conversions in which it was a touch.
+             */
+            touched_conversions: number;
+            /** @description `visit`: people came by it; `view`: they had its advertisement in view. */
+            via: string;
+        };
+        /** @description What a model credits a channel with. */
+        AttributionCredit: {
+            /**
+             * Format: double
+             * @description Conversions, with four decimals.
+             */
+            conversions: number;
+            /** @description Their amounts. */
+            revenue: components["schemas"]["Money"];
+        };
+        /** @description How a model's figures were found. */
+        AttributionModel: {
+            /** @description Computed, not estimated from a sample. */
+            exact: boolean;
+            /** @description By which method. */
+            method: string;
+            /** @description Its name. */
+            model: string;
+        };
+        /** @description A path: the same touches in the same order. */
+        AttributionPath: {
+            /**
+             * Format: int64
+             * @description Conversions at its end.
+             */
+            conversions: number;
+            /**
+             * Format: double
+             * @description Mean time from the first touch to the conversion; null without conversions.
+             */
+            mean_hours: number | null;
+            /**
+             * Format: int64
+             * @description People who went it and did not convert.
+             */
+            people_without_conversion: number;
+            /** @description Their amounts. */
+            revenue: components["schemas"]["Money"];
+            /** @description Its touches, earliest first. */
+            touches: components["schemas"]["AttributionTouch"][];
+        };
+        /** @description A page of paths. */
+        AttributionPaths: {
+            /** @description The paths. */
+            results: components["schemas"]["AttributionPath"][];
+            /**
+             * Format: int64
+             * @description Paths on all pages.
+             */
+            total: number;
+        };
+        /** @description From the least to the most. */
+        AttributionRange: {
+            /** @description Conversions: two numbers. */
+            conversions: number[];
+            /** @description Amounts: two of them. */
+            revenue: components["schemas"]["Money"][];
+        };
+        /** @description Sums over all paths, cut ones included. */
+        AttributionTotals: {
+            /**
+             * Format: int64
+             * @description Conversions of anonymous visitors, whose paths begin at midnight.
+             */
+            anonymous_conversions: number;
+            /**
+             * Format: int64
+             * @description Conversions.
+             */
+            conversions: number;
+            /**
+             * Format: int64
+             * @description Conversions with an amount in another currency, which is not in `revenue`.
+             */
+            other_currency_conversions: number;
+            /**
+             * Format: int64
+             * @description People who came in the range and did not convert.
+             */
+            people_without_conversion: number;
+            /** @description Their amounts in the currency of the answer. */
+            revenue: components["schemas"]["Money"];
+        };
+        /** @description A touch of a path. */
+        AttributionTouch: {
+            /** @description Name of the channel. */
+            channel: string;
+            /** @description `visit` or `view`. */
+            via: string;
+        };
         /** @description A backup. */
         Backup: {
             /** @description When it was made (RFC 3339). */
@@ -1274,6 +1665,31 @@ export interface components {
             problem: string | null;
             /** @description Since when one is being made (RFC 3339); null: none is. */
             running_since: string | null;
+        };
+        /** @description Visitors who started in one period. */
+        Cohort: {
+            /** @description First day of the period. */
+            label: string;
+            /** @description How many came back in the next period, the one after it, and so on. */
+            returned: components["schemas"]["CohortReturn"][];
+            /**
+             * Format: int64
+             * @description How many started.
+             */
+            visitors: number;
+        };
+        /** @description Visitors of a cohort who came back in one period. */
+        CohortReturn: {
+            /**
+             * Format: double
+             * @description In percent of the cohort.
+             */
+            share: number | null;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            visitors: number;
         };
         /** @description A cookie, or an entry of the browser's storage. */
         CookieEntry: {
@@ -1358,6 +1774,112 @@ export interface components {
             /** @description What `cairn_memory` may lead to, on the server. */
             remembered: components["schemas"]["RememberedKind"][];
         };
+        /** @description What one campaign cost on one day. */
+        CostBody: {
+            /** @description As `utm_campaign`. */
+            campaign?: string;
+            /**
+             * Format: int64
+             * @description How often it was clicked.
+             */
+            clicks?: number;
+            /** @description As `utm_content`: the creative. */
+            content?: string;
+            /**
+             * Format: double
+             * @description What was paid: a number of at most six decimals; as a text where it has more than fifteen digits.
+             * @example 12.5
+             */
+            cost: number;
+            /** @description ISO 4217 code; default: the site's currency. */
+            currency?: string;
+            /**
+             * @description The day, in the site's time zone.
+             * @example 2026-11-22
+             */
+            date: string;
+            /**
+             * Format: int64
+             * @description How often it was shown.
+             */
+            impressions?: number;
+            /**
+             * @description As `utm_medium`.
+             * @example cpc
+             */
+            medium?: string;
+            /**
+             * @description As `utm_source` of its links.
+             * @example google
+             */
+            source?: string;
+            /** @description As `utm_term`: the keyword. */
+            term?: string;
+        };
+        /** @description A file of costs to be read. */
+        CostFile: {
+            /**
+             * @description The file's own names of the columns `date`, `cost`, `currency`, `source`, `medium`, `campaign`, `content`, `term`,
+             *     `impressions` and `clicks`. Those that are not named are found by their usual names.
+             */
+            columns?: {
+                [key: string]: string;
+            } | null;
+            /** @description The file: CSV with names of columns, parted by commas, semicolons or tabs, at most 16 MiB. */
+            csv: string;
+            /** @description ISO 4217 code of rows without a currency of their own; default: the site's. */
+            currency?: string | null;
+            /** @description `year_first` (default), `day_first` or `month_first`. */
+            date_order?: string | null;
+            /** @description What stands before decimals: `.` (default) or `,`. */
+            decimal_mark?: string | null;
+            /** @description What holds for every row instead of a column, as `{"source": "google", "medium": "cpc"}`. */
+            fixed?: {
+                [key: string]: string;
+            } | null;
+            /** @description Only tell what would be stored. */
+            preview?: boolean | null;
+        };
+        /** @description What a file of costs says. */
+        CostFileRead: {
+            /** @description Rows that are new. */
+            added: number;
+            /** @description Which of them tells what. */
+            columns: {
+                [key: string]: string;
+            };
+            /** @description Days and campaigns that they are about. */
+            costs: number;
+            /** @description How many places there are. */
+            fault_count: number;
+            /** @description What is wrong: the first twenty places. With any, nothing is stored. */
+            faults: components["schemas"]["FileFault"][];
+            /** @description The first rows, as they are or would be stored. */
+            first: components["schemas"]["CostBody"][];
+            /** @description The first day. */
+            first_day: string | null;
+            /** @description The file's names of columns. */
+            header: string[];
+            /** @description The last day. */
+            last_day: string | null;
+            /** @description Rows that took the place of others. */
+            replaced: number;
+            /** @description Rows of the file. */
+            rows: number;
+            /** @description Whether it was stored; otherwise it was only looked at, or has faults. */
+            stored: boolean;
+            /** @description What was paid in all, by currency. */
+            totals: {
+                [key: string]: number;
+            };
+        };
+        /** @description Costs of a site, the latest first. */
+        CostList: {
+            /** @description The costs. */
+            items: components["schemas"]["CostBody"][];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
         /** @description Choices. */
         Counts: {
             /** @description Choices that say anything about a purpose. */
@@ -1385,6 +1907,20 @@ export interface components {
         CreatedToken: components["schemas"]["Token"] & {
             /** @description The secret, shown this once: send it as `Authorization: Bearer SECRET`. */
             secret: string;
+        };
+        /** @description The rates that are known of one currency. */
+        CurrencyRates: {
+            /** @description ISO 4217 code. */
+            currency: string;
+            /**
+             * Format: int64
+             * @description Days with a rate.
+             */
+            days: number;
+            /** @description The first of them. */
+            first_day: string;
+            /** @description The last of them. */
+            last_day: string;
         };
         /** @description Choices of one day. */
         DayCounts: components["schemas"]["Counts"] & {
@@ -1577,13 +2113,25 @@ export interface components {
             /** @description Why it was kept, and in what way. */
             why: components["schemas"]["Why"];
         };
+        /** @description What is wrong at one place of a file. */
+        FileFault: {
+            /** @description Name of the column; empty: the line as a whole. */
+            column: string;
+            /**
+             * Format: int64
+             * @description Number of the line, from 1; 0: the file as a whole.
+             */
+            line: number;
+            /** @description What is wrong. */
+            message: string;
+        };
         /** @description Who is looked for: exactly one of them. */
         FindBody: {
             /** @description Id that an SDK made for a browser or device. */
             anonymous_id?: string | null;
             /** @description Value of the visitor's cookie `cairn_id`. */
             cairn_id?: string | null;
-            /** @description E-mail address: a trait that he claimed, or his user id. */
+            /** @description E-mail address: his as the site's server or an import told it, or his user id. */
             email?: string | null;
             /** @description An order. */
             order_id?: string | null;
@@ -1595,6 +2143,11 @@ export interface components {
         /** @description What is held of somebody. */
         FoundBody: {
             /**
+             * @description User ids for which a browser claimed the address that is asked for. Anybody may claim that: nothing of theirs is counted,
+             *     taken along or erased. Whose it is in truth is asked for by user id.
+             */
+            candidates: string[];
+            /**
              * Format: int64
              * @description Events of his.
              */
@@ -1603,7 +2156,10 @@ export interface components {
             first: string | null;
             /** @description Anything is held of him. */
             found: boolean;
-            /** @description There are more browsers or accounts than one look may have; those found are meant, so look again after an erasure. */
+            /**
+             * @description There are more browsers or accounts than one look has. An erasure reaches all browsers of a person nevertheless; where an
+             *     order or an address has more accounts, look again after it.
+             */
             is_cut: boolean;
             /** @description When the latest of them happened. */
             last: string | null;
@@ -1650,6 +2206,118 @@ export interface components {
             /** @description The user id. */
             user_id: string;
         };
+        /** @description A saved funnel. */
+        Funnel: {
+            /** @description When it was saved (RFC 3339). */
+            created_at: string;
+            /** @description Its number. */
+            id: string;
+            /** @description Name shown; unique on the site. */
+            name: string;
+            /**
+             * @description `ordered`, `any` or `strict`.
+             * @example ordered
+             */
+            order: string;
+            /** @description Its steps. */
+            steps: components["schemas"]["FunnelStep"][];
+            /**
+             * Format: int64
+             * @description Minutes from the first step to the last; null: within the visit.
+             */
+            window_minutes: number | null;
+        };
+        /** @description How far visitors got. */
+        FunnelAnswerBody: {
+            /**
+             * Format: double
+             * @description Visitors of the last step in percent of those of the first.
+             */
+            conversion_rate: number | null;
+            /** @description By value of the breakdown: the 50 with most visitors. */
+            groups: components["schemas"]["FunnelAnswerGroup"][];
+            /** @description `exactness`, `group_count`, `anonymous_visitors`. */
+            meta: Record<string, never>;
+            /** @description The range in instants, and the filters. */
+            query: Record<string, never>;
+            /** @description By step. */
+            steps: components["schemas"]["FunnelAnswerStep"][];
+        };
+        /** @description The same for one value of the breakdown. */
+        FunnelAnswerGroup: {
+            /** @description By step. */
+            steps: components["schemas"]["FunnelAnswerStep"][];
+            /** @description The value. */
+            value: string;
+        };
+        /** @description Visitors who came to a step. */
+        FunnelAnswerStep: {
+            /**
+             * Format: int64
+             * @description Those who did not come to the next step.
+             */
+            dropped: number;
+            /** @description What those did next; not for the last step. */
+            instead?: components["schemas"]["Instead"];
+            /**
+             * Format: int64
+             * @description Median of the seconds from the step before.
+             */
+            median_s: number | null;
+            /** @description Name of the step. */
+            name: string;
+            /**
+             * Format: double
+             * @description In percent of the first step.
+             */
+            share_of_first: number | null;
+            /**
+             * Format: double
+             * @description In percent of the step before.
+             */
+            share_of_previous: number | null;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            visitors: number;
+        };
+        /** @description How far visitors get: a saved funnel, or steps. */
+        FunnelQuestionBody: {
+            /**
+             * @description A dimension of queries: the funnel once more for each value, that of the first step's event.
+             * @example visit:device
+             */
+            breakdown?: string | null;
+            /** @description As in a query. */
+            date_range: Record<string, never>;
+            /** @description As in a query; they choose the events that take part. */
+            filters?: Record<string, never>[] | null;
+            /** @description Number of a saved funnel; instead of `steps`, `order` and `window_minutes`. */
+            funnel_id?: string | null;
+            /**
+             * Format: int32
+             * @description How many places to list for those who dropped out at a step, 0 to 50; default 5.
+             */
+            instead?: number | null;
+            /** @description `ordered` (default), `any` or `strict` (nothing in between). */
+            order?: string | null;
+            /** @description Number or domain of the site. */
+            site_id: string;
+            /** @description 2 to 20 steps. */
+            steps?: components["schemas"]["NewStep"][] | null;
+            /**
+             * Format: int64
+             * @description Minutes from the first step to the last, 1 to 129600 (90 days); default: within the visit.
+             */
+            window_minutes?: number | null;
+        };
+        /** @description A step of a funnel: one of both. */
+        FunnelStep: {
+            condition: null | components["schemas"]["GoalDefinition"];
+            /** @description Number of the goal that has to be fulfilled. */
+            goal_id: string | null;
+        };
         /** @description Place of a visitor. */
         Geo: {
             /** @description GeoNames number or name. */
@@ -1660,9 +2328,29 @@ export interface components {
             region: string;
         };
         /** @description A goal. */
-        Goal: {
+        Goal: components["schemas"]["GoalDefinition"] & {
             /** @description When it was made (RFC 3339). */
             created_at: string;
+            /** @description Its number. */
+            id: string;
+            target: null | components["schemas"]["GoalTarget"];
+        };
+        /** @description What a property of the event must be. */
+        GoalCondition: {
+            /**
+             * @description `is`, `is_not`, `contains`, `contains_not`, `matches`, `matches_not`, `greater` or `less`.
+             * @example greater
+             */
+            operator: string;
+            /** @description The property. */
+            prop: string;
+            /** @description What it is compared with: one of these; with `greater` and `less` one plain decimal number. */
+            values: string[];
+        };
+        /** @description What a goal asks for. */
+        GoalDefinition: {
+            /** @description What the event's properties must be besides. */
+            conditions: components["schemas"]["GoalCondition"][];
             /** @description ISO 4217 code of a revenue goal. */
             currency: string | null;
             /** @description Properties that the event must have. */
@@ -1671,17 +2359,81 @@ export interface components {
             };
             /** @description Name shown and used in queries; unique on the site. */
             display_name: string;
-            /** @description Name of the event that fulfils it; null for page goals. */
+            /**
+             * Format: int32
+             * @description Seconds in view and in use that a visit is to reach: on one page where there is a path, else on all.
+             */
+            engaged_s: number | null;
+            /** @description Name of the event that fulfils it; null for other goals. */
             event_name: string | null;
-            /** @description Its number. */
-            id: string;
-            /** @description Path of the page that fulfils it, with `*` (within a part) and `**` wildcards; null for event goals. */
+            /** @description Path of the page that fulfils it (`*` = any run of characters); with a section or a time, the pages that count. */
             page_path: string | null;
             /**
              * Format: int32
              * @description Depth in percent that must be reached on the page.
              */
             scroll_threshold: number | null;
+            /** @description Section that is to be read, with `*`. */
+            section: string | null;
+            /**
+             * Format: double
+             * @description Smallest amount that fulfils it, in the currency's main unit.
+             */
+            value_min: number | null;
+        };
+        /** @description How far a goal is from its target. */
+        GoalProgress: {
+            /**
+             * Format: int64
+             * @description Conversions since its first day.
+             */
+            conversions: number;
+            /**
+             * Format: int64
+             * @description Days from the first to the last.
+             */
+            days: number;
+            /**
+             * Format: int64
+             * @description Days that are over or running.
+             */
+            days_begun: number;
+            /** @description Revenue since then, for goals with a currency: `value`, `currency`, `short`, `long`. */
+            revenue: Record<string, never> | null;
+            /**
+             * Format: double
+             * @description What was reached, in percent of the target.
+             */
+            share: number;
+            /**
+             * Format: double
+             * @description What would have been reached by now if each day brought the same, in percent.
+             */
+            share_expected: number;
+            /**
+             * @description `waiting`, `running`, `reached` or `missed`.
+             * @example running
+             */
+            state: string;
+            /** @description What it is to reach. */
+            target: components["schemas"]["GoalTarget"];
+        };
+        /** @description What a goal is to reach. */
+        GoalTarget: {
+            /**
+             * Format: double
+             * @description So much revenue, in the main unit of the goal's currency.
+             */
+            amount: number | null;
+            /**
+             * Format: int64
+             * @description So many conversions; null: an amount.
+             */
+            conversions: number | null;
+            /** @description First day, in the site's zone. */
+            from: string;
+            /** @description Last day. */
+            until: string;
         };
         /** @description A new identity secret. */
         IdentitySecret: {
@@ -1717,6 +2469,88 @@ export interface components {
              * @description All lines that were not taken.
              */
             rejected_count: number;
+        };
+        /** @description What those did next who dropped out. */
+        Instead: {
+            /**
+             * Format: int64
+             * @description Did nothing more.
+             */
+            left: number;
+            /** @description The next page or event, most visitors first. */
+            next: components["schemas"]["InsteadPlace"][];
+            /**
+             * Format: int64
+             * @description Went elsewhere.
+             */
+            others: number;
+        };
+        /** @description A page or an event. */
+        InsteadPlace: {
+            /**
+             * @description `page` or `event`.
+             * @example page
+             */
+            kind: string;
+            /** @description Path of the page, or name of the event. */
+            name: string;
+            /**
+             * Format: int64
+             * @description How many went there.
+             */
+            visitors: number;
+        };
+        /** @description The tree of journeys. */
+        JourneyAnswerBody: {
+            /**
+             * Format: int64
+             * @description Visits that did nothing more (or nothing before).
+             */
+            ended: number;
+            /** @description `exactness`. */
+            meta: Record<string, never>;
+            /**
+             * @description The most usual places of the first step. Each has `kind`, `name`, `visits`, and, before the last step, `next`,
+             *     `others` and `ended` of its own.
+             */
+            next: Record<string, never>[];
+            /**
+             * Format: int64
+             * @description Visits that went elsewhere.
+             */
+            others: number;
+            /** @description The range in instants, and the filters. */
+            query: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Visits with the anchor.
+             */
+            visits: number;
+        };
+        /** @description Where visits go from a place, or come from. */
+        JourneyQuestionBody: {
+            /** @description Where journeys begin, or end. */
+            anchor: components["schemas"]["NewStep"];
+            /** @description A page or event that follows itself is one step; default true. */
+            collapse?: boolean | null;
+            /** @description As in a query. */
+            date_range: Record<string, never>;
+            /** @description `after` (default) or `before`. */
+            direction?: string | null;
+            /** @description As in a query; they choose the events that take part. */
+            filters?: Record<string, never>[] | null;
+            /** @description Number or domain of the site. */
+            site_id: string;
+            /**
+             * Format: int32
+             * @description How many steps to follow, 1 to 6; default 3.
+             */
+            steps?: number | null;
+            /**
+             * Format: int32
+             * @description How many branches of each place, 1 to 20; default 5. At most 20,000 places at the last step.
+             */
+            top?: number | null;
         };
         /** @description Links that stayed as they were. */
         LeftAloneCounts: {
@@ -1884,6 +2718,20 @@ export interface components {
             /** @description The owner's id of the person, as `identify` sends it. */
             user_id: string;
         };
+        /** @description An amount of money. */
+        Money: {
+            /** @description ISO 4217 code. */
+            currency: string;
+            /** @description With cents. */
+            long: string;
+            /** @description In few letters. */
+            short: string;
+            /**
+             * Format: double
+             * @description In the currency's main unit.
+             */
+            value: number;
+        };
         /** @description Network of a visitor. */
         Network: {
             /**
@@ -1952,6 +2800,45 @@ export interface components {
             /** @description What is noted, at most 500 bytes. */
             note: string;
         };
+        /** @description Costs to be put in. */
+        NewCosts: {
+            /** @description At most 5,000. One about the same day, source, medium, campaign, content and term as a stored one replaces it. */
+            costs: components["schemas"]["CostBody"][];
+        };
+        /** @description What a goal, or a step of a funnel, is to ask for: exactly one of `event_name`, `page_path`, `section`, `engaged_s`. */
+        NewDefinition: {
+            /** @description What the event's properties must be besides, at most 20. */
+            conditions?: components["schemas"]["GoalCondition"][] | null;
+            /** @description ISO 4217 code: makes it a revenue goal; event goals only. */
+            currency?: string | null;
+            /** @description Properties that the event must have. */
+            custom_props?: {
+                [key: string]: string;
+            } | null;
+            /** @description Name shown; default: the event's name, or `Visit PATH`. */
+            display_name?: string | null;
+            /**
+             * Format: int32
+             * @description Seconds in view and in use that a visit is to reach, 1 to 86400: on one page with a path, else on all.
+             */
+            engaged_s?: number | null;
+            /** @description Name of the event that fulfils it. */
+            event_name?: string | null;
+            /** @description Path of the page that fulfils it, with `*` wildcards; with `section` or `engaged_s` the pages that count. */
+            page_path?: string | null;
+            /**
+             * Format: int32
+             * @description Depth in percent, 0 to 100; page goals only.
+             */
+            scroll_threshold?: number | null;
+            /** @description Section that is to be read, with `*`. */
+            section?: string | null;
+            /**
+             * Format: double
+             * @description Smallest amount of the event, in the currency's main unit.
+             */
+            value_min?: number | null;
+        };
         /** @description A mail to be prepared. */
         NewEmailBody: {
             /**
@@ -1978,25 +2865,23 @@ export interface components {
             /** @description Addresses that are not rewritten, such as those to unsubscribe. */
             untracked?: string[] | null;
         };
-        /** @description A goal to be made: exactly one of `event_name` and `page_path`. */
-        NewGoalBody: {
-            /** @description ISO 4217 code: makes it a revenue goal; event goals only. */
-            currency?: string | null;
-            /** @description Properties that the event must have. */
-            custom_props?: {
-                [key: string]: string;
-            } | null;
-            /** @description Name shown; default: the event's name, or `Visit PATH`. */
-            display_name?: string | null;
-            /** @description Name of the event that fulfils it. */
-            event_name?: string | null;
-            /** @description Path of the page that fulfils it, with `*` wildcards. */
-            page_path?: string | null;
+        /** @description A funnel to be saved. */
+        NewFunnelBody: {
+            /** @description Name shown. */
+            name: string;
+            /** @description `ordered` (default), `any` or `strict` (nothing in between). */
+            order?: string | null;
+            /** @description Its 2 to 20 steps. */
+            steps: components["schemas"]["NewStep"][];
             /**
-             * Format: int32
-             * @description Depth in percent, 0 to 100; page goals only.
+             * Format: int64
+             * @description Minutes from the first step to the last, 1 to 129600 (90 days); default: within the visit.
              */
-            scroll_threshold?: number | null;
+            window_minutes?: number | null;
+        };
+        /** @description A goal to be made. */
+        NewGoalBody: components["schemas"]["NewDefinition"] & {
+            target?: null | components["schemas"]["NewTarget"];
         };
         /** @description A link to be tracked. */
         NewLinkBody: {
@@ -2041,13 +2926,7 @@ export interface components {
             url?: string | null;
         };
         /** @description What somebody asks for, and who he is: exactly one identifier. */
-        NewRequestBody: {
-            /** @description Id that an SDK made for a browser or device. */
-            anonymous_id?: string | null;
-            /** @description Value of the visitor's cookie `cairn_id`. */
-            cairn_id?: string | null;
-            /** @description E-mail address: a trait that he claimed, or his user id. */
-            email?: string | null;
+        NewRequestBody: components["schemas"]["FindBody"] & {
             /**
              * @description `access`, `erase`, `opt_out` or `rectification`.
              * @example erase
@@ -2055,14 +2934,8 @@ export interface components {
             kind: string;
             /** @description `gdpr` or `ccpa`. Default: by where he was last seen, California or elsewhere. */
             law?: string | null;
-            /** @description An order. */
-            order_id?: string | null;
             /** @description When it came (RFC 3339 or Unix milliseconds). Default: now. */
             received_at?: string | null;
-            /** @description User id, as `identify` sends it. */
-            user_id?: string | null;
-            /** @description The visitor's number, as events have it. */
-            visitor_id?: string | null;
         };
         /** @description A segment to be saved. */
         NewSegmentBody: {
@@ -2105,6 +2978,29 @@ export interface components {
             privacy?: null | components["schemas"]["PrivacyPatch"];
             /** @description IANA time zone; default `Etc/UTC`. */
             timezone?: string | null;
+        };
+        /** @description A step: one of both. */
+        NewStep: {
+            condition?: null | components["schemas"]["NewDefinition"];
+            /** @description Number of a goal. */
+            goal_id?: string | null;
+        };
+        /** @description What a goal is to reach: `conversions`, or an `amount`. */
+        NewTarget: {
+            /**
+             * Format: double
+             * @description So much revenue, in the main unit of the goal's currency.
+             */
+            amount?: number | null;
+            /**
+             * Format: int64
+             * @description So many conversions.
+             */
+            conversions?: number | null;
+            /** @description First day in the site's zone; default: today. */
+            from?: string | null;
+            /** @description Last day. */
+            until: string;
         };
         /** @description An API token to be made. */
         NewTokenBody: {
@@ -2281,31 +3177,41 @@ export interface components {
             next: string | null;
         };
         /** @description One page of a list. */
-        Page_Goal: {
+        Page_Funnel: {
             /** @description The entries. */
             items: {
-                /** @description When it was made (RFC 3339). */
+                /** @description When it was saved (RFC 3339). */
                 created_at: string;
-                /** @description ISO 4217 code of a revenue goal. */
-                currency: string | null;
-                /** @description Properties that the event must have. */
-                custom_props: {
-                    [key: string]: string;
-                };
-                /** @description Name shown and used in queries; unique on the site. */
-                display_name: string;
-                /** @description Name of the event that fulfils it; null for page goals. */
-                event_name: string | null;
                 /** @description Its number. */
                 id: string;
-                /** @description Path of the page that fulfils it, with `*` (within a part) and `**` wildcards; null for event goals. */
-                page_path: string | null;
+                /** @description Name shown; unique on the site. */
+                name: string;
                 /**
-                 * Format: int32
-                 * @description Depth in percent that must be reached on the page.
+                 * @description `ordered`, `any` or `strict`.
+                 * @example ordered
                  */
-                scroll_threshold: number | null;
+                order: string;
+                /** @description Its steps. */
+                steps: components["schemas"]["FunnelStep"][];
+                /**
+                 * Format: int64
+                 * @description Minutes from the first step to the last; null: within the visit.
+                 */
+                window_minutes: number | null;
             }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Goal: {
+            /** @description The entries. */
+            items: (components["schemas"]["GoalDefinition"] & {
+                /** @description When it was made (RFC 3339). */
+                created_at: string;
+                /** @description Its number. */
+                id: string;
+                target: null | components["schemas"]["GoalTarget"];
+            })[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
         };
@@ -2817,6 +3723,11 @@ export interface components {
             imports_skip_reason?: string;
             /** @description Metrics that could not be computed, each with `code` and `warning`. */
             metric_warnings?: Record<string, never>;
+            /**
+             * @description Of a question about money: `currency`; where there are any, `repeated_orders`, `unmatched_refunds`,
+             *     `orders_not_converted` and `costs_not_converted`.
+             */
+            money?: Record<string, never>;
             /** @description Every label of the range, with `include.time_labels`. */
             time_labels?: string[];
             /**
@@ -2833,6 +3744,18 @@ export interface components {
             dimensions: string[];
             /** @description Values of the metrics: numbers, null, or money as an object. */
             metrics: Record<string, never>[];
+        };
+        /** @description The exchange rates that are known. */
+        RateList: {
+            /**
+             * Format: int32
+             * @description Days for which a rate is used when no newer one is known.
+             */
+            age_days_max: number;
+            /** @description ISO 4217 code of what they are against; null: there are none. */
+            base: string | null;
+            /** @description Currencies with rates, by code. */
+            currencies: components["schemas"]["CurrencyRates"][];
         };
         /** @description Why. */
         ReasonBody: {
@@ -3004,6 +3927,17 @@ export interface components {
             /** @description In the order of the table. */
             classes: components["schemas"]["RetentionClass"][];
         };
+        /** @description Who came back, by the period of the start. */
+        RetentionAnswerBody: {
+            /** @description Visitors by the period of their start. */
+            cohorts: components["schemas"]["Cohort"][];
+            /** @description `exactness`, `anonymous_visitors_left_out` with `anonymous_reason`, `last_period_is_complete`. */
+            meta: Record<string, never>;
+            /** @description New and returning visitors of each period. */
+            periods: components["schemas"]["RetentionPeriod"][];
+            /** @description The range in instants, the period and the filters. */
+            query: Record<string, never>;
+        };
         /** @description What a site may choose. */
         RetentionBounds: {
             /**
@@ -3091,6 +4025,34 @@ export interface components {
              * @description User ids and traits.
              */
             people?: number | null;
+        };
+        /** @description New and returning visitors of a period. */
+        RetentionPeriod: {
+            /** @description First day of the period. */
+            label: string;
+            /**
+             * Format: int64
+             * @description Visitors who started in it.
+             */
+            new: number;
+            /**
+             * Format: int64
+             * @description Visitors who came back in it and had started before.
+             */
+            returning: number;
+        };
+        /** @description Who came back. */
+        RetentionQuestionBody: {
+            /** @description As in a query; at most 62 periods. */
+            date_range: Record<string, never>;
+            /** @description As in a query; they choose what counts as a start. */
+            filters?: Record<string, never>[] | null;
+            /** @description `day`, `week` (default) or `month`, in the site's zone. */
+            period?: string | null;
+            returning?: null | components["schemas"]["NewStep"];
+            /** @description Number or domain of the site. */
+            site_id: string;
+            start?: null | components["schemas"]["NewStep"];
         };
         /** @description A request of somebody about himself. */
         RightsRequest: {
@@ -3425,6 +4387,22 @@ export interface components {
             /** @description IANA time zone. */
             timezone?: string | null;
         };
+        /** @description What a call changed. */
+        StoredCosts: {
+            /** @description Rows that are new. */
+            added: number;
+            /** @description Rows that took the place of others. */
+            replaced: number;
+        };
+        /** @description What a file of rates changed. */
+        StoredRates: {
+            /** @description Rates that are new. */
+            added: number;
+            /** @description Rates that took the place of others. */
+            replaced: number;
+            /** @description Columns whose names are no currency of today: not read. */
+            skipped: string[];
+        };
         /** @description An API token without its secret. */
         Token: {
             /** @description When it was made (RFC 3339). */
@@ -3657,6 +4635,96 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_instance_rates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateList"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_instance_rates: {
+        parameters: {
+            query?: {
+                /** @description ISO 4217 code of what they are against; default EUR */
+                base?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredRates"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_instance_rates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are gone */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4257,6 +5325,155 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_costs: {
+        parameters: {
+            query?: {
+                /** @description First day, as 2026-11-01 */
+                from?: string;
+                /** @description Last day */
+                to?: string;
+                /** @description Only costs of this source */
+                source?: string;
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 1000) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CostList"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_costs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCosts"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredCosts"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_costs: {
+        parameters: {
+            query?: {
+                /** @description First day, as 2026-11-01 */
+                from?: string;
+                /** @description Last day */
+                to?: string;
+                /** @description Only costs of this source */
+                source?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_costs_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CostFile"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CostFileRead"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_sites_by_site_id_emails: {
         parameters: {
             query?: never;
@@ -4367,6 +5584,179 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_funnels: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Funnel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_funnels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFunnelBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Funnel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_funnels_by_funnel_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the funnel */
+                funnel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Funnel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_funnels_by_funnel_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the funnel */
+                funnel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    patch_sites_by_site_id_funnels_by_funnel_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the funnel */
+                funnel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFunnelBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Funnel"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_goals: {
         parameters: {
             query?: {
@@ -4458,6 +5848,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_goals_by_goal_id_progress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the goal */
+                goal_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoalProgress"];
+                };
             };
             /** @description An error, see docs/errors.md */
             default: {
@@ -5958,6 +7381,102 @@ export interface operations {
             };
         };
     };
+    post_attribution: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Attribution"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttributionAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_funnel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FunnelQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FunnelAnswerBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_journeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JourneyQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JourneyAnswerBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_query: {
         parameters: {
             query?: {
@@ -5980,6 +7499,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionAnswerBody"];
                 };
             };
             /** @description An error, see docs/errors.md */
