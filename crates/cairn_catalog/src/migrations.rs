@@ -428,6 +428,12 @@ CREATE TABLE costs (
 -- and erased with the entry. What only a browser said is in claimed_traits alone, and means nobody.
 ALTER TABLE people ADD COLUMN proven_email TEXT NOT NULL DEFAULT '' COLLATE NOCASE;
 ",
+    "
+-- The number of the visitor whose browser remembers a value, noted where both purposes are permitted; 0 = not known. Purpose:
+-- so that what is asked for or erased by the visitor's number reaches it. Kept, and removed, with the value.
+ALTER TABLE memory ADD COLUMN visitor INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX memory_by_visitor ON memory (site_id, visitor) WHERE visitor <> 0;
+",
 ];
 
 /// Newest schema version that this program knows.
