@@ -463,6 +463,38 @@ fn a_stranger_who_says_a_user_id_has_no_power_over_its_owner() {
 }
 
 #[test]
+fn a_wish_counts_also_while_what_it_is_about_is_on_its_way() {
+    let mut running = Running::lagging(|_| {});
+    let key = running.site(&SHOP);
+    let site = site_of(&running, &key);
+    let [mut ada, mut bob] = ["/kanarienvogel", "/zeisig"].map(|path| {
+        let mut browser = Browser::new(&running, &key);
+        let url = format!("https://shop.example{path}");
+        let sent = browser.send(json!({"event": "page_view", "url": url, "title": "Shop"}));
+        assert_eq!(sent.outcome(), "accepted");
+        browser
+    });
+    let keys = running.app.ingest.keys();
+    let number = |browser: &Browser| {
+        keys.of_cookie(site, &parse_cookie_id(browser.cookie("cairn_id")).unwrap())
+    };
+    let [adas, bobs] = [number(&ada), number(&bob)];
+    // Nothing is in the store yet.
+    let erased = ada.submit("action=erase_now");
+    assert!(erased.header("location").contains("reference="));
+    assert_eq!(bob.submit("action=opt_out").status, 303);
+    let directory = running.app.catalog.directory().current();
+    assert!([adas, bobs].iter().all(|visitor| directory.is_opted_out(site, visitor.0)));
+    // Whoever has no number is no reason for one.
+    let mut nobody = Browser::new(&running, &key);
+    assert!(!nobody.submit("action=erase_now").header("location").contains("reference"));
+    running.apply();
+    running.wait_applied();
+    running.wait_erased(site);
+    assert!(!running.files_hold("kanarienvogel"));
+}
+
+#[test]
 fn only_the_sites_own_word_makes_an_address_somebodys() {
     let running = Running::start();
     let (of_browser, of_server) = (
