@@ -14,9 +14,12 @@ use cairn_model::{SiteId, VisitorId, memory};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::idempotency::names_any;
+use crate::withdrawals::note_forgotten;
 use crate::{Catalog, CatalogError, MEMORY_PER_SITE_SIZE_BYTES_MAX};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// No value lasts longer, whatever its kind.
+const LIFETIME_DAYS_MAX: i64 = 395;
 /// Rows that one round of the job removes: the lock is not held for long.
 const EXPIRED_PER_ROUND: usize = 1_000;
 /// Names of which a value is somebody's have at least so many bytes, unless they are addresses.
@@ -250,14 +253,22 @@ impl Catalog {
         })
     }
 
-    /// Forgets everything of the holder; of a tied browser's person, too, with all ties. False: there was nothing.
-    pub fn forget_memory(&self, site: SiteId, holder: MemoryHolder) -> Result<bool, CatalogError> {
+    /// Forgets everything of the holder; of a tied browser's person, too, with all ties. False: there was nothing. That it was
+    /// forgotten is on record, so that no older copy of the catalog brings it back.
+    pub fn forget_memory(
+        &self,
+        site: SiteId,
+        holder: MemoryHolder,
+        now_ms: i64,
+    ) -> Result<bool, CatalogError> {
         let forgotten = self.connections.write("forgets", |transaction| {
-            forget(transaction, site, holder).map_err(CatalogError::during("forgets"))
+            forget_for_good(transaction, site, holder, now_ms)
+                .map_err(CatalogError::during("forgets"))
         })?;
         if forgotten == 0 {
             return Ok(false);
         }
+        self.note_withdrawn();
         // The values are gone either way; emptying the journal again is tried with the next removal.
         if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "the journal still holds what was forgotten");
@@ -281,7 +292,15 @@ impl Catalog {
                          (SELECT site_id, browser FROM memory_ties WHERE expires_at_ms <= ?1 LIMIT ?2)",
                     )?
                     .execute(params![now_ms, EXPIRED_PER_ROUND])?;
-                Ok(values + ties)
+                let over_ms = now_ms - LIFETIME_DAYS_MAX * DAY_MS;
+                let forgotten = transaction
+                    .prepare_cached(
+                        "DELETE FROM memory_forgotten WHERE (site_id, holder) IN
+                         (SELECT site_id, holder FROM memory_forgotten
+                          WHERE forgotten_at_ms <= ?1 LIMIT ?2)",
+                    )?
+                    .execute(params![over_ms, EXPIRED_PER_ROUND])?;
+                Ok(values + ties + forgotten)
             };
             expired(transaction).map_err(CatalogError::during("removes what has expired"))
         })
@@ -306,6 +325,26 @@ pub(crate) fn count(
              AND (holder = ?2 OR holder = ?3 OR left_by = ?3)",
         )?
         .query_row(params![site.0, own, person], |row| row.get(0))
+}
+
+/// [`forget`], with a note of whoever it was.
+fn forget_for_good(
+    transaction: &Transaction<'_>,
+    site: SiteId,
+    holder: MemoryHolder,
+    now_ms: i64,
+) -> rusqlite::Result<usize> {
+    let (number, person) = match holder {
+        MemoryHolder::Person(person) => (person, None),
+        MemoryHolder::Browser(browser) => (browser, tie_of(transaction, site, &browser, i64::MIN)?),
+    };
+    let count = forget(transaction, site, holder)?;
+    if count > 0 {
+        for number in std::iter::once(number).chain(person) {
+            note_forgotten(transaction, site, &number, now_ms)?;
+        }
+    }
+    Ok(count)
 }
 
 /// Removes values and ties of the holder; of a tied browser's person, too. Gives how many.

@@ -434,6 +434,17 @@ ALTER TABLE people ADD COLUMN proven_email TEXT NOT NULL DEFAULT '' COLLATE NOCA
 ALTER TABLE memory ADD COLUMN visitor INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX memory_by_visitor ON memory (site_id, visitor) WHERE visitor <> 0;
 ",
+    "
+-- Whose memory a no forgot: keyed hashes of cookies and user ids. Purpose: that it stays forgotten when an older copy of the
+-- catalog takes the place of this one; kept as long as any of its values could have lasted.
+CREATE TABLE memory_forgotten (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    holder BLOB NOT NULL,
+    forgotten_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (site_id, holder)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memory_forgotten_by_time ON memory_forgotten (forgotten_at_ms);
+",
 ];
 
 /// Newest schema version that this program knows.

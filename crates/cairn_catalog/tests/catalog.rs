@@ -203,6 +203,12 @@ fn nothing_that_lets_someone_in_is_in_the_files() {
     assert_eq!(catalog.browser_session(session.reveal(), NOW_MS).unwrap(), Some(user.clone()));
     assert_eq!(catalog.use_log_in_link(link.reveal(), NOW_MS).unwrap(), Some(user.clone()));
     assert_eq!(catalog.use_log_in_link(link.reveal(), NOW_MS).unwrap(), None);
+    // After a restore nobody is logged in any more, and no link lets anybody in; tokens stay.
+    let link = catalog.add_one_time_link(purpose, Some(user.id), NOW_MS + 1, NOW_MS).unwrap();
+    catalog.end_log_ins().unwrap();
+    assert_eq!(catalog.browser_session(session.reveal(), NOW_MS).unwrap(), None);
+    assert_eq!(catalog.use_log_in_link(link.reveal(), NOW_MS).unwrap(), None);
+    assert_eq!(catalog.api_token(secret.reveal()).unwrap(), Some(token.clone()));
     assert!(catalog.delete_api_token(Some(user.id), token.id).unwrap());
     assert_eq!(catalog.api_token(secret.reveal()).unwrap(), None);
 }

@@ -167,7 +167,7 @@ impl Collector {
         let said = call.said.sent.answer(3);
         let is_denied = said.is_some_and(|said| said.choice == Choice::Denied);
         if is_denied || entry.site.is_opted_out(keys.of_user(site, &named)) {
-            blocking(app, move |catalog| catalog.forget_memory(site, holder)).await?;
+            blocking(app, move |catalog| catalog.forget_memory(site, holder, now_ms)).await?;
             return Ok(Done::default());
         }
         let wanted = call.wanted;
@@ -373,7 +373,8 @@ impl Collector {
         let app = &self.edge.app;
         let site = admission.entry().site.site.id;
         let holder = MemoryHolder::Browser(app.ingest.keys().of_memory(site, &browser));
-        blocking(app, move |catalog| catalog.forget_memory(site, holder)).await?;
+        let now_ms = admission.hit().received_at_ms;
+        blocking(app, move |catalog| catalog.forget_memory(site, holder, now_ms)).await?;
         Ok(())
     }
 }
