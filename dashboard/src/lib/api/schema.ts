@@ -4316,7 +4316,7 @@ export interface components {
         };
         /** @description A question to a shared report. */
         SharedQuery: {
-            /** @description `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`. */
+            /** @description `7d`, `30d`, `91d`, `12mo`. */
             date_range: string;
             /** @description What to group by, as `visit:source` or `time:day`; nothing: one row for all. */
             dimension?: string | null;
