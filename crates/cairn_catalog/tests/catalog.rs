@@ -87,6 +87,12 @@ fn every_start_but_the_first_ever_is_a_restart_and_the_latest_are_kept() {
     assert_eq!(catalog.restarts_ms().unwrap(), kept);
 }
 
+/// Takes back what steps after the tenth added to tables that were there before.
+const UNDO_COLUMNS: &str = "ALTER TABLE pixels DROP COLUMN cross_site_cookies;
+    ALTER TABLE goals DROP COLUMN section; ALTER TABLE goals DROP COLUMN engaged_s;
+    ALTER TABLE goals DROP COLUMN conditions; ALTER TABLE goals DROP COLUMN value_minor_min;
+    ALTER TABLE goals DROP COLUMN target; ALTER TABLE people DROP COLUMN proven_email";
+
 #[test]
 fn what_had_sites_before_starts_were_recorded_was_started_before() {
     let directory = tempfile::tempdir().unwrap();
@@ -103,9 +109,9 @@ fn what_had_sites_before_starts_were_recorded_was_started_before() {
          WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN ({first})"
     );
     let drops: String = file.query_row(&later, [], |row| row.get(0)).unwrap();
-    let undo = "ALTER TABLE pixels DROP COLUMN tracker_settings;
-        ALTER TABLE pixels DROP COLUMN cross_site_cookies; PRAGMA user_version = 1";
-    file.execute_batch(&format!("PRAGMA foreign_keys = OFF; {drops}; {undo}")).unwrap();
+    let undo = "ALTER TABLE pixels DROP COLUMN tracker_settings; PRAGMA user_version = 1";
+    file.execute_batch(&format!("PRAGMA foreign_keys = OFF; {drops}; {UNDO_COLUMNS}; {undo}"))
+        .unwrap();
     drop(file);
     let catalog = open(&directory);
     catalog.add_start(NOW_MS + 7).unwrap();
@@ -133,14 +139,17 @@ fn cookies_of_other_sites_were_a_setting_of_the_site() {
     }
     drop(catalog);
     let file = rusqlite::Connection::open(directory.path().join("catalog.sqlite")).unwrap();
-    file.execute_batch(
-        "ALTER TABLE pixels DROP COLUMN cross_site_cookies;
+    file.execute_batch(&format!(
+        "{UNDO_COLUMNS};
+        DROP TABLE funnels; DROP TABLE segments; DROP TABLE annotations; DROP TABLE rates_base;
+        DROP TABLE rates; DROP TABLE costs; DROP TABLE memory_forgotten;
+        DROP INDEX memory_by_visitor; ALTER TABLE memory DROP COLUMN visitor;
         DROP TRIGGER memory_tie_added; DROP TRIGGER memory_tie_removed;
         ALTER TABLE erasures DROP COLUMN entries;
         UPDATE sites SET privacy = json_set(privacy, '$.cross_site_cookies', json('true'))
         WHERE domain = 'chosen.example';
         PRAGMA user_version = 10",
-    )
+    ))
     .unwrap();
     drop(file);
     let catalog = open(&directory);
