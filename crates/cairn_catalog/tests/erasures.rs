@@ -349,6 +349,12 @@ fn a_request_that_nobody_looked_for_since_its_erasure_is_closed() {
         "UPDATE rights_requests SET state = 'erasing', closed_at_ms = NULL;
         DELETE FROM rights_steps WHERE step = 'done';
         ALTER TABLE erasures DROP COLUMN entries;
+        ALTER TABLE goals DROP COLUMN section; ALTER TABLE goals DROP COLUMN engaged_s;
+        ALTER TABLE goals DROP COLUMN conditions; ALTER TABLE goals DROP COLUMN value_minor_min;
+        ALTER TABLE goals DROP COLUMN target; ALTER TABLE people DROP COLUMN proven_email;
+        DROP TABLE funnels; DROP TABLE segments; DROP TABLE annotations; DROP TABLE rates_base;
+        DROP TABLE rates; DROP TABLE costs; DROP TABLE memory_forgotten;
+        DROP INDEX memory_by_visitor; ALTER TABLE memory DROP COLUMN visitor;
         PRAGMA user_version = 12",
     )
     .unwrap();
