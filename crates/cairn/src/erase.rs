@@ -112,6 +112,12 @@ fn found_text(found: &Found, kept: &Kept) -> String {
     for visitor in &found.shared {
         let _ = writeln!(text, "browser {:016x} is shared: only this person's events", visitor.0);
     }
+    for user_id in &found.candidates {
+        let _ = writeln!(
+            text,
+            "not meant: {user_id}, of whom only a browser says this address; ask by --user-id if it is true"
+        );
+    }
     if found.is_cut {
         text.push_str("there are more browsers than are shown: the erasure goes on until it has all of a person;\n");
         text.push_str(

@@ -120,7 +120,13 @@ const PLACES: [(&str, &str, Option<&str>); 16] = [
         Some("the requests themselves stay with keyed numbers, as proof that they were answered"),
     ),
     ("mail_choices", "choices about mails", None),
-    ("memory", "remembered values, and which browsers are whose", None),
+    (
+        "memory",
+        "remembered values, and which browsers are whose",
+        Some(
+            "values of a browser of which it was never permitted to know whose it is stay until they expire, where no name of the erased stands in them",
+        ),
+    ),
     (
         "answers",
         "texts of the API's answers kept for repetitions",
@@ -245,6 +251,10 @@ impl Catalog {
             }
             for holder in holders {
                 let held = memory::count(connection, subject.site_id, *holder)?;
+                counts.memory += held.cast_unsigned();
+            }
+            for visitor in &subject.visitors {
+                let held = memory::count_of_visitor(connection, subject.site_id, *visitor)?;
                 counts.memory += held.cast_unsigned();
             }
             Ok(counts)
@@ -425,6 +435,11 @@ fn erase_people_of(
     for holder in &erasure.holders {
         counts[2].1 += memory::forget(transaction, subject.site_id, *holder)?;
     }
+    for visitor in &subject.visitors {
+        counts[2].1 += memory::forget_visitor(transaction, subject.site_id, *visitor)?;
+    }
+    // In a backup, and of who is erased by number, only the people's entries say the names.
+    counts[2].1 += memory::forget_naming(transaction, subject.site_id, &names)?;
     for (name, count) in counts {
         add(&mut erasure.places, name, count as u64, now_ms);
     }
@@ -483,6 +498,10 @@ fn record(
     let answers = idempotency::blank_answers(transaction, &new.names)?;
     add(&mut places, "answers", answers as u64, now_ms);
     // The names are known now only.
+    let remembered = memory::forget_naming(transaction, subject.site_id, &new.names)?;
+    if remembered > 0 {
+        add(&mut places, "memory", remembered as u64, now_ms);
+    }
     let requests = rights::blank_requests(transaction, subject, &new.names, now_ms)?;
     add(&mut places, "requests", requests as u64, now_ms);
     let listed = |keys: &[u64]| keys.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
@@ -508,21 +527,17 @@ fn record(
     Ok(ErasureId(transaction.last_insert_rowid()))
 }
 
-/// User ids and e-mail addresses that people's entries have for a subject's users.
+/// User ids, and e-mail addresses that their site told, of a subject's users: a claimed one may be somebody else's.
 fn known_names(transaction: &Transaction<'_>, subject: &Subject) -> rusqlite::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut statement = transaction.prepare_cached(
-        "SELECT user_id, CASE json_valid(claimed_traits)
-            WHEN 1 THEN CAST(json_extract(claimed_traits, '$.email') AS TEXT) END
-         FROM people WHERE site_id = ?1 AND user_key = ?2",
+        "SELECT user_id, proven_email FROM people WHERE site_id = ?1 AND user_key = ?2",
     )?;
     for user in &subject.users {
         let asked = params![subject.site_id.0, user.cast_signed()];
-        let found: Option<(String, Option<String>)> =
-            statement.query_row(asked, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        names.extend(
-            found.into_iter().flat_map(|(user_id, email)| [Some(user_id), email]).flatten(),
-        );
+        let found: Option<[String; 2]> =
+            statement.query_row(asked, |row| Ok([row.get(0)?, row.get(1)?])).optional()?;
+        names.extend(found.into_iter().flatten().filter(|name| !name.is_empty()));
     }
     Ok(names)
 }

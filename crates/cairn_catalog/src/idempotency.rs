@@ -158,7 +158,7 @@ pub(crate) fn blank_answers(
 }
 
 /// Whether a JSON text has one of the names, in small letters, in one of its strings; numbers are nobody's names.
-fn names_any(body: &[u8], names: &[String]) -> bool {
+pub(crate) fn names_any(body: &[u8], names: &[String]) -> bool {
     fn any(value: &Value, names: &[String]) -> bool {
         match value {
             Value::String(text) => stands_in(text, names),

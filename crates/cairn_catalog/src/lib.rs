@@ -35,6 +35,7 @@ mod shares;
 mod sites;
 mod starts;
 mod tokens;
+mod withdrawals;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -73,6 +74,7 @@ pub use segments::Segment;
 pub use shares::Share;
 pub use sites::{NewPixel, NewSite};
 pub use tokens::{ApiToken, NewApiToken};
+pub use withdrawals::{Withdrawal, Withdrawn};
 
 /// Name of the catalog's file in the data directory.
 pub const CATALOG_FILE: &str = "catalog.sqlite";

@@ -38,7 +38,7 @@ impl Catalog {
         now_ms: i64,
     ) -> Result<MailChoices, CatalogError> {
         let doing = "records a choice about mails";
-        self.connections.write(doing, |transaction| {
+        let choices = self.connections.write(doing, |transaction| {
             let known =
                 read(transaction, site_id, user_key).map_err(CatalogError::during(doing))?;
             let is_new = known.is_none();
@@ -62,7 +62,11 @@ impl Catalog {
                 })
                 .map_err(CatalogError::during(doing))?;
             Ok(choices)
-        })
+        })?;
+        if [choices.opens, choices.clicks].contains(&Some(false)) {
+            self.note_withdrawn();
+        }
+        Ok(choices)
     }
 
     /// The recipient behind a keyed hash.
@@ -109,7 +113,7 @@ fn read_choices(row: &rusqlite::Row<'_>) -> rusqlite::Result<MailChoices> {
     Ok(MailChoices { opens: row.get(0)?, clicks: row.get(1)? })
 }
 
-fn write(
+pub(crate) fn write(
     transaction: &Transaction<'_>,
     site_id: SiteId,
     user_key: u64,

@@ -5,18 +5,25 @@
 //!
 //! Guarantees: a value is on disk when a method has answered. A browser that is tied to a person reads and changes the
 //! person's memory and has none of its own; a tie is made by [`Catalog::tie_memory`] only, which moves the browser's memory
-//! to the person and gives the browser another number. What was removed is overwritten.
+//! to the person and gives the browser another number. A value of a browser that nobody signed for is found by its visitor's
+//! number, too, where that was permitted; a person's is not. What was removed is overwritten.
 
 use cairn_model::limits::{MEMORY_NAMES_MAX, MEMORY_SIZE_BYTES_MAX};
 use cairn_model::memory::{kind_of, united};
-use cairn_model::{SiteId, memory};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use cairn_model::{SiteId, VisitorId, memory};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use crate::idempotency::names_any;
+use crate::withdrawals::note_forgotten;
 use crate::{Catalog, CatalogError, MEMORY_PER_SITE_SIZE_BYTES_MAX};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// No value lasts longer, whatever its kind.
+const LIFETIME_DAYS_MAX: i64 = 395;
 /// Rows that one round of the job removes: the lock is not held for long.
 const EXPIRED_PER_ROUND: usize = 1_000;
+/// Names of which a value is somebody's have at least so many bytes, unless they are addresses.
+const NAME_SIZE_BYTES_MIN: usize = 8;
 
 /// Whose memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,6 +106,57 @@ impl Catalog {
                                     WHERE site_id = ?1 AND browser = ?2 AND expires_at_ms > ?3)",
                 )?
                 .query_row(params![site.0, browser, now_ms], |row| row.get(0))
+        })
+    }
+
+    /// Notes whose browser remembers its own values, so that they are found by the visitor's number; `None` where that may not
+    /// be known any more. What a person remembers is found by his user id.
+    pub fn note_memory_visitor(
+        &self,
+        site: SiteId,
+        browser: [u8; 32],
+        visitor: Option<VisitorId>,
+    ) -> Result<(), CatalogError> {
+        let number = visitor.map_or(0, |visitor| visitor.0.cast_signed());
+        let asked = params![site.0, browser, number];
+        let other = "FROM memory WHERE site_id = ?1 AND holder = ?2 AND visitor <> ?3";
+        let is_known = self.connections.read("looks whose memory it is", |connection| {
+            let sql = format!("SELECT NOT EXISTS (SELECT 1 {other})");
+            connection.prepare_cached(&sql)?.query_row(asked, |row| row.get(0))
+        })?;
+        if is_known {
+            return Ok(());
+        }
+        let doing = "notes whose memory it is";
+        self.connections.write(doing, |transaction| {
+            let sql = "UPDATE memory SET visitor = ?3 WHERE site_id = ?1 AND holder = ?2";
+            let noted = transaction.prepare_cached(sql).and_then(|mut note| note.execute(asked));
+            noted.map(|_| ()).map_err(CatalogError::during(doing))
+        })
+    }
+
+    /// What the browsers of visitors remember, as far as it is known whose they are.
+    pub fn memory_of_visitors(
+        &self,
+        site: SiteId,
+        visitors: &[VisitorId],
+        now_ms: i64,
+    ) -> Result<Vec<Remembered>, CatalogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM memory INDEXED BY memory_by_visitor
+             WHERE site_id = ?1 AND visitor = ?2 AND visitor <> 0 AND expires_at_ms > ?3
+             ORDER BY name"
+        );
+        self.connections.read("recalls", |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut found = Vec::new();
+            for visitor in visitors {
+                let asked = params![site.0, visitor.0.cast_signed(), now_ms];
+                for row in statement.query_map(asked, remembered_row)? {
+                    found.push(row?);
+                }
+            }
+            Ok(found)
         })
     }
 
@@ -195,14 +253,22 @@ impl Catalog {
         })
     }
 
-    /// Forgets everything of the holder; of a tied browser's person, too, with all ties. False: there was nothing.
-    pub fn forget_memory(&self, site: SiteId, holder: MemoryHolder) -> Result<bool, CatalogError> {
+    /// Forgets everything of the holder; of a tied browser's person, too, with all ties. False: there was nothing. That it was
+    /// forgotten is on record, so that no older copy of the catalog brings it back.
+    pub fn forget_memory(
+        &self,
+        site: SiteId,
+        holder: MemoryHolder,
+        now_ms: i64,
+    ) -> Result<bool, CatalogError> {
         let forgotten = self.connections.write("forgets", |transaction| {
-            forget(transaction, site, holder).map_err(CatalogError::during("forgets"))
+            forget_for_good(transaction, site, holder, now_ms)
+                .map_err(CatalogError::during("forgets"))
         })?;
         if forgotten == 0 {
             return Ok(false);
         }
+        self.note_withdrawn();
         // The values are gone either way; emptying the journal again is tried with the next removal.
         if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "the journal still holds what was forgotten");
@@ -226,7 +292,15 @@ impl Catalog {
                          (SELECT site_id, browser FROM memory_ties WHERE expires_at_ms <= ?1 LIMIT ?2)",
                     )?
                     .execute(params![now_ms, EXPIRED_PER_ROUND])?;
-                Ok(values + ties)
+                let over_ms = now_ms - LIFETIME_DAYS_MAX * DAY_MS;
+                let forgotten = transaction
+                    .prepare_cached(
+                        "DELETE FROM memory_forgotten WHERE (site_id, holder) IN
+                         (SELECT site_id, holder FROM memory_forgotten
+                          WHERE forgotten_at_ms <= ?1 LIMIT ?2)",
+                    )?
+                    .execute(params![over_ms, EXPIRED_PER_ROUND])?;
+                Ok(values + ties + forgotten)
             };
             expired(transaction).map_err(CatalogError::during("removes what has expired"))
         })
@@ -251,6 +325,26 @@ pub(crate) fn count(
              AND (holder = ?2 OR holder = ?3 OR left_by = ?3)",
         )?
         .query_row(params![site.0, own, person], |row| row.get(0))
+}
+
+/// [`forget`], with a note of whoever it was.
+fn forget_for_good(
+    transaction: &Transaction<'_>,
+    site: SiteId,
+    holder: MemoryHolder,
+    now_ms: i64,
+) -> rusqlite::Result<usize> {
+    let (number, person) = match holder {
+        MemoryHolder::Person(person) => (person, None),
+        MemoryHolder::Browser(browser) => (browser, tie_of(transaction, site, &browser, i64::MIN)?),
+    };
+    let count = forget(transaction, site, holder)?;
+    if count > 0 {
+        for number in std::iter::once(number).chain(person) {
+            note_forgotten(transaction, site, &number, now_ms)?;
+        }
+    }
+    Ok(count)
 }
 
 /// Removes values and ties of the holder; of a tied browser's person, too. Gives how many.
@@ -278,6 +372,58 @@ pub(crate) fn forget(
             .execute(params![site.0, person])?;
     }
     Ok(count)
+}
+
+/// How many values [`forget_visitor`] would remove.
+pub(crate) fn count_of_visitor(
+    connection: &Connection,
+    site: SiteId,
+    visitor: VisitorId,
+) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM memory WHERE site_id = ?1 AND visitor = ?2 AND visitor <> 0",
+        )?
+        .query_row(params![site.0, visitor.0.cast_signed()], |row| row.get(0))
+}
+
+/// Removes what a visitor's browsers remember, as far as it is known whose they are. Gives how many.
+pub(crate) fn forget_visitor(
+    transaction: &Transaction<'_>,
+    site: SiteId,
+    visitor: VisitorId,
+) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached("DELETE FROM memory WHERE site_id = ?1 AND visitor = ?2 AND visitor <> 0")?
+        .execute(params![site.0, visitor.0.cast_signed()])
+}
+
+/// Removes values of a site in which one of the names stands, whoever remembers them. Short names that are no addresses
+/// are left out: they are sizes and numbers as well. Gives how many.
+pub(crate) fn forget_naming(
+    transaction: &Transaction<'_>,
+    site: SiteId,
+    names: &[String],
+) -> rusqlite::Result<usize> {
+    let is_telling = |name: &&String| name.contains('@') || name.len() >= NAME_SIZE_BYTES_MIN;
+    let names: Vec<String> =
+        names.iter().filter(is_telling).map(|name| name.to_lowercase()).collect();
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let mut statement =
+        transaction.prepare_cached("SELECT holder, name, value FROM memory WHERE site_id = ?1")?;
+    let mut found: Vec<([u8; 32], String)> = Vec::new();
+    let mut values = statement.query([site.0])?;
+    while let Some(row) = values.next()? {
+        if names_any(row.get_ref(2)?.as_str()?.as_bytes(), &names) {
+            found.push((row.get(0)?, row.get(1)?));
+        }
+    }
+    for (holder, name) in &found {
+        remove(transaction, site, holder, name)?;
+    }
+    Ok(found.len())
 }
 
 fn remembered(name: &str, value: String, now_ms: i64) -> Remembered {
@@ -360,20 +506,25 @@ fn rows(
     holder: &[u8; 32],
     now_ms: i64,
 ) -> rusqlite::Result<Vec<Remembered>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT name, value, changed_at_ms, expires_at_ms, left_by FROM memory
-         WHERE site_id = ?1 AND holder = ?2 AND expires_at_ms > ?3 ORDER BY name",
-    )?;
-    let rows = statement.query_map(params![site.0, holder, now_ms], |row| {
-        Ok(Remembered {
-            name: row.get(0)?,
-            value: row.get(1)?,
-            changed_at_ms: row.get(2)?,
-            expires_at_ms: row.get(3)?,
-            left_by: row.get(4)?,
-        })
-    })?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM memory
+         WHERE site_id = ?1 AND holder = ?2 AND expires_at_ms > ?3 ORDER BY name"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![site.0, holder, now_ms], remembered_row)?;
     rows.collect()
+}
+
+const COLUMNS: &str = "name, value, changed_at_ms, expires_at_ms, left_by";
+
+fn remembered_row(row: &Row<'_>) -> rusqlite::Result<Remembered> {
+    Ok(Remembered {
+        name: row.get(0)?,
+        value: row.get(1)?,
+        changed_at_ms: row.get(2)?,
+        expires_at_ms: row.get(3)?,
+        left_by: row.get(4)?,
+    })
 }
 
 fn write(

@@ -423,6 +423,28 @@ CREATE TABLE costs (
     PRIMARY KEY (site_id, day, source, medium, campaign, content, term)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+-- The e-mail address of a person where the site's own server or import said it. Purpose: to know whom an address means; kept
+-- and erased with the entry. What only a browser said is in claimed_traits alone, and means nobody.
+ALTER TABLE people ADD COLUMN proven_email TEXT NOT NULL DEFAULT '' COLLATE NOCASE;
+",
+    "
+-- The number of the visitor whose browser remembers a value, noted where both purposes are permitted; 0 = not known. Purpose:
+-- so that what is asked for or erased by the visitor's number reaches it. Kept, and removed, with the value.
+ALTER TABLE memory ADD COLUMN visitor INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX memory_by_visitor ON memory (site_id, visitor) WHERE visitor <> 0;
+",
+    "
+-- Whose memory a no forgot: keyed hashes of cookies and user ids. Purpose: that it stays forgotten when an older copy of the
+-- catalog takes the place of this one; kept as long as any of its values could have lasted.
+CREATE TABLE memory_forgotten (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    holder BLOB NOT NULL,
+    forgotten_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (site_id, holder)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memory_forgotten_by_time ON memory_forgotten (forgotten_at_ms);
+",
 ];
 
 /// Newest schema version that this program knows.

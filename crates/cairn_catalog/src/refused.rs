@@ -141,12 +141,15 @@ pub struct Departures {
     pub opt_outs: u64,
     /// Erasures and removed sites.
     pub erasures: u64,
+    /// Forgotten memories, and refusals about mails.
+    pub withdrawals: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct DepartureCounts {
     opt_outs: AtomicU64,
     erasures: AtomicU64,
+    withdrawals: AtomicU64,
 }
 
 impl Catalog {
@@ -155,6 +158,7 @@ impl Catalog {
         Departures {
             opt_outs: self.departures.opt_outs.load(Ordering::Acquire),
             erasures: self.departures.erasures.load(Ordering::Acquire),
+            withdrawals: self.departures.withdrawals.load(Ordering::Acquire),
         }
     }
 
@@ -164,6 +168,11 @@ impl Catalog {
             entry.opt_out(numbers);
         }
         self.departures.opt_outs.fetch_add(1, Ordering::Release);
+    }
+
+    /// A withdrawal is on record.
+    pub(crate) fn note_withdrawn(&self) {
+        self.departures.withdrawals.fetch_add(1, Ordering::Release);
     }
 
     /// An erasure is on record, with its subject's opt-out.

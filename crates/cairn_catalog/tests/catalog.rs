@@ -202,6 +202,12 @@ fn nothing_that_lets_someone_in_is_in_the_files() {
     assert_eq!(catalog.browser_session(session.reveal(), NOW_MS).unwrap(), Some(user.clone()));
     assert_eq!(catalog.use_log_in_link(link.reveal(), NOW_MS).unwrap(), Some(user.clone()));
     assert_eq!(catalog.use_log_in_link(link.reveal(), NOW_MS).unwrap(), None);
+    // After a restore nobody is logged in any more, and no link lets anybody in; tokens stay.
+    let link = catalog.add_one_time_link(purpose, Some(user.id), NOW_MS + 1, NOW_MS).unwrap();
+    catalog.end_log_ins().unwrap();
+    assert_eq!(catalog.browser_session(session.reveal(), NOW_MS).unwrap(), None);
+    assert_eq!(catalog.use_log_in_link(link.reveal(), NOW_MS).unwrap(), None);
+    assert_eq!(catalog.api_token(secret.reveal()).unwrap(), Some(token.clone()));
     assert!(catalog.delete_api_token(Some(user.id), token.id).unwrap());
     assert_eq!(catalog.api_token(secret.reveal()).unwrap(), None);
 }
@@ -217,6 +223,7 @@ fn people_are_applied_once_whatever_is_repeated() {
         user_key: u64::MAX,
         user_id: "user-7".to_owned(),
         claimed_traits: traits.to_owned(),
+        is_proven: false,
         seen_at_ms,
     };
     assert_eq!(catalog.people_watermark().unwrap(), 0);
@@ -249,6 +256,7 @@ fn removing_a_site_overwrites_what_it_held() {
         user_key: 7,
         user_id: "canary-user-7".to_owned(),
         claimed_traits: r#"{"email":"canary@visitor.example"}"#.to_owned(),
+        is_proven: false,
         seen_at_ms: NOW_MS,
     };
     catalog.apply_log(&[person], &[], 1).unwrap();

@@ -54,6 +54,7 @@ fn person(user_key: u64, user_id: &str, offset: u64, seen_at_ms: i64) -> PersonC
         user_key,
         user_id: user_id.into(),
         claimed_traits: String::new(),
+        is_proven: false,
         seen_at_ms,
     }
 }
@@ -198,9 +199,17 @@ fn open_requests_of_the_erased_name_nobody_any_more() {
     let catalog = open(&directory);
     let site_id = site(&catalog);
     let traits = r#"{"email":"Anna@mail.example"}"#.to_owned();
-    let anna =
-        PersonChange { site_id, claimed_traits: traits, ..person(u64::MAX, "anna", 1, NOW_MS) };
-    catalog.apply_log(&[anna], &[], 1).unwrap();
+    let anna = PersonChange {
+        site_id,
+        claimed_traits: traits,
+        is_proven: true,
+        ..person(u64::MAX, "anna", 1, NOW_MS)
+    };
+    // What a browser says of her is nobody's name.
+    let claimed = r#"{"email":"benno@mail.example"}"#.to_owned();
+    let dora = PersonChange { site_id, claimed_traits: claimed, ..person(9, "dora", 2, NOW_MS) };
+    catalog.apply_log(&[anna, dora], &[], 2).unwrap();
+    let of_dora = Subject { site_id, users: vec![9], ..Subject::default() };
     let of = |visitors: &[u64], users: &[u64]| Subject {
         site_id,
         visitors: visitors.iter().copied().map(VisitorId).collect(),
@@ -220,6 +229,10 @@ fn open_requests_of_the_erased_name_nobody_any_more() {
     ];
     let far = ask(&catalog, "anna+1@mail.example", other_site, now);
     let identifier = |site_id, id| catalog.request(site_id, id).unwrap().unwrap().identifier;
+    let names = Vec::new();
+    let dora = NewErasure { subject: of_dora, holders: Vec::new(), names, ..of_anna(site_id) };
+    let dora = catalog.begin_erasure(&dora, now).unwrap();
+    catalog.erase_people(&[dora], now).unwrap();
     let id = catalog.begin_erasure(&of_anna(site_id), now).unwrap();
     for id in [by_number, by_browser, by_name] {
         assert_eq!(identifier(site_id, id), "", "{id}");

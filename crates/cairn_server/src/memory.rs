@@ -89,7 +89,7 @@ impl Wanted {
         let mut known = Vec::new();
         if let Some(holder) = holder {
             if self.forgets_all {
-                catalog.forget_memory(site, holder)?;
+                catalog.forget_memory(site, holder, now_ms)?;
             }
             if !self.changes.is_empty() {
                 catalog.remember(site, holder, &self.changes, now_ms)?;

@@ -70,6 +70,8 @@ export const rights = {
   receipts: "Receipts that name him",
   mailChoices: "Words about mails",
   optedOut: "An opt-out or an erasure is on record: nothing new of him is kept.",
+  candidates:
+    "These accounts are not meant: only a browser said that the address is theirs, and anybody may say so. If you know that one of them is his, look for it by user ID.",
   shared: (count: number) =>
     `${counted(count, "browser is", "browsers are")} used by others as well: of these only events that name his accounts are counted, taken along and erased.`,
   cut: "There is more than one look shows. An erasure reaches all browsers of a person.",

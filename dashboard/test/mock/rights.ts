@@ -106,6 +106,7 @@ export class Requests {
       opted_out: erased,
       is_cut: false,
       shared_visitor_ids: isKnown ? ["0000000000000007"] : [],
+      candidates: isKnown ? ["ada-of-the-browser"] : [],
       law: "gdpr",
     } as unknown as Found;
   }

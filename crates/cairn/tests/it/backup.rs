@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cairn_catalog::{Catalog, ErasureId, ErasureReason, RequestList};
-use cairn_engine::backup::{Manifest, OPT_OUTS_FILE};
+use cairn_engine::backup::{Manifest, OPT_OUTS_FILE, WITHDRAWALS_FILE};
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::rights::find::{Finder, Identifier};
 use cairn_store::duckdb::{DuckOptions, DuckStore};
@@ -498,18 +498,26 @@ fn who_opted_out_after_a_backup_stays_opted_out_after_a_restore() {
     let server = Server::start_in(directory.path(), &[]).unwrap();
     let (site, key) = server.site("backup.test", &json!({"policy": "opt_in"}));
     let (gone, kept) = (visitor("gone", 5), visitor("kept", 6));
+    // Another one says no to what is remembered of him, and nothing else.
+    let memory = format!("/api/v1/sites/{site}/memory");
+    let remember = json!({"user_id": "user-7", "remember": {"size": "M"}});
+    assert_eq!(server.api("POST", &memory, &remember).status, 200);
     let backup = back_up(&server);
     let elsewhere = TempDir::new().unwrap();
     carry(&backup, elsewhere.path());
+    let forget = json!({"user_id": "user-7", "forget_all": true});
+    assert_eq!(server.api("POST", &memory, &forget).status, 200);
     let path = format!("/api/v1/sites/{site}/opt-outs");
     let who = json!({"cairn_id": gone.cookie});
     assert_eq!(server.api("POST", &path, &who).status, 204);
     let backups = directory.path().join("backups");
     let ledger = backups.join(OPT_OUTS_FILE);
     let deadline = Instant::now() + Duration::from_secs(60);
-    while fs::read_to_string(&ledger).map_or(0, |text| text.lines().count()) == 0 {
-        assert!(Instant::now() < deadline, "the opt-out does not reach the ledger");
-        std::thread::yield_now();
+    for ledger in [&ledger, &backups.join(WITHDRAWALS_FILE)] {
+        while fs::read_to_string(ledger).map_or(0, |text| text.lines().count()) == 0 {
+            assert!(Instant::now() < deadline, "{} stays empty", ledger.display());
+            std::thread::yield_now();
+        }
     }
     server.kill();
     let text_of_ledger = fs::read_to_string(&ledger).unwrap();
@@ -528,6 +536,9 @@ fn who_opted_out_after_a_backup_stays_opted_out_after_a_restore() {
         let said = format!("opt-outs since then, on record in it: {opted_out}");
         assert!(text(&output.stdout).contains(&said), "{}", text(&output.stdout));
         let again = Server::start_in(data.path(), &[]).unwrap();
+        let recall = json!({"user_id": "user-7", "recall": ["size"]});
+        let recalled = again.api("POST", &memory, &recall).json()["memory"]["size"].clone();
+        assert_eq!(recalled.is_null(), opted_out == 1, "{recalled}");
         meet(&again, &key, &gone);
         meet(&again, &key, &kept);
         let expected = if opted_out == 1 { 3 } else { 6 };

@@ -172,13 +172,13 @@ fn what_is_forgotten_is_in_no_file() {
     };
     shop.set(Browser(PHONE), "bird", canary, 10);
     assert!(holds());
-    assert!(shop.catalog.forget_memory(shop.site, Browser(PHONE)).unwrap());
-    assert!(!holds() && !shop.catalog.forget_memory(shop.site, Browser(PHONE)).unwrap());
+    assert!(shop.catalog.forget_memory(shop.site, Browser(PHONE), 9).unwrap());
+    assert!(!holds() && !shop.catalog.forget_memory(shop.site, Browser(PHONE), 9).unwrap());
     // A tied browser speaks for its person; the other browsers of the person lose their tie.
     shop.set(Person(ADA), "bird", canary, 20);
     shop.catalog.tie_memory(shop.site, (PHONE, FRESH), ADA, LATER, 30).unwrap();
     shop.catalog.tie_memory(shop.site, (LAPTOP, [6; 32]), ADA, LATER, 30).unwrap();
-    assert!(holds() && shop.catalog.forget_memory(shop.site, Browser(FRESH)).unwrap());
+    assert!(holds() && shop.catalog.forget_memory(shop.site, Browser(FRESH), 9).unwrap());
     assert!(!holds());
     shop.set(Person(ADA), "bird", canary, 40);
     assert_eq!(shop.get(Browser([6; 32]), "bird", 50), None);

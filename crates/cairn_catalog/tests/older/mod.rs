@@ -14,6 +14,9 @@ const UNDO: &[&str] = &[
     "DROP TABLE segments",
     "DROP TABLE annotations",
     "DROP TABLE rates_base; DROP TABLE rates; DROP TABLE costs",
+    "ALTER TABLE people DROP COLUMN proven_email",
+    "DROP INDEX memory_by_visitor; ALTER TABLE memory DROP COLUMN visitor",
+    "DROP TABLE memory_forgotten",
 ];
 const EARLIEST: usize = 10;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cairn_catalog::{Directory, NewReceipt, PersonChange};
 use cairn_model::session::Attributes;
-use cairn_model::{Event, Identification, Origin, Outcome, Session, SiteId, VisitorId};
+use cairn_model::{Event, Identification, Origin, Outcome, PixelKind, Session, SiteId, VisitorId};
 use cairn_store::event_ids::EventIds;
 use cairn_store::{Batch, OutcomeCount, Row, SessionProbe, Watermark};
 use foldhash::{HashMap, HashSet};
@@ -116,7 +116,7 @@ impl<'a> Applied<'a> {
                     self.of_erased.insert(event.site_id, offset);
                 }
                 Ok(mut event) => {
-                    self.people.extend(person_change(offset, &mut event));
+                    self.people.extend(person_change(offset, &mut event, directory));
                     if offset > from.offset {
                         let attributes = Arc::clone(&no_attributes);
                         rows.push(Row { offset, session_id: 0, attributes, event });
@@ -186,7 +186,11 @@ impl<'a> Applied<'a> {
 }
 
 /// Takes the direct identifiers out of an event: they belong into the people table only.
-fn person_change(offset: u64, event: &mut Event<'_>) -> Option<PersonChange> {
+fn person_change(
+    offset: u64,
+    event: &mut Event<'_>,
+    directory: &Directory,
+) -> Option<PersonChange> {
     let user_id = std::mem::take(&mut event.user_id);
     let traits = std::mem::take(&mut event.traits);
     if user_id.is_empty() || event.identification != Identification::Identified {
@@ -197,10 +201,21 @@ fn person_change(offset: u64, event: &mut Event<'_>) -> Option<PersonChange> {
         site_id: event.site_id,
         user_key: event.user_key,
         user_id: user_id.into_owned(),
+        is_proven: !traits.is_empty() && is_the_sites_word(event, directory),
         claimed_traits: traits.into_owned(),
         // An import tells of old days; its people are as new as its events.
         seen_at_ms: event.received_at_ms,
     })
+}
+
+/// Whether the site itself said it: by its owner's import, or its server with the secret key.
+fn is_the_sites_word(event: &Event<'_>, directory: &Directory) -> bool {
+    let sender = || directory.pixel(event.site_id, event.pixel_id);
+    match event.origin {
+        Origin::Import => true,
+        Origin::Live => sender().is_some_and(|pixel| pixel.kind == PixelKind::Server),
+        Origin::OffSite => false,
+    }
 }
 
 fn counts(outcomes: HashMap<(SiteId, i64, Outcome), u64>) -> Vec<OutcomeCount> {

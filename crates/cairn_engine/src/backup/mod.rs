@@ -14,6 +14,7 @@ mod restoring;
 mod tending;
 #[cfg(test)]
 mod tests;
+mod withdrawals;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,6 +34,7 @@ pub use ledger::{Entry, Erased, LEDGER_AGE_DAYS_MAX, LEDGER_FILE, Ledger};
 pub use manifest::{BackupFile, FORMAT, MANIFEST_FILE, Manifest};
 pub use opt_outs::OPT_OUTS_FILE;
 use tending::{Tended, latest_ms};
+pub use withdrawals::WITHDRAWALS_FILE;
 
 pub use restoring::{Restored, Restoring, UNFINISHED_FILE, restore};
 

@@ -10,12 +10,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cairn_catalog::{CATALOG_FILE, Catalog, Departures, OptOut};
+use cairn_catalog::{Catalog, Departures, OptOut};
 use cairn_model::SiteId;
 
-use super::erasing::remove_journal;
 use super::ledger::{Erased, LEDGER_FILE, Ledger, replace};
 use super::making::make_private;
+use super::withdrawals::Withdrawals;
 use super::{BackupError, Backups, lock};
 
 /// Name of the ledger of opt-outs, in the directory of the backups.
@@ -97,18 +97,10 @@ impl OptOuts {
         })
     }
 
-    /// Puts them on record in a copy of the catalog, where nothing has it open. Returns how many are new there.
-    pub fn put_into(&self, directory: &Path) -> Result<usize, BackupError> {
-        if self.0.is_empty() {
-            return Ok(0);
-        }
+    /// Puts them on record in a copy of the catalog. Returns how many are new there.
+    pub fn put_into(&self, catalog: &Catalog) -> Result<usize, BackupError> {
         let opt_outs: Vec<OptOut> = self.all().collect();
-        let catalog = Catalog::open(&directory.join(CATALOG_FILE))?;
-        let taken = catalog.take_opt_outs(&opt_outs)?;
-        catalog.checkpoint()?;
-        drop(catalog);
-        remove_journal(directory).map_err(BackupError::disk("tidies a backup up"))?;
-        Ok(taken)
+        Ok(catalog.take_opt_outs(&opt_outs)?)
     }
 }
 
@@ -121,7 +113,7 @@ fn parsed(line: &str) -> Option<OptOut> {
 }
 
 impl Backups {
-    /// Brings what the catalog has on record to the ledger of opt-outs, if that is something new. Where no backup was ever made
+    /// Brings what the catalog has on record to the ledgers of opt-outs and of withdrawals, if that is something new. Where no backup was ever made
     /// there is none.
     pub(super) fn keep_opt_outs(&self) -> Result<(), BackupError> {
         let directory = &self.options.directory;
@@ -143,6 +135,7 @@ impl Backups {
             let written = opt_outs.keep_in(directory);
             written.map_err(BackupError::disk("writes the ledger of opt-outs"))?;
         }
+        Withdrawals::follow(&self.sources.catalog, directory, &removed)?;
         kept.departures = departures;
         let pause: Duration = begun.elapsed().saturating_mul(PAUSE_FACTOR);
         kept.not_before = Some(Instant::now() + pause);

@@ -8,12 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use cairn_catalog::{CATALOG_FILE, HEADS_FILE};
+use cairn_catalog::{CATALOG_FILE, Catalog, HEADS_FILE};
 
-use super::erasing::erase_in;
+use super::erasing::{erase_in, remove_journal};
 use super::making::{check, make_private};
 use super::manifest::verify;
 use super::opt_outs::{OPT_OUTS_FILE, OptOuts};
+use super::withdrawals::{WITHDRAWALS_FILE, Withdrawals};
 use super::{BackupError, LEDGER_FILE, Ledger, Manifest, OpenStore, STORE_DIRECTORY, list};
 
 /// A data directory with a file of this name is half of one instance and half of another.
@@ -70,8 +71,7 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     if manifest.is_being_changed {
         return Err(BackupError::BeingChanged { directory: from });
     }
-    let Ledgers { mut erasures, opt_outs, had_ledger } =
-        ledgers_for(&from, &asked.backups, asked.ledger.as_deref())?;
+    let mut ledgers = ledgers_for(&from, &asked.backups, asked.ledger.as_deref())?;
     verify(&from, &manifest)?;
     // Where an earlier try was broken off, what is there is of no use any more.
     let may_replace = *replace || data.join(UNFINISHED_FILE).exists();
@@ -82,10 +82,10 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     let staging = data.join(STAGING);
     remove(&staging).map_err(BackupError::disk("removes what an earlier try left"))?;
     let staged = stage(&from, &manifest, &staging, open_store).and_then(|()| {
-        let entries = erasures.entries().map(|(_, entry)| entry);
+        let entries = ledgers.erasures.entries().map(|(_, entry)| entry);
         let stop = AtomicBool::new(false);
         let erased = erase_in(&staging, manifest.made_at_ms, entries, open_store, &stop)?;
-        Ok((erased, opt_outs.put_into(&staging)?))
+        Ok((erased, bring_up_to_date(&staging, &ledgers)?))
     });
     if staged.is_err() {
         // The next try begins by removing it.
@@ -93,10 +93,9 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     }
     let (erased, opted_out) = staged?;
     // Other backups may be restored later, or brought here: what was erased before counts for them, too.
-    keep(&mut erasures, &opt_outs, &asked.backups)
-        .map_err(BackupError::disk("writes the ledgers"))?;
+    keep(&mut ledgers, &asked.backups).map_err(BackupError::disk("writes the ledgers"))?;
     put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
-    Ok(Restored { from, manifest, erased, opted_out, had_ledger })
+    Ok(Restored { from, manifest, erased, opted_out, had_ledger: ledgers.had_ledger })
 }
 
 /// The backup itself, or the latest one in a directory of them.
@@ -114,13 +113,28 @@ fn backup_in(directory: &Path) -> Result<PathBuf, BackupError> {
 struct Ledgers {
     erasures: Ledger,
     opt_outs: OptOuts,
+    withdrawals: Withdrawals,
     /// There is a ledger of erasures at all.
     had_ledger: bool,
 }
 
-fn keep(erasures: &mut Ledger, opt_outs: &OptOuts, backups: &Path) -> io::Result<()> {
-    erasures.keep_in(backups)?;
-    opt_outs.keep_in(backups)
+fn keep(ledgers: &mut Ledgers, backups: &Path) -> io::Result<()> {
+    ledgers.erasures.keep_in(backups)?;
+    ledgers.opt_outs.keep_in(backups)?;
+    ledgers.withdrawals.keep_in(backups)
+}
+
+/// Carries out in the copy of the catalog what was said since, and ends log-ins, of which some may have been ended since.
+/// Returns how many opt-outs are new there.
+fn bring_up_to_date(staging: &Path, ledgers: &Ledgers) -> Result<usize, BackupError> {
+    let catalog = Catalog::open(&staging.join(CATALOG_FILE))?;
+    let opted_out = ledgers.opt_outs.put_into(&catalog)?;
+    ledgers.withdrawals.carry_out(&catalog)?;
+    catalog.end_log_ins()?;
+    catalog.checkpoint()?;
+    drop(catalog);
+    remove_journal(staging).map_err(BackupError::disk("tidies a backup up"))?;
+    Ok(opted_out)
 }
 
 /// All that is known of erasures and opt-outs: beside the backup, beside the instance's own backups, and where the caller says.
@@ -132,6 +146,8 @@ fn ledgers_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledg
         ledgers.had_ledger |= file.is_file();
         ledgers.erasures.join(Ledger::read(&file)?);
         ledgers.opt_outs.join(OptOuts::read(&directory.join(OPT_OUTS_FILE))?.all());
+        let file = directory.join(WITHDRAWALS_FILE);
+        ledgers.withdrawals.join(Withdrawals::read(&file)?.all());
     }
     if let Some(given) = given {
         // A directory may have one of the two only, and either may be named for both.
@@ -148,6 +164,8 @@ fn ledgers_for(from: &Path, backups: &Path, given: Option<&Path>) -> Result<Ledg
         }
         ledgers.erasures.join(Ledger::read(&file)?);
         ledgers.opt_outs.join(OptOuts::read(&beside)?.all());
+        let beside = file.with_file_name(WITHDRAWALS_FILE);
+        ledgers.withdrawals.join(Withdrawals::read(&beside)?.all());
     }
     Ok(ledgers)
 }

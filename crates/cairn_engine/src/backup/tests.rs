@@ -1,6 +1,9 @@
 //! What an erasure's record says of backups that cannot be changed, how long it waits for them, and they for others.
 
-use cairn_catalog::{CATALOG_FILE, Erasure, ErasureReason, ErasureState, NewErasure, OptOut};
+use cairn_catalog::{
+    CATALOG_FILE, Erasure, ErasureReason, ErasureState, MailChoices, MemoryChange, MemoryHolder,
+    NewErasure, OptOut, Withdrawal,
+};
 use cairn_model::{SiteId, Subject};
 use cairn_store::reference::ReferenceStore;
 
@@ -101,6 +104,59 @@ fn a_directory_that_cannot_be_read_is_named_after_as_many_tries() {
     (0..ERASING_TRIES_MAX).for_each(|_| backups.tend(NOW_MS));
     machine.finish(id);
     assert!(in_backups(&machine.erasure(id)).1.contains("the disk refused"));
+}
+
+#[test]
+fn what_a_no_took_away_does_not_come_back_with_an_older_catalog() {
+    let (machine, site) = machine();
+    // The older catalog: it knows what was remembered and permitted before.
+    let older = Machine::new(Arc::new(ReferenceStore::new()));
+    let there = older.site("backups.example");
+    let (browser, fresh, person, other) = ([1; 32], [2; 32], [3; 32], [4; 32]);
+    let change = |name: &str| MemoryChange { name: name.into(), value: Some("\"M\"".into()) };
+    let yes = MailChoices { opens: Some(true), clicks: None };
+    for (Machine { catalog, .. }, site) in [(&machine, site), (&older, there)] {
+        let until_ms = NOW_MS + 1_000_000;
+        catalog.tie_memory(site, (browser, fresh), person, until_ms, NOW_MS).unwrap();
+        for holder in [MemoryHolder::Browser(fresh), MemoryHolder::Browser(other)] {
+            catalog.remember(site, holder, &[change("size")], NOW_MS).unwrap();
+        }
+        catalog.record_mail_choices(site, 9, "anna", yes, NOW_MS).unwrap();
+    }
+    let directory = machine.directory.path().join(BACKUPS_DIRECTORY);
+    fs::create_dir(&directory).unwrap();
+    let kept = backups(&machine);
+    let catalog = &machine.catalog;
+    assert!(catalog.forget_memory(site, MemoryHolder::Browser(fresh), NOW_MS + 5).unwrap());
+    let no = MailChoices { opens: Some(false), clicks: None };
+    catalog.record_mail_choices(site, 9, "anna", no, NOW_MS + 5).unwrap();
+    lock(&kept.opt_outs_kept).end_pause();
+    kept.tend(NOW_MS + 5);
+    let path = directory.join(WITHDRAWALS_FILE);
+    let written = withdrawals::Withdrawals::read(&path).unwrap();
+    assert_eq!(written.all().count(), 3, "the browser, its person, and the mails");
+    assert_eq!(written.carry_out(&older.catalog).unwrap(), 0, "another site");
+    let mut of_older = withdrawals::Withdrawals::default();
+    of_older.join(written.all().map(|one| Withdrawal { site_id: there, ..one }));
+    let written = of_older;
+    assert_eq!(written.carry_out(&older.catalog).unwrap(), 3);
+    assert_eq!(written.carry_out(&older.catalog).unwrap(), 0, "it has them");
+    let held = |number| {
+        let holder = MemoryHolder::Browser(number);
+        older.catalog.recall(there, holder, NOW_MS).unwrap().len()
+    };
+    assert_eq!([held(fresh), held(person), held(other)], [0, 0, 1]);
+    assert_eq!(older.catalog.mail_recipient(there, 9).unwrap().choices, no);
+    // A yes that came after the copy's own no stays.
+    older.catalog.record_mail_choices(there, 9, "anna", yes, NOW_MS + 6).unwrap();
+    older.catalog.remember(there, MemoryHolder::Browser(fresh), &[change("cart")], NOW_MS).unwrap();
+    assert_eq!(written.carry_out(&older.catalog).unwrap(), 0);
+    assert_eq!((held(fresh), older.catalog.mail_recipient(there, 9).unwrap().choices), (1, yes));
+    // A file that cannot be read is named with the line.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text + "1 memory 00 5").unwrap();
+    let error = withdrawals::Withdrawals::read(&path).unwrap_err().to_string();
+    assert!(error.contains(WITHDRAWALS_FILE) && error.contains("line 4"), "{error}");
 }
 
 #[test]

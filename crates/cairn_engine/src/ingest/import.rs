@@ -103,7 +103,9 @@ impl<'i> Importer<'i> {
         };
         let user_key =
             if parsed.user_id.is_empty() { 0 } else { keys.of_user(site, &parsed.user_id) };
-        if self.site.is_opted_out(visitor.id.0) || self.site.is_opted_out(user_key) {
+        // An export of events names visitors by their numbers; those of the opted out and erased are nobody's any more.
+        let exported = number_of(named).unwrap_or(0);
+        if [visitor.id.0, user_key, exported].into_iter().any(|it| self.site.is_opted_out(it)) {
             return Err(opted_out());
         }
         Ok((parsed, context, visitor))
@@ -161,4 +163,10 @@ impl<'i> Importer<'i> {
         record::encode(&assembled, buffer)
             .map_err(|_| Rejection::malformed("", "it cannot be stored"))
     }
+}
+
+/// A visitor's number, as events of the API have it.
+fn number_of(name: &str) -> Option<u64> {
+    let is_number = name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_number.then(|| u64::from_str_radix(name, 16).ok()).flatten()
 }

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a person is found with the browsers that are his alone; of a browser that names somebody else as well only the
 //! events that name him are meant. A browser is found without the persons whom it names: an `identify` that nobody signed
-//! gives no power over somebody. Only the people's entries that it alone made go with it. It does not know who may ask.
+//! gives no power over somebody, and an e-mail address that only a browser told means nobody. Only the people's entries that it alone made go with it. It does not know who may ask.
 
 use cairn_catalog::{
     Catalog, CatalogError, ErasureReason, MemoryHolder, NewErasure, SubjectCounts,
@@ -18,7 +18,7 @@ use crate::ingest::visitor::{CookieId, IdentityKeys};
 pub enum Identifier {
     /// The owner's id of a person.
     UserId(String),
-    /// An e-mail address: as a trait that was claimed, or as a user id.
+    /// An e-mail address: as the site itself told it of a person, or as a user id.
     Email(String),
     /// The value of a browser's cookie `cairn_id`.
     CairnId(CookieId),
@@ -35,8 +35,8 @@ pub enum Identifier {
 pub enum Lead {
     /// The identifier names it.
     Named,
-    /// A person claimed the e-mail address.
-    ClaimedEmail,
+    /// The site itself said that the e-mail address is the person's.
+    ProvenEmail,
     /// Events that name the person came from the browser, and it names nobody else.
     BrowserOfPerson,
     /// The order's events name it.
@@ -48,7 +48,7 @@ impl Lead {
     pub fn name(self) -> &'static str {
         match self {
             Lead::Named => "named",
-            Lead::ClaimedEmail => "claimed_email",
+            Lead::ProvenEmail => "proven_email",
             Lead::BrowserOfPerson => "browser_of_person",
             Lead::Order => "order",
         }
@@ -70,6 +70,9 @@ pub struct Found {
     pub names: Vec<String>,
     /// Browsers that name others as well: of them only the events that name the subject's users are meant.
     pub shared: Vec<VisitorId>,
+    /// User ids that claimed the e-mail address with nobody's word for it but a browser's: not the subject's, unless whoever
+    /// looks asks for them by name.
+    pub candidates: Vec<String>,
     /// There are more browsers or users than one look may have. An erasure of a person reaches all of his browsers nevertheless.
     pub is_cut: bool,
 }
@@ -170,8 +173,10 @@ impl Finder<'_> {
                 found.add_user(keys.of_user(site_id, email), Lead::Named);
                 self.add_names(&mut found, email);
                 for (user_key, _) in catalog.people_by_email(site_id, email)? {
-                    found.add_user(user_key, Lead::ClaimedEmail);
+                    found.add_user(user_key, Lead::ProvenEmail);
                 }
+                let claiming = catalog.people_claiming_email(site_id, email)?;
+                found.candidates = claiming.into_iter().map(|(_, user_id)| user_id).collect();
             }
             Identifier::CairnId(cookie) => {
                 self.add_browser(&mut found, keys.of_cookie(site_id, cookie), Lead::Named)?;
@@ -245,10 +250,8 @@ impl Finder<'_> {
     fn add_people(&self, found: &mut Found) -> Result<(), FindError> {
         for user_key in found.subject.users.clone() {
             let person = self.catalog.person(self.site_id, user_key)?;
-            let Some((user_id, traits)) = person else { continue };
-            let traits: serde_json::Value = serde_json::from_str(&traits).unwrap_or_default();
-            let email = traits.get("email").and_then(serde_json::Value::as_str);
-            found.names.extend(email.map(str::to_owned));
+            let Some((user_id, _)) = person else { continue };
+            found.names.push(self.catalog.proven_email(self.site_id, user_key)?);
             self.add_names(found, &user_id);
         }
         found.names.retain(|name| !name.is_empty());

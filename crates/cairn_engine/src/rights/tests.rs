@@ -53,6 +53,7 @@ impl Machine {
                 user_key: event.user_key,
                 user_id: user_id.to_owned(),
                 claimed_traits: format!(r#"{{"email":"{user_id}@mail.example"}}"#),
+                is_proven: true,
                 seen_at_ms: 1,
             };
             self.catalog.apply_log(&[change], &[], self.offset).unwrap();
@@ -92,17 +93,54 @@ fn a_person_is_found_with_the_browsers_that_are_his_alone() {
 }
 
 #[test]
-fn an_address_finds_who_claimed_it() {
+fn an_address_finds_whom_the_site_said_it_of() {
     let machine = Machine::new();
     let email = "Anna@Mail.example";
     let found = machine.find(Identifier::Email(email.into()));
     // Also as a user id, which may be on record where nothing else is.
     assert_eq!(found.subject.users, [machine.user(email), machine.user("anna")]);
-    assert_eq!(found.user_leads, [Lead::Named, Lead::ClaimedEmail]);
+    assert_eq!(found.user_leads, [Lead::Named, Lead::ProvenEmail]);
     assert_eq!(found.subject.visitors, [HOME]);
     let nobody = machine.find(Identifier::Email("nobody@mail.example".into()));
     assert_eq!(nobody.subject.users.len(), 1);
     assert!(nobody.subject.visitors.is_empty());
+}
+
+#[test]
+fn an_address_that_a_browser_claims_gives_no_power_over_anybody() {
+    let mut machine = Machine::new();
+    let claims = |machine: &mut Machine, user_id: &str, email: &str| {
+        machine.offset += 1;
+        let change = PersonChange {
+            offset: machine.offset,
+            site_id: machine.site,
+            user_key: machine.user(user_id),
+            user_id: user_id.to_owned(),
+            claimed_traits: format!(r#"{{"email":"{email}","plan":"gold"}}"#),
+            is_proven: false,
+            seen_at_ms: 2,
+        };
+        machine.catalog.apply_log(&[change], &[], machine.offset).unwrap();
+    };
+    claims(&mut machine, "benno", "mallory@evil.example");
+    claims(&mut machine, "dora", "mallory@evil.example");
+    let mallory = "Mallory@evil.example";
+    let found = machine.find(Identifier::Email(mallory.into()));
+    assert_eq!(found.subject.users, [machine.user(mallory)], "nobody but the address itself");
+    assert!(found.subject.visitors.is_empty() && found.shared.is_empty());
+    // Of Benno the site itself had said another one, which stays.
+    assert_eq!(
+        (&found.names[..], &found.candidates[..]),
+        (&[mallory.into()][..], &["dora".into()][..])
+    );
+    let holder = machine.keys.of_remembered(machine.site, mallory);
+    assert_eq!(found.holders, [MemoryHolder::Person(holder)]);
+    let benno = machine.find(Identifier::Email("benno@mail.example".into()));
+    assert!(benno.subject.users.contains(&machine.user("benno")) && benno.candidates.is_empty());
+    let (_, traits) = machine.catalog.person(machine.site, machine.user("benno")).unwrap().unwrap();
+    assert!(traits.contains("benno@mail") && traits.contains("gold"), "{traits}");
+    // Asked for by name, she is erased without the names that a browser gave her.
+    assert_eq!(machine.find(Identifier::UserId("dora".into())).names, ["dora"]);
 }
 
 #[test]

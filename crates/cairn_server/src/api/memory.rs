@@ -57,7 +57,7 @@ pub async fn ask(
     let (site, keys, now_ms) = (access.site_id(), app.ingest.keys(), app.now_ms(&headers));
     let holder = MemoryHolder::Person(keys.of_remembered(site, &user_id));
     if access.entry().is_opted_out(keys.of_user(site, &user_id)) {
-        blocking(&app, move |catalog| catalog.forget_memory(site, holder)).await?;
+        blocking(&app, move |catalog| catalog.forget_memory(site, holder, now_ms)).await?;
         return Ok((Unrepeatable, Json(MemoryBody::refused())));
     }
     let run = move |catalog: &_| wanted.run(catalog, site, Some(holder), now_ms);

@@ -66,7 +66,7 @@ pub async fn create(
         catalog.add_opt_outs(site_id, &[identifier_hash], now_ms)?;
         // Recorded first: from then on nothing new is remembered of him.
         remembered.map_or(Ok(false), |person| {
-            catalog.forget_memory(site_id, MemoryHolder::Person(person))
+            catalog.forget_memory(site_id, MemoryHolder::Person(person), now_ms)
         })
     })
     .await?;

@@ -143,7 +143,7 @@ pub struct SharedSite {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes a body that `Fields` reads")]
 pub struct SharedQuery {
-    /// `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`.
+    /// `7d`, `30d`, `91d`, `12mo`.
     pub date_range: String,
     /// What to group by, as `visit:source` or `time:day`; nothing: one row for all.
     pub dimension: Option<String>,

@@ -22,7 +22,7 @@ use cairn_engine::ingest::visitor::{CookieId, new_cookie_id};
 use cairn_engine::ingest::{Admission, Rejection, Telling};
 use cairn_enrich::RequestKind;
 use cairn_model::limits::MEMORY_TIE_AGE_DAYS_MAX;
-use cairn_model::{Choice, Outcome, PixelKind, Purpose};
+use cairn_model::{Choice, Outcome, PixelKind, Purpose, Verdict, VisitorId};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use hyper::body::Body;
@@ -167,7 +167,7 @@ impl Collector {
         let said = call.said.sent.answer(3);
         let is_denied = said.is_some_and(|said| said.choice == Choice::Denied);
         if is_denied || entry.site.is_opted_out(keys.of_user(site, &named)) {
-            blocking(app, move |catalog| catalog.forget_memory(site, holder)).await?;
+            blocking(app, move |catalog| catalog.forget_memory(site, holder, now_ms)).await?;
             return Ok(Done::default());
         }
         let wanted = call.wanted;
@@ -270,11 +270,17 @@ impl Collector {
             cookies = vec![jar.memory(&known)];
         }
         let browser = cookie.map(|cookie| app.ingest.keys().of_memory(site, &cookie));
+        let whose = whose(admission);
         let body = blocking(app, move |catalog| {
             if let Some(browser) = browser.filter(|_| call.signs_out) {
                 catalog.sign_out_memory(site, browser, now_ms)?;
             }
-            call.wanted.run(catalog, site, browser.map(MemoryHolder::Browser), now_ms)
+            let told =
+                call.wanted.run(catalog, site, browser.map(MemoryHolder::Browser), now_ms)?;
+            if let (Some(browser), Some(visitor)) = (browser, whose) {
+                catalog.note_memory_visitor(site, browser, visitor)?;
+            }
+            Ok(told)
         });
         Ok(match body.await {
             Ok(body) => Done { body: Some(body), fault: None, cookies },
@@ -367,8 +373,17 @@ impl Collector {
         let app = &self.edge.app;
         let site = admission.entry().site.site.id;
         let holder = MemoryHolder::Browser(app.ingest.keys().of_memory(site, &browser));
-        blocking(app, move |catalog| catalog.forget_memory(site, holder)).await?;
+        let now_ms = admission.hit().received_at_ms;
+        blocking(app, move |catalog| catalog.forget_memory(site, holder, now_ms)).await?;
         Ok(())
+    }
+}
+
+/// Whose browser remembers, as far as analytics permits to know it: `None` where the request does not tell.
+fn whose(admission: &Admission<'_>) -> Option<Option<VisitorId>> {
+    match admission.known_visitor() {
+        None if admission.decision().verdict == Verdict::Full => None,
+        known => Some(known),
     }
 }
 

@@ -204,6 +204,12 @@ impl Collector {
         Held::gather(&self.edge.app, site, found, viewer, looked.now_ms).await
     }
 
+    /// Nothing is held of the browser. While something is still on its way to the store, that cannot be said: it may be his.
+    async fn holds_nothing(&self, looked: &Look<'_>) -> Result<bool, ApiError> {
+        let is_fresh = self.edge.app.wait_applied(FRESHNESS_LIMIT).await;
+        Ok(is_fresh && self.held(looked).await?.is_empty())
+    }
+
     /// Everything as a file; a script on a page of a listed origin may read it.
     async fn download(
         &self,
@@ -258,7 +264,7 @@ impl Collector {
             Err(refusal) => return Ok(refusal),
         };
         if let Some(visitor) = looked.browser.visitor
-            && !self.held(looked).await?.is_empty()
+            && !self.holds_nothing(looked).await?
         {
             let (site_id, now_ms) = (looked.entry.site.site.id, looked.now_ms);
             let app = &self.edge.app;
@@ -282,7 +288,8 @@ impl Collector {
         let jar = admission.jar();
         add_cookies(&mut headers, [jar.forget_id(), jar.forget_memory()].concat());
         // A number that somebody made up is no reason to keep one.
-        if self.held(looked).await?.is_empty() {
+        let is_nobody = browser.visitor.is_none() && browser.memory.is_none();
+        if is_nobody || self.holds_nothing(looked).await? {
             return Ok(looked.back(headers));
         }
         let site_id = entry.site.site.id;

@@ -112,6 +112,10 @@ impl Held {
             for holder in holders {
                 held.memory.extend(catalog.recall(site_id, holder, now_ms)?);
             }
+            if is_owner {
+                let visitors = &held.subject.visitors;
+                held.memory.extend(catalog.memory_of_visitors(site_id, visitors, now_ms)?);
+            }
             for user in users {
                 let choices = catalog.mail_recipient(site_id, user)?.choices;
                 let choices = (choices != MailChoices::default()).then_some(choices);

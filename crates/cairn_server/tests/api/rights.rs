@@ -110,6 +110,19 @@ async fn somebody_is_found_by_any_identifier_in_the_body() {
         assert_eq!((&found["opted_out"], &found["law"]), (&json!(false), &json!("gdpr")));
         assert_eq!(found["first"], "2026-11-21T09:00:00Z");
     }
+    // Bob's address was never told by the site; a browser's word for it makes him a candidate and nothing more.
+    let bob = cairn_catalog::PersonChange {
+        offset: u64::MAX >> 1,
+        site_id: desk.path.split('/').nth(4).unwrap().parse().unwrap(),
+        user_key: 0xB0B,
+        user_id: "bob-1".to_owned(),
+        claimed_traits: r#"{"email":"mallory@evil.example"}"#.to_owned(),
+        is_proven: false,
+        seen_at_ms: NOW_MS,
+    };
+    rig.app.catalog.apply_log(&[bob], &[], u64::MAX >> 1).unwrap();
+    let claimed = desk.find(json!({"email": "mallory@evil.example"})).await;
+    assert_eq!((&claimed["found"], &claimed["candidates"]), (&json!(false), &json!(["bob-1"])));
     // A browser is not the person whom an `identify` named in it: only what it did is found.
     let phone = phones["visitor_id"].as_str().unwrap();
     let found = desk.find(json!({"visitor_id": phone})).await;

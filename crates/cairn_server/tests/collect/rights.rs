@@ -1,11 +1,15 @@
 //! The visitor's page: what it tells to whom, and what its forms do.
 
 use cairn_catalog::{
-    MemoryChange, MemoryHolder, Receipt, ReceiptFilter, ReceiptOrder, RequestList, RightsRequest,
+    ErasureReason, MemoryChange, MemoryHolder, NewErasure, Receipt, ReceiptFilter, ReceiptOrder,
+    RequestList, RightsRequest,
 };
 use cairn_engine::identity::IdentitySecret;
+use cairn_engine::ingest::visitor::parse_cookie_id;
 use cairn_model::receipt::answers_text;
-use cairn_model::{CrossSiteCookies, Identification, Outcome, Policy, SiteId};
+use cairn_model::{
+    CrossSiteCookies, Identification, Outcome, PixelKind, Policy, SiteId, Subject, VisitorId,
+};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
@@ -456,6 +460,110 @@ fn a_stranger_who_says_a_user_id_has_no_power_over_its_owner() {
     assert_eq!(his.send(event).outcome(), "accepted");
     running.wait_applied();
     assert!(catalog.person(site, user).unwrap().is_some(), "his own events are kept");
+}
+
+#[test]
+fn a_wish_counts_also_while_what_it_is_about_is_on_its_way() {
+    let mut running = Running::lagging(|_| {});
+    let key = running.site(&SHOP);
+    let site = site_of(&running, &key);
+    let [mut ada, mut bob] = ["/kanarienvogel", "/zeisig"].map(|path| {
+        let mut browser = Browser::new(&running, &key);
+        let url = format!("https://shop.example{path}");
+        let sent = browser.send(json!({"event": "page_view", "url": url, "title": "Shop"}));
+        assert_eq!(sent.outcome(), "accepted");
+        browser
+    });
+    let keys = running.app.ingest.keys();
+    let number = |browser: &Browser| {
+        keys.of_cookie(site, &parse_cookie_id(browser.cookie("cairn_id")).unwrap())
+    };
+    let [adas, bobs] = [number(&ada), number(&bob)];
+    // Nothing is in the store yet.
+    let erased = ada.submit("action=erase_now");
+    assert!(erased.header("location").contains("reference="));
+    assert_eq!(bob.submit("action=opt_out").status, 303);
+    let directory = running.app.catalog.directory().current();
+    assert!([adas, bobs].iter().all(|visitor| directory.is_opted_out(site, visitor.0)));
+    // Whoever has no number is no reason for one.
+    let mut nobody = Browser::new(&running, &key);
+    assert!(!nobody.submit("action=erase_now").header("location").contains("reference"));
+    running.apply();
+    running.wait_applied();
+    running.wait_erased(site);
+    assert!(!running.files_hold("kanarienvogel"));
+}
+
+#[test]
+fn only_the_sites_own_word_makes_an_address_somebodys() {
+    let running = Running::start();
+    let (of_browser, of_server) = (
+        running.site(&SHOP),
+        running.site(&Site { domain: "two.example", kind: PixelKind::Server, ..SHOP }),
+    );
+    let told = json!({"event": "identify", "user_id": "user-7",
+        "traits": {"email": "canary@mail.example"}});
+    let mut browser = Browser::new(&running, &of_browser);
+    assert_eq!(browser.send(told.clone()).outcome(), "accepted");
+    let mut server = Browser::new(&running, &of_server);
+    let body = json!({"key": of_server, "consent": ALL, "events": [told]}).to_string();
+    assert_eq!(server.request("POST", "/e", &[], &body).outcome(), "accepted");
+    running.wait_applied();
+    let catalog = &running.app.catalog;
+    for (key, is_proven) in [(&of_browser, false), (&of_server, true)] {
+        let site = site_of(&running, key);
+        let is_his = !catalog.people_by_email(site, "Canary@mail.example").unwrap().is_empty();
+        let claimed = catalog.people_claiming_email(site, "Canary@mail.example").unwrap();
+        assert_eq!((is_his, claimed.is_empty()), (is_proven, is_proven));
+    }
+}
+
+#[test]
+fn what_a_browser_remembers_goes_with_whoever_is_erased_by_the_owner() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let site = site_of(&running, &key);
+    let (catalog, keys) = (&running.app.catalog, running.app.ingest.keys());
+    let remember = |browser: &mut Browser, consent: &str, changes: Value| {
+        let body = json!({"key": key, "consent": consent, "remember": changes}).to_string();
+        assert_eq!(browser.request("POST", "/m", &[OWN], &body).status, 200);
+    };
+    let number = |browser: &Browser| {
+        keys.of_cookie(site, &parse_cookie_id(browser.cookie("cairn_id")).unwrap())
+    };
+    let found = |visitor: VisitorId| catalog.memory_of_visitors(site, &[visitor], NOW_MS).unwrap();
+    // Permitted both, permitted both and taken back, and never known.
+    let mut ada = Browser::known(&running, &key, &["/one"]);
+    remember(&mut ada, ALL, json!({"bird": "kanarienvogel"}));
+    assert_eq!(found(number(&ada)).len(), 1);
+    let mut bob = Browser::known(&running, &key, &["/two"]);
+    remember(&mut bob, ALL, json!({"bird": "zeisig"}));
+    let bobs = number(&bob);
+    remember(&mut bob, "analytics:denied,functional:granted", json!({"size": "M"}));
+    assert!(found(bobs).is_empty(), "a no to being known parts the two");
+    let mut eve = Browser::new(&running, &key);
+    let hers = json!({"email": "Canary@Mail.example", "note": {"to": ["canary@mail.example"]}});
+    remember(&mut eve, "functional:granted", hers);
+    remember(&mut eve, "functional:granted", json!({"bird": "distelfink", "mate": "canary"}));
+    let texts = ["kanarienvogel", "zeisig", "Canary@Mail", "canary@mail", "distelfink"];
+    assert!(texts.iter().all(|text| running.files_hold(text)), "the search finds what is there");
+    let visitors = vec![number(&ada), bobs];
+    let erasure = NewErasure {
+        subject: Subject { site_id: site, visitors, ..Subject::default() },
+        holders: Vec::new(),
+        reason: ErasureReason::Owner,
+        request_id: None,
+        names: vec!["canary@mail.example".to_owned(), "M".to_owned()],
+    };
+    let counts = catalog.subject_counts(&erasure.subject, &[]).unwrap();
+    assert_eq!(counts.memory, 1);
+    let id = catalog.begin_erasure(&erasure, NOW_MS).unwrap();
+    running.wait_erased(site);
+    let held = texts.map(|text| running.files_hold(text));
+    assert_eq!(held, [false, true, false, false, true], "{texts:?}");
+    let memory = catalog.erasure(id).unwrap().unwrap().place("memory").unwrap().clone();
+    assert_eq!(memory.count, 3);
+    assert!(memory.remaining_reason.unwrap().contains("never permitted"));
 }
 
 #[test]

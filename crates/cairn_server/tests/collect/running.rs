@@ -1,6 +1,7 @@
 //! A server with everything behind it, in this process.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Running {
     pub app: Arc<App>,
     server: Option<Server>,
     apply: Option<JoinHandle<Result<(), ApplyError>>>,
+    /// The loop that applies waits for it.
+    begin: Option<Sender<()>>,
     directory: TempDir,
 }
 
@@ -55,6 +58,18 @@ impl Running {
 
     /// With other bounds.
     pub fn with(change: impl FnOnce(&mut ListenOptions)) -> Running {
+        let mut running = Running::lagging(change);
+        running.apply();
+        running
+    }
+
+    /// Begins to apply what came in.
+    pub fn apply(&mut self) {
+        drop(self.begin.take());
+    }
+
+    /// One that takes hits and applies nothing yet.
+    pub fn lagging(change: impl FnOnce(&mut ListenOptions)) -> Running {
         let directory = TempDir::new().unwrap();
         let path = |name: &str| directory.path().join(name);
         let catalog = Arc::new(Catalog::open(&path("catalog.sqlite")).unwrap());
@@ -114,8 +129,13 @@ impl Running {
         change(&mut options);
         let router = cairn_server::api::router(Arc::clone(&app));
         let server = listen::serve(Arc::clone(&app), router, options).unwrap();
-        let apply = std::thread::spawn(move || apply.run());
-        Running { app, server: Some(server), apply: Some(apply), directory }
+        let (begin, begun) = std::sync::mpsc::channel::<()>();
+        let apply = std::thread::spawn(move || {
+            // Nothing is ever sent: it ends with its sender.
+            let _ = begun.recv();
+            apply.run()
+        });
+        Running { app, server: Some(server), apply: Some(apply), begin: Some(begin), directory }
     }
 
     pub fn address(&self) -> std::net::SocketAddr {
@@ -233,7 +253,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.server.take());
+        drop((self.server.take(), self.begin.take()));
         self.app.log.close();
         self.app.apply.stop();
         let Some(apply) = self.apply.take() else { return };

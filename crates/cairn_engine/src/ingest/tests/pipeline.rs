@@ -315,6 +315,18 @@ fn opt_outs_and_strict_policies_keep_nothing() {
     let by_user = take(&shop, &hit(), CONSENTED, r#"{"event":"a","user_id":"user-9"}"#);
     assert_eq!(by_user.result.unwrap_err().outcome, Outcome::DroppedOptedOut);
     assert!(take(&shop, &hit(), CONSENTED, EVENT).result.is_ok());
+    // Nor does an import of what was exported before, in which he has his number.
+    let importer = Importer::new(&shop.ingest, &shop.entry.site, NOW_MS);
+    let import = |name: String| {
+        let line = format!(
+            r#"{{"event":"page_view","timestamp":{NOW_MS},"url":"https://shop.example/",
+                "visitor_id":"{name}"}}"#
+        );
+        importer.line(1, line.replace('\n', "").as_bytes(), Vec::new()).1
+    };
+    let refused = import(format!("{number:016x}")).unwrap_err();
+    assert_eq!(refused.outcome, Outcome::DroppedOptedOut);
+    assert!(import(format!("{:016x}", number ^ 1)).unwrap());
 }
 
 #[test]

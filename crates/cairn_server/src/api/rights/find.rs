@@ -37,7 +37,7 @@ const KINDS: [&str; 6] = ["user_id", "email", "cairn_id", "visitor_id", "anonymo
 pub struct FindBody {
     /// User id, as `identify` sends it.
     pub user_id: Option<String>,
-    /// E-mail address: a trait that he claimed, or his user id.
+    /// E-mail address: his as the site's server or an import told it, or his user id.
     pub email: Option<String>,
     /// Value of the visitor's cookie `cairn_id`.
     pub cairn_id: Option<String>,
@@ -84,6 +84,9 @@ pub struct FoundBody {
     pub is_cut: bool,
     /// Browsers that others use as well: of these only events that name his accounts are counted, taken along and erased.
     pub shared_visitor_ids: Vec<String>,
+    /// User ids for which a browser claimed the address that is asked for. Anybody may claim that: nothing of theirs is counted,
+    /// taken along or erased. Whose it is in truth is asked for by user id.
+    pub candidates: Vec<String>,
     /// The law of where he was last seen: `gdpr` or `ccpa`.
     #[schema(example = "gdpr")]
     pub law: &'static str,
@@ -112,7 +115,8 @@ pub async fn find(
 ) -> Result<(Unrepeatable, Json<FoundBody>), ApiError> {
     let identifier = Identifier::read(&mut fields)?;
     fields.finish()?;
-    let found = found(&app, &access, &identifier).await?;
+    let mut found = found(&app, &access, &identifier).await?;
+    let candidates = std::mem::take(&mut found.candidates);
     let law = law_of(&app, &found.subject).await?;
     let opted_out = found.subject.identifiers().any(|it| access.entry().is_opted_out(it));
     let (shared, is_cut) = (found.shared.iter().map(number).collect(), found.is_cut);
@@ -138,6 +142,7 @@ pub async fn find(
         opted_out,
         is_cut,
         shared_visitor_ids: shared,
+        candidates,
         law: law.name(),
     };
     Ok((Unrepeatable, Json(body)))

@@ -102,7 +102,7 @@ pub async fn create(
         let numbers: Vec<u64> = new.subject.identifiers().collect();
         catalog.add_opt_outs(site_id, &numbers, now_ms)?;
         for holder in holders {
-            catalog.forget_memory(site_id, holder)?;
+            catalog.forget_memory(site_id, holder, now_ms)?;
         }
         catalog.close_request(site_id, request.id, RequestState::Done, &step("done"))?;
         Ok(catalog.request(site_id, request.id)?.unwrap_or(request))
