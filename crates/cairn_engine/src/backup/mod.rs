@@ -34,7 +34,7 @@ pub use manifest::{BackupFile, FORMAT, MANIFEST_FILE, Manifest};
 pub use opt_outs::OPT_OUTS_FILE;
 use tending::{Tended, latest_ms};
 
-pub use restoring::{Restored, Restoring, UNFINISHED_FILE, restore};
+pub use restoring::{Restored, Restoring, UNFINISHED_FILE, remove_staged, restore};
 
 /// Name of the store's directory, within a backup as within a data directory.
 pub const STORE_DIRECTORY: &str = "store";
@@ -203,6 +203,8 @@ pub struct Backups {
     changing: Mutex<()>,
     /// Erasures that are not done, and how often erasing in the backups failed since this process knows of them.
     tries: Mutex<BTreeMap<ErasureId, u32>>,
+    /// What the ledger of erasures has from the catalog.
+    taken: Mutex<ledger::Taken>,
     /// When the ledger of opt-outs was last brought up to date.
     opt_outs_kept: Mutex<opt_outs::Kept>,
     /// How the last look at all of them left them.
@@ -226,13 +228,15 @@ impl Backups {
                 removed.map_err(BackupError::disk("removes an unfinished backup"))?;
             }
         }
-        let (progress, changing, tries, opt_outs_kept, tended, stopping) = Default::default();
+        let (progress, changing, tries, taken, opt_outs_kept, tended, stopping) =
+            Default::default();
         let backups = Backups {
             options,
             sources,
             progress,
             changing,
             tries,
+            taken,
             opt_outs_kept,
             tended,
             stopping,
@@ -322,7 +326,7 @@ impl Backups {
         let directory = &self.options.directory;
         let mut ledger = Ledger::read(&directory.join(LEDGER_FILE))?;
         if directory.is_dir() {
-            ledger.take_over(&self.sources.catalog, now_ms)?;
+            ledger.take_over(&self.sources.catalog, &mut lock(&self.taken), now_ms)?;
         }
         Ok(ledger)
     }
