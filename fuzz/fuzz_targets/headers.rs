@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &str| {
     let _ = consent::parse(data);
-    let _ = Cookies::parse(data);
+    let _ = Cookies::parse(data, i64::MAX);
     if let Some(record) = RecordedConsent::parse(data) {
         assert_eq!(RecordedConsent::parse(&record.cookie_value()), Some(record));
     }

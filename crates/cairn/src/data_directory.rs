@@ -1,12 +1,13 @@
 //! The directory of everything Cairn keeps, held by one process at a time.
 //!
-//! Guarantees: it exists, it can be written, and no other process serves from it. Readable by its owner only.
+//! Guarantees: it exists, it can be written, and no other process serves from it. Readable by its owner only. The copy of a
+//! restore that was broken off is gone.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use cairn_engine::backup::UNFINISHED_FILE;
+use cairn_engine::backup::{UNFINISHED_FILE, remove_staged};
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,12 +74,14 @@ impl DataDirectory {
         let private = fs::Permissions::from_mode(0o600);
         lock.set_permissions(private).map_err(unusable("setting permissions"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(DataDirectory { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                Err(DataDirectoryError::InUse { path: path.to_owned() })
+                return Err(DataDirectoryError::InUse { path: path.to_owned() });
             }
-            Err(TryLockError::Error(cause)) => Err(unusable("locking it")(cause)),
+            Err(TryLockError::Error(cause)) => return Err(unusable("locking it")(cause)),
         }
+        remove_staged(path).map_err(unusable("removing what a restore left"))?;
+        Ok(DataDirectory { path: path.to_owned(), _lock: lock })
     }
 
     /// The directory itself.
@@ -103,5 +106,31 @@ impl DataDirectory {
             .collect();
         found.sort();
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_takes_the_directory_removes_what_a_killed_restore_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let left = directory.path().join(".restoring");
+        let leave = || {
+            fs::create_dir_all(left.join("store")).unwrap();
+            fs::write(left.join("catalog.sqlite"), "somebody who was erased").unwrap();
+        };
+        leave();
+        let held = DataDirectory::take(directory.path()).unwrap();
+        assert!(!left.exists());
+        // Whoever restores now has it: nobody else touches it.
+        leave();
+        assert!(DataDirectory::take_to_restore(directory.path()).is_err());
+        assert!(left.exists());
+        drop(held);
+        fs::write(directory.path().join(UNFINISHED_FILE), "").unwrap();
+        assert!(DataDirectory::take(directory.path()).is_err());
+        assert!(!left.exists());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use cairn_catalog::{CATALOG_FILE, Catalog, Erasure, ErasureReason};
+use cairn_catalog::{CATALOG_FILE, Catalog, Erasure, ErasureId, ErasureReason};
 use cairn_engine::ingest::visitor::parse_cookie_id;
 use cairn_engine::rights::find::{Finder, Found, Identifier, Kept};
 use cairn_model::{SiteId, VisitorId};
@@ -54,17 +54,43 @@ fn erase(parts: &Parts, asked: &Erase, identifier: &Identifier) -> Result<String
     let erasure = found.erasure(ErasureReason::Command, None);
     let id = parts.catalog.begin_erasure(&erasure, wire::now_ms())?;
     let deadline = Instant::now() + TIME_MAX;
+    let mut obstacles = Obstacles::of(&parts.catalog, id)?;
     parts.backups.tend_at_once(wire::now_ms());
     while !runtime.block_on(parts.apply.wait_erased(id, BACKUPS_EVERY)) {
         if Instant::now() >= deadline || parts.apply.status().stopped {
             return Err("not everything is erased yet; the next start goes on with it".into());
         }
         parts.backups.tend_at_once(wire::now_ms());
+        obstacles.tell(&parts.catalog, id)?;
     }
     if let Some(erasure) = parts.catalog.erasure(id)? {
         text.push_str(&erased_text(&erasure));
     }
     Ok(text)
+}
+
+/// What a record says of places that are not done.
+struct Obstacles(Vec<(String, String)>);
+
+impl Obstacles {
+    /// What it says at first stays for good.
+    fn of(catalog: &Catalog, id: ErasureId) -> Result<Self, Failure> {
+        let places = catalog.erasure(id)?.map(|erasure| erasure.places).unwrap_or_default();
+        let open = places.into_iter().filter(|place| place.done_at_ms.is_none());
+        Ok(Obstacles(
+            open.filter_map(|place| Some((place.name, place.remaining_reason?))).collect(),
+        ))
+    }
+
+    /// Tells what came since: whoever waits may be able to mend it.
+    fn tell(&mut self, catalog: &Catalog, id: ErasureId) -> Result<(), Failure> {
+        let now = Obstacles::of(catalog, id)?;
+        for (place, reason) in now.0.iter().filter(|one| !self.0.contains(one)) {
+            crate::print(&format!("not yet: {place}: {reason}"))?;
+        }
+        *self = now;
+        Ok(())
+    }
 }
 
 fn identifier(asked: &Erase) -> Result<Identifier, Failure> {

@@ -250,6 +250,7 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         timeout_minutes: config.sessions.timeout_minutes,
         in_memory_max: config.sessions.in_memory_max,
     };
+    let rewrite_hours_max = config.privacy.erasure_rewrite_hours_max;
     let options = ApplyOptions {
         sessions,
         commit_interval: Duration::from_millis(config.apply.commit_interval_ms),
@@ -257,7 +258,7 @@ pub fn open(config: &Config) -> Result<Parts, Failure> {
         // Under the test clock events arrive in days of their own.
         has_backups: true,
         is_retention_on: !config.server.test_clock,
-        rewrite_wait_max: rewrite_wait_max(config),
+        rewrite_wait_max: Duration::from_secs(rewrite_hours_max * 60 * 60),
         ..ApplyOptions::default()
     };
     let (apply_loop, apply) = ApplyLoop::open(
@@ -295,14 +296,9 @@ pub fn backup_options(config: &Config) -> BackupOptions {
         true => config.data.directory.join(BACKUPS_DIRECTORY),
         false => given.clone(),
     };
-    let BackupConfig { count_max, age_days_max, .. } = config.backup;
-    let rewrite_wait_max = rewrite_wait_max(config);
+    let BackupConfig { count_max, age_days_max, erasure_rewrite_hours_max, .. } = config.backup;
+    let rewrite_wait_max = Duration::from_secs(erasure_rewrite_hours_max * 60 * 60);
     BackupOptions { directory, count_max, age_days_max, rewrite_wait_max }
-}
-
-/// How long the store's file and the backups may hold bytes of what was erased.
-fn rewrite_wait_max(config: &Config) -> Duration {
-    Duration::from_secs(config.privacy.erasure_rewrite_hours_max * 60 * 60)
 }
 
 /// Opens the store of a backup beside the one that is served: to erase there takes the same memory.

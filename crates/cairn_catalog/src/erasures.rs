@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::rights::close_erased_request;
 use crate::sites::{insert_opt_outs, read_json, require_room};
 use crate::{
-    Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, MemoryHolder,
-    OPT_OUTS_PER_SITE_MAX, OWNERS_PART, idempotency, memory, rights,
+    Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, ERASURES_WATCHED_MAX,
+    MemoryHolder, OPT_OUTS_PER_SITE_MAX, OWNERS_PART, SITES_PART, idempotency, memory, rights,
 };
 
-/// Number of an erasure.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// Number of an erasure; 0 is before all of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ErasureId(pub i64);
 
 /// How far an erasure is.
@@ -285,11 +285,34 @@ impl Catalog {
         })
     }
 
-    /// Erasures of all sites that were asked for since an instant, in no particular order.
-    pub fn erasures_since(&self, asked_at_ms: i64) -> Result<Vec<Erasure>, CatalogError> {
-        let sql = format!("SELECT {COLUMNS} FROM erasures WHERE asked_at_ms >= ?1");
+    /// Erasures of all sites with numbers above the given one, in their order.
+    pub fn erasures_after(&self, after: ErasureId) -> Result<Vec<Erasure>, CatalogError> {
+        let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id > ?1 ORDER BY id");
         self.connections.read("lists erasures", |connection| {
-            connection.prepare_cached(&sql)?.query_map([asked_at_ms], read)?.collect()
+            connection.prepare_cached(&sql)?.query_map([after.0], read)?.collect()
+        })
+    }
+
+    /// Erasures with numbers above the given one that are not done, or whose place of this name is not, in the order of their
+    /// numbers; and the highest number that was given.
+    pub fn erasures_unsettled(
+        &self,
+        after: ErasureId,
+        place: &str,
+    ) -> Result<(Vec<Erasure>, ErasureId), CatalogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM erasures WHERE id > ?1 AND (state <> ?2 OR EXISTS (
+                SELECT 1 FROM json_each(places) WHERE json_extract(value, '$.name') = ?3
+                AND json_extract(value, '$.done_at_ms') IS NULL)) ORDER BY id"
+        );
+        self.connections.read("lists erasures that are not settled", |connection| {
+            let last = "SELECT coalesce(max(id), 0) FROM erasures";
+            // Read first: what comes meanwhile is looked at with the next call.
+            let last: i64 = connection.prepare_cached(last)?.query_row([], |row| row.get(0))?;
+            let asked = params![after.0, ErasureState::Done.name(), place];
+            let mut statement = connection.prepare_cached(&sql)?;
+            let unsettled: Result<_, _> = statement.query_map(asked, read)?.collect();
+            Ok((unsettled?, ErasureId(last.max(after.0))))
         })
     }
 
@@ -317,14 +340,15 @@ impl Catalog {
         })
     }
 
-    /// Adds what stays in a place, and why.
+    /// Adds what stays in a place for now, and why, in one transaction.
     pub fn note_remaining(
         &self,
-        id: ErasureId,
+        ids: &[ErasureId],
         name: &'static str,
         reason: &str,
     ) -> Result<(), CatalogError> {
-        self.change_places(&[(id, vec![(name, 0)])], |known, name, _| {
+        let noted: Vec<Counted> = ids.iter().map(|id| (*id, vec![(name, 0)])).collect();
+        self.change_places(&noted, |known, name, _| {
             if let Some(place) = known.iter_mut().find(|place| place.name == name) {
                 place.remaining_reason = Some(reason.to_owned());
             }
@@ -446,17 +470,20 @@ fn erase_people_of(
     write_places(transaction, id, &erasure.places)
 }
 
-/// Of every bound a part is the owner's: many visitors who ask at once leave it to him.
+/// Of every bound a part is the owner's, and of the room that all sites share one site's visitors have a part only: many who
+/// ask at once leave the rest to him, and to the other sites.
 fn require_room_for(
     transaction: &Transaction<'_>,
     site_id: SiteId,
     reason: ErasureReason,
 ) -> Result<(), CatalogError> {
     let of_site = format!("FROM erasures WHERE site_id = {site_id}");
-    let open = "SELECT count(*) FROM erasures WHERE is_watched = 1";
+    let watched = "SELECT count(*) FROM erasures WHERE is_watched = 1";
+    let open = format!("{watched} AND state <> '{}'", ErasureState::Done.name());
     let opt_outs = format!("SELECT count(*) FROM opt_outs WHERE site_id = {site_id}");
     let bounds = [
-        (open, "erasures at once", ERASURES_OPEN_MAX),
+        (&open[..], "erasures at once", ERASURES_OPEN_MAX),
+        (watched, "erasures within an hour", ERASURES_WATCHED_MAX),
         (&format!("SELECT count(*) {of_site}"), "erasures of a site", ERASURES_PER_SITE_MAX),
         (&opt_outs, "opt-outs of a site", OPT_OUTS_PER_SITE_MAX),
     ];
@@ -464,6 +491,14 @@ fn require_room_for(
         let visitors_limit = limit - limit / OWNERS_PART;
         let limit = if reason == ErasureReason::Visitor { visitors_limit } else { limit };
         require_room(transaction, count, what, limit)?;
+    }
+    if reason != ErasureReason::Visitor {
+        return Ok(());
+    }
+    for (count, limit) in [(&open[..], ERASURES_OPEN_MAX), (watched, ERASURES_WATCHED_MAX)] {
+        let of_visitors =
+            format!("{count} AND site_id = {site_id} AND reason = '{}'", reason.name());
+        require_room(transaction, &of_visitors, "erasures of a site at once", limit / SITES_PART)?;
     }
     Ok(())
 }
@@ -633,37 +668,52 @@ mod tests {
     use crate::NewSite;
 
     #[test]
-    fn many_visitors_who_ask_at_once_leave_room_for_the_owner() {
+    fn many_visitors_who_ask_at_once_leave_room_for_the_owner_and_other_sites() {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
-        let site = NewSite::of("shop.example");
-        let site_id = catalog.add_site(&site, None, 1).unwrap().id;
-        let begin = |reason: ErasureReason| {
+        let add = |domain| catalog.add_site(&NewSite::of(domain), None, 1).unwrap().id;
+        let (site, crowd) = (add("shop.example"), ["a.example", "b.example", "c.example"].map(add));
+        let begin_of = |site_id, reason: ErasureReason| {
             let subject = Subject { site_id, visitors: vec![VisitorId(7)], ..Subject::default() };
             let (holders, names) = (Vec::new(), Vec::new());
             let new = NewErasure { subject, holders, reason, request_id: None, names };
             catalog.begin_erasure(&new, 1)
         };
-        let fill = |count: usize| {
+        let begin = |reason| begin_of(site, reason);
+        let fill_of = |site_id: SiteId, state: ErasureState, count: usize| {
+            let state = state.name();
             let sql = format!(
                 "WITH RECURSIVE number (n) AS
                     (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {count})
                  INSERT INTO erasures (site_id, asked_at_ms, reason, visitors, users, holders,
                     state, is_watched, places)
-                 SELECT {site_id}, 1, 'visitor', '7', '', x'', 'waiting', 1, '[]' FROM number"
+                 SELECT {site_id}, 1, 'visitor', '7', '', x'', '{state}', 1, '[]' FROM number"
             );
             catalog.connections.write("fills", |transaction| {
                 transaction.execute(&sql, []).map_err(CatalogError::during("fills"))
             })
         };
-        let is_full = |begun: Result<ErasureId, CatalogError>| {
-            matches!(begun, Err(CatalogError::LimitReached { what: "erasures at once", .. }))
-        };
-        fill(ERASURES_OPEN_MAX - ERASURES_OPEN_MAX / OWNERS_PART - 1).unwrap();
+        let fill = |site_id, count| fill_of(site_id, ErasureState::Waiting, count).unwrap();
+        let is_full_of = |begun: Result<ErasureId, CatalogError>, full: &str| matches!(begun, Err(CatalogError::LimitReached { what, .. }) if what == full);
+        let is_full = |begun| is_full_of(begun, "erasures at once");
+        // What is done takes no room of what is not.
+        fill_of(crowd[0], ErasureState::Done, ERASURES_OPEN_MAX - 1).unwrap();
+        let share = ERASURES_OPEN_MAX / SITES_PART;
+        fill(crowd[0], share - 1);
+        let of_crowd = |site_id| begin_of(site_id, ErasureReason::Visitor);
+        let of_watched = "erasures of a site at once";
+        assert!(is_full_of(of_crowd(crowd[0]), of_watched), "of what is watched");
+        fill(crowd[1], share - 1);
+        of_crowd(crowd[1]).unwrap();
+        assert!(is_full_of(of_crowd(crowd[1]), of_watched), "of what is open");
+        begin_of(crowd[1], ErasureReason::Owner).unwrap();
+        // Another site's visitors have room, as long as there is any that is not the owners'.
+        begin(ErasureReason::Visitor).unwrap();
+        fill(crowd[2], share - 2);
         begin(ErasureReason::Visitor).unwrap();
         assert!(is_full(begin(ErasureReason::Visitor)));
         begin(ErasureReason::Command).unwrap();
-        fill(ERASURES_OPEN_MAX / OWNERS_PART - 2).unwrap();
+        fill(site, ERASURES_OPEN_MAX / OWNERS_PART - 2);
         begin(ErasureReason::Owner).unwrap();
         assert!(is_full(begin(ErasureReason::Owner)), "the bound is for all");
     }

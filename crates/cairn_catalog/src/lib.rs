@@ -102,8 +102,12 @@ pub const RATES_MAX: usize = 1_000_000;
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).
 pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
-/// Erasures that are not over for good, of all sites.
+/// Erasures that are not done, of all sites.
 pub const ERASURES_OPEN_MAX: usize = 10_000;
+/// The same with those that were done within the last hour, of which a hit may still be under way.
+pub const ERASURES_WATCHED_MAX: usize = 40_000;
+/// The visitors of one site take at most one part in so many of the room for open erasures: others have theirs.
+pub const SITES_PART: usize = 4;
 /// One part in so many of the room for erasures and opt-outs is the owner's: visitors cannot fill it.
 pub const OWNERS_PART: usize = 4;
 /// Erasures on record per site.

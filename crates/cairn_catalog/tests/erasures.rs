@@ -82,7 +82,7 @@ fn an_erasure_blocks_at_once_and_is_on_record_until_it_is_done() {
     assert_eq!((erasure.request_id, erasure.state), (Some(5), ErasureState::Waiting));
     catalog.note_erasing(&[(id, vec![("events", 7)])]).unwrap();
     catalog.note_erased(&[(id, vec![("events", 0), ("visits", 2)])], NOW_MS + 1).unwrap();
-    catalog.note_remaining(id, "log", "the disk is read only").unwrap();
+    catalog.note_remaining(&[id], "log", "the disk is read only").unwrap();
     catalog.set_erasure_states(&[id], ErasureState::Done, NOW_MS + 2).unwrap();
     catalog.set_erasure_states(&[id], ErasureState::Done, NOW_MS + 3).unwrap();
     catalog.end_erasures(&[id]).unwrap();

@@ -125,7 +125,7 @@ pub struct Privacy {
     pub policy: Policy,
     /// Reach of Global Privacy Control on new sites.
     pub gpc: GpcReach,
-    /// Longest time between an erasure and the rewriting of the store's file and of the backups.
+    /// Longest time between an erasure and the rewriting of the store's file.
     pub erasure_rewrite_hours_max: u64,
 }
 
@@ -148,6 +148,8 @@ pub struct Backup {
     pub count_max: usize,
     /// Longest that one is kept.
     pub age_days_max: u32,
+    /// Longest time between an erasure and the rewriting of the backups.
+    pub erasure_rewrite_hours_max: u64,
 }
 
 /// `[money]`
@@ -199,7 +201,8 @@ impl Config {
     pub fn from_layers(layers: &Layers) -> Result<Config, ConfigError> {
         let config: Config = layers.decide()?;
         let rewrite_hours = config.privacy.erasure_rewrite_hours_max;
-        let ranges: [(&str, u64, u64, u64); 12] = [
+        let backup_rewrite_hours = config.backup.erasure_rewrite_hours_max;
+        let ranges: [(&str, u64, u64, u64); 13] = [
             ("log.segment_size_bytes", config.log.segment_size_bytes, 1 << 20, 1 << 30),
             (
                 "log.size_bytes_max",
@@ -216,6 +219,7 @@ impl Config {
             ("backup.age_days_max", config.backup.age_days_max.into(), 1, 10 * 366),
             ("money.rate_age_days_max", config.money.rate_age_days_max.into(), 0, 366),
             ("privacy.erasure_rewrite_hours_max", rewrite_hours, 0, 24 * 7),
+            ("backup.erasure_rewrite_hours_max", backup_rewrite_hours, 0, 24 * 14),
             ("server.connections_max", config.server.connections_max as u64, 1, 1 << 20),
         ];
         for (key, value, least, most) in ranges {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cairn_catalog::Catalog;
+use cairn_catalog::{Catalog, ErasureId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -340,7 +340,7 @@ fn erase_and_kill(
     let store = data.join("store");
     // What an erasure before it left there says nothing about this one.
     let catalog = Catalog::open(&data.join("catalog.sqlite")).unwrap();
-    let is_begun = || catalog.erasures_since(0).unwrap().len() > before;
+    let is_begun = || catalog.erasures_after(ErasureId(0)).unwrap().len() > before;
     while !(is_begun() && stage(&store)) && child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "the erasure does not go on");
         std::thread::yield_now();

@@ -19,7 +19,10 @@ pub const TOKEN: &str = "bootstrap-token-of-the-tests-0123456789";
 pub const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
 /// What was erased or is too old leaves the files at once, and does not wait for others.
-pub const WITHOUT_WAITING: [(&str, &str); 1] = [("CAIRN_PRIVACY__ERASURE_REWRITE_HOURS_MAX", "0")];
+pub const WITHOUT_WAITING: [(&str, &str); 2] = [
+    ("CAIRN_PRIVACY__ERASURE_REWRITE_HOURS_MAX", "0"),
+    ("CAIRN_BACKUP__ERASURE_REWRITE_HOURS_MAX", "0"),
+];
 
 /// Longest wait for something to be said.
 const LINE_TIME_MAX: Duration = Duration::from_secs(60);

@@ -4,10 +4,11 @@
 //! Guarantees: it runs on the thread that writes the rows, which leaves out events of the subject from the moment the erasure
 //! is on record, so no row can come behind it. Those that wait are deleted together, a bounded number in each turn, and between
 //! two turns a batch of the log is applied. Each step may be repeated; what is done is on record in the catalog, so that
-//! a crash at any moment is followed by the rest. An erasure is done when no question, no table and no file has anything of
+//! a crash at any moment is followed by the rest. What fails keeps nobody else: it is tried again in a turn of its own, after
+//! the others, and its record says why it is not done. An erasure is done when no question, no table and no file has anything of
 //! the subject but what its record names. It does not know how the subject was found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use cairn_catalog::{
@@ -29,6 +30,10 @@ struct Open {
     is_out_of_file: bool,
     /// No backup holds anything of it, or its record says why one does.
     is_settled: bool,
+    /// How often deleting it alone failed.
+    failures: u32,
+    /// What its record says of places that could not be cleaned yet.
+    obstacles: BTreeMap<&'static str, String>,
 }
 
 impl Open {
@@ -47,6 +52,8 @@ pub(super) struct Erasures {
     is_one_urgent: bool,
     /// There are more to be deleted than the last turn could take.
     has_more: bool,
+    /// How many the next turn takes: fewer after one that failed, until who fails is alone.
+    at_once_max: usize,
     /// Somebody looks after backups, and tells when they are clean.
     has_backups: bool,
     patience: Patience,
@@ -72,6 +79,7 @@ impl Erasures {
             done: BTreeSet::new(),
             is_one_urgent: false,
             has_more: false,
+            at_once_max: ERASURES_AT_ONCE_MAX,
             has_backups,
             patience: Patience::default(),
         };
@@ -100,6 +108,8 @@ impl Erasures {
                     trail: Trail::new(known_since),
                     is_out_of_file: false,
                     is_settled: is_settled || !self.has_backups,
+                    failures: 0,
+                    obstacles: BTreeMap::new(),
                 };
                 // What an earlier process left out is in the log, if it was not overwritten.
                 open.trail.in_log_before = open.is_deleted().then_some(u64::MAX);
@@ -173,20 +183,19 @@ impl Erasures {
         if !self.patience.may_try() {
             return;
         }
-        let outcome = self
-            .note_new(databases.catalog, Some(Instant::now()))
-            .map_err(Failure::from)
-            .and_then(|has_new| {
-                if has_new {
-                    databases.shared.want_backups();
-                }
-                match may_delete {
-                    true => self.delete(databases, sessions),
-                    false => self.hold(databases),
-                }
-            })
-            .and_then(|()| self.clean_files(databases))
-            .and_then(|()| self.end(databases));
+        let taken_up = self.note_new(databases.catalog, Some(Instant::now()));
+        if matches!(taken_up, Ok(true)) {
+            databases.shared.want_backups();
+        }
+        let deleted = match may_delete {
+            true => self.delete(databases, sessions),
+            false => self.hold(databases),
+        };
+        // One that fails keeps nobody else from the end.
+        let cleaned = self.clean_files(databases);
+        let ended = self.end(databases);
+        let taken_up = taken_up.map(|_| ()).map_err(Failure::from);
+        let outcome = taken_up.and(deleted).and(cleaned).and(ended);
         self.has_more =
             outcome.is_ok() && may_delete && self.open.values().any(|it| !it.is_deleted());
         self.patience.note("somebody who was erased", outcome);
@@ -199,8 +208,33 @@ impl Erasures {
         databases: &Databases<'_>,
         sessions: &mut Sessions,
     ) -> Result<(), Failure> {
-        let end = databases.log.durable_end().0;
         let turn = self.next_turn();
+        let ids: Vec<ErasureId> = turn.iter().map(|(id, _)| *id).collect();
+        let Err(failure) = self.delete_turn(databases, turn, sessions) else {
+            self.at_once_max = (2 * self.at_once_max).min(ERASURES_AT_ONCE_MAX);
+            return Ok(());
+        };
+        self.at_once_max = match ids.len() {
+            0 | 1 => ERASURES_AT_ONCE_MAX,
+            count => count / 2,
+        };
+        let reason = failure.to_string();
+        for id in &ids {
+            if let (Some(open), 1) = (self.open.get_mut(id), ids.len()) {
+                open.failures = open.failures.saturating_add(1);
+            }
+        }
+        self.note_obstacle(databases, "events", &reason, |id, _| ids.contains(id))?;
+        Err(failure)
+    }
+
+    fn delete_turn(
+        &mut self,
+        databases: &Databases<'_>,
+        turn: Vec<Waiting>,
+        sessions: &mut Sessions,
+    ) -> Result<(), Failure> {
+        let end = databases.log.durable_end().0;
         let turn = self.with_their_browsers(databases, turn)?;
         if turn.is_empty() {
             return Ok(());
@@ -216,16 +250,51 @@ impl Erasures {
         Ok(())
     }
 
-    /// Those that wait for the longest time, all of one site.
+    /// Puts on record why a place of some is not clean yet, where their records do not say so already.
+    fn note_obstacle(
+        &mut self,
+        databases: &Databases<'_>,
+        place: &'static str,
+        reason: &str,
+        is_of: impl Fn(&ErasureId, &Open) -> bool,
+    ) -> Result<(), Failure> {
+        let is_new = |open: &Open| open.obstacles.get(place).is_none_or(|known| known != reason);
+        let told = self.open.iter().filter(|(id, open)| is_new(open) && is_of(id, open));
+        let told: Vec<ErasureId> = told.map(|(id, _)| *id).collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        databases.catalog.note_remaining(&told, place, reason)?;
+        for id in told {
+            if let Some(open) = self.open.get_mut(&id) {
+                open.obstacles.insert(place, reason.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts on record that the store's file could not be written anew.
+    pub fn note_unwritten(&mut self, databases: &Databases<'_>, reason: &str) {
+        let is_of = |_: &ErasureId, open: &Open| {
+            open.state == ErasureState::Running && !open.is_out_of_file
+        };
+        let noted = self.note_obstacle(databases, "store_file", reason, is_of);
+        self.patience.note("the record of somebody who was erased", noted);
+    }
+
+    /// Those that wait for the longest time, all of one site; who failed alone comes after the others.
     fn next_turn(&self) -> Vec<Waiting> {
         let waiting = || self.open.iter().filter(|(_, open)| !open.is_deleted());
-        let Some(site_id) = waiting().next().map(|(_, open)| open.subject.site_id) else {
+        let first = waiting().min_by_key(|(id, open)| (open.failures, **id));
+        let Some((site_id, failures)) =
+            first.map(|(_, open)| (open.subject.site_id, open.failures))
+        else {
             return Vec::new();
         };
         let mut numbers = 0;
         waiting()
-            .filter(|(_, open)| open.subject.site_id == site_id)
-            .take(ERASURES_AT_ONCE_MAX)
+            .filter(|(_, open)| open.subject.site_id == site_id && open.failures == failures)
+            .take(self.at_once_max)
             .take_while(|(_, open)| {
                 let is_first = numbers == 0;
                 numbers += open.subject.identifiers().count();
@@ -245,17 +314,25 @@ impl Erasures {
     ) -> Result<Vec<Waiting>, Failure> {
         let Databases { store, catalog, now_ms, .. } = *databases;
         let all = Subject::union(turn.iter().map(|(_, subject)| subject));
-        let visitors = match all.users.is_empty() {
+        let mut visitors = match all.users.is_empty() {
             true => Vec::new(),
             false => store.browsers_of_users(&all, SUBJECT_VISITORS_MAX)?.alone,
         };
+        let has_users = |(_, subject): &Waiting| !subject.users.is_empty();
+        let are_all = visitors.len() < SUBJECT_VISITORS_MAX;
+        let person = turn.iter().find(|one| has_users(one)).map(|(id, _)| *id);
+        let theirs = self.waiting_for(all.site_id, &mut visitors);
+        if !are_all {
+            let is_new = |(id, _): &Waiting| !turn.iter().any(|(known, _)| known == id);
+            let theirs: Vec<Waiting> = theirs.into_iter().filter(is_new).collect();
+            turn.retain(|one| !has_users(one));
+            turn.extend(theirs);
+        }
         if visitors.is_empty() {
             return Ok(turn);
         }
-        let has_users = |(_, subject): &Waiting| !subject.users.is_empty();
-        let are_all = visitors.len() < SUBJECT_VISITORS_MAX;
-        let person = turn.iter().find(|one| has_users(one)).map(|(id, _)| catalog.erasure(*id));
-        let reason = person.transpose()?.flatten().map(|erasure| erasure.reason);
+        let person = person.map(|id| catalog.erasure(id)).transpose()?.flatten();
+        let reason = person.map(|erasure| erasure.reason);
         let new = NewErasure {
             subject: Subject { site_id: all.site_id, visitors, ..Subject::default() },
             holders: Vec::new(),
@@ -265,9 +342,22 @@ impl Erasures {
         };
         let id = catalog.begin_erasure(&new, now_ms)?;
         self.note_new(catalog, Some(Instant::now()))?;
-        turn.retain(|one| are_all || !has_users(one));
         turn.push((id, new.subject));
         Ok(turn)
+    }
+
+    /// Erasures of a site that wait and name some of these browsers, as of a turn that failed; takes those away from `visitors`.
+    fn waiting_for(&self, site_id: SiteId, visitors: &mut Vec<VisitorId>) -> Vec<Waiting> {
+        let asked: HashSet<VisitorId> = visitors.iter().copied().collect();
+        let names_one = |open: &Open| open.subject.visitors.iter().any(|one| asked.contains(one));
+        let waiting = self.open.iter().filter(|(_, open)| {
+            open.subject.site_id == site_id && !open.is_deleted() && names_one(open)
+        });
+        let waiting: Vec<Waiting> = waiting.map(|(id, open)| (*id, open.subject.clone())).collect();
+        let named = waiting.iter().flat_map(|(_, subject)| &subject.visitors);
+        let named: HashSet<VisitorId> = named.copied().collect();
+        visitors.retain(|visitor| !named.contains(visitor));
+        waiting
     }
 
     /// Puts on record that those that wait do so for the rewriting of the store's file.
@@ -303,13 +393,24 @@ impl Erasures {
         for open in self.open.values_mut() {
             open.trail.in_log_before = open.trail.in_log_before.map(|before| before.min(end));
         }
-        clear_log(databases, self.open.values_mut().filter(deleted).map(|open| &mut open.trail))?;
+        let trails = self.open.values_mut().filter(deleted).map(|open| &mut open.trail);
+        let cleared = clear_log(databases, trails);
+        if let Err(failure) = &cleared {
+            let is_in_log = |_: &ErasureId, open: &Open| {
+                open.state == ErasureState::Running && open.trail.in_log_before.is_some()
+            };
+            self.note_obstacle(databases, "log", &failure.to_string(), is_in_log)?;
+        }
         let is_clean = |open: &Open| {
             let is_running = open.state == ErasureState::Running;
             is_running && open.is_out_of_file && open.trail.in_log_before.is_none()
         };
-        if self.open.values().any(is_clean) {
-            empty_journal(catalog)?;
+        if self.open.values().any(is_clean)
+            && let Err(failure) = empty_journal(catalog)
+        {
+            let reason = failure.to_string();
+            self.note_obstacle(databases, "catalog_file", &reason, |_, open| is_clean(open))?;
+            return Err(failure);
         }
         let (mut cleaned, mut in_backups, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for (id, open) in &self.open {
@@ -330,7 +431,7 @@ impl Erasures {
         self.set_states(databases, &in_backups, ErasureState::InBackups)?;
         self.set_states(databases, &done, ErasureState::Done)?;
         self.done.extend(done);
-        Ok(())
+        cleared
     }
 
     /// Forgets those of which nothing more can come. What others wrote into the catalog meanwhile goes once more.

@@ -104,6 +104,7 @@ impl<S: EventStore + 'static> Machine<S> {
     pub fn housekeep(&mut self) {
         self.apply.removals.end_pause();
         self.apply.erasures.end_pause();
+        self.apply.retaining.end_pause();
         self.apply.housekeep(false);
     }
 

@@ -314,7 +314,9 @@ impl ApplyLoop {
         }
         // Who waits for an erasure waits for those that are deleted next as well: one rewriting is for all of them.
         let is_forced = self.erasures.is_one_awaited(&databases) && !self.erasures.has_more();
-        self.rewriting.step(&databases, is_forced);
+        if let Some(reason) = self.rewriting.step(&databases, is_forced) {
+            self.erasures.note_unwritten(&databases, &reason);
+        }
         // Whoever deletes next makes it hold bytes again, but not of these.
         self.erasures.note_file(databases.store);
         let due = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval

@@ -1,6 +1,6 @@
 //! The daily job that removes what was kept long enough, by the table in [`cairn_model::retention`].
 //!
-//! Guarantees: it works in bounded steps on the thread that writes the rows, between which batches are applied; nothing goes
+//! Guarantees: a site that fails keeps no other: it comes again after them. It works in bounded steps on the thread that writes the rows, between which batches are applied; nothing goes
 //! that is younger than its rule says; each run is on record, to be shown. With each run the log lets go of what is applied:
 //! where few hits come, its files would hold them for longer than the tables do. Memory and receipts have jobs of their own.
 
@@ -79,24 +79,34 @@ impl Retaining {
 
     fn advance(&mut self, databases: &Databases<'_>) -> Result<(), Failure> {
         let Some(turn) = self.turns.front_mut() else { return Ok(()) };
-        if turn.step(databases)? {
-            databases.catalog.note_retention(
-                Some(turn.site_id),
-                &turn.removed,
-                databases.now_ms,
-            )?;
-            let total: u64 = turn.removed.iter().map(|(_, count)| count).sum();
-            if total > 0 {
-                tracing::info!(site = turn.site_id.0, removed = total, "kept long enough: gone");
-                databases.catalog.checkpoint()?;
+        let advanced = turn.advance(databases);
+        match &advanced {
+            Ok(true) => {
+                self.turns.pop_front();
             }
-            self.turns.pop_front();
+            Ok(false) => {}
+            Err(_) => self.turns.rotate_left(1),
         }
-        Ok(())
+        advanced.map(|_| ())
     }
 }
 
 impl Turn {
+    /// Takes one step. True when nothing too old is left, and the run is on record.
+    fn advance(&mut self, databases: &Databases<'_>) -> Result<bool, Failure> {
+        let Databases { catalog, now_ms, .. } = *databases;
+        if !self.step(databases)? {
+            return Ok(false);
+        }
+        catalog.note_retention(Some(self.site_id), &self.removed, now_ms)?;
+        let total: u64 = self.removed.iter().map(|(_, count)| count).sum();
+        if total > 0 {
+            tracing::info!(site = self.site_id.0, removed = total, "kept long enough: gone");
+            catalog.checkpoint()?;
+        }
+        Ok(true)
+    }
+
     /// True when nothing too old is left.
     fn step(&mut self, databases: &Databases<'_>) -> Result<bool, Failure> {
         let events = self.events(databases)?;
@@ -134,6 +144,13 @@ impl Turn {
 }
 
 #[cfg(test)]
+impl Retaining {
+    pub fn end_pause(&mut self) {
+        self.patience.end_pause();
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
@@ -141,6 +158,7 @@ mod tests {
     use cairn_model::VisitorId;
     use cairn_store::EventStore;
     use cairn_store::duckdb::{DuckOptions, DuckStore};
+    use cairn_store::reference::ReferenceStore;
 
     use crate::apply::ApplyOptions;
     use crate::apply::machine::{Machine, NOW_MS, holds, page, set_clock};
@@ -151,6 +169,28 @@ mod tests {
     /// Visitors whose numbers stand in the file as they are, since no two bytes of them are alike.
     const EARLY: VisitorId = VisitorId(0x9d3a_c441_7be2_5f13);
     const LATE: VisitorId = VisitorId(0x8e17_5b26_f0a4_93c1);
+
+    #[test]
+    fn a_site_that_fails_keeps_no_other() {
+        set_clock(NOW_MS);
+        let directory = tempfile::TempDir::new().unwrap();
+        let store = Arc::new(ReferenceStore::new());
+        let mut machine = Machine::open(directory, store, ApplyOptions::default());
+        let sites = [machine.site("one.example"), machine.site("other.example")];
+        sites.iter().for_each(|site| machine.append_page(*site, "/old"));
+        machine.apply_all();
+        set_clock(NOW_MS + 800 * DAY_MS);
+        machine.store.refuse_removals(1);
+        // The run begins; the first site fails; the other one is cleaned.
+        (0..3).for_each(|_| machine.housekeep());
+        assert_eq!(machine.store.rows().len(), 1);
+        let rows = machine.store.rows();
+        (0..3).for_each(|_| machine.housekeep());
+        assert_eq!(machine.store.rows().len(), 0, "it came again");
+        let first = machine.catalog.directory().current().sites().next().unwrap().site.id;
+        assert_eq!(rows[0].event.site_id, first);
+        set_clock(NOW_MS);
+    }
 
     #[test]
     fn what_was_kept_long_enough_goes_also_from_the_file() {

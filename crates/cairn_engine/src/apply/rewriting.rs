@@ -28,20 +28,20 @@ impl Rewriting {
         self.is_running
     }
 
-    /// Takes a step if one is due.
-    pub fn step(&mut self, databases: &Databases<'_>, is_forced: bool) {
+    /// Takes a step if one is due. Returns why it failed, if it did.
+    pub fn step(&mut self, databases: &Databases<'_>, is_forced: bool) -> Option<String> {
         if !self.patience.may_try() {
-            return;
+            return None;
         }
         let Some(since_ms) = databases.store.erased_since_ms() else {
             self.is_running = false;
-            return;
+            return None;
         };
         // The store's time is the machine's.
         let wait_max_ms = i64::try_from(self.wait_max.as_millis()).unwrap_or(i64::MAX);
         let is_due = machine_ms().saturating_sub(since_ms) >= wait_max_ms;
         if !(self.is_running || is_forced || is_due) {
-            return;
+            return None;
         }
         let stepped = databases.store.rewrite_erased().map_err(Failure::from).map(|rewritten| {
             self.is_running = !rewritten.is_complete;
@@ -51,7 +51,16 @@ impl Rewriting {
             }
         });
         self.is_running &= stepped.is_ok();
+        let failure = stepped.as_ref().err().map(ToString::to_string);
         self.patience.note("what was deleted from the store's file", stepped);
+        failure
+    }
+}
+
+#[cfg(test)]
+impl Rewriting {
+    pub fn end_pause(&mut self) {
+        self.patience.end_pause();
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: it is done by the loop that does it in the running databases, on a log of its own that has no records: rows,
 //! people, texts, and the bytes in every file. Doing it again changes nothing; a crash at any moment is followed by the rest
-//! when it is done again. What was asked for before the copy was made is in its catalog and only brought to its end.
+//! when it is done again. What was asked for before the copy was made is in its catalog and only brought to its end: that it is
+//! there decides, and no clock, which may have been set back since.
 
 use std::collections::HashSet;
 use std::fs;
@@ -37,23 +38,30 @@ struct Work {
     sites: Vec<SiteId>,
 }
 
-/// Carries out in a copy what the entries say, as far as that is not done there. `made_at_ms`: when the copy was made.
-/// Returns how many erasures and removals it took.
+/// Carries out in a copy what the entries say, as far as that is not on record there. Returns how many erasures and removals
+/// it took.
 pub(super) fn erase_in<'a>(
     directory: &Path,
-    made_at_ms: i64,
     entries: impl Iterator<Item = &'a Entry>,
     open_store: &OpenStore,
     stop: &AtomicBool,
 ) -> Result<usize, BackupError> {
     let catalog = Arc::new(Catalog::open(&directory.join(CATALOG_FILE))?);
     let store = open_store(&directory.join(STORE_DIRECTORY))?;
-    let entries: Vec<&Entry> = entries.filter(|entry| entry.asked_at_ms >= made_at_ms).collect();
-    // The first round also has what the copy's catalog has open.
-    let rounds = std::iter::once(&[][..]).chain(entries.chunks(AT_ONCE_MAX));
+    let (open, is_known) = on_record(&catalog)?;
+    let mut new = Vec::new();
+    for entry in entries {
+        if !is_known.contains(&entry.id()?) {
+            new.push(entry);
+        }
+    }
+    drop(is_known);
+    // The first round is what the copy's catalog has open.
+    let rounds = new.chunks(AT_ONCE_MAX).map(|round| begin(&catalog, round));
+    let rounds = std::iter::once(still_there(&catalog, open)).chain(rounds);
     let mut count = 0;
-    for round in rounds {
-        let work = begin(&catalog, round)?;
+    for work in rounds {
+        let work = work?;
         if work.erasures.is_empty() && work.sites.is_empty() {
             continue;
         }
@@ -79,19 +87,19 @@ pub(super) fn erase_in<'a>(
     Ok(count)
 }
 
-/// Puts on record in the copy what is not, and tells what is not done.
-fn begin(catalog: &Catalog, entries: &[&Entry]) -> Result<Work, BackupError> {
-    let known = catalog.erasures_since(i64::MIN)?;
+/// What the copy's catalog has on record: the erasures that are not done, and what all of them are called.
+fn on_record(catalog: &Catalog) -> Result<(Work, HashSet<String>), BackupError> {
+    let known = catalog.erasures_after(ErasureId(0))?;
     let open = known.iter().filter(|erasure| erasure.state != ErasureState::Done);
-    let mut work = Work { erasures: open.map(|erasure| erasure.id).collect(), sites: Vec::new() };
-    let is_known: HashSet<String> = known
-        .iter()
-        .map(|erasure| Entry::of_erasure(erasure).id())
-        .collect::<Result<_, BackupError>>()?;
+    let work = Work { erasures: open.map(|erasure| erasure.id).collect(), sites: Vec::new() };
+    let called = known.iter().map(|erasure| Entry::of_erasure(erasure).id());
+    Ok((work, called.collect::<Result<_, BackupError>>()?))
+}
+
+/// Puts on record in the copy what is not, and tells what is to be done.
+fn begin(catalog: &Catalog, entries: &[&Entry]) -> Result<Work, BackupError> {
+    let mut work = Work::default();
     for entry in entries {
-        if is_known.contains(&entry.id()?) {
-            continue;
-        }
         let directory = catalog.directory().current();
         // A number may be given out again: what was erased is of the site that was there then.
         let had_site = |site_id| {
@@ -103,7 +111,9 @@ fn begin(catalog: &Catalog, entries: &[&Entry]) -> Result<Work, BackupError> {
                 catalog.delete_site(*site_id, entry.asked_at_ms)?;
                 work.sites.push(*site_id);
             }
-            Erased::Subject { subject, holders, reason } if had_site(subject.site_id) => {
+            Erased::Subject { subject, holders, reason }
+                if directory.by_id(subject.site_id).is_some() =>
+            {
                 let new = NewErasure {
                     subject: subject.clone(),
                     holders: holders_of(holders),
@@ -116,11 +126,14 @@ fn begin(catalog: &Catalog, entries: &[&Entry]) -> Result<Work, BackupError> {
             _ => {}
         }
     }
-    // With a site that is gone, its erasures are.
-    let still_there = |id: &ErasureId| Ok::<_, BackupError>(catalog.erasure(*id)?.is_some());
+    still_there(catalog, work)
+}
+
+/// With a site that is gone, its erasures are.
+fn still_there(catalog: &Catalog, mut work: Work) -> Result<Work, BackupError> {
     let erasures = std::mem::take(&mut work.erasures);
     for id in erasures {
-        if still_there(&id)? {
+        if catalog.erasure(id)?.is_some() {
             work.erasures.push(id);
         }
     }

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use cairn_catalog::{Catalog, Erasure, ErasureReason, MemoryHolder, hex, parse_hex};
+use cairn_catalog::{Catalog, Erasure, ErasureId, ErasureReason, MemoryHolder, hex, parse_hex};
 use cairn_model::{SiteId, Subject};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -142,23 +143,36 @@ impl Ledger {
         self.write()
     }
 
-    /// Adds what a catalog has on record, and brings it to disk where that is new.
-    pub(super) fn take_over(&mut self, catalog: &Catalog, now_ms: i64) -> Result<(), BackupError> {
+    /// Adds what a catalog has on record, and brings it to disk where that is new. `taken`: what is in the file already, as long
+    /// as nobody else wrote it; of what is there only the rest is read.
+    pub(super) fn take_over(
+        &mut self,
+        catalog: &Catalog,
+        taken: &mut Taken,
+        now_ms: i64,
+    ) -> Result<(), BackupError> {
         let oldest_ms = now_ms - LEDGER_AGE_DAYS_MAX * DAY_MS;
-        let mut entries = self.entries.clone();
-        for erasure in catalog.erasures_since(oldest_ms)? {
-            let entry = Entry::of_erasure(&erasure);
-            entries.insert(entry.id()?, entry);
+        let is_as_left = taken.stamp.is_some() && taken.stamp == stamp_of(&self.path);
+        let until = if is_as_left { taken.until } else { ErasureId(0) };
+        // One that fails half-way is begun anew.
+        *taken = Taken::default();
+        let erasures = catalog.erasures_after(until)?;
+        let last = erasures.last().map_or(until, |erasure| erasure.id);
+        let kept = erasures.iter().filter(|erasure| erasure.asked_at_ms >= oldest_ms);
+        let removed = catalog.sites_removed()?.into_iter();
+        let removed = removed.filter(|(_, at_ms)| *at_ms >= oldest_ms);
+        let removed = removed
+            .map(|(site_id, asked_at_ms)| Entry { asked_at_ms, what: Erased::Site(site_id) });
+        let known = self.entries.len();
+        self.entries.retain(|_, entry| entry.asked_at_ms >= oldest_ms);
+        let mut is_changed = self.entries.len() < known;
+        for entry in kept.map(Entry::of_erasure).chain(removed) {
+            is_changed |= self.entries.insert(entry.id()?, entry).is_none();
         }
-        for (site_id, removed_at_ms) in catalog.sites_removed()? {
-            let entry = Entry { asked_at_ms: removed_at_ms, what: Erased::Site(site_id) };
-            entries.insert(entry.id()?, entry);
-        }
-        entries.retain(|_, entry| entry.asked_at_ms >= oldest_ms);
-        if entries != self.entries {
-            self.entries = entries;
+        if is_changed {
             self.write().map_err(BackupError::disk("writes the ledger of erasures"))?;
         }
+        *taken = Taken { until: last, stamp: stamp_of(&self.path) };
         Ok(())
     }
 
@@ -172,6 +186,21 @@ impl Ledger {
         }
         replace(&self.path, |file| file.write_all(&text))
     }
+}
+
+/// What a ledger has taken over from the catalog.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Erasures up to this one.
+    pub(super) until: ErasureId,
+    /// The file as it was left.
+    stamp: Option<(u64, u64, SystemTime)>,
+}
+
+/// Number, size and time of a file, by which another one of the same name is told.
+fn stamp_of(path: &Path) -> Option<(u64, u64, SystemTime)> {
+    let file = fs::metadata(path).ok()?;
+    Some((file.ino(), file.len(), file.modified().ok()?))
 }
 
 /// Replaces a file as a whole and brings it to disk.

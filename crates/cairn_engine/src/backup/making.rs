@@ -72,7 +72,7 @@ impl Backups {
         // An erasure that was under way is brought to its end here as well.
         let ledger = self.ledger(now_ms)?;
         let entries = ledger.entries().map(|(_, entry)| entry);
-        erase_in(directory, now_ms, entries, open_store, &self.stopping)?;
+        erase_in(directory, entries, open_store, &self.stopping)?;
         let files = files_of(directory).map_err(BackupError::disk("reads the copy"))?;
         let manifest = Manifest {
             format: FORMAT,

@@ -36,7 +36,7 @@ pub use opt_outs::OPT_OUTS_FILE;
 use tending::{Tended, latest_ms};
 pub use withdrawals::WITHDRAWALS_FILE;
 
-pub use restoring::{Restored, Restoring, UNFINISHED_FILE, restore};
+pub use restoring::{Restored, Restoring, UNFINISHED_FILE, remove_staged, restore};
 
 /// Name of the store's directory, within a backup as within a data directory.
 pub const STORE_DIRECTORY: &str = "store";
@@ -205,6 +205,8 @@ pub struct Backups {
     changing: Mutex<()>,
     /// Erasures that are not done, and how often erasing in the backups failed since this process knows of them.
     tries: Mutex<BTreeMap<ErasureId, u32>>,
+    /// What the ledger of erasures has from the catalog.
+    taken: Mutex<ledger::Taken>,
     /// When the ledger of opt-outs was last brought up to date.
     opt_outs_kept: Mutex<opt_outs::Kept>,
     /// How the last look at all of them left them.
@@ -228,13 +230,15 @@ impl Backups {
                 removed.map_err(BackupError::disk("removes an unfinished backup"))?;
             }
         }
-        let (progress, changing, tries, opt_outs_kept, tended, stopping) = Default::default();
+        let (progress, changing, tries, taken, opt_outs_kept, tended, stopping) =
+            Default::default();
         let backups = Backups {
             options,
             sources,
             progress,
             changing,
             tries,
+            taken,
             opt_outs_kept,
             tended,
             stopping,
@@ -324,7 +328,7 @@ impl Backups {
         let directory = &self.options.directory;
         let mut ledger = Ledger::read(&directory.join(LEDGER_FILE))?;
         if directory.is_dir() {
-            ledger.take_over(&self.sources.catalog, now_ms)?;
+            ledger.take_over(&self.sources.catalog, &mut lock(&self.taken), now_ms)?;
         }
         Ok(ledger)
     }

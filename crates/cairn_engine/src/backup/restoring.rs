@@ -1,7 +1,8 @@
 //! Putting a backup back.
 //!
 //! Guarantees: a data directory is touched only when the backup was found whole and its copy could be opened. One that was
-//! left in the middle is marked, and no server starts in it.
+//! left in the middle is marked, and no server starts in it. A copy that is not used is removed: at once where the restore
+//! fails, and after a crash by whoever takes the directory next, since people may be in it who were erased.
 
 use std::fs::{self, File};
 use std::io;
@@ -79,23 +80,31 @@ pub fn restore(asked: &Restoring, open_store: &OpenStore) -> Result<Restored, Ba
     if let (Some(name), false) = (present, may_replace) {
         return Err(BackupError::NotEmpty { directory: data.clone(), name });
     }
+    remove_staged(data).map_err(BackupError::disk("removes what an earlier try left"))?;
     let staging = data.join(STAGING);
-    remove(&staging).map_err(BackupError::disk("removes what an earlier try left"))?;
-    let staged = stage(&from, &manifest, &staging, open_store).and_then(|()| {
+    let mut staged = || {
+        stage(&from, &manifest, &staging, open_store)?;
         let entries = ledgers.erasures.entries().map(|(_, entry)| entry);
         let stop = AtomicBool::new(false);
-        let erased = erase_in(&staging, manifest.made_at_ms, entries, open_store, &stop)?;
-        Ok((erased, bring_up_to_date(&staging, &ledgers)?))
-    });
+        let erased = erase_in(&staging, entries, open_store, &stop)?;
+        let opted_out = bring_up_to_date(&staging, &ledgers)?;
+        // Other backups may be restored later, or brought here: what was erased before counts for them, too.
+        keep(&mut ledgers, &asked.backups).map_err(BackupError::disk("writes the ledgers"))?;
+        put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
+        Ok((erased, opted_out))
+    };
+    let staged: Result<_, BackupError> = staged();
     if staged.is_err() {
-        // The next try begins by removing it.
-        let _ = remove(&staging);
+        // What cannot be removed now goes when the directory is taken next.
+        let _ = remove_staged(data);
     }
     let (erased, opted_out) = staged?;
-    // Other backups may be restored later, or brought here: what was erased before counts for them, too.
-    keep(&mut ledgers, &asked.backups).map_err(BackupError::disk("writes the ledgers"))?;
-    put_in_place(data, &staging).map_err(BackupError::disk("puts the copy in its place"))?;
     Ok(Restored { from, manifest, erased, opted_out, had_ledger: ledgers.had_ledger })
+}
+
+/// Removes the copy that a restore left which was broken off: people may be in it who were erased, and keys.
+pub fn remove_staged(data: &Path) -> io::Result<()> {
+    remove(&data.join(STAGING))
 }
 
 /// The backup itself, or the latest one in a directory of them.

@@ -11,11 +11,11 @@ use std::path::Path;
 use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
-use cairn_catalog::{Counted, Departures, Erasure, ErasureState};
+use cairn_catalog::{Counted, Departures, Erasure, ErasureId, ErasureState};
 
 use super::{
-    BackupError, Backups, DAY_MS, ERASING_TRIES_MAX, LEDGER_AGE_DAYS_MAX, Ledger, Listed, Manifest,
-    erasing, lock, manifest,
+    BackupError, Backups, DAY_MS, ERASING_TRIES_MAX, Ledger, Listed, Manifest, erasing, lock,
+    manifest,
 };
 
 /// The place of backups in the record of an erasure.
@@ -32,6 +32,8 @@ pub(super) struct Tended {
     waiting_since: Option<Instant>,
     /// When the latest of the backups was made, if that is known.
     latest_ms: Option<Option<i64>>,
+    /// Of no erasure up to this one there is anything to be done or to be noted.
+    pub(super) settled_until: ErasureId,
 }
 
 struct Quiet {
@@ -139,9 +141,12 @@ impl Backups {
 
     /// Erases in every backup what was erased since it was made, and notes in the catalog that it is. Returns when to look again.
     fn erase(&self, now_ms: i64, is_awaited: bool) -> Result<i64, BackupError> {
-        // Read before the ledger is: of what comes later nobody knows whether it is in it.
-        let oldest_ms = now_ms - LEDGER_AGE_DAYS_MAX * DAY_MS;
-        let known = self.sources.catalog.erasures_since(oldest_ms)?;
+        // Read before the ledger is: of what comes later nobody knows whether it is in it. Of three years only what is open.
+        let settled_until = lock(&self.tended).settled_until;
+        let catalog = &self.sources.catalog;
+        let (known, last) = catalog.erasures_unsettled(settled_until, PLACE)?;
+        let first = known.first().map(|erasure| ErasureId(erasure.id.0 - 1));
+        lock(&self.tended).settled_until = first.unwrap_or(last);
         let erased = self.erase_in_all(now_ms, is_awaited);
         if self.is_stopping() {
             return Ok(now_ms);
@@ -216,8 +221,7 @@ impl Backups {
         }
         let entries = ledger.entries().map(|(_, entry)| entry);
         let open_store = &self.sources.open_store;
-        let (made_at_ms, stop) = (manifest.made_at_ms, &self.stopping);
-        let erased = erasing::erase_in(directory, made_at_ms, entries, open_store, stop)?;
+        let erased = erasing::erase_in(directory, entries, open_store, &self.stopping)?;
         manifest.files =
             manifest::files_of(directory).map_err(BackupError::disk("reads the backup"))?;
         manifest.erasures = ledger.entries().map(|(id, _)| id.clone()).collect();
@@ -255,7 +259,7 @@ impl Backups {
                 Err(error) => {
                     let reason = error.to_string();
                     if place.remaining_reason.as_ref() != Some(&reason) {
-                        catalog.note_remaining(erasure.id, PLACE, &reason)?;
+                        catalog.note_remaining(&[erasure.id], PLACE, &reason)?;
                     }
                     let count = tries.get(&erasure.id).map_or(1, |count| count.saturating_add(1));
                     is_settled = count >= ERASING_TRIES_MAX;

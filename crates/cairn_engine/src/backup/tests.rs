@@ -194,14 +194,20 @@ fn opt_outs_reach_the_ledger_and_stay_when_an_older_catalog_comes() {
     assert_eq!(told, [7, 8, 9]);
 }
 
-/// A backup of nothing, made before anybody was erased.
+/// A backup of a site without events, made before anybody was erased.
 fn empty_backup(backups: &Backups) -> PathBuf {
+    backup_made_at(backups, NOW_MS - 1)
+}
+
+fn backup_made_at(backups: &Backups, made_at_ms: i64) -> PathBuf {
     let directory = backups.directory().join("2026-11-22T12-00-00.000Z");
     fs::create_dir_all(directory.join(STORE_DIRECTORY)).unwrap();
-    drop(Catalog::open(&directory.join(CATALOG_FILE)).unwrap());
+    assert!(backups.sources.catalog.checkpoint().unwrap());
+    let catalog = backups.directory().with_file_name(CATALOG_FILE);
+    fs::copy(catalog, directory.join(CATALOG_FILE)).unwrap();
     let manifest = Manifest {
         format: FORMAT,
-        made_at_ms: NOW_MS - 1,
+        made_at_ms,
         program_version: String::new(),
         log_offset: 0,
         files: manifest::files_of(&directory).unwrap(),
@@ -275,4 +281,79 @@ fn a_look_at_backups_that_need_nothing_reads_nothing() {
     assert!(problem.contains("there is no backup in"), "it would be too old: {problem}");
     erase(&machine, site);
     assert!(backups.is_due(2, NOW_MS), "that is read");
+}
+
+/// What the catalog of a backup has on record.
+fn erasures_in(backup: &Path, site_id: SiteId) -> Vec<Erasure> {
+    let catalog = Catalog::open(&backup.join(CATALOG_FILE)).unwrap();
+    catalog.erasures(site_id, None, 10).unwrap()
+}
+
+#[test]
+fn a_clock_that_was_set_back_after_a_backup_keeps_nobody_in_it() {
+    let (machine, site) = machine();
+    let backups = backups(&machine);
+    let backup = backup_made_at(&backups, NOW_MS + DAY_MS);
+    erase(&machine, site);
+    backups.tend(NOW_MS);
+    assert_eq!(backups.progress().problem, None);
+    let erasures = erasures_in(&backup, site);
+    assert_eq!(erasures.len(), 1);
+    assert_eq!(erasures[0].state, ErasureState::Done);
+    // What is on record there is not begun again.
+    machine.catalog.begin_erasure(&of_user(site, 9), NOW_MS).unwrap();
+    backups.tend(NOW_MS);
+    assert_eq!(erasures_in(&backup, site).len(), 2);
+}
+
+#[test]
+fn a_restore_that_fails_leaves_no_copy_behind() {
+    let (machine, site) = machine();
+    let backups = backups(&machine);
+    let backup = empty_backup(&backups);
+    erase(&machine, site);
+    backups.ledger(NOW_MS).unwrap();
+    let (data, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let asked = Restoring {
+        from: backup,
+        data: data.path().to_owned(),
+        backups: others.path().to_owned(),
+        replace: false,
+        ledger: None,
+    };
+    // The ledger is the last that is written before the copy is put in its place.
+    let obstacle = others.path().join(LEDGER_FILE).with_extension("next");
+    fs::create_dir(&obstacle).unwrap();
+    let open_store = &backups.sources.open_store;
+    let error = restore(&asked, open_store).unwrap_err();
+    assert!(error.to_string().contains("writes the ledgers"), "{error}");
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(restore(&asked, open_store).unwrap().erased, 1);
+}
+
+#[test]
+fn a_new_erasure_reads_no_settled_ones() {
+    let (mut machine, site) = machine();
+    let backups = backups(&machine);
+    let settled_until = || lock(&backups.tended).settled_until;
+    let first = erase(&machine, site);
+    backups.tend(NOW_MS);
+    machine.finish(first);
+    let second = machine.catalog.begin_erasure(&of_user(site, 9), NOW_MS).unwrap();
+    backups.tend(NOW_MS);
+    assert_eq!(settled_until(), first);
+    machine.finish(second);
+    // One that is done but for a backup is looked at until it is.
+    empty_backup(&backups);
+    let read = || Ledger::read(&backups.directory().join(LEDGER_FILE)).unwrap().entries().count();
+    let third = machine.catalog.begin_erasure(&of_user(site, 10), NOW_MS).unwrap();
+    backups.tend(NOW_MS);
+    assert_eq!((settled_until(), lock(&backups.taken).until, read()), (second, third, 3));
+    machine.finish(third);
+    // The ledger of somebody else, or none, takes all of them again.
+    fs::remove_file(backups.directory().join(LEDGER_FILE)).unwrap();
+    let fourth = machine.catalog.begin_erasure(&of_user(site, 11), NOW_MS).unwrap();
+    backups.tend(NOW_MS);
+    assert_eq!((settled_until(), lock(&backups.taken).until, read()), (third, fourth, 4));
 }

@@ -182,6 +182,13 @@ pub struct RecordedChoice {
     pub at_s: i64,
 }
 
+impl RecordedChoice {
+    /// The day on which it was said, in days since 1970.
+    fn day(&self) -> i64 {
+        self.at_s.div_euclid(DAY_S)
+    }
+}
+
 /// When something was said, as against what is on record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Said {
@@ -201,7 +208,7 @@ impl Said {
         match self {
             Said::Now => false,
             Said::At(at_s) | Said::Repeated(Some(at_s)) => at_s < recorded.at_s,
-            Said::Repeated(None) => true,
+            Said::Repeated(None) => recorded.at_s > 0,
         }
     }
 
@@ -407,6 +414,19 @@ impl RecordedConsent {
         value
     }
 
+    /// The record as it can be relied on now: a yes of a time that lies ahead, as after a clock was set back, was said before
+    /// everything else, so that any no goes before it; a no was said now.
+    pub fn relied_on_at(mut self, now_s: i64) -> Self {
+        let ahead = self.choices.iter_mut().flatten().filter(|recorded| recorded.at_s > now_s);
+        for recorded in ahead {
+            recorded.at_s = match recorded.choice {
+                Choice::Granted => 0,
+                Choice::Denied => now_s.max(0),
+            };
+        }
+        self
+    }
+
     /// The record of somebody who opted out of pixels at this time.
     pub fn of_opt_out(now_s: i64) -> Self {
         let (choice, under_gpc, by) = (Choice::Denied, false, Speaker::Words);
@@ -435,9 +455,9 @@ impl RecordedConsent {
     }
 
     /// The newest choice about the purpose at this place of [`Purpose::ALL`], and whether it was sent with
-    /// the hit. What a string says now goes before what a string said earlier; an objection under the
-    /// law of the United States was taken back if such a string says nothing of it. Between words and a
-    /// string the day decides, and on one day a no wins. What was said before the record was written, as a
+    /// the hit. What a string says goes before what a string said on no later day, and its no before every
+    /// yes of a string; an objection under the law of the United States was taken back if such a string says
+    /// nothing of it. Between words and a string the day decides, and on one day a no wins. What was said before the record was written, as a
     /// tab that was left open says it, goes after the record.
     pub fn newest(&self, sent: &SentConsent, said: Said, place: usize) -> Option<(Choice, bool)> {
         if let Some(recorded) = &self.choices[place]
@@ -450,9 +470,12 @@ impl RecordedConsent {
             _ => Rule::None,
         };
         let answers_now = rule != Rule::None && sent.answer(place).is_some();
+        let day = sent.answer(place).and_then(|answer| answer.on_day).map(i64::from);
+        let is_of_its_day = |recorded: &RecordedChoice| day.is_none_or(|day| day >= recorded.day());
+        let is_no = sent.answer(place).is_some_and(|answer| answer.choice == Choice::Denied);
         let is_over = |recorded: &RecordedChoice| match recorded.by {
             Speaker::Words => false,
-            Speaker::ConsentString => answers_now,
+            Speaker::ConsentString => answers_now && (is_no || is_of_its_day(recorded)),
             Speaker::UsString => {
                 answers_now || matches!(rule, Rule::Us | Rule::UsPrivacy | Rule::Several)
             }
@@ -464,7 +487,7 @@ impl RecordedConsent {
         let (Some(recorded), Some(day)) = (recorded, sent.on_day) else {
             return Some((sent.choice, true));
         };
-        let is_newer = match i64::from(day).cmp(&recorded.at_s.div_euclid(DAY_S)) {
+        let is_newer = match i64::from(day).cmp(&recorded.day()) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Equal => recorded.choice == Choice::Granted,
             std::cmp::Ordering::Greater => true,
@@ -502,13 +525,21 @@ impl RecordedConsent {
                 _ => Speaker::Words,
             };
             let under_gpc = under_gpc && by == Speaker::Words;
+            let on_day = match by {
+                Speaker::ConsentString => sent.answer(place).and_then(|answer| answer.on_day),
+                _ => None,
+            };
             let says_it = |recorded: RecordedChoice| {
                 recorded.choice == newest
                     && (recorded.under_gpc || !under_gpc)
-                    && (recorded.by == by || recorded.by == Speaker::Words)
+                    && (recorded.by == by
+                        && on_day.is_none_or(|day| i64::from(day) <= recorded.day())
+                        || recorded.by == Speaker::Words)
             };
             if !recorded.is_some_and(says_it) {
-                let at_s = said.at_s(now_s);
+                // A string has its own day, however late it comes; at which time of the day nobody knows.
+                let latest_s = on_day.map_or(i64::MAX, |day| (i64::from(day) + 1) * DAY_S - 1);
+                let at_s = said.at_s(now_s).min(latest_s);
                 *recorded = Some(RecordedChoice { choice: newest, under_gpc, by, at_s });
             }
         }

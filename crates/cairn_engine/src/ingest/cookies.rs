@@ -38,8 +38,8 @@ pub struct Cookies {
 
 impl Cookies {
     /// Reads the header; of a repeated name the first counts, as browsers send the nearest path first;
-    /// of choices the newest.
-    pub fn parse(header: &str) -> Self {
+    /// of choices the newest that can have been made by `now_ms`.
+    pub fn parse(header: &str, now_ms: i64) -> Self {
         let mut cookies = Cookies::default();
         if header.is_empty() {
             return cookies;
@@ -51,7 +51,8 @@ impl Cookies {
                 cookies.id = parse_cookie_id(value);
             } else if name == CONSENT_COOKIE {
                 // A browser may have one of this site alone and one of all.
-                let record = RecordedConsent::parse(value);
+                let now_s = now_ms.div_euclid(1000);
+                let record = RecordedConsent::parse(value).map(|it| it.relied_on_at(now_s));
                 cookies.consent = match (cookies.consent, record) {
                     (Some(known), Some(record)) => Some(known.newer_of_each(&record)),
                     (known, record) => known.or(record),
@@ -151,22 +152,56 @@ pub fn must_forget(cookies: &Cookies, decision: &Decision, denied_analytics: boo
 
 #[cfg(test)]
 mod tests {
+    use cairn_model::Choice;
+
     use super::*;
+    use crate::ingest::consent::{Said, parse};
+
+    const NOW_MS: i64 = 1_795_341_600_000;
+
+    #[test]
+    fn a_yes_of_a_time_that_lies_ahead_goes_after_any_no() {
+        let now_s = NOW_MS / 1000;
+        let ahead = now_s + 100 * 86_400;
+        let read = |header: String| Cookies::parse(&header, NOW_MS).consent.unwrap();
+        let agreed = read(format!("cairn_consent=v1.analytics=1.t={ahead}"));
+        let said = |choice: &str| parse(&format!("analytics:{choice}")).unwrap();
+        let (yes, no) = (Choice::Granted, Choice::Denied);
+        assert_eq!(agreed.newest(&parse("").unwrap(), Said::Now, 0), Some((yes, false)));
+        for at in [Said::Now, Said::At(now_s - 60), Said::Repeated(None)] {
+            assert_eq!(agreed.newest(&said("denied"), at, 0), Some((no, true)), "{at:?}");
+            let updated = agreed.updated(&said("denied"), at, false, now_s).unwrap();
+            assert_eq!(updated.choices[0].unwrap().choice, no, "{at:?}");
+            assert!(updated.choices[0].unwrap().at_s <= now_s, "{at:?}");
+        }
+        // A no of then stands until somebody says yes.
+        let refused = read(format!("cairn_consent=v1.analytics=0.t={ahead}"));
+        assert_eq!(refused.newest(&said("granted"), Said::At(now_s - 60), 0), Some((no, false)));
+        assert_eq!(refused.newest(&said("granted"), Said::Now, 0), Some((yes, true)));
+        // Of two cookies the one that can be relied on.
+        let both = format!(
+            "cairn_consent=v1.analytics=1.t={ahead}; cairn_consent=v1.analytics=0.t={now_s}"
+        );
+        assert_eq!(read(both).choices[0].unwrap().choice, no);
+    }
 
     #[test]
     fn reads_its_own_and_skips_the_rest() {
         let id = "00112233445566778899aabbccddeeff";
-        let cookies = Cookies::parse(&format!("a=b; cairn_id={id}; cairn_consent=v1.ads=0.t=7;x"));
+        let cookies =
+            Cookies::parse(&format!("a=b; cairn_id={id}; cairn_consent=v1.ads=0.t=7;x"), NOW_MS);
         assert_eq!(cookies.id.unwrap()[15], 0xff);
         assert_eq!(cookies.consent.unwrap().choices[1].unwrap().at_s, 7);
-        let memory = Cookies::parse(&format!("cairn_memory={id}; cairn_memory=x"));
+        let memory = Cookies::parse(&format!("cairn_memory={id}; cairn_memory=x"), NOW_MS);
         assert!(memory.memory == cookies.id && memory.has_memory && memory.id.is_none());
-        let twice =
-            Cookies::parse("cairn_consent=v1.ads=1.t=9; cairn_consent=v1.ads=0.analytics=1.t=8");
+        let twice = Cookies::parse(
+            "cairn_consent=v1.ads=1.t=9; cairn_consent=v1.ads=0.analytics=1.t=8",
+            NOW_MS,
+        );
         assert_eq!(twice.consent.unwrap().cookie_value(), "v1.analytics=1-1.ads=1.t=9");
-        assert_eq!(Cookies::parse("cairn_id=short").id, None);
-        assert!(Cookies::parse("cairn_id=short").has_id);
-        assert_eq!(Cookies::parse(""), Cookies::default());
+        assert_eq!(Cookies::parse("cairn_id=short", NOW_MS).id, None);
+        assert!(Cookies::parse("cairn_id=short", NOW_MS).has_id);
+        assert_eq!(Cookies::parse("", NOW_MS), Cookies::default());
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl Ingest {
         let standing = standing.of_pixel(entry.pixel.kind);
         let uses_cookies = voice == Voice::Browser && standing == Standing::Own;
         let sent_cookies = match voice {
-            Voice::Browser => Cookies::parse(hit.cookies),
+            Voice::Browser => Cookies::parse(hit.cookies, hit.received_at_ms),
             _ => Cookies::default(),
         };
         let opted_out = self.has_opted_out(&sent_cookies, &entry.site);

@@ -224,6 +224,7 @@ async fn visits_and_people_are_listed_with_what_they_did() {
     (named.site_id, named.user_key) = (site_id, 99);
     rig.store(&named).await;
     let person = cairn_catalog::PersonChange {
+        is_proven: false,
         offset: u64::MAX >> 2,
         site_id,
         user_key: 99,

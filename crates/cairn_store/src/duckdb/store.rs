@@ -82,6 +82,8 @@ const READERS_MAX: usize = 8;
 const READERS_IDLE_MAX: usize = 4;
 /// Name of the database file within the store's directory.
 pub(super) const FILE_NAME: &str = "events.duckdb";
+/// Where questions put what does not fit into memory, within the store's directory.
+const SPILLED: &str = "spilled";
 
 /// The event store in one DuckDB file.
 pub struct DuckStore {
@@ -265,10 +267,14 @@ fn open_database(
     directory: &Path,
     options: &DuckOptions,
 ) -> Result<(Opened, Watermark), StoreError> {
+    remove_spilled(directory).map_err(|error| StoreError::Unavailable {
+        doing: "removes what an earlier process spilled",
+        cause: error.to_string(),
+    })?;
     let database_options = DatabaseOptions {
         memory_limit_mb: options.memory_limit_mb,
         threads: options.threads,
-        temp_directory: Some(directory.join("spilled")),
+        temp_directory: Some(directory.join(SPILLED)),
         temp_size_mb_max: options.temp_size_mb_max,
         attachable_directory: Some(directory.join(rewrite::DIRECTORY)),
     };
@@ -278,6 +284,14 @@ fn open_database(
     let writer = Writer::open(&database, options.event_key_of.is_some())
         .map_err(|error| error.while_it("prepares to write"))?;
     Ok((Opened { writer: Mutex::new(writer), idle: Mutex::default(), database }, watermark))
+}
+
+/// A process that was killed leaves rows there that no erasure would reach. Nobody has the database open.
+fn remove_spilled(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory.join(SPILLED)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 impl EventStore for DuckStore {

@@ -472,3 +472,15 @@ fn a_frozen_file_is_the_store_as_it_was() {
     let copy = DuckStore::open(&third, DuckOptions::default()).unwrap();
     assert_eq!(copy.watermark().unwrap().offset, 2);
 }
+
+#[test]
+fn what_a_killed_process_spilled_is_gone_at_the_next_start() {
+    let mut duck = Temporary::new();
+    let spilled = duck.directory.path().join("spilled");
+    duck.store = None;
+    std::fs::create_dir_all(spilled.join("deeper")).unwrap();
+    let files = [spilled.join("duckdb_temp_storage_DEFAULT-0.tmp"), spilled.join("deeper/row")];
+    files.iter().for_each(|file| std::fs::write(file, "a row of somebody").unwrap());
+    duck.reopen();
+    assert_eq!(files.map(|file| file.exists()), [false; 2]);
+}

@@ -36,6 +36,8 @@ pub struct ReferenceStore {
     state: RwLock<State>,
     /// Deletions that are still to fail.
     refusals: AtomicU32,
+    /// Rewritings that are still to fail.
+    rewriting_refusals: AtomicU32,
     /// Steps that rewriting takes before its last one.
     rewriting_steps: AtomicU32,
     /// Since when what was deleted waits for [`EventStore::rewrite_erased`]; 0 = nothing does.
@@ -74,6 +76,11 @@ impl ReferenceStore {
         self.refusals.store(count, Ordering::Release);
     }
 
+    /// Lets the next steps of rewriting fail, as where the disk has no room for a copy: for tests of those who call.
+    pub fn refuse_rewriting(&self, count: u32) {
+        self.rewriting_refusals.store(count, Ordering::Release);
+    }
+
     /// Has the next rewriting take so many steps before its last one: for tests of those who call.
     pub fn rewrite_in_steps(&self, count: u32) {
         self.rewriting_steps.store(count, Ordering::Release);
@@ -81,10 +88,7 @@ impl ReferenceStore {
 
     /// Something is about to be deleted, unless that was told to fail.
     fn erasing(&self, doing: &'static str) -> Result<(), StoreError> {
-        let less = |refusals: u32| refusals.checked_sub(1);
-        if self.refusals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
-            return Err(StoreError::Unavailable { doing, cause: "it was told to".to_owned() });
-        }
+        refuse_while_told(&self.refusals, doing)?;
         let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let now_ms = i64::try_from(since).unwrap_or(i64::MAX);
         let first = |since_ms: i64| (since_ms == 0).then_some(now_ms);
@@ -449,6 +453,7 @@ impl EventStore for ReferenceStore {
     }
 
     fn rewrite_erased(&self) -> Result<Rewritten, StoreError> {
+        refuse_while_told(&self.rewriting_refusals, "rewrites its file")?;
         let less = |steps: u32| steps.checked_sub(1);
         if self.rewriting_steps.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
             return Ok(Rewritten::default());
@@ -456,6 +461,14 @@ impl EventStore for ReferenceStore {
         self.erased_since_ms.store(0, Ordering::Release);
         let events = self.state().rows.len() as u64;
         Ok(Rewritten { events, is_complete: true, ..Rewritten::default() })
+    }
+}
+
+fn refuse_while_told(refusals: &AtomicU32, doing: &'static str) -> Result<(), StoreError> {
+    let less = |refusals: u32| refusals.checked_sub(1);
+    match refusals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) {
+        Ok(_) => Err(StoreError::Unavailable { doing, cause: "it was told to".to_owned() }),
+        Err(_) => Ok(()),
     }
 }
 

@@ -164,6 +164,74 @@ fn what_the_store_refuses_is_tried_again() {
 }
 
 #[test]
+fn one_that_cannot_be_deleted_keeps_nobody_else() {
+    let mut machine = machine();
+    let sites = [machine.site("broken.example"), machine.site("whole.example")];
+    let of = |site_id, number| Subject {
+        site_id,
+        visitors: vec![VisitorId(number)],
+        ..Subject::default()
+    };
+    for (site, number) in sites.into_iter().flat_map(|site| (1..=3).map(move |n| (site, n))) {
+        machine.append(&page(site, VisitorId(number), "", "/a"));
+    }
+    machine.apply_all();
+    // It is deleted already, and only its bytes are left.
+    let earlier = begin(&machine, of(sites[1], 3));
+    machine.housekeep();
+    let broken: Vec<ErasureId> =
+        (1..=3).map(|number| begin(&machine, of(sites[0], number))).collect();
+    let other = begin(&machine, of(sites[1], 1));
+    let ids = [&broken[..], &[other]].concat();
+    let (waiting, running) = (ErasureState::Waiting, ErasureState::Running);
+    // All three of a turn fail, and the first of them alone.
+    machine.store.refuse_removals(2);
+    assert!(!machine.is_erased(earlier));
+    (0..2).for_each(|_| machine.housekeep());
+    assert_eq!(states(&machine, &ids), [waiting; 4]);
+    assert_eq!(states(&machine, &[earlier]), [ErasureState::Done], "its bytes are gone");
+    let reason = |id| machine.erasure(id).place("events").unwrap().remaining_reason.clone();
+    assert!(reason(broken[0]).unwrap().contains("it was told to"), "{:?}", reason(broken[0]));
+    machine.housekeep();
+    assert_eq!(states(&machine, &ids), [waiting, running, running, waiting]);
+    machine.housekeep();
+    assert_eq!(states(&machine, &ids), [waiting, running, running, running]);
+    machine.finish(broken[0]);
+    let place = machine.erasure(broken[0]).place("events").unwrap().clone();
+    assert_eq!((place.count, place.remaining_reason), (1, None), "overcome");
+}
+
+#[test]
+fn a_person_who_cannot_be_deleted_gets_no_second_erasure_for_his_browsers() {
+    let mut machine = machine();
+    let site = machine.site("erasure.example");
+    machine.append(&page(site, HOME, "anna", "/of-anna"));
+    machine.apply_all();
+    let id = begin(&machine, Subject { site_id: site, users: vec![4], ..Subject::default() });
+    machine.store.refuse_removals(5);
+    machine.finish(id);
+    assert_eq!(machine.catalog.erasures(site, None, 10).unwrap().len(), 2);
+}
+
+#[test]
+fn a_record_says_why_a_file_is_not_clean_yet() {
+    let (mut machine, site) = filled();
+    let id = erase_anna(&machine, site);
+    machine.store.refuse_rewriting(1);
+    assert!(!machine.is_erased(id));
+    (0..3).for_each(|_| machine.housekeep());
+    assert_eq!(states(&machine, &[id]), [ErasureState::Running]);
+    let place = machine.erasure(id).place("store_file").unwrap().clone();
+    assert_eq!(place.done_at_ms, None);
+    let reason = place.remaining_reason.unwrap();
+    assert!(reason.contains("rewrites its file"), "{reason}");
+    machine.apply.rewriting.end_pause();
+    machine.finish(id);
+    let place = machine.erasure(id).place("store_file").unwrap().clone();
+    assert_eq!((place.done_at_ms, place.remaining_reason), (Some(NOW_MS), None));
+}
+
+#[test]
 fn a_restart_completes_what_was_begun() {
     let (machine, site) = filled();
     let id = erase_anna(&machine, site);

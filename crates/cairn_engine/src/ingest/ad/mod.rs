@@ -147,7 +147,7 @@ impl Ingest {
         ad: &AdHit<'_>,
     ) -> (Signals, Option<VisitorId>) {
         let id = site.site.id;
-        let cookies = Cookies::parse(hit.cookies);
+        let cookies = Cookies::parse(hit.cookies, hit.received_at_ms);
         let of_cookie = cookies.id.map(|cookie| self.keys.of_cookie(id, &cookie));
         let with_cookies = site.pixels.iter().any(|pixel| {
             pixel.id == ad.claims.pixel_id && pixel.cross_site_cookies != CrossSiteCookies::None

@@ -93,8 +93,9 @@ fn the_newest_choice_wins() {
         (recorded(yes, false, DAY - 1), NONE, no),
         (recorded(yes, false, DAY), NONE, no),
         (recorded(yes, false, DAY + 1), NONE, yes),
-        // The consent manager's own earlier word.
-        (recorded(no, true, DAY + 1), ALL, yes),
+        // The consent manager's own earlier word; a yes of a day before its no is none any more.
+        (recorded(no, true, DAY), ALL, yes),
+        (recorded(no, true, DAY + 1), ALL, no),
         (recorded(yes, true, DAY + 1), NONE, no),
         // Cairn's words are said with the hit.
         (recorded(no, false, DAY + 1), "analytics:granted", yes),
@@ -161,6 +162,31 @@ fn of_words_and_strings_in_one_hit_a_no_wins() {
     assert_eq!(sent, SentConsent::Unreadable(ConsentError::Missing));
     let own = parse("analytics:granted").unwrap();
     assert_eq!(own.with_strings(&applies), own, "he was asked");
+}
+
+#[test]
+fn a_string_on_record_has_its_own_day() {
+    let of_day = |choice, day| {
+        let answers = Answers {
+            rule: Rule::TcfPurposes,
+            by_purpose: [Some(Answer { choice, on_day: Some(day) }); 4],
+            ..Answers::default()
+        };
+        SentConsent::Told(Told { answers, own: Default::default() })
+    };
+    let (yes, no) = (Choice::Granted, Choice::Denied);
+    let now_s = 100 * DAY_S + 5;
+    // A yes of day 10 arrives on day 100. A no of day 50, which another page still has, is newer.
+    let empty = RecordedConsent::default();
+    let agreed = empty.updated(&of_day(yes, 10), Said::Now, false, now_s).unwrap();
+    assert_eq!(agreed.newest(&of_day(no, 50), Said::Now, 0), Some((no, true)));
+    let refused = agreed.updated(&of_day(no, 50), Said::Now, false, now_s).unwrap();
+    assert_eq!(refused.newest(&of_day(yes, 49), Said::Now, 0), Some((no, false)));
+    assert_eq!(refused.newest(&of_day(yes, 50), Said::Now, 0), Some((yes, true)), "said later");
+    // The same word of a later day is newer, too.
+    let again = refused.updated(&of_day(no, 60), Said::Now, false, now_s).unwrap();
+    assert_eq!(again.newest(&of_day(yes, 55), Said::Now, 0), Some((no, false)));
+    assert_eq!(again.updated(&of_day(no, 60), Said::Now, false, now_s + DAY_S), None);
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl Ingest {
         location: &Location,
     ) -> Result<Decision, Rejection> {
         let id = site.site.id;
-        let cookies = Cookies::parse(hit.cookies);
+        let cookies = Cookies::parse(hit.cookies, hit.received_at_ms);
         let of_cookie = cookies.id.map(|cookie| self.keys.of_cookie(id, &cookie));
         let browser_opted_out = self.has_opted_out(&cookies, site);
         let user_key = mail.claims.user_key();
