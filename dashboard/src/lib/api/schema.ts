@@ -2199,7 +2199,7 @@ export interface components {
             anonymous_id?: string | null;
             /** @description Value of the visitor's cookie `cairn_id`. */
             cairn_id?: string | null;
-            /** @description E-mail address: a trait that he claimed, or his user id. */
+            /** @description E-mail address: his as the site's server or an import told it, or his user id. */
             email?: string | null;
             /** @description An order. */
             order_id?: string | null;
@@ -2210,6 +2210,11 @@ export interface components {
         };
         /** @description What is held of somebody. */
         FoundBody: {
+            /**
+             * @description User ids for which a browser claimed the address that is asked for. Anybody may claim that: nothing of theirs is counted,
+             *     taken along or erased. Whose it is in truth is asked for by user id.
+             */
+            candidates: string[];
             /**
              * Format: int64
              * @description Events of his.
@@ -4509,7 +4514,7 @@ export interface components {
         };
         /** @description A question to a shared report. */
         SharedQuery: {
-            /** @description `7d`, `28d`, `30d`, `91d`, `month`, `6mo`, `12mo`. */
+            /** @description `7d`, `30d`, `91d`, `12mo`. */
             date_range: string;
             /** @description What to group by, as `visit:source` or `time:day`; nothing: one row for all. */
             dimension?: string | null;
