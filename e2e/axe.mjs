@@ -6,6 +6,11 @@ import { createRequire } from "node:module";
 const require = createRequire(new URL("../dashboard/package.json", import.meta.url));
 const source = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
+/** What comes into view has come: half-seen texts have less contrast. */
+const settled = `Promise.all(document.getAnimations()
+  .filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime))
+  .map((one) => one.finished.catch(() => {})))`;
+
 /** No serious finding, for the rules of WCAG 2.2 AA. */
 export async function assertAccessible(page, about) {
   const session = await page.context().newCDPSession(page);
@@ -19,7 +24,8 @@ export async function assertAccessible(page, about) {
     contextId,
     awaitPromise: true,
     returnByValue: true,
-    expression: `${source};axe.run({runOnly:["wcag2a","wcag2aa","wcag21aa","wcag22aa","best-practice"]})`,
+    expression: `${source};${settled}.then(() =>
+      axe.run({runOnly:["wcag2a","wcag2aa","wcag21aa","wcag22aa","best-practice"]}))`,
   });
   assert.equal(exceptionDetails, undefined, JSON.stringify(exceptionDetails));
   await session.detach();

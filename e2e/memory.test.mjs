@@ -65,10 +65,21 @@ async function kept(text) {
   return false;
 }
 
+/** The browser writes its cookies while it ends, and may take its time. */
+async function wroteCookies(profile, names) {
+  const file = join(profile, "Default", "Cookies");
+  for (const until = Date.now() + 20_000; Date.now() < until; ) {
+    const written = await readFile(file).catch(() => Buffer.alloc(0));
+    if (names.every((name) => written.includes(name))) return;
+    await new Promise((again) => setTimeout(again, 50));
+  }
+  assert.fail(`the browser never wrote ${names} down`);
+}
+
 test("a value outlives the browser", async () => {
   const profile = await mkdtemp(join(tmpdir(), "cairn-profile-"));
+  let context = await launchKept(profile);
   try {
-    let context = await launchKept(profile);
     let page = await visitor(context);
     await say(page, "consent", { functional: "granted" });
     await say(page, "remember", "size", "M");
@@ -80,12 +91,13 @@ test("a value outlives the browser", async () => {
     const names = (await context.cookies()).map(({ name }) => name);
     assert.ok(!names.includes("cairn_id"), "memory needs no id for analysis");
     await context.close();
+    await wroteCookies(profile, ["cairn_memory", "cairn_consent"]);
     context = await launchKept(profile);
     page = await visitor(context);
     assert.equal(await recall(page, "size"), "M");
     assert.deepEqual(await recall(page, "cart"), [{ item_id: "tarn-2", quantity: 2 }]);
-    await context.close();
   } finally {
+    await context.close();
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   }
 });
