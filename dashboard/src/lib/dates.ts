@@ -114,6 +114,20 @@ export const PRESETS = [
 ] as const;
 export type Preset = (typeof PRESETS)[number];
 
+/** The key that chooses a preset. */
+export const PERIOD_KEY: Record<Preset, string> = {
+  today: "D",
+  yesterday: "E",
+  "7d": "W",
+  "30d": "T",
+  "90d": "N",
+  month: "M",
+  last_month: "P",
+  year: "Y",
+  "12mo": "L",
+  all: "A",
+};
+
 /** The days of a preset, today included where it has not ended; `all` has no fixed start. */
 export function rangeOf(preset: Exclude<Preset, "all">, today: Day): Range {
   const previous = addMonths(firstOfMonth(today), -1);

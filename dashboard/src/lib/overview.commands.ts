@@ -1,6 +1,6 @@
 // What the Overview offers to the palette.
 import type { Command } from "./commands.svelte.ts";
-import { type Preset, PRESETS } from "./dates.ts";
+import { PERIOD_KEY, type Preset, PRESETS } from "./dates.ts";
 import type { Segment } from "./api/client.ts";
 import { t } from "./texts.ts";
 import {
@@ -24,19 +24,6 @@ export interface Acts {
   /** Commands with keys that are no choice of a view. */
   others: Command[];
 }
-
-const PERIOD_KEY: Partial<Record<Preset, string>> = {
-  today: "D",
-  yesterday: "E",
-  "7d": "W",
-  "30d": "T",
-  "90d": "N",
-  month: "M",
-  last_month: "P",
-  year: "Y",
-  "12mo": "L",
-  all: "A",
-};
 
 /** Single keys of periods, small. */
 export const PERIOD_KEYS: Record<string, Preset> = Object.fromEntries(
@@ -63,7 +50,7 @@ export function overviewCommands(acts: Acts): Command[] {
     ...PRESETS.map((preset) => ({
       group: palette.period,
       name: t.period[preset],
-      ...(PERIOD_KEY[preset] ? { key: PERIOD_KEY[preset] } : {}),
+      key: PERIOD_KEY[preset],
       run: () => acts.period(preset),
     })),
     ...acts.metrics.map((metric) => ({

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use cairn_model::question::attribution::{PATHS_MAX, TOUCHES_MAX};
 use cairn_model::question::labels::text_label;
 use cairn_model::question::revenue::{minor_unit_decimals, thousandths};
-use cairn_model::question::{Asking, AttributionQuestion, Dimension, Field, Question};
+use cairn_model::question::{AttributionQuestion, Dimension, Field};
 use cairn_model::touches::{Touch, TouchKind, TouchPath, TouchPaths};
 use cairn_store::EventStore;
 use serde_json::{Map, Value, json};
@@ -57,17 +57,7 @@ pub fn attribution(
     body: &Value,
     now_ms: i64,
 ) -> Result<Value, QueryError> {
-    let first_event_ms = match Question::needs_first_event(body) {
-        true => store.first_event_ms(site.site_id)?,
-        false => None,
-    };
-    let asking = Asking {
-        site_id: site.site_id,
-        timezone: site.timezone,
-        now_ms,
-        first_event_ms,
-        goals: site.goals,
-    };
+    let asking = site.asking(store, &body["date_range"], now_ms)?;
     let asked = AttributionQuestion::parse(body, &asking, currency)?;
     let wanted = wanted(body)?;
     let found = store.touch_paths(&asked)?;

@@ -4,7 +4,7 @@ use cairn_model::question::ListQuestion;
 use cairn_model::question::lists::LISTED_PER_PAGE_MAX;
 use cairn_store::{EventStore, StoreError};
 
-use super::paths::{Scope, asking};
+use super::paths::Scope;
 use super::{QueryError, ReportSite};
 
 /// Asks for a page after an entry (its time and number), and for one entry more, which tells that there is another page.
@@ -15,7 +15,7 @@ pub fn ask<T>(
     (before, limit): (Option<(i64, u64)>, u32),
     ask: impl FnOnce(&dyn EventStore, &ListQuestion) -> Result<T, StoreError>,
 ) -> Result<T, QueryError> {
-    let asking = asking(store, site, scope)?;
+    let asking = site.asking(store, scope.date_range, scope.now_ms)?;
     let limit = limit.min(LISTED_PER_PAGE_MAX) + 1;
     let question = ListQuestion::parse(scope.date_range, scope.filters, before, limit, &asking)?;
     Ok(ask(store, &question)?)

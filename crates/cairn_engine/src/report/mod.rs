@@ -38,9 +38,24 @@ pub struct ReportSite<'a> {
     pub books: Option<Books<'a>>,
 }
 
-impl ReportSite<'_> {
+impl<'a> ReportSite<'a> {
+    /// What checking a question needs to know of the site. The store is asked only where the range begins with its first event.
+    fn asking(
+        self,
+        store: &dyn EventStore,
+        date_range: &Value,
+        now_ms: i64,
+    ) -> Result<Asking<'a>, StoreError> {
+        let ReportSite { site_id, timezone, goals, .. } = self;
+        let first_event_ms = match Question::needs_first_event(date_range) {
+            true => store.first_event_ms(site_id)?,
+            false => None,
+        };
+        Ok(Asking { site_id, timezone, now_ms, first_event_ms, goals })
+    }
+
     /// The site's currency, where money may be asked about.
-    fn currency(&self) -> &str {
+    fn currency(&self) -> &'a str {
         self.books.map_or("", |books| books.currency)
     }
 }
@@ -110,16 +125,6 @@ fn parsed(
     body: &Value,
     now_ms: i64,
 ) -> Result<Question, QueryError> {
-    let first_event_ms = match Question::needs_first_event(body) {
-        true => store.first_event_ms(site.site_id)?,
-        false => None,
-    };
-    let asking = Asking {
-        site_id: site.site_id,
-        timezone: site.timezone,
-        now_ms,
-        first_event_ms,
-        goals: site.goals,
-    };
+    let asking = site.asking(store, &body["date_range"], now_ms)?;
     Ok(Question::parse(body, &asking)?)
 }

@@ -9,9 +9,9 @@ use cairn_model::question::journey::{Branches, JourneyDirection};
 use cairn_model::question::labels::text_label;
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
-    Asking, FunnelQuestion, Goal, JourneyQuestion, Question, RetentionQuestion, TimeUnit,
+    FunnelQuestion, Goal, JourneyQuestion, Question, RetentionQuestion, TimeUnit,
 };
-use cairn_store::{EventStore, StoreError};
+use cairn_store::EventStore;
 use serde_json::{Map, Value, json};
 
 use super::{QueryError, ReportSite};
@@ -64,20 +64,6 @@ pub struct RetentionRequest {
     pub returning: Option<Goal>,
 }
 
-/// What parsing needs to know of the site.
-pub(super) fn asking<'a>(
-    store: &dyn EventStore,
-    site: ReportSite<'a>,
-    scope: Scope<'_>,
-) -> Result<Asking<'a>, StoreError> {
-    let first_event_ms = match scope.date_range == "all" {
-        true => store.first_event_ms(site.site_id)?,
-        false => None,
-    };
-    let ReportSite { site_id, timezone, goals, .. } = site;
-    Ok(Asking { site_id, timezone, now_ms: scope.now_ms, first_event_ms, goals })
-}
-
 /// A share in percent, two decimals; null of nothing.
 fn share(part: u64, whole: u64) -> Value {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -111,7 +97,7 @@ pub fn funnel(
     scope: Scope<'_>,
     request: FunnelRequest,
 ) -> Result<Value, QueryError> {
-    let asking = asking(store, site, scope)?;
+    let asking = site.asking(store, scope.date_range, scope.now_ms)?;
     let FunnelRequest { funnel, breakdown, instead } = request;
     let breakdown = breakdown.as_deref();
     let (range, filters) = (scope.date_range, scope.filters);
@@ -174,7 +160,7 @@ pub fn journeys(
     scope: Scope<'_>,
     request: JourneyRequest,
 ) -> Result<Value, QueryError> {
-    let asking = asking(store, site, scope)?;
+    let asking = site.asking(store, scope.date_range, scope.now_ms)?;
     let JourneyRequest { anchor, direction, steps, top, is_collapsed } = request;
     let question = JourneyQuestion::parse(
         scope.date_range,
@@ -215,7 +201,7 @@ pub fn retention(
     scope: Scope<'_>,
     request: RetentionRequest,
 ) -> Result<Value, QueryError> {
-    let asking = asking(store, site, scope)?;
+    let asking = site.asking(store, scope.date_range, scope.now_ms)?;
     let goals = (request.start, request.returning);
     let question =
         RetentionQuestion::parse(scope.date_range, scope.filters, request.unit, goals, &asking)?;

@@ -38,9 +38,9 @@ pub(super) fn quoted(value: &Value) -> String {
 }
 
 impl Question {
-    /// Whether the body asks for the range `all`, for which parsing needs the site's first event.
-    pub fn needs_first_event(body: &Value) -> bool {
-        body.get("date_range").and_then(Value::as_str) == Some("all")
+    /// Whether a range is `all`, for which parsing needs the site's first event.
+    pub fn needs_first_event(date_range: &Value) -> bool {
+        date_range == "all"
     }
 
     /// Checks a body. The only way to make a question.
