@@ -10,6 +10,7 @@ import { spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
@@ -96,11 +97,12 @@ async function load(server) {
   const worker = new Worker(join(root, "bench/load/worker.mjs"), {
     workerData: { seed: 7, events, days: 62, endMs, host: "shop.example", sizeBytes: IMPORT_SIZE_BYTES_MAX },
   });
-  const ask = () => new Promise((resolve, reject) => {
-    worker.once("message", resolve);
-    worker.once("error", reject);
+  // One listener at a time: each one left over would keep its lines.
+  const ask = async () => {
     worker.postMessage("next");
-  });
+    const [lines] = await once(worker, "message");
+    return lines;
+  };
   let [accepted, bytes, importMs] = [0, 0, 0];
   for (let lines = await ask(); lines !== null;) {
     const following = ask();

@@ -240,7 +240,7 @@ impl Generator {
                 None => (self.begin_visit(), false),
             };
             batch.rows.push(self.event(&mut session));
-            batch.sessions.push(SessionChange { session: session.clone(), replaces });
+            batch.sessions.push(SessionChange::new(session.clone(), replaces));
             if session.events < EVENTS_PER_VISIT {
                 // The next page after 5 to 60 seconds.
                 let pause = 10 + self.random.skewed(110);

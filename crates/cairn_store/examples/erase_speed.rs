@@ -114,7 +114,7 @@ fn batch(first: u64, attributes: &Arc<Attributes>) -> Batch<'static> {
     let rows: Vec<Row<'static>> = offsets.map(|offset| row(offset, attributes)).collect();
     let sessions = rows.chunks(EVENTS_PER_VISIT as usize).map(|rows| {
         let (session, replaces) = (visit(&rows[0], rows.len() as u32), false);
-        SessionChange { session, replaces }
+        SessionChange::new(session, replaces)
     });
     let sessions = sessions.collect();
     let offset = first + EVENTS_PER_BATCH - 1;

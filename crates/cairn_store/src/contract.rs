@@ -89,11 +89,11 @@ fn batch_of(rows: Vec<Row<'static>>, sessions: Vec<SessionChange>) -> Batch<'sta
 }
 
 fn begun(session: Session) -> SessionChange {
-    SessionChange { session, replaces: false }
+    SessionChange::new(session, false)
 }
 
 fn changed(session: Session) -> SessionChange {
-    SessionChange { session, replaces: true }
+    SessionChange::new(session, true)
 }
 
 /// Every visit, by number.
@@ -470,9 +470,9 @@ pub(crate) fn any_batches() -> impl Strategy<Value = Vec<Batch<'static>>> {
                 };
                 sessions.insert(session_id, session);
             }
-            let changes = sessions.into_values().map(|session| SessionChange {
-                replaces: !known.insert(session.session_id),
-                session,
+            let changes = sessions.into_values().map(|session| {
+                let replaces = !known.insert(session.session_id);
+                SessionChange::new(session, replaces)
             });
             let sessions = changes.collect();
             let outcomes = rows.iter().map(|row| OutcomeCount {

@@ -63,6 +63,16 @@ pub struct SessionChange {
     pub session: Session,
     /// The store holds an earlier state of it, which this one replaces.
     pub replaces: bool,
+    /// No event of it so far, and no state that the store holds of it, is of an earlier time. Unix milliseconds.
+    pub earliest_ms: i64,
+}
+
+impl SessionChange {
+    /// A visit of which no state had an end that was earlier than now.
+    pub fn new(session: Session, replaces: bool) -> Self {
+        let earliest_ms = session.started_at_ms.min(session.ended_at_ms);
+        SessionChange { session, replaces, earliest_ms }
+    }
 }
 
 /// Hits of one site that ended with one outcome, in one hour.
@@ -102,6 +112,22 @@ pub struct SessionProbe {
     pub timestamp_ms: i64,
     /// Not 0: the visit with this number of the import's own is wanted, whenever it was.
     pub session_key: u64,
+}
+
+/// A stretch of time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Span {
+    /// Its first instant, Unix milliseconds.
+    pub from_ms: i64,
+    /// The first instant after it.
+    pub until_ms: i64,
+}
+
+impl Span {
+    /// Whether another one lies in it.
+    pub fn covers(self, other: Span) -> bool {
+        self.from_ms <= other.from_ms && other.until_ms <= self.until_ms
+    }
 }
 
 /// When a pixel reported.
@@ -246,6 +272,16 @@ pub trait EventStore: Send + Sync {
 
     /// Answers a question of the query language.
     fn ask(&self, question: &Question) -> Result<Answer, StoreError>;
+
+    /// Sums up a stretch of a site's time that is over, so that questions over it need not read its rows; answers stay the same.
+    /// Whatever changes the stretch later forgets the sum, and it may be made again. False: it changed meanwhile.
+    fn roll_up(&self, site_id: SiteId, span: Span) -> Result<bool, StoreError>;
+
+    /// Stretches of a site that are summed up, in order of time.
+    fn rolled_up(&self, site_id: SiteId) -> Vec<Span>;
+
+    /// Forgets what was summed up of a site: it can be made again.
+    fn forget_rollups(&self, site_id: SiteId) -> Result<(), StoreError>;
 
     /// Answers how far visitors got along the steps of a funnel.
     fn funnel(&self, question: &FunnelQuestion) -> Result<FunnelAnswer, StoreError>;

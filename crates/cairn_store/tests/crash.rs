@@ -50,7 +50,7 @@ fn batch(number: u64) -> Batch<'static> {
     };
     Batch {
         rows: rows.collect(),
-        sessions: vec![SessionChange { session, replaces: number > 0 }],
+        sessions: vec![SessionChange::new(session, number > 0)],
         outcomes: vec![OutcomeCount {
             site_id: SITE,
             hour_ms: 0,

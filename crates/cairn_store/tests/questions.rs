@@ -10,6 +10,8 @@ mod attribution;
 mod body;
 #[path = "questions/paths.rs"]
 mod paths;
+#[path = "questions/rollups.rs"]
+mod rollups;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -282,7 +284,7 @@ fn fill(dice: &mut Dice, stores: &[&dyn EventStore], around_ms: i64) {
                 offset += 1;
                 batch.rows.push(row(dice, offset, &session));
             }
-            batch.sessions.push(SessionChange { session, replaces: false });
+            batch.sessions.push(SessionChange::new(session, false));
         }
         batch.watermark = Watermark { offset, received_at_ms: 0 };
         for store in stores {

@@ -89,7 +89,7 @@ impl History {
                 exit_page: "/".to_owned(),
                 attributes: Arc::clone(&first.attributes),
             };
-            batch.sessions.push(SessionChange { session, replaces: false });
+            batch.sessions.push(SessionChange::new(session, false));
         }
         batch.watermark = Watermark { offset: self.rows.len() as u64, received_at_ms: 0 };
         let body = json!({

@@ -98,7 +98,7 @@ impl History {
             exit_page: String::new(),
             attributes: Arc::clone(&row.attributes),
         };
-        self.batch.sessions.push(SessionChange { session, replaces: false });
+        self.batch.sessions.push(SessionChange::new(session, false));
         visit
     }
 

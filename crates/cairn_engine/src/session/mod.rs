@@ -63,6 +63,15 @@ struct Slot {
     in_store: bool,
     /// Changed since the last `take_changes`.
     dirty: bool,
+    /// The earliest time of an event of it, or of a state that the store holds.
+    earliest_ms: i64,
+}
+
+impl Slot {
+    fn new(session: Session, in_store: bool) -> Slot {
+        let earliest_ms = session.started_at_ms.min(session.ended_at_ms);
+        Slot { session, in_store, dirty: !in_store, earliest_ms }
+    }
 }
 
 type VisitorKey = (SiteId, VisitorId);
@@ -137,7 +146,7 @@ impl Sessions {
                 continue;
             }
             session.attributes = intern(&mut self.attributes, session.attributes);
-            slots.push(Slot { session, in_store: true, dirty: false });
+            slots.push(Slot::new(session, true));
             // The order in memory must not depend on when a visit was loaded.
             slots.sort_by_key(|slot| slot.session.session_id);
             self.count += 1;
@@ -177,8 +186,9 @@ impl Sessions {
         for key in self.dirty.drain(..) {
             for slot in self.visitors.get_mut(&key).into_iter().flatten().filter(|slot| slot.dirty)
             {
-                changes
-                    .push(SessionChange { session: slot.session.clone(), replaces: slot.in_store });
+                let Slot { session, in_store: replaces, earliest_ms, .. } = slot;
+                let (session, earliest_ms) = (session.clone(), *earliest_ms);
+                changes.push(SessionChange { session, replaces: *replaces, earliest_ms });
                 slot.dirty = false;
                 slot.in_store = true;
             }
@@ -296,6 +306,7 @@ impl Sessions {
         let Some(slot) = self.visitors.get_mut(&key).and_then(|slots| slots.get_mut(index)) else {
             unreachable!("find returned a visit that is in memory");
         };
+        slot.earliest_ms = slot.earliest_ms.min(event.timestamp_ms);
         let session = &mut slot.session;
         session.last_activity_ms = session.last_activity_ms.max(event.timestamp_ms);
         session.last_received_ms = session.last_received_ms.max(event.received_at_ms);
@@ -341,7 +352,7 @@ impl Sessions {
             identification: session.identification,
             attributes,
         };
-        self.visitors.entry(key).or_default().push(Slot { session, in_store: false, dirty: true });
+        self.visitors.entry(key).or_default().push(Slot::new(session, false));
         self.dirty.push(key);
         self.count += 1;
         assigned

@@ -50,7 +50,7 @@ fn fill(store: &dyn EventStore) {
         session.visitor_id = visitor_id;
         (session.pageviews, session.events) = (pageviews, events);
         session.entry_page = format!("/page/{session_id}");
-        SessionChange { session, replaces: false }
+        SessionChange::new(session, false)
     };
     let mut other = visit(50, AT_HOME, 1, 1);
     other.session.site_id = OTHER_SITE;

@@ -4,6 +4,7 @@
 //! any more go in one transaction, for many subjects as for one. Bytes stay in the file until it is rewritten.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cairn_model::session::Attribute;
 use cairn_model::subject::{SUBJECT_USERS_MAX, SUBJECT_VISITORS_MAX};
@@ -11,10 +12,13 @@ use cairn_model::{SiteId, Subject, VisitorId};
 
 use super::connection::Connection;
 use super::error::DuckError;
+use super::rollup::Rollups;
 use super::texts::{joined, texts_of};
 use super::write::Writer;
 use crate::schema::{ENGAGEMENT_CODE, EVENT_TEXTS, OWN_CODES_FROM, PAGE_VIEW_CODE, TextField};
 use crate::{ErasedRows, ErasedSubjects, SubjectSummary, UsersBrowsers};
+
+const DAY_MS: i64 = 86_400_000;
 
 /// The condition that an event is a subject's. Numbers only, so there is nothing to escape.
 pub(super) fn of_subject(subject: &Subject) -> String {
@@ -129,7 +133,9 @@ pub(super) fn oldest_received_ms(
 
 /// Deletes a site.
 pub(super) fn site(writer: &mut Writer, site_id: SiteId) -> Result<(), DuckError> {
+    let rollups = Arc::clone(&writer.rollups);
     in_transaction(writer, |connection| {
+        rollups.erase(site_id, &[(i64::MIN, i64::MAX)])?;
         for table in ["events", "sessions", "outcomes", "texts"] {
             let sql = format!("DELETE FROM {table} WHERE site_id = ?");
             connection.execute(&sql, &[site_id.0.into()])?;
@@ -156,9 +162,11 @@ pub(super) fn subjects(
         place: "v.place",
         condition: visits,
     };
+    let rollups = Arc::clone(&writer.rollups);
     in_transaction(writer, |connection| {
         let shared = shared(connection, &all)?;
         let codes = touch(connection, &events, &visits)?;
+        forget_rollups(connection, &rollups, site_id, &of_all)?;
         let events = delete_events(connection, &of_all)?;
         let visits = delete_visits(connection, site_id, "TRUE", subjects.len())?;
         recount_visits(connection, site_id)?;
@@ -285,6 +293,7 @@ pub(super) fn received_before(
     received_ms: i64,
     events_max: u64,
 ) -> Result<ErasedRows, DuckError> {
+    let rollups = Arc::clone(&writer.rollups);
     in_transaction(writer, |connection| {
         let old = format!("site_id = {site_id} AND received_at_ms < {received_ms}");
         // Arrival never decreases along the log: they are the first ones.
@@ -301,6 +310,7 @@ pub(super) fn received_before(
         let [events, visits] = [("events", events), ("sessions", visits)]
             .map(|(from, condition)| Chosen { from: from.to_owned(), place: "0", condition });
         let codes = touch(connection, &events, &visits)?;
+        forget_rollups(connection, &rollups, site_id, &events.condition)?;
         let events = delete_events(connection, &events.condition)?;
         // A visit that reaches into the time of keeping stays as it was.
         let is_over = format!("last_received_ms < {received_ms}");
@@ -409,6 +419,35 @@ fn touch(
     }
     codes.retain(|(_, known)| !known.is_empty());
     Ok(codes)
+}
+
+/// Removes rollups of days on which events are deleted, or touched visits were or will be.
+fn forget_rollups(
+    connection: &Connection,
+    rollups: &Rollups,
+    site_id: SiteId,
+    events: &str,
+) -> Result<(), DuckError> {
+    if !rollups.has_any(site_id) {
+        return Ok(());
+    }
+    let touched = "session_id IN (SELECT session_id FROM touched)";
+    let sql = format!(
+        "SELECT DISTINCT timestamp_ms // {DAY_MS}, timestamp_ms // {DAY_MS} FROM events
+            WHERE site_id = {site_id} AND (({events}) OR (session_id <> 0 AND {touched}))
+         UNION SELECT DISTINCT least(started_at_ms, ended_at_ms) // {DAY_MS},
+            greatest(started_at_ms, ended_at_ms) // {DAY_MS}
+            FROM sessions WHERE site_id = {site_id} AND {touched}"
+    );
+    let mut days: Vec<(i64, i64)> = Vec::new();
+    connection.query(&sql, &[])?.for_each(|row| {
+        let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+        // Before 1970 days are rounded up.
+        let first = if first > 0 { first } else { first - 1 };
+        days.push((first * DAY_MS, (last + 1) * DAY_MS));
+        Ok::<(), DuckError>(())
+    })?;
+    rollups.erase(site_id, &days)
 }
 
 fn delete_events(connection: &Connection, events: &str) -> Result<u64, DuckError> {

@@ -12,6 +12,7 @@ mod ffi;
 mod pixels;
 mod query;
 mod rewrite;
+mod rollup;
 mod sessions;
 mod source;
 mod store;

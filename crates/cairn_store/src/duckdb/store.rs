@@ -4,12 +4,13 @@
 //! the disk fails, the error is typed and the database is opened again before the next use.
 
 mod erasing;
+mod rolling;
 
 use std::path::{Path, PathBuf};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
@@ -26,6 +27,7 @@ use cairn_model::{Answer, Outcome, PixelId, Session, SiteId, Subject, VisitorId}
 use super::connection::{Connection, Database, DatabaseOptions};
 use super::error::{DuckError, DuckErrorKind};
 use super::rewrite::{self, Step};
+use super::rollup::{Rolling, Rollups};
 use super::sessions::{self, SESSION_COLUMNS};
 use super::source::Source;
 use super::tables::prepare_schema;
@@ -36,7 +38,7 @@ use super::write::{Writer, uuid_text};
 use super::{erase, pixels, query};
 use crate::{
     Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, Limit, PixelActivity, Rewritten,
-    SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers, Watermark,
+    SessionProbe, Span, StoreError, StoredEvent, SubjectSummary, UsersBrowsers, Watermark,
 };
 
 /// Computes `Event::event_key` from a site and an event's id.
@@ -98,6 +100,7 @@ pub struct DuckStore {
     /// Held while something is deleted, and while the file is rewritten.
     erasing: Mutex<()>,
     source: Source,
+    rollups: Arc<Rollups>,
 }
 
 struct Opened {
@@ -118,7 +121,12 @@ impl DuckStore {
             doing: "makes its directory",
             cause: error.to_string(),
         })?;
-        let (opened, watermark) = open_database(directory, &options)?;
+        let rollups = Rollups::open(directory).map_err(|error| StoreError::Unavailable {
+            doing: "looks for rollups",
+            cause: error.to_string(),
+        })?;
+        let rollups = Arc::new(rollups);
+        let (opened, watermark) = open_database(directory, &options, &rollups)?;
         // One connection stays free for the apply loop.
         let at_once_max = QUESTIONS_AT_ONCE_MIN.max(options.threads as usize).min(READERS_MAX - 1);
         let turns = Turns::new(at_once_max);
@@ -132,6 +140,7 @@ impl DuckStore {
             turns,
             erasing: Mutex::default(),
             source: Source::default(),
+            rollups,
         })
     }
 
@@ -208,7 +217,7 @@ impl DuckStore {
         drop(guard);
         let mut guard = self.opened_alone();
         if guard.is_none() {
-            let (opened, watermark) = open_database(&self.directory, &self.options)?;
+            let (opened, watermark) = open_database(&self.directory, &self.options, &self.rollups)?;
             *lock(&self.watermark) = watermark;
             *guard = Some(opened);
         }
@@ -266,6 +275,7 @@ impl Drop for ReaderPlace<'_> {
 fn open_database(
     directory: &Path,
     options: &DuckOptions,
+    rollups: &Arc<Rollups>,
 ) -> Result<(Opened, Watermark), StoreError> {
     remove_spilled(directory).map_err(|error| StoreError::Unavailable {
         doing: "removes what an earlier process spilled",
@@ -281,7 +291,7 @@ fn open_database(
     let database = Database::open(&directory.join(FILE_NAME), &database_options)
         .map_err(|error| error.while_it("opens its file"))?;
     let watermark = prepare_schema(&database)?;
-    let writer = Writer::open(&database, options.event_key_of.is_some())
+    let writer = Writer::open(&database, options.event_key_of.is_some(), Arc::clone(rollups))
         .map_err(|error| error.while_it("prepares to write"))?;
     Ok((Opened { writer: Mutex::new(writer), idle: Mutex::default(), database }, watermark))
 }
@@ -476,7 +486,27 @@ impl EventStore for DuckStore {
     }
 
     fn ask(&self, question: &Question) -> Result<Answer, StoreError> {
-        self.answer("answers a question", |connection| query::ask(connection, question))
+        let rolling = Rolling {
+            rollups: &self.rollups,
+            threads: self.options.threads.max(1) as usize,
+            deadline: Instant::now() + self.options.question_time_max,
+        };
+        self.answer("answers a question", |connection| query::ask(connection, question, &rolling))
+    }
+
+    fn roll_up(&self, site_id: SiteId, span: Span) -> Result<bool, StoreError> {
+        self.sum_up(site_id, span)
+    }
+
+    fn rolled_up(&self, site_id: SiteId) -> Vec<Span> {
+        self.rollups.spans(site_id)
+    }
+
+    fn forget_rollups(&self, site_id: SiteId) -> Result<(), StoreError> {
+        self.rollups.forget_site(site_id).map_err(|error| StoreError::Unavailable {
+            doing: "removes rollups",
+            cause: error.to_string(),
+        })
     }
 
     fn funnel(&self, question: &FunnelQuestion) -> Result<FunnelAnswer, StoreError> {

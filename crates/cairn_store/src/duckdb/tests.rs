@@ -310,7 +310,7 @@ fn readers_see_whole_batches_only() {
         });
         for number in 0..batches {
             let rows: Vec<_> = (1..=50).map(|index| row(number * 50 + index, 1)).collect();
-            let change = SessionChange { session: session(1, 0, 9), replaces: number > 0 };
+            let change = SessionChange::new(session(1, 0, 9), number > 0);
             let watermark = Watermark { offset: number * 50 + 50, received_at_ms: 0 };
             let batch = Batch { rows, sessions: vec![change], outcomes: Vec::new(), watermark };
             store.commit(&batch).unwrap();
@@ -367,10 +367,7 @@ fn visits_that_change_again_and_again_do_not_grow_the_file() {
     let mut sizes = Vec::new();
     for round in 0..12u64 {
         let sessions = (0..5_000)
-            .map(|id| SessionChange {
-                session: session(id + 1, 0, round as i64),
-                replaces: round > 0,
-            })
+            .map(|id| SessionChange::new(session(id + 1, 0, round as i64), round > 0))
             .collect();
         let watermark = Watermark { offset: round + 1, received_at_ms: 0 };
         duck.store().commit(&Batch { sessions, watermark, ..Batch::default() }).unwrap();

@@ -13,6 +13,7 @@ use super::appender::{ChunkAppender, ChunkWriter};
 use super::connection::{Connection, Database};
 use super::error::DuckError;
 use super::rewrite::Copying;
+use super::rollup::Rollups;
 use super::texts::{Coding, NewText, TextCodes, write_texts};
 use crate::schema::{EVENT_TEXTS, TextField};
 use crate::{Batch, OutcomeCount, Row, SessionChange, Watermark};
@@ -35,13 +36,18 @@ pub(super) struct Writer {
     pub(super) changes: u64,
     /// The copy of the file that is being written.
     pub(super) copying: Option<Copying>,
+    pub(super) rollups: Arc<Rollups>,
 }
 
 /// Rows of `outcomes` from which a checkpoint sums them by hour: every commit adds some.
 const OUTCOMES_UNSUMMED_MAX: usize = 1000;
 
 impl Writer {
-    pub(super) fn open(database: &Database, keys_are_computed: bool) -> Result<Self, DuckError> {
+    pub(super) fn open(
+        database: &Database,
+        keys_are_computed: bool,
+        rollups: Arc<Rollups>,
+    ) -> Result<Self, DuckError> {
         let connection = database.connect()?;
         Ok(Writer {
             texts: None,
@@ -55,6 +61,7 @@ impl Writer {
             outcomes_since_ms: i64::MAX,
             changes: 0,
             copying: None,
+            rollups,
         })
     }
 
@@ -62,7 +69,10 @@ impl Writer {
     pub(super) fn commit(&mut self, batch: &Batch<'_>) -> Result<(), DuckError> {
         self.changes += 1;
         self.connection.run("BEGIN TRANSACTION")?;
-        let written = self.write(batch).and_then(|()| self.work("COMMIT"));
+        let written = self.write(batch).and_then(|()| {
+            self.rollups.forget_changed(batch)?;
+            self.work("COMMIT")
+        });
         if written.is_err() {
             self.undo();
         } else {

@@ -26,7 +26,7 @@ use cairn_model::{Origin, Outcome, PixelId, Session, SiteId, Subject, VisitorId}
 
 use crate::{
     Batch, ErasedRows, ErasedSubjects, EventStore, FrozenFile, OutcomeCount, PixelActivity,
-    Rewritten, Row, SessionProbe, StoreError, StoredEvent, SubjectSummary, UsersBrowsers,
+    Rewritten, Row, SessionProbe, Span, StoreError, StoredEvent, SubjectSummary, UsersBrowsers,
     Watermark,
 };
 
@@ -110,6 +110,19 @@ impl ReferenceStore {
 impl EventStore for ReferenceStore {
     fn watermark(&self) -> Result<Watermark, StoreError> {
         Ok(self.state().watermark)
+    }
+
+    // Nothing here is fast, so nothing is summed up.
+    fn roll_up(&self, _: SiteId, _: Span) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    fn rolled_up(&self, _: SiteId) -> Vec<Span> {
+        Vec::new()
+    }
+
+    fn forget_rollups(&self, _: SiteId) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {

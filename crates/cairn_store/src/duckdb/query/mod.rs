@@ -27,6 +27,7 @@ use cairn_model::question::{Column, Dimension, Direction, Field, Metric, Questio
 
 use super::connection::{Connection, RowRef};
 use super::error::DuckError;
+use super::rollup::Rolling;
 use super::texts::texts_of;
 use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
@@ -35,25 +36,36 @@ pub(super) use journeys::journeys;
 pub(super) use lists::{people_page, visits_page};
 use orders::OrderNames;
 pub(super) use orders::{currencies, spellings};
-use predicate::{Predicates, dimension_texts};
+use predicate::Predicates;
+pub(super) use predicate::{dimension_texts, ordinary_events};
 pub(super) use retention::retention;
+pub(super) use statement::Parameters;
 pub(super) use touches::touch_paths;
 
 /// Answers a question on a connection.
-pub(super) fn ask(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
-    let answer = run(connection, question)?;
+pub(super) fn ask(
+    connection: &Connection,
+    question: &Question,
+    rolling: &Rolling<'_>,
+) -> Result<Answer, DuckError> {
+    let answer = run(connection, question, rolling)?;
     let beyond_the_end = answer.rows.is_empty() && question.page.offset > 0;
     if !beyond_the_end {
         return Ok(answer);
     }
     // What is said about all rows rides on each row, so an empty page has to ask for another one.
-    let all = run(connection, &question.with_all_rows())?;
+    let all = run(connection, &question.with_all_rows(), rolling)?;
     Ok(Answer { rows: Vec::new(), ..all })
 }
 
-fn run(connection: &Connection, question: &Question) -> Result<Answer, DuckError> {
+fn run(
+    connection: &Connection,
+    question: &Question,
+    rolling: &Rolling<'_>,
+) -> Result<Answer, DuckError> {
     let plan = Plan::of(question);
     let mut predicates = Predicates::new(question);
+    predicates.rolled = rolling.sides(connection, &plan, &mut predicates.parameters)?;
     if !plan.sums.is_empty() {
         predicates.order_names = OrderNames::of(connection, question.site_id)?;
     }
@@ -310,7 +322,10 @@ fn constants(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> (String, Strin
     let mut values = Vec::new();
     if plan.asks(Metric::Percentage) {
         let (engagement, off_site) = (plan.total_engagement(), plan.off_site_filtered);
-        let total = sides::total_visitors(plan, predicates, filters, engagement, off_site);
+        let total = match predicates.rolled.total.take() {
+            Some(total) => total,
+            None => sides::total_visitors(plan, predicates, filters, engagement, off_site),
+        };
         values.push(("t", total));
     }
     if plan.asks(Metric::ConversionRate) {

@@ -15,6 +15,7 @@ use cairn_model::session::Attribute;
 
 use super::orders::OrderNames;
 use super::statement::{Parameters, all_of, not, one_of, truth};
+use crate::duckdb::rollup::Rolled;
 use crate::duckdb::texts::{coded, texts_of};
 use crate::plan::Plan;
 use crate::schema::{ENGAGEMENT_CODE, ORDINARY_CODES_FROM, PAGE_VIEW_CODE, TextField};
@@ -35,6 +36,8 @@ pub(super) struct Predicates<'q> {
     pub(super) parameters: Parameters,
     /// Looked up where orders are counted.
     pub(super) order_names: OrderNames,
+    /// Sides that were answered already.
+    pub(super) rolled: Rolled,
 }
 
 /// Where a visit's value stands.
@@ -80,7 +83,7 @@ pub(super) fn place(field: Field) -> Place {
 }
 
 /// The texts that a dimension's codes stand for, where it has codes.
-pub(super) fn dimension_texts(dimension: &Dimension) -> Option<TextField> {
+pub(in crate::duckdb) fn dimension_texts(dimension: &Dimension) -> Option<TextField> {
     match dimension {
         Dimension::EventName => Some(TextField::Name),
         Dimension::Page => Some(TextField::Path),
@@ -123,10 +126,15 @@ pub(super) fn ordinary_condition(engagement: Engagement, off_site: bool) -> Stri
     format!("({ordinary} OR (name = {ENGAGEMENT_CODE} AND {reports}))")
 }
 
+/// Which events are ordinary ones.
+pub(in crate::duckdb) fn ordinary_events() -> String {
+    ordinary_condition(Engagement::Hidden, false)
+}
+
 impl<'q> Predicates<'q> {
     pub(super) fn new(question: &'q Question) -> Self {
-        let (parameters, order_names) = Default::default();
-        Predicates { question, parameters, order_names }
+        let (parameters, order_names, rolled) = Default::default();
+        Predicates { question, parameters, order_names, rolled }
     }
 
     fn list(&mut self, texts: &[String]) -> String {

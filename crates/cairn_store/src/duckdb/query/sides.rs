@@ -8,7 +8,7 @@ use super::statement::all_of;
 use super::{orders, tallies};
 use crate::duckdb::texts::texts_of;
 use crate::plan::{Plan, Source};
-use crate::schema::{ENGAGEMENT_CODE, PAGE_VIEW_CODE, TextField};
+use crate::schema::{ENGAGEMENT_CODE, MISSING_CODE, PAGE_VIEW_CODE, TextField};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -65,7 +65,7 @@ pub(super) fn joined_visits(site_id: SiteId, dimensions: &[Dimension]) -> String
         return String::new();
     }
     format!(
-        "JOIN (SELECT session_id, {columns} FROM sessions WHERE site_id = {site_id}) USING (session_id)"
+        "LEFT JOIN (SELECT session_id, {columns} FROM sessions WHERE site_id = {site_id}) USING (session_id)"
     )
 }
 
@@ -123,6 +123,10 @@ pub(super) fn event_key(dimension: &Dimension, predicates: &mut Predicates<'_>) 
         Dimension::Section => "section_id".to_owned(),
         Dimension::FirstProp(first) => first_prop(*first),
         Dimension::Prop(key) => format!("coalesce({}, '')", predicates.prop(key)),
+        // Events that belong to no visit have the missing text.
+        Dimension::Visit(field) if field.is_visit_only() => {
+            format!("coalesce({}, {MISSING_CODE})", place(*field).sql)
+        }
         Dimension::Visit(field) => place(*field).sql.to_owned(),
     }
 }
@@ -155,6 +159,9 @@ fn event_rows(
 /// Events by group: columns `k0…`, `visitors`, `visits`, `pageviews`, `events`, `revenue`, `amounts`, and `c0…` for
 /// tallies; those that are needed.
 pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    if let Some(rolled) = predicates.rolled.events.take() {
+        return rolled;
+    }
     let dimensions = &plan.question.dimensions;
     let keys = event_keys(plan, dimensions, predicates);
     // Rows that only tallies are about count for nothing else.
@@ -251,6 +258,9 @@ fn visit_rows(plan: &Plan<'_>, kept: &str) -> String {
 /// Visits by group: columns `k0…`, `visitors`, `visits`, `bounces`, `bounce_visits`, `seconds`, `visit_pageviews`;
 /// those that are needed.
 pub(super) fn visits(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
+    if let Some(rolled) = predicates.rolled.visits.take() {
+        return rolled;
+    }
     let (keys, having) = visit_keys(plan, &plan.question.dimensions);
     let mut counts = visit_counts(plan, predicates);
     if keys.is_empty() && counts.is_empty() {

@@ -6,13 +6,13 @@ use crate::duckdb::Value;
 
 /// Statement text and its parameters, `$1` being the first.
 #[derive(Debug, Default)]
-pub(super) struct Parameters {
+pub(in crate::duckdb) struct Parameters {
     texts: Vec<String>,
 }
 
 impl Parameters {
     /// Binds a text; returns what stands for it in the statement.
-    pub(super) fn bind(&mut self, text: impl Into<String>) -> String {
+    pub(in crate::duckdb) fn bind(&mut self, text: impl Into<String>) -> String {
         let text = text.into();
         let index = match self.texts.iter().position(|bound| *bound == text) {
             Some(index) => index,

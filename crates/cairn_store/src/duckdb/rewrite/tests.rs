@@ -36,7 +36,7 @@ fn fill(store: &DuckStore) {
         let sessions = rows.iter().map(|row| {
             let mut session = session(row.session_id, 1, 1);
             session.visitor_id = row.event.visitor_id;
-            SessionChange { session, replaces: false }
+            SessionChange::new(session, false)
         });
         let watermark = Watermark { offset: offset(199), received_at_ms: offset(199) as i64 };
         let batch = Batch { sessions: sessions.collect(), rows, watermark, ..Batch::default() };

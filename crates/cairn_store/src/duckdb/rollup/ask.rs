@@ -1,0 +1,537 @@
+//! The sides of a question from rollups, as sub-queries that take the place of those that read rows.
+//!
+//! Guarantees: a side is answered whole or not at all; what no rollup covers is read from the rows and summed up on the way.
+//! It answers groups of visits and of ordinary events by what both have codes for; goals, properties, engagement and money
+//! are read from the rows.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use cairn_model::question::countries::country_name;
+use cairn_model::question::{
+    Dimension, Engagement, Field, Filter, Metric, Question, Test, TimeUnit,
+};
+use cairn_model::session::Attribute;
+use foldhash::HashMap;
+
+use super::block::{Column, Wanted};
+use super::build::Making;
+use super::fold::{Condition, Counts, Fold, GROUPS_MAX, Grouping, Groups, Side};
+use super::{Block, RollupError, Rollups, Span, events_in};
+use crate::duckdb::connection::Connection;
+use crate::duckdb::error::{DuckError, DuckErrorKind};
+use crate::duckdb::query::{Parameters, dimension_texts};
+use crate::duckdb::texts::texts_of;
+use crate::plan::{Plan, Sides, Source};
+use crate::schema::TextField;
+
+/// Stretches between rollups that are read from the rows; with more of them, all is read from the rows.
+const GAPS_MAX: usize = 16;
+/// Events in all of these together; with more of them, all is read from the rows.
+const GAP_EVENTS_MAX: u64 = 3_000_000;
+
+/// What answering with rollups takes.
+pub(in crate::duckdb) struct Rolling<'s> {
+    pub rollups: &'s Rollups,
+    pub threads: usize,
+    pub deadline: Instant,
+}
+
+/// Sides that were answered.
+#[derive(Default)]
+pub(in crate::duckdb) struct Rolled {
+    pub events: Option<String>,
+    pub visits: Option<String>,
+    /// Visitors of the whole question.
+    pub total: Option<String>,
+}
+
+impl Rolling<'_> {
+    /// Answers those sides of a question that rollups can.
+    pub(in crate::duckdb) fn sides(
+        &self,
+        connection: &Connection,
+        plan: &Plan<'_>,
+        parameters: &mut Parameters,
+    ) -> Result<Rolled, DuckError> {
+        let Some(covered) = self.covered(connection, plan.question)? else {
+            return Ok(Rolled::default());
+        };
+        let mut asking =
+            Asking { rolling: self, connection, plan, covered, fields: HashMap::default() };
+        match asking.answer(parameters) {
+            Ok(rolled) => Ok(rolled),
+            Err(RollupError::TooSlow) => {
+                Err(DuckError::new(DuckErrorKind::Interrupted, "its time is over"))
+            }
+            Err(RollupError::Rows(error)) => Err(error),
+            Err(RollupError::Damaged(path)) => {
+                self.rollups.forget_damaged(&path);
+                Ok(Rolled::default())
+            }
+            // Something of the range is being changed: the rows know.
+            Err(RollupError::Gone) => Ok(Rolled::default()),
+            Err(RollupError::Broken) => {
+                debug_assert!(false, "a thread that counts ended early");
+                Ok(Rolled::default())
+            }
+        }
+    }
+
+    /// The stretches that the range is made of; `None` where rollups are no help.
+    fn covered(
+        &self,
+        connection: &Connection,
+        question: &Question,
+    ) -> Result<Option<Vec<Stretch>>, DuckError> {
+        if !self.rollups.has_any(question.site_id) {
+            return Ok(None);
+        }
+        let watermark = connection.query("SELECT watermark FROM meta", &[])?;
+        let watermark: u64 = watermark.first(|row| row.get(0))?.unwrap_or_default();
+        let stretches = self.rollups.cover(question, watermark);
+        let gaps = || stretches.iter().filter(|stretch| stretch.path.is_none());
+        if gaps().count() > GAPS_MAX || gaps().count() == stretches.len() {
+            return Ok(None);
+        }
+        let mut events = 0;
+        for gap in gaps() {
+            events += events_in(connection, question.site_id, gap.span)?;
+        }
+        Ok((events <= GAP_EVENTS_MAX).then_some(stretches))
+    }
+}
+
+/// A part of a range, with its rollup where it has one.
+struct Stretch {
+    span: Span,
+    path: Option<std::path::PathBuf>,
+}
+
+impl Rollups {
+    /// Cuts a question's range into rollups that say what is so as of `watermark`, and what lies between them; each in one
+    /// bucket.
+    fn cover(&self, question: &Question, watermark: u64) -> Vec<Stretch> {
+        let range = Span { from_ms: question.range.from_ms(), until_ms: question.range.until_ms() };
+        let bucket_of = |ms: i64| question.buckets.as_ref().map_or(0, |cut| cut.index_of(ms));
+        let mut stretches = Vec::new();
+        let mut next_ms = range.from_ms;
+        let gap = |from_ms: i64, until_ms: i64, stretches: &mut Vec<Stretch>| {
+            let mut from_ms = from_ms;
+            while from_ms < until_ms {
+                let end_ms = end_of_bucket(from_ms, until_ms, &bucket_of);
+                let span = Span { from_ms, until_ms: end_ms };
+                stretches.push(Stretch { span, path: None });
+                from_ms = end_ms;
+                if stretches.len() > STRETCHES_MAX {
+                    return;
+                }
+            }
+        };
+        let state = super::lock(&self.state);
+        for (span, known) in state.of_site(question.site_id) {
+            let is_usable = known.watermark <= watermark
+                && span.from_ms >= next_ms
+                && span.until_ms <= range.until_ms
+                && bucket_of(span.from_ms) == bucket_of(span.until_ms - 1);
+            if is_usable {
+                gap(next_ms, span.from_ms, &mut stretches);
+                let path = Some(self.path(question.site_id, span, &known));
+                stretches.push(Stretch { span, path });
+                next_ms = span.until_ms;
+            }
+        }
+        gap(next_ms, range.until_ms, &mut stretches);
+        stretches
+    }
+}
+
+/// Most stretches that a range is cut into: hours of some years.
+const STRETCHES_MAX: usize = 20_000;
+
+/// The end of the bucket that an instant lies in, at most `until_ms`.
+fn end_of_bucket(from_ms: i64, until_ms: i64, bucket_of: &dyn Fn(i64) -> i64) -> i64 {
+    let bucket = bucket_of(from_ms);
+    // Of these two, the first lies in the bucket and the second after it.
+    let (mut inside, mut after) = (from_ms, until_ms);
+    if bucket_of(until_ms - 1) == bucket {
+        return until_ms;
+    }
+    while after - inside > 1 {
+        let middle = inside + (after - inside) / 2;
+        match bucket_of(middle) == bucket {
+            true => inside = middle,
+            false => after = middle,
+        }
+    }
+    after
+}
+
+/// The texts of a field: which codes there are, and what they say.
+type Texts = Vec<(u32, String)>;
+
+/// A side, counted.
+struct Grouped {
+    groups: Groups,
+    /// Places of each dimension.
+    bases: Vec<usize>,
+}
+
+struct Asking<'a, 's, 'q> {
+    rolling: &'a Rolling<'s>,
+    connection: &'a Connection,
+    plan: &'a Plan<'q>,
+    covered: Vec<Stretch>,
+    fields: HashMap<TextField, Texts>,
+}
+
+/// How a side is grouped: by what, and how many places each has.
+type GroupingOf = (Vec<Grouping>, Vec<usize>);
+
+/// What a side has columns for.
+struct Counted {
+    name: &'static str,
+    count: fn(&Counts) -> u64,
+}
+
+const EVENTS: [Counted; 4] = [
+    Counted { name: "visitors", count: |counts| counts.visitors },
+    Counted { name: "visits", count: |counts| counts.visits },
+    Counted { name: "pageviews", count: |counts| counts.pageviews },
+    Counted { name: "events", count: |counts| counts.events },
+];
+const VISITS: [Counted; 6] = [
+    Counted { name: "visitors", count: |counts| counts.visitors },
+    Counted { name: "visits", count: |counts| counts.visits },
+    Counted { name: "bounces", count: |counts| counts.bounces },
+    Counted { name: "bounce_visits", count: |counts| counts.bounce_visits },
+    Counted { name: "seconds", count: |counts| counts.seconds },
+    Counted { name: "visit_pageviews", count: |counts| counts.visit_pageviews },
+];
+
+impl<'q> Asking<'_, '_, 'q> {
+    fn answer(&mut self, parameters: &mut Parameters) -> Result<Rolled, RollupError> {
+        let plan = self.plan;
+        let mut rolled = Rolled::default();
+        let by_hour = plan.question.dimensions.contains(&Dimension::Time(TimeUnit::Hour));
+        if by_hour || !is_of_ordinary_events(plan) {
+            return Ok(rolled);
+        }
+        let dimensions = &plan.question.dimensions;
+        let counts_visits = plan.sides == Sides::Visits || plan.counts_in(Source::Visits);
+        if counts_visits {
+            let filters = plan.visit_filters.clone();
+            let grouped = self.grouped(Side::Visits, &filters, dimensions, true)?;
+            rolled.visits = grouped.map(|grouped| grouped.sql(dimensions, &VISITS, parameters));
+        }
+        if plan.sides != Sides::Visits {
+            let filters = plan.filters.clone();
+            let grouped = self.grouped(Side::Events, &filters, dimensions, true)?;
+            rolled.events = grouped.map(|grouped| grouped.sql(dimensions, &EVENTS, parameters));
+        }
+        if plan.asks(Metric::Percentage) {
+            let side = match plan.source(Metric::Visitors) {
+                Source::Visits => Side::Visits,
+                _ => Side::Events,
+            };
+            let total = self.grouped(side, &plan.question.filters, &[], false)?;
+            rolled.total = total.map(|Grouped { groups, .. }| {
+                let visitors = groups.list().first().map_or(0, |(_, counts)| counts.visitors);
+                format!("SELECT {visitors}::BIGINT AS total")
+            });
+        }
+        Ok(rolled)
+    }
+
+    /// Counts one side; `None` where rollups do not know what is asked.
+    fn grouped(
+        &mut self,
+        side: Side,
+        filters: &[Filter],
+        dimensions: &[Dimension],
+        with_bounces: bool,
+    ) -> Result<Option<Grouped>, RollupError> {
+        let Some(mut fold) = self.fold(side, filters, dimensions)? else { return Ok(None) };
+        if side == Side::Visits && with_bounces && self.plan.asks(Metric::BounceRate) {
+            let Some(bounces) = self.conditions(&self.plan.bounce_filters, Side::Visits)? else {
+                return Ok(None);
+            };
+            fold.wanted.add(Column::Events);
+            bounces.iter().for_each(|condition| condition.want(&mut fold.wanted));
+            fold.bounce_conditions = bounces;
+        }
+        let mut blocks = Vec::with_capacity(self.covered.len());
+        for Stretch { span, path } in &self.covered {
+            blocks.push(match path {
+                Some(path) => Block::InFile { span: *span, path: path.clone() },
+                None => Block::InMemory {
+                    span: *span,
+                    slice: Making {
+                        connection: self.connection,
+                        site_id: self.plan.question.site_id,
+                        span: *span,
+                        visitors: (0, u64::MAX),
+                        wanted: fold.wanted,
+                        with_visits: side == Side::Visits,
+                    }
+                    .block()?,
+                },
+            });
+        }
+        self.rolling.rollups.answered.fetch_add(1, Ordering::Relaxed);
+        let groups = fold.over(&blocks, self.rolling.threads, self.rolling.deadline)?;
+        Ok(Some(Grouped { groups, bases: fold.bases }))
+    }
+
+    fn fold(
+        &mut self,
+        side: Side,
+        filters: &[Filter],
+        dimensions: &[Dimension],
+    ) -> Result<Option<Fold<'q>>, RollupError> {
+        let question = self.plan.question;
+        let mut wanted = Wanted::default();
+        wanted.add(Column::Flags);
+        let people_only = !question.names_bots;
+        if people_only {
+            wanted.add(BOT);
+        }
+        let Some((grouping, bases)) = self.grouping(side, dimensions, &mut wanted)? else {
+            return Ok(None);
+        };
+        let (of_events, of_visits): (Vec<Filter>, Vec<Filter>) =
+            filters.iter().cloned().partition(Filter::needs_event);
+        let Some(conditions) = self.conditions(&of_visits, side)? else { return Ok(None) };
+        let Some(entry_conditions) = self.conditions(&of_events, side)? else { return Ok(None) };
+        if side == Side::Events || !entry_conditions.is_empty() {
+            wanted.add(Column::Entries);
+            wanted.add(Column::Name);
+            wanted.add(Column::Count);
+        }
+        for condition in conditions.iter().chain(&entry_conditions) {
+            condition.want(&mut wanted);
+        }
+        for (metric, column) in
+            [(Metric::VisitDuration, Column::Seconds), (Metric::ViewsPerVisit, Column::Pageviews)]
+        {
+            if side == Side::Visits && self.plan.asks(metric) {
+                wanted.add(column);
+            }
+        }
+        let buckets = question.buckets.as_ref().filter(|_| grouping.contains(&Grouping::Time));
+        Ok(Some(Fold {
+            side,
+            people_only,
+            conditions,
+            entry_conditions,
+            grouping,
+            bases,
+            bounce_conditions: Vec::new(),
+            range_ms: (question.range.from_ms(), question.range.until_ms()),
+            buckets,
+            counts_visitors: true,
+            wanted,
+        }))
+    }
+
+    fn grouping(
+        &mut self,
+        side: Side,
+        dimensions: &[Dimension],
+        wanted: &mut Wanted,
+    ) -> Result<Option<GroupingOf>, RollupError> {
+        let (mut grouping, mut bases) = (Vec::new(), Vec::new());
+        let buckets = self.plan.question.buckets.as_ref();
+        for dimension in dimensions {
+            let (how, base) = match dimension {
+                Dimension::Time(_) => {
+                    (Grouping::Time, buckets.map_or(1, |buckets| buckets.count()) as usize)
+                }
+                Dimension::Visit(Field::Bot) => (Grouping::Bot, 2),
+                Dimension::Visit(Field::Identification) => (Grouping::Identification, 2),
+                // Visits are grouped by the page they began on.
+                Dimension::Page if side == Side::Visits => {
+                    let most = self.codes(TextField::Path)?;
+                    (Grouping::Code(Column::EntryPage), most)
+                }
+                other => match column(other) {
+                    Some((column, field)) if side == Side::Events || !column.is_of_entries() => {
+                        (Grouping::Code(column), self.codes(field)?)
+                    }
+                    _ => return Ok(None),
+                },
+            };
+            how.want(wanted);
+            grouping.push(how);
+            bases.push(base);
+        }
+        let groups = bases.iter().try_fold(1_usize, |all, base| all.checked_mul(*base));
+        let is_small = groups.is_some_and(|groups| groups <= GROUPS_MAX);
+        Ok(is_small.then_some((grouping, bases)))
+    }
+
+    /// Codes of a field are below this.
+    fn codes(&mut self, field: TextField) -> Result<usize, RollupError> {
+        let texts = texts_of(self.plan.question.site_id.0, field);
+        let sql = format!("SELECT coalesce(max(code), 0) FROM {texts}");
+        let most: Option<u32> = self.connection.query(&sql, &[])?.first(|row| row.get(0))?;
+        Ok(most.unwrap_or_default() as usize + 1)
+    }
+
+    fn texts(&mut self, field: TextField) -> Result<&Texts, RollupError> {
+        if !self.fields.contains_key(&field) {
+            let sql =
+                format!("SELECT code, text FROM {}", texts_of(self.plan.question.site_id.0, field));
+            let mut texts = Vec::new();
+            self.connection.query(&sql, &[])?.for_each(|row| {
+                texts.push((row.get(0)?, row.get(1)?));
+                Ok::<(), DuckError>(())
+            })?;
+            self.fields.insert(field, texts);
+        }
+        Ok(self.fields.entry(field).or_default())
+    }
+
+    fn conditions(
+        &mut self,
+        filters: &[Filter],
+        side: Side,
+    ) -> Result<Option<Vec<Condition>>, RollupError> {
+        filters.iter().map(|filter| self.condition(filter, side)).collect()
+    }
+
+    /// A filter as a condition; `None` where blocks do not know what it speaks of.
+    fn condition(&mut self, filter: &Filter, side: Side) -> Result<Option<Condition>, RollupError> {
+        Ok(match filter {
+            Filter::Test(test) => self.test(test, side)?,
+            Filter::And(members) => self.conditions(members, side)?.map(Condition::All),
+            Filter::Or(members) => self.conditions(members, side)?.map(Condition::Any),
+            Filter::Not(member) => {
+                self.condition(member, side)?.map(|inner| Condition::Not(Box::new(inner)))
+            }
+            Filter::Done { .. } => None,
+        })
+    }
+
+    fn test(&mut self, test: &Test, side: Side) -> Result<Option<Condition>, RollupError> {
+        let either = |first: Condition, second: Condition, words: [&str; 2]| {
+            let members = [first, second].into_iter().zip(words);
+            let passing = members.filter(|(_, word)| test.accepts(word)).map(|(one, _)| one);
+            Some(Condition::Any(passing.collect()))
+        };
+        match &test.subject {
+            Dimension::Visit(Field::Bot) => {
+                let (person, bot) = (Condition::Bot(false), Condition::Bot(true));
+                return Ok(either(person, bot, ["false", "true"]));
+            }
+            Dimension::Visit(Field::Identification) => {
+                let (known, anonymous) =
+                    (Condition::Identified(true), Condition::Identified(false));
+                return Ok(either(known, anonymous, ["identified", "anonymous"]));
+            }
+            _ => {}
+        }
+        let Some((column, field)) = column(&test.subject) else { return Ok(None) };
+        let mut passing = Vec::new();
+        for (code, text) in self.texts(field)? {
+            let code = *code as usize;
+            passing.resize(passing.len().max(code + 1), false);
+            passing[code] = match test.subject {
+                Dimension::Visit(Field::CountryName) => test.accepts(country_name(text)),
+                _ => test.accepts(text),
+            };
+        }
+        let condition = Condition::Code(column, passing);
+        let of_visit = side == Side::Events && test.subject.is_visit_only();
+        Ok(Some(if of_visit { Condition::OfVisit(Box::new(condition)) } else { condition }))
+    }
+}
+
+impl Grouped {
+    /// The groups as a sub-query with the columns that the rows would give.
+    fn sql(
+        &self,
+        dimensions: &[Dimension],
+        counted: &[Counted],
+        parameters: &mut Parameters,
+    ) -> String {
+        let groups = self.groups.list();
+        if dimensions.is_empty() || groups.is_empty() {
+            let counts = groups.first().map(|(_, counts)| *counts).unwrap_or_default();
+            let counts = counted.iter().map(|one| ((one.count)(&counts), one.name));
+            let counts = counts.map(|(count, name)| format!("{count}::BIGINT AS {name}"));
+            let keys = dimensions.iter().enumerate();
+            let keys = keys.map(|(index, one)| format!("{} AS k{index}", key(one, "0::BIGINT")));
+            let none = if dimensions.is_empty() { "" } else { " WHERE FALSE" };
+            return format!("SELECT {}{none}", keys.chain(counts).collect::<Vec<_>>().join(", "));
+        }
+        let mut list = |numbers: &mut dyn Iterator<Item = u64>| {
+            let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
+            let bound = parameters.bind(numbers.join(","));
+            format!("unnest(string_split({bound}, ','))::BIGINT")
+        };
+        // A group's number has its last dimension's code in front, so to speak, of the one before.
+        let mut columns = Vec::new();
+        let mut below = 1;
+        for (index, (dimension, base)) in dimensions.iter().zip(&self.bases).enumerate().rev() {
+            let base = *base as u64;
+            let code = |(group, _): &(u32, Counts)| u64::from(*group) / below % base;
+            let keys = list(&mut groups.iter().map(code));
+            columns.push(format!("{} AS k{index}", key(dimension, &keys)));
+            below *= base;
+        }
+        for one in counted {
+            let counts = list(&mut groups.iter().map(|(_, counts)| (one.count)(counts)));
+            columns.push(format!("{counts} AS {}", one.name));
+        }
+        format!("SELECT {}", columns.join(", "))
+    }
+}
+
+/// What rows would be grouped by, from a code.
+fn key(dimension: &Dimension, code: &str) -> String {
+    match dimension {
+        Dimension::Visit(Field::Bot) => {
+            format!("CASE {code} WHEN 0 THEN 'false' ELSE 'true' END")
+        }
+        Dimension::Visit(Field::Identification) => {
+            format!("CASE {code} WHEN 0 THEN 'anonymous' ELSE 'identified' END")
+        }
+        _ => code.to_owned(),
+    }
+}
+
+const BOT: Column = Column::Attribute(Attribute::Bot as u8);
+
+/// Where a dimension's codes are, and what they stand for.
+fn column(dimension: &Dimension) -> Option<(Column, TextField)> {
+    let field = dimension_texts(dimension)?;
+    let column = match dimension {
+        Dimension::EventName => Column::Name,
+        Dimension::Page => Column::Path,
+        Dimension::Hostname => Column::Hostname,
+        Dimension::Visit(Field::EntryPage) => Column::EntryPage,
+        Dimension::Visit(Field::ExitPage) => Column::ExitPage,
+        Dimension::Visit(Field::EntryHostname) => Column::EntryHostname,
+        Dimension::Visit(Field::ExitHostname) => Column::ExitHostname,
+        Dimension::Visit(_) => match field {
+            TextField::Visit(attribute) => Column::Attribute(attribute as u8),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some((column, field))
+}
+
+/// Nothing but visits and ordinary events is asked about.
+fn is_of_ordinary_events(plan: &Plan<'_>) -> bool {
+    let is_money =
+        |metric: &Metric| matches!(metric, Metric::TotalRevenue | Metric::AverageRevenue);
+    plan.scopes.is_empty()
+        && plan.sums.is_empty()
+        && !plan.off_site
+        && !plan.off_site_filtered
+        && plan.engagement == Engagement::Hidden
+        && plan.engagement_without_goals == Engagement::Hidden
+        && !plan.question.metrics.iter().any(is_money)
+}
