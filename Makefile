@@ -12,7 +12,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 LISTEN ?= 127.0.0.1:8080
 DATA ?= ./cairn-data/demo
 
-.PHONY: help run build native web test test-rust test-browser lint crash bench fmt clean FORCE
+.PHONY: help run build native web test test-rust test-browser lint crash bench bench-reports fmt clean FORCE
 
 help:
 	@sed -n '1,4p' Makefile
@@ -75,6 +75,12 @@ crash: build
 
 bench: build
 	sh bench/run.sh
+
+# Reports on a hundred million events: about two hours and 20 GB of disk. CAIRN_BENCH_EVENTS for fewer.
+bench-reports: build
+	$(CARGO) build --release --locked --package cairn_store --example by_hand
+	$(CARGO) build --quiet --release --manifest-path bench/offered/Cargo.toml --target-dir bench/offered/target
+	node bench/reports.mjs "$${CAIRN_BENCH_EVENTS:-100000000}"
 
 clean:
 	$(CARGO) clean

@@ -6,222 +6,19 @@
 // The events go in through the product's own import. Then the program answers over HTTP, and DuckDB answers hand-written
 // statements on a copy of the same file with the same memory and threads, in turns, so that whatever else the machine does
 // hits both. Every answer must be equal. It fails when the ratio of the p95 of the whole set is above 1.2.
-import { spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DAY_MS, assertEqual, bytesIn, load, memory, overview, percentile, processorMs, resetPeak, shown, startByHand, startCairn, stop, timed } from "./asking.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const events = Number(process.argv[2] ?? 10_000_000);
 const repetitions = Number(process.argv[3] ?? 25);
 const kept = process.argv[4];
 const work = kept ?? mkdtempSync(join(tmpdir(), "cairn-questions-"));
-const token = "bench-token-0123456789-0123456789-0123";
-const program = process.env.CAIRN_BENCH_PROGRAM ?? join(root, "target/release/cairn");
-const byHandProgram = process.env.CAIRN_BENCH_BY_HAND ?? join(root, "target/release/examples/by_hand");
-const DAY_MS = 86_400_000;
-/** No summer time, and a half hour: days are easy by hand, and not those of UTC. */
-const ZONE = "Asia/Kolkata";
-const ZONE_MS = 19_800_000;
+const DAYS = 62;
 const RATIO_MAX = 1.2;
-const TICK_MS = 10;
-const IMPORT_SIZE_BYTES_MAX = 64 * 1024 * 1024;
-/** Codes of the store's schema: event names, and the fields of texts (crates/cairn_store/src/schema.rs). */
-const PAGE_VIEW = 9;
-const ENGAGEMENT = 1;
-const FIELD = { path: 2, source: 5, country: 13, device: 20 };
-/** The defaults of `store.memory_size_bytes_max` and `store.threads`. */
-const MEMORY_MB = 126;
-
-/** Resident memory of a process, in megabytes: the peak since `resetPeak`, and now. */
-function memory(pid) {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const of = (name) => Number(status.match(new RegExp(`${name}:\\s+(\\d+)`))[1]) / 1000;
-  return { peak: of("VmHWM"), now: of("VmRSS") };
-}
-
-/** Processor milliseconds of a process so far, threads included: steadier than the clock on a busy machine. */
-function processorMs(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-}
-
-function resetPeak(pid) {
-  writeFileSync(`/proc/${pid}/clear_refs`, "5");
-}
-
-function bytesIn(path) {
-  const stat = statSync(path);
-  if (!stat.isDirectory()) return stat.size;
-  return readdirSync(path).reduce((sum, name) => sum + bytesIn(join(path, name)), 0);
-}
-
-async function startCairn() {
-  const child = spawn(program, ["serve", "--data", join(work, "data"), "--listen", "127.0.0.1:0"], {
-    env: { ...process.env, CAIRN_BOOTSTRAP_TOKEN: token }, stdio: ["ignore", "pipe", "inherit"],
-  });
-  const port = await new Promise((resolve, reject) => {
-    child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const found = line.match(/listening on http:\/\/[^:]+:(\d+)/);
-      if (found) resolve(Number(found[1]));
-    });
-  });
-  const api = async (method, path, body, type = "application/json") => {
-    const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
-      method, body, headers: { authorization: `Bearer ${token}`, "content-type": type },
-    });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text.slice(0, 500)}`);
-    return JSON.parse(text);
-  };
-  return { child, api, pid: child.pid };
-}
-
-function stop({ child }) {
-  return new Promise((resolve) => {
-    if (child.exitCode !== null) return resolve();
-    child.once("exit", resolve);
-    child.kill("SIGTERM");
-  });
-}
-
-/** Sends `events` events through the import, one call after the other; a thread makes the next lines meanwhile. */
-async function load(server) {
-  const site = await server.api("POST", "/api/v1/sites", JSON.stringify({ name: "Bench", domain: "shop.example", timezone: ZONE }));
-  const endMs = Date.now();
-  const worker = new Worker(join(root, "bench/load/worker.mjs"), {
-    workerData: { seed: 7, events, days: 62, endMs, host: "shop.example", sizeBytes: IMPORT_SIZE_BYTES_MAX },
-  });
-  // One listener at a time: each one left over would keep its lines.
-  const ask = async () => {
-    worker.postMessage("next");
-    const [lines] = await once(worker, "message");
-    return lines;
-  };
-  let [accepted, bytes, importMs] = [0, 0, 0];
-  for (let lines = await ask(); lines !== null;) {
-    const following = ask();
-    const started = performance.now();
-    const result = await server.api("POST", `/api/v1/sites/${site.id}/import`, lines, "application/x-ndjson");
-    importMs += performance.now() - started;
-    if (result.rejected_count > 0) throw new Error(JSON.stringify(result.rejected[0]));
-    accepted += result.accepted;
-    bytes += lines.length;
-    process.stderr.write(`\r${accepted} events`);
-    lines = await following;
-  }
-  process.stderr.write("\n");
-  if (accepted !== events) throw new Error(`${accepted} of ${events} events were accepted`);
-  const rate = Math.round(accepted / (importMs / 1000));
-  console.log(`load          ${accepted} events, ${(bytes / 1e9).toFixed(2)} GB of NDJSON, through POST …/import in ${(importMs / 1000).toFixed(0)} s: ${rate} events/s until queryable`);
-  const peak = memory(server.pid).peak.toFixed(0);
-  console.log(`              peak memory of the server ${peak} MB`);
-  writeFileSync(join(work, "loaded.json"), JSON.stringify({ endMs, site: site.id, events }));
-}
-
-/** Hand-written SQL, answered by DuckDB on a copy of the file. */
-function startByHand() {
-  const copy = join(work, "by-hand");
-  rmSync(copy, { recursive: true, force: true });
-  mkdirSync(copy);
-  for (const name of ["events.duckdb", "events.duckdb.wal"]) {
-    const from = join(work, "data/store", name);
-    if (existsSync(from)) copyFileSync(from, join(copy, name));
-  }
-  const threads = String(availableParallelism());
-  const child = spawn(byHandProgram, [join(copy, "events.duckdb"), String(MEMORY_MB), threads], { stdio: ["pipe", "pipe", "inherit"] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const ask = async (sql) => {
-    child.stdin.write(`${JSON.stringify(sql)}\n`);
-    const { value, done } = await lines.next();
-    if (done) throw new Error("the statements by hand ended early");
-    return JSON.parse(value);
-  };
-  return { child, ask };
-}
-
-const dayOf = (ms) => new Date(ms + ZONE_MS).toISOString().slice(0, 10);
-
-/** The questions that the Overview asks when it opens, and what a person would write for each. */
-function overview({ endMs, site }) {
-  const lastDay = Math.floor((endMs + ZONE_MS) / DAY_MS);
-  const until = (lastDay + 1) * DAY_MS - ZONE_MS;
-  const now = [until - 30 * DAY_MS, until];
-  const before = [until - 60 * DAY_MS, until - 30 * DAY_MS];
-  const base = { site_id: site, date_range: [dayOf(now[0]), dayOf(until - 1)] };
-  const compared = { comparisons: { mode: "previous_period" } };
-  const stored = ([from, to]) => `site_id = ${site} AND timestamp_ms >= ${from} AND timestamp_ms < ${to} AND name <> ${ENGAGEMENT}`;
-  const events = (range) => `${stored(range)} AND bot = 0`;
-  const visits = ([from, to]) => `site_id = ${site} AND bot = 0 AND ended_at_ms >= ${from} AND started_at_ms < ${to}`;
-  const seconds = "round(avg(abs(ended_at_ms // 1000 - started_at_ms // 1000)))";
-  const bounced = "round(100.0 * count(*) FILTER (events = 1) / count(*))";
-  const cards = (range) => `SELECT * FROM
-    (SELECT count(DISTINCT visitor_id), count(DISTINCT session_id), count(*) FILTER (name = ${PAGE_VIEW}) FROM events WHERE ${events(range)}),
-    (SELECT round(sum(pageviews) / count(*), 2), ${bounced}, ${seconds} FROM sessions WHERE ${visits(range)})`;
-  const day = (column, range) => `(${column} - ${range[0]}) // ${DAY_MS}`;
-  const chart = (range) => `SELECT * FROM
-    (SELECT ${day("timestamp_ms", range)} AS day, count(DISTINCT visitor_id), count(DISTINCT session_id), count(*) FILTER (name = ${PAGE_VIEW})
-      FROM events WHERE ${events(range)} GROUP BY 1)
-    LEFT JOIN (SELECT ${day("ended_at_ms", range)} AS day, ${bounced}, ${seconds}
-      FROM sessions WHERE ${visits(range)} AND ended_at_ms < ${range[1]} GROUP BY 1) USING (day) ORDER BY 1`;
-  const panel = (column, field, table, kept, limit, missing = "") => `SELECT CASE WHEN text = '' THEN '${missing}' ELSE text END AS label,
-      visitors, round(100.0 * visitors / (SELECT count(DISTINCT visitor_id) FROM ${table} WHERE ${kept}), 1)
-    FROM (SELECT ${column} AS code, count(DISTINCT visitor_id) AS visitors FROM ${table} WHERE ${kept} GROUP BY 1)
-    JOIN (SELECT code, text FROM texts WHERE site_id IN (0, ${site}) AND field = ${field}) USING (code)
-    ORDER BY 2 DESC, 1 LIMIT ${limit}`;
-  const rows = (answer) => answer.results.map((row) => [...row.dimensions, ...row.metrics]);
-  const ofPanel = (name, dimension, limit, sql) => ({
-    name, sql: [sql], rows: (answer) => [rows(answer)],
-    body: { ...base, filters: [], metrics: ["visitors", "percentage"], dimensions: [dimension], pagination: { limit, offset: 0 } },
-  });
-  return [
-    {
-      name: "cards",
-      body: { ...base, filters: [], metrics: ["visitors", "visits", "pageviews", "views_per_visit", "bounce_rate", "visit_duration"], include: compared },
-      sql: [cards(now), cards(before)],
-      rows: (answer) => [answer.results.map((row) => row.metrics), answer.results.map((row) => row.comparison.metrics)],
-    },
-    {
-      name: "chart",
-      body: { ...base, filters: [], metrics: ["visitors", "visits", "pageviews", "bounce_rate", "visit_duration"], dimensions: ["time:day"], include: { time_labels: true, ...compared } },
-      sql: [chart(now), chart(before)],
-      rows: (answer) => [answer.results.map((row, day) => [day, ...row.metrics]), answer.results.map((row, day) => [day, ...row.comparison.metrics])],
-    },
-    {
-      name: "bots",
-      body: { ...base, filters: [["is", "visit:bot", ["true", "false"]]], metrics: ["events"], dimensions: ["visit:bot"] },
-      sql: [`SELECT if(bot = 0, 'false', 'true'), count(*) FROM events WHERE ${stored(now)} GROUP BY 1 ORDER BY 2 DESC`],
-      rows: (answer) => [rows(answer)],
-    },
-    ofPanel("sources", "visit:source", 9, panel("source", FIELD.source, "sessions", visits(now), 9, "Direct / None")),
-    ofPanel("pages", "event:page", 9, panel("path", FIELD.path, "events", events(now), 9)),
-    ofPanel("countries", "visit:country", 300, panel("country", FIELD.country, "sessions", visits(now), 300)),
-    ofPanel("devices", "visit:device", 9, panel("device", FIELD.device, "sessions", visits(now), 9)),
-  ];
-}
-
-function percentile(times, percent) {
-  const sorted = [...times].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil((sorted.length * percent) / 100) - 1)];
-}
-
-const shown = (ms) => ms.toFixed(1).padStart(9);
-
-async function timed(work) {
-  const started = performance.now();
-  const value = await work();
-  return { value, ms: performance.now() - started };
-}
-
-function assertEqual(question, asked, hand) {
-  const [left, right] = [question.rows(asked), hand].map((rows) => JSON.stringify(rows));
-  if (left !== right) throw new Error(`${question.name} differs:\n asked ${left.slice(0, 1500)}\n by hand ${right.slice(0, 1500)}`);
-}
+/** Both sides read the rows. */
+const NO_ROLLUPS = { CAIRN_STORE__ROLLUP_EVENTS_MIN: "1000000000000" };
 
 /** Each question in turns over HTTP and by hand; the whole set is one after the other. */
 async function inTurns(server, hand, set) {
@@ -297,15 +94,15 @@ async function others(server, { site }) {
 
 async function main() {
   mkdirSync(work, { recursive: true });
-  let server = await startCairn();
+  let server = await startCairn(work, NO_ROLLUPS);
   try {
-    if (!existsSync(join(work, "loaded.json"))) await load(server);
+    if (!existsSync(join(work, "loaded.json"))) await load(server, work, events, DAYS);
     await stop(server);
     const loaded = JSON.parse(readFileSync(join(work, "loaded.json"), "utf8"));
     const size = bytesIn(join(work, "data/store"));
     console.log(`file          ${(size / 1e6).toFixed(0)} MB in the store: ${(size / loaded.events).toFixed(1)} bytes an event`);
-    const hand = startByHand();
-    server = await startCairn();
+    const hand = startByHand(work);
+    server = await startCairn(work, NO_ROLLUPS);
     console.log(`start         ${memory(server.pid).now.toFixed(0)} MB resident on ${loaded.events} events`);
     const set = overview(loaded);
     const ratio = await inTurns(server, hand, set);

@@ -32,6 +32,8 @@ pub enum Command {
     VerifyReceipts(VerifyReceipts),
     /// Erase somebody from a data directory that no server holds, and print what was erased where
     Erase(Erase),
+    /// Sum up anew what reports over long ranges are made from, in a data directory that no server holds
+    Rebuild(Run),
     /// What advertising cost
     #[command(subcommand)]
     Costs(Costs),

@@ -11,6 +11,7 @@ mod data_directory;
 mod demo;
 mod erase;
 mod money;
+mod rebuild;
 mod verify;
 mod wire;
 
@@ -46,6 +47,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Restore(asked) => restore(&asked),
         Command::VerifyReceipts(asked) => verify_receipts(&asked),
         Command::Erase(asked) => erase(&asked),
+        Command::Rebuild(run) => rebuild(&run),
         Command::Costs(Costs::Import(asked)) => {
             money::import_costs(&data_of(&asked.config, &asked.data)?, &asked)
         }
@@ -102,6 +104,12 @@ fn erase(asked: &Erase) -> Result<(), Failure> {
     let config = config_of(&run)?;
     log_to_standard_error(config.logging.level);
     erase::run(&config, asked)
+}
+
+fn rebuild(run: &Run) -> Result<(), Failure> {
+    let config = config_of(run)?;
+    log_to_standard_error(config.logging.level);
+    rebuild::run(&config)
 }
 
 /// Defaults, then the file, the environment and the command line.

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use cairn_engine::backup::{
 use cairn_engine::ingest::Ingest;
 use cairn_engine::ingest::visitor::IdentityKeys;
 use cairn_engine::outcomes::OutcomeCounters;
+use cairn_engine::rollup::RollingUp;
 use cairn_engine::session::SessionOptions;
 use cairn_enrich::Enricher;
 use cairn_enrich::network::Network as AddressDatabases;
@@ -113,8 +115,21 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let keeping = keep_backups(&parts.backups, backup_every_ms)?;
     let keeper = keeping.thread().clone();
     parts.apply.on_backups_wanted(move || keeper.unpark());
+    let stop_rolling = Arc::new(AtomicBool::new(false));
+    // Under the test clock events arrive in days of their own.
+    let rolling = match server.test_clock {
+        true => None,
+        false => Some(roll_up(&parts, config.store.rollup_events_min, &stop_rolling)?),
+    };
     runtime.block_on(run(&parts, &counters, server.test_clock, signals));
     tracing::info!("stopping");
+    stop_rolling.store(true, Ordering::Relaxed);
+    if let Some(rolling) = rolling {
+        rolling.thread().unpark();
+        if rolling.join().is_err() {
+            tracing::error!("the thread that sums up ended unexpectedly");
+        }
+    }
     parts.backups.stop();
     keeping.thread().unpark();
     if keeping.join().is_err() {
@@ -199,6 +214,17 @@ fn keep_backups(backups: &Arc<Backups>, every_ms: i64) -> std::io::Result<JoinHa
         }
     };
     std::thread::Builder::new().name("backups".to_owned()).spawn(keep)
+}
+
+/// Sums up stretches of time that are over, on a thread of its own.
+fn roll_up(
+    parts: &Parts,
+    events_min: u64,
+    stop: &Arc<AtomicBool>,
+) -> std::io::Result<JoinHandle<()>> {
+    let (store, catalog) = (Arc::clone(&parts.store), Arc::clone(&parts.catalog));
+    let rolling = RollingUp::new(store, catalog, events_min, Arc::clone(stop));
+    std::thread::Builder::new().name("rollups".to_owned()).spawn(move || rolling.run(now_ms))
 }
 
 /// Brings the edge's counts to disk; what cannot be written now is kept for the next time.

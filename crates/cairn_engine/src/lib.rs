@@ -10,5 +10,6 @@ pub mod outcomes;
 pub mod record;
 pub mod report;
 pub mod rights;
+pub mod rollup;
 pub mod session;
 pub mod token;

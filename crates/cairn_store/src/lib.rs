@@ -277,6 +277,9 @@ pub trait EventStore: Send + Sync {
     /// Whatever changes the stretch later forgets the sum, and it may be made again. False: it changed meanwhile.
     fn roll_up(&self, site_id: SiteId, span: Span) -> Result<bool, StoreError>;
 
+    /// How many events a site has.
+    fn count_events(&self, site_id: SiteId) -> Result<u64, StoreError>;
+
     /// Stretches of a site that are summed up, in order of time.
     fn rolled_up(&self, site_id: SiteId) -> Vec<Span>;
 

@@ -95,6 +95,8 @@ pub struct Store {
     pub threads: usize,
     /// Longest that a question may take, in seconds.
     pub question_seconds_max: u64,
+    /// Events from which a site's days are summed up.
+    pub rollup_events_min: u64,
 }
 
 /// `[apply]`

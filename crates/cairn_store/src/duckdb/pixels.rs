@@ -32,6 +32,13 @@ pub(super) fn activity(
 }
 
 /// Events of bots by reason; see [`crate::EventStore::bots_since`].
+/// How many events a site has.
+pub(super) fn count_events(connection: &Connection, site_id: SiteId) -> Result<u64, DuckError> {
+    let sql = "SELECT count(*) FROM events WHERE site_id = ?";
+    let counted = connection.query(sql, &[site_id.0.into()])?.first(|row| row.get(0))?;
+    Ok(counted.unwrap_or_default())
+}
+
 pub(super) fn bots(
     connection: &Connection,
     site_id: SiteId,

@@ -498,6 +498,10 @@ impl EventStore for DuckStore {
         self.sum_up(site_id, span)
     }
 
+    fn count_events(&self, site_id: SiteId) -> Result<u64, StoreError> {
+        self.answer("counts events", |connection| pixels::count_events(connection, site_id))
+    }
+
     fn rolled_up(&self, site_id: SiteId) -> Vec<Span> {
         self.rollups.spans(site_id)
     }

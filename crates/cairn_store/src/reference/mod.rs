@@ -117,6 +117,11 @@ impl EventStore for ReferenceStore {
         Ok(true)
     }
 
+    fn count_events(&self, site_id: SiteId) -> Result<u64, StoreError> {
+        let state = self.state();
+        Ok(state.rows.iter().filter(|row| row.event.site_id == site_id).count() as u64)
+    }
+
     fn rolled_up(&self, _: SiteId) -> Vec<Span> {
         Vec::new()
     }
