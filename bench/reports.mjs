@@ -78,12 +78,9 @@ async function opened(server, set, days) {
   return p95 <= BOUNDS_MS[days];
 }
 
-async function funnel(server, { site, endMs }) {
-  const steps = ["page_view", "page_view", "add_to_cart", "add_to_cart", "purchase"];
-  const body = {
-    site_id: site, date_range: "30d", ordered: true, window: { amount: 7, unit: "day" },
-    steps: steps.map((event) => ({ event })),
-  };
+async function funnel(server, { site }) {
+  const steps = [{ page_path: "*" }, { page_path: "/products/*" }, { event_name: "add_to_cart" }, { page_path: "*" }, { event_name: "purchase" }];
+  const body = { site_id: site, date_range: "30d", window_minutes: 7 * 24 * 60, steps: steps.map((condition) => ({ condition })) };
   const times = [];
   for (let round = 0; round <= Math.min(repetitions, 10); round += 1) {
     const { ms } = await timed(() => server.api("POST", "/api/v2/funnel", JSON.stringify(body)));

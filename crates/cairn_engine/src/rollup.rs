@@ -34,6 +34,8 @@ pub struct RollingUp {
     stop: Arc<AtomicBool>,
     /// Sites that have so many events.
     large: HashSet<SiteId>,
+    /// When the first event of each site was, as of the last look that found nothing to do.
+    first_ms: HashMap<SiteId, i64>,
     /// What could not be summed up, and when: it is tried again with a later look.
     failed: HashMap<(SiteId, Span), Instant>,
 }
@@ -52,8 +54,8 @@ impl RollingUp {
         events_min: u64,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let (large, failed) = Default::default();
-        RollingUp { store, catalog, events_min, stop, large, failed }
+        let (large, first_ms, failed) = Default::default();
+        RollingUp { store, catalog, events_min, stop, large, first_ms, failed }
     }
 
     /// Runs until it is stopped.
@@ -102,7 +104,7 @@ impl RollingUp {
             if !self.is_large(site_id)? {
                 continue;
             }
-            let Some(first_ms) = self.store.first_event_ms(site_id)? else { continue };
+            let Some(first_ms) = self.first_event_ms(site_id)? else { continue };
             let rolled = self.store.rolled_up(site_id);
             if rolled.iter().any(|span| !is_of_zone(*span, &zone)) {
                 // The site's zone is another one now: its days are others.
@@ -117,7 +119,19 @@ impl RollingUp {
             }
             return Ok(Step::Summed(started.elapsed()));
         }
+        // Something earlier may be imported.
+        self.first_ms.clear();
         Ok(Step::Nothing)
+    }
+
+    /// The store looks at all of a site's events for it.
+    fn first_event_ms(&mut self, site_id: SiteId) -> Result<Option<i64>, StoreError> {
+        if let Some(first_ms) = self.first_ms.get(&site_id) {
+            return Ok(Some(*first_ms));
+        }
+        let first_ms = self.store.first_event_ms(site_id)?;
+        self.first_ms.extend(first_ms.map(|first_ms| (site_id, first_ms)));
+        Ok(first_ms)
     }
 
     fn is_large(&mut self, site_id: SiteId) -> Result<bool, StoreError> {

@@ -551,9 +551,13 @@ fn rounds(seeds: std::ops::Range<u64>, questions: usize) {
     );
 }
 
+/// `CAIRN_QUESTION_SEEDS=500` looks further than every run of the tests can afford.
+fn seeds(otherwise: u64) -> u64 {
+    let seeds = std::env::var("CAIRN_QUESTION_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    seeds.unwrap_or(otherwise)
+}
+
 #[test]
 fn random_questions_get_equal_answers() {
-    // `CAIRN_QUESTION_SEEDS=500` looks further than every run of the tests can afford.
-    let seeds = std::env::var("CAIRN_QUESTION_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    rounds(1..seeds.unwrap_or(12) + 1, 80);
+    rounds(1..seeds(12) + 1, 80);
 }

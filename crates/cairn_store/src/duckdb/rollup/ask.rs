@@ -16,8 +16,9 @@ use foldhash::HashMap;
 
 use super::block::{Column, Wanted};
 use super::build::Making;
+use super::file::Reader;
 use super::fold::{Condition, Counts, Fold, GROUPS_MAX, Grouping, Groups, Side};
-use super::{Block, RollupError, Rollups, Span, events_in};
+use super::{Block, RollupError, Rollups, Span, events_in, unreadable};
 use crate::duckdb::connection::Connection;
 use crate::duckdb::error::{DuckError, DuckErrorKind};
 use crate::duckdb::query::{Parameters, dimension_texts};
@@ -263,7 +264,11 @@ impl<'q> Asking<'_, '_, 'q> {
         let mut blocks = Vec::with_capacity(self.covered.len());
         for Stretch { span, path } in &self.covered {
             blocks.push(match path {
-                Some(path) => Block::InFile { span: *span, path: path.clone() },
+                Some(path) => {
+                    let reader = Reader::open(path, &fold.wanted);
+                    let reader = reader.map_err(|error| unreadable(error, path))?;
+                    Block::InFile { span: *span, path: path.clone(), reader }
+                }
                 None => Block::InMemory {
                     span: *span,
                     slice: Making {
@@ -303,10 +308,21 @@ impl<'q> Asking<'_, '_, 'q> {
             filters.iter().cloned().partition(Filter::needs_event);
         let Some(conditions) = self.conditions(&of_visits, side)? else { return Ok(None) };
         let Some(entry_conditions) = self.conditions(&of_events, side)? else { return Ok(None) };
-        if side == Side::Events || !entry_conditions.is_empty() {
-            wanted.add(Column::Entries);
-            wanted.add(Column::Name);
-            wanted.add(Column::Count);
+        let by_entry = !entry_conditions.is_empty()
+            || grouping
+                .iter()
+                .any(|how| matches!(how, Grouping::Code(column) if column.is_of_entries()));
+        match (side, by_entry) {
+            (_, true) => {
+                wanted.add(Column::Entries);
+                wanted.add(Column::Name);
+                wanted.add(Column::Count);
+            }
+            (Side::Events, false) => {
+                wanted.add(Column::PartPageviews);
+                wanted.add(Column::PartEvents);
+            }
+            (Side::Visits, false) => {}
         }
         for condition in conditions.iter().chain(&entry_conditions) {
             condition.want(&mut wanted);
@@ -329,7 +345,8 @@ impl<'q> Asking<'_, '_, 'q> {
             bounce_conditions: Vec::new(),
             range_ms: (question.range.from_ms(), question.range.until_ms()),
             buckets,
-            counts_visitors: true,
+            counts_visitors: counts_visitors(self.plan, side),
+            by_entry,
             wanted,
         }))
     }
@@ -521,6 +538,21 @@ fn column(dimension: &Dimension) -> Option<(Column, TextField)> {
         _ => return None,
     };
     Some((column, field))
+}
+
+/// Whether a side has to tell visitors apart.
+fn counts_visitors(plan: &Plan<'_>, side: Side) -> bool {
+    let counts = |metric: &Metric| {
+        let is_about_visitors = matches!(
+            metric,
+            Metric::Visitors
+                | Metric::Percentage
+                | Metric::ConversionRate
+                | Metric::GroupConversionRate
+        );
+        is_about_visitors && (plan.source(*metric) == Source::Visits) == (side == Side::Visits)
+    };
+    plan.question.metrics.iter().any(counts)
 }
 
 /// Nothing but visits and ordinary events is asked about.

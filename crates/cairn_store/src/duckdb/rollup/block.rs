@@ -23,6 +23,10 @@ pub(super) enum Column {
     ExitPage,
     /// An attribute, by its place in `Attribute::ALL`.
     Attribute(u8),
+    /// The part's page views in the stretch.
+    PartPageviews,
+    /// The part's page views and custom events in the stretch.
+    PartEvents,
     /// How many entries the part has.
     Entries,
     /// Of an entry: the events' name.
@@ -46,7 +50,7 @@ pub(super) const CROSSES: u32 = 8;
 
 const FIRST_ATTRIBUTE: usize = 8;
 /// Columns with a number for each part; the others have one for each entry.
-pub(super) const PART_COLUMNS: usize = FIRST_ATTRIBUTE + ATTRIBUTES + 1;
+pub(super) const PART_COLUMNS: usize = FIRST_ATTRIBUTE + ATTRIBUTES + 3;
 /// All columns.
 pub(super) const COLUMNS: usize = PART_COLUMNS + 4;
 
@@ -63,6 +67,8 @@ impl Column {
             Column::ExitHostname => 6,
             Column::ExitPage => 7,
             Column::Attribute(place) => FIRST_ATTRIBUTE + usize::from(place),
+            Column::PartPageviews => PART_COLUMNS - 3,
+            Column::PartEvents => PART_COLUMNS - 2,
             Column::Entries => PART_COLUMNS - 1,
             Column::Name => PART_COLUMNS,
             Column::Hostname => PART_COLUMNS + 1,
@@ -76,26 +82,26 @@ impl Column {
     }
 }
 
-/// Which columns are needed.
+/// Which columns are needed: a bit for each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Wanted([bool; COLUMNS]);
+pub(super) struct Wanted(u64);
 
 impl Wanted {
     pub(super) fn all() -> Wanted {
-        Wanted([true; COLUMNS])
+        Wanted(u64::MAX)
     }
 
     pub(super) fn add(&mut self, column: Column) {
-        self.0[column.place()] = true;
+        self.0 |= 1 << column.place();
     }
 
     pub(super) fn has(&self, place: usize) -> bool {
-        self.0[place]
+        self.0 >> place & 1 == 1
     }
 
-    /// Whether anything of entries is needed.
-    pub(super) fn has_entries(&self) -> bool {
-        self.0[PART_COLUMNS - 1]
+    /// Whether anything of the stretch's events is needed.
+    pub(super) fn has_events(&self) -> bool {
+        self.has(Column::Entries.place()) || self.has(Column::PartEvents.place())
     }
 }
 

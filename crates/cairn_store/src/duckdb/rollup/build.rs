@@ -15,6 +15,7 @@ use crate::duckdb::connection::{Connection, RowRef};
 use crate::duckdb::error::DuckError;
 use crate::duckdb::query::ordinary_events;
 use crate::duckdb::texts::joined;
+use crate::schema::PAGE_VIEW_CODE;
 
 const DAY_MS: i64 = 86_400_000;
 /// Visits that are looked up at once.
@@ -78,7 +79,7 @@ impl Making<'_> {
         if self.with_visits {
             self.add_active_visits(&mut parts)?;
         }
-        if self.wanted.has_entries() {
+        if self.wanted.has_events() {
             self.add_events(&mut parts)?;
             if self.knows_visits() {
                 self.add_visits_of_events(&mut parts)?;
@@ -145,18 +146,20 @@ impl Making<'_> {
 
     fn add_active_visits(&self, parts: &mut Parts) -> Result<(), DuckError> {
         let Span { from_ms, until_ms } = self.span;
-        let condition = format!(
-            "ended_at_ms >= {from_ms} AND started_at_ms < {until_ms} {}",
-            self.among_visitors()
-        );
-        // One that ended before it began is asked about by its two instants apart.
+        let active = format!("ended_at_ms >= {from_ms} AND started_at_ms < {until_ms}");
+        // One that ended before it began is asked about by its two instants apart. With both in one statement the engine would
+        // look at every visit there is.
         let odd = format!(
-            "ended_at_ms < started_at_ms AND ended_at_ms < {until_ms} AND started_at_ms >= {from_ms} {}",
-            self.among_visitors()
+            "ended_at_ms < {until_ms} AND started_at_ms >= {from_ms} AND ended_at_ms < started_at_ms
+             AND NOT ({active})"
         );
-        self.visits(&format!("({condition} OR ({odd}))"), |session_id, visit| {
-            parts.add(Part::of_visit(session_id, visit));
-        })
+        for condition in [active, odd] {
+            let condition = format!("{condition} {}", self.among_visitors());
+            self.visits(&condition, |session_id, visit| {
+                parts.add(Part::of_visit(session_id, visit));
+            })?;
+        }
+        Ok(())
     }
 
     fn add_events(&self, parts: &mut Parts) -> Result<(), DuckError> {
@@ -236,7 +239,7 @@ impl Making<'_> {
     /// Visits with events of which some are not in the stretch.
     fn crossing(&self, parts: &Parts) -> Result<HashSet<u64>, DuckError> {
         let mut crossing = HashSet::default();
-        if !self.wanted.has_entries() || !self.knows_visits() {
+        if !self.wanted.has_events() || !self.knows_visits() {
             return Ok(crossing);
         }
         let Span { from_ms, until_ms } = self.span;
@@ -280,6 +283,9 @@ impl Making<'_> {
             let mut of_part = part.visit.map_or([0; PART_COLUMNS], |visit| visit.numbers);
             of_part[Column::Flags.place()] = flags;
             of_part[Column::Entries.place()] = part.entries.len() as u32;
+            let (pageviews, events) = part.counted();
+            of_part[Column::PartPageviews.place()] = pageviews;
+            of_part[Column::PartEvents.place()] = events;
             for (place, attribute) in (0..).zip(part.attributes) {
                 of_part[Column::Attribute(place).place()] = attribute;
             }
@@ -355,6 +361,19 @@ impl Part {
             *attribute = visit.numbers[Column::Attribute(place).place()];
         }
         part
+    }
+
+    /// Page views, and all ordinary events.
+    fn counted(&self) -> (u32, u32) {
+        let counts = |entry: &[u32; 4]| match entry[0] {
+            PAGE_VIEW_CODE => (entry[3], entry[3]),
+            _ => (0, entry[3]),
+        };
+        let sum = |(views, all), entry| {
+            let (more_views, more): (u32, u32) = counts(entry);
+            (views + more_views, all + more)
+        };
+        self.entries.iter().fold((0, 0), sum)
     }
 
     fn is_of(&self, visit: Visit, wanted: &Wanted) -> bool {

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::block::{COLUMNS, Column, Crossing, PART_COLUMNS, Slice, Wanted};
 
@@ -179,10 +179,13 @@ fn place_size_bytes(numbers: usize) -> usize {
     }
 }
 
-/// A file being read.
+/// Where what is wanted lies in a file, and the numbers of its columns.
 pub(super) struct Reader {
-    file: File,
+    path: PathBuf,
     directory: Directory,
+    wanted: Wanted,
+    /// By column; empty where it is not wanted.
+    numbers: Vec<Vec<u32>>,
 }
 
 fn take<const SIZE: usize>(bytes: &[u8], at: usize) -> io::Result<[u8; SIZE]> {
@@ -191,7 +194,8 @@ fn take<const SIZE: usize>(bytes: &[u8], at: usize) -> io::Result<[u8; SIZE]> {
 }
 
 impl Reader {
-    pub(super) fn open(path: &Path) -> io::Result<Reader> {
+    /// Reads what all segments share. The file is not kept open: there may be thousands.
+    pub(super) fn open(path: &Path, wanted: &Wanted) -> io::Result<Reader> {
         let file = File::open(path)?;
         let mut header = vec![0; HEADER_SIZE_BYTES];
         file.read_exact_at(&mut header, 0)?;
@@ -209,24 +213,15 @@ impl Reader {
                 crc32: u32::from_le_bytes(take(&header, at + 12)?),
             });
         }
-        Ok(Reader { file, directory: Directory { extents } })
-    }
-
-    fn read(&self, extent: Extent, into: &mut Vec<u8>) -> io::Result<()> {
-        into.resize(extent.size_bytes as usize, 0);
-        self.file.read_exact_at(into, extent.at)?;
-        match crc32fast::hash(into) == extent.crc32 {
-            true => Ok(()),
-            false => Err(damaged("a column")),
-        }
-    }
-
-    /// The different numbers of a column.
-    fn numbers(&self, column: usize) -> io::Result<Vec<u32>> {
+        let directory = Directory { extents };
+        let mut numbers = vec![Vec::new(); COLUMNS];
         let mut bytes = Vec::new();
-        self.read(self.directory.numbers(column), &mut bytes)?;
-        let (numbers, _) = bytes.as_chunks::<4>();
-        Ok(numbers.iter().map(|number| u32::from_le_bytes(*number)).collect())
+        for place in (0..COLUMNS).filter(|place| wanted.has(*place)) {
+            read(&file, directory.numbers(place), &mut bytes)?;
+            let (of_column, _) = bytes.as_chunks::<4>();
+            numbers[place] = of_column.iter().map(|one| u32::from_le_bytes(*one)).collect();
+        }
+        Ok(Reader { path: path.to_owned(), directory, wanted: *wanted, numbers })
     }
 
     /// Parts in a segment.
@@ -235,13 +230,14 @@ impl Reader {
     }
 
     /// A segment's parts.
-    pub(super) fn slice(&self, segment: usize, wanted: &Wanted) -> io::Result<Slice> {
+    pub(super) fn slice(&self, segment: usize) -> io::Result<Slice> {
+        let file = File::open(&self.path)?;
         let mut bytes = Vec::new();
         let mut slice = Slice::empty();
-        self.read(self.directory.visitors(segment), &mut bytes)?;
+        read(&file, self.directory.visitors(segment), &mut bytes)?;
         let (visitors, _) = bytes.as_chunks::<VISITOR_SIZE_BYTES>();
         slice.visitors = visitors.iter().map(|visitor| u64::from_le_bytes(*visitor)).collect();
-        self.read(self.directory.crossing(segment), &mut bytes)?;
+        read(&file, self.directory.crossing(segment), &mut bytes)?;
         for crossing in bytes.chunks_exact(CROSSING_SIZE_BYTES) {
             slice.crossing.push(Crossing {
                 part: u32::from_le_bytes(take(crossing, 0)?),
@@ -251,15 +247,24 @@ impl Reader {
             });
         }
         let mut entries = 0;
-        for place in (0..COLUMNS).filter(|place| wanted.has(*place)) {
+        for place in (0..COLUMNS).filter(|place| self.wanted.has(*place)) {
             let rows = if place < PART_COLUMNS { self.parts(segment) } else { entries };
-            self.read(self.directory.places(place, segment), &mut bytes)?;
-            slice.columns[place] = decoded(&self.numbers(place)?, &bytes, rows)?;
+            read(&file, self.directory.places(place, segment), &mut bytes)?;
+            slice.columns[place] = decoded(&self.numbers[place], &bytes, rows)?;
             if place == Column::Entries.place() {
                 entries = slice.columns[place].iter().map(|entries| *entries as usize).sum();
             }
         }
         Ok(slice)
+    }
+}
+
+fn read(file: &File, extent: Extent, into: &mut Vec<u8>) -> io::Result<()> {
+    into.resize(extent.size_bytes as usize, 0);
+    file.read_exact_at(into, extent.at)?;
+    match crc32fast::hash(into) == extent.crc32 {
+        true => Ok(()),
+        false => Err(damaged("a column")),
     }
 }
 

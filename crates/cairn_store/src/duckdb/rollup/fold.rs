@@ -17,7 +17,7 @@ use super::{Block, RollupError};
 use crate::schema::PAGE_VIEW_CODE;
 
 /// Rows of all blocks whose visitors are counted at once.
-const ROWS_AT_ONCE: usize = 32_768;
+const ROWS_AT_ONCE: usize = 8_192;
 /// Most groups that there may be: an array has a place for each.
 pub(super) const GROUPS_MAX: usize = 8_000_000;
 
@@ -76,6 +76,8 @@ pub(super) struct Fold<'q> {
     pub buckets: Option<&'q Buckets>,
     /// Distinct visitors are asked for.
     pub counts_visitors: bool,
+    /// Entries are looked at one by one; otherwise what a part has of them in all suffices.
+    pub by_entry: bool,
     pub wanted: Wanted,
 }
 
@@ -145,20 +147,19 @@ impl Groups {
 /// Visitors that were counted in a group.
 #[derive(Default)]
 struct Seen {
-    visitors: Vec<u64>,
-    /// The group's number and one; 0 = free.
-    groups: Vec<u32>,
+    /// The visitor, and the group's number and one; 0 = free.
+    places: Vec<(u64, u32)>,
     mask: usize,
 }
 
 impl Seen {
     /// Forgets them; there is room for so many.
     fn clear(&mut self, rows: usize) {
-        if rows * 2 >= self.groups.len() {
+        if rows * 2 >= self.places.len() {
             let size = ((rows + 1) * 2).next_power_of_two();
-            *self = Seen { visitors: vec![0; size], groups: vec![0; size], mask: size - 1 };
+            *self = Seen { places: vec![(0, 0); size], mask: size - 1 };
         } else {
-            self.groups.fill(0);
+            self.places.fill((0, 0));
         }
     }
 
@@ -167,11 +168,12 @@ impl Seen {
         let mixed = visitor ^ u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut at = (mixed ^ (mixed >> 29)) as usize & self.mask;
         loop {
-            if self.groups[at] == 0 {
-                (self.visitors[at], self.groups[at]) = (visitor, group + 1);
+            let place = &mut self.places[at];
+            if place.1 == 0 {
+                *place = (visitor, group + 1);
                 return true;
             }
-            if self.groups[at] == group + 1 && self.visitors[at] == visitor {
+            if *place == (visitor, group + 1) {
                 return false;
             }
             at = (at + 1) & self.mask;
@@ -326,7 +328,7 @@ impl Fold<'_> {
         }
         let found = by_segment(threads, |segment, matched: &mut HashSet<u64>| {
             for block in blocks {
-                let mut cursor = Cursor::new(block.slice(segment, &self.wanted)?, None);
+                let mut cursor = Cursor::new(block.slice(segment)?, None);
                 for part in 0..cursor.slice.visitors.len() {
                     let (entries, crossing) = (cursor.entries_of(part), cursor.crossing_of(part));
                     let Some(crossing) = crossing.filter(|one| one.session_id != 0) else {
@@ -353,7 +355,7 @@ impl Fold<'_> {
     ) -> Result<(), RollupError> {
         let mut cursors = Vec::with_capacity(blocks.len());
         for block in blocks {
-            let slice = block.slice(segment, &self.wanted)?;
+            let slice = block.slice(segment)?;
             cursors.push(Cursor::new(slice, self.bucket_of(block.span().from_ms)));
         }
         let rows: usize = cursors.iter().map(|cursor| cursor.slice.rows()).sum();
@@ -374,7 +376,10 @@ impl Fold<'_> {
             for (cursor, end) in cursors.iter_mut().zip(ends) {
                 match self.side {
                     Side::Visits => self.count_visits(cursor, end, matched, tally, &mut seen),
-                    Side::Events => self.count_events(cursor, end, tally, &mut seen),
+                    Side::Events if self.by_entry => {
+                        self.count_entries(cursor, end, tally, &mut seen);
+                    }
+                    Side::Events => self.count_parts(cursor, end, tally, &mut seen),
                 }
                 cursor.part = end;
             }
@@ -385,9 +390,9 @@ impl Fold<'_> {
     fn rows_until(&self, cursors: &[Cursor], ends: &[usize]) -> usize {
         let rows = |(cursor, end): (&Cursor, &usize)| {
             let parts = cursor.part..*end;
-            match self.side {
-                Side::Visits => parts.len(),
-                Side::Events => {
+            match self.side == Side::Events && self.by_entry {
+                false => parts.len(),
+                true => {
                     let entries = &cursor.slice.column(Column::Entries)[parts];
                     entries.iter().map(|entries| *entries as usize).sum()
                 }
@@ -492,7 +497,33 @@ impl Fold<'_> {
         }
     }
 
-    fn count_events(&self, cursor: &mut Cursor, end: usize, tally: &mut Tally, seen: &mut Seen) {
+    /// Events of parts of which no single one is asked about.
+    fn count_parts(&self, cursor: &mut Cursor, end: usize, tally: &mut Tally, seen: &mut Seen) {
+        let Some(bucket) = cursor.bucket else { return };
+        for part in cursor.part..end {
+            let crossing = cursor.crossing_of(part);
+            let slice = &cursor.slice;
+            let events = slice.column(Column::PartEvents)[part];
+            if events == 0 || !self.passes(slice, part) {
+                continue;
+            }
+            let group = self.group(slice, part, 0, bucket);
+            let counted = tally.groups.at(group);
+            counted.events += u64::from(events);
+            counted.pageviews += u64::from(slice.column(Column::PartPageviews)[part]);
+            match crossing {
+                None => counted.visits += 1,
+                Some(crossing) => {
+                    tally.visits.insert((crossing.session_id, group));
+                }
+            }
+            if self.counts_visitors && seen.insert(slice.visitors[part], group) {
+                counted.visitors += 1;
+            }
+        }
+    }
+
+    fn count_entries(&self, cursor: &mut Cursor, end: usize, tally: &mut Tally, seen: &mut Seen) {
         let mut groups: Vec<u32> = Vec::new();
         for part in cursor.part..end {
             let (entries, crossing) = (cursor.entries_of(part), cursor.crossing_of(part));

@@ -104,7 +104,7 @@ pub(super) struct Rollups {
 
 /// A stretch, summed up in a file or in memory.
 enum Block {
-    InFile { span: Span, path: PathBuf },
+    InFile { span: Span, path: PathBuf, reader: Reader },
     InMemory { span: Span, slice: Slice },
 }
 
@@ -116,17 +116,20 @@ impl Block {
     }
 
     /// The parts of a segment's visitors.
-    fn slice(&self, segment: usize, wanted: &Wanted) -> Result<Slice, RollupError> {
+    fn slice(&self, segment: usize) -> Result<Slice, RollupError> {
         match self {
-            Block::InFile { path, .. } => {
-                let read = Reader::open(path).and_then(|reader| reader.slice(segment, wanted));
-                read.map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => RollupError::Gone,
-                    _ => RollupError::Damaged(path.clone()),
-                })
+            Block::InFile { path, reader, .. } => {
+                reader.slice(segment).map_err(|error| unreadable(error, path))
             }
             Block::InMemory { slice, .. } => Ok(slice.of_visitors(visitors_of(segment))),
         }
+    }
+}
+
+fn unreadable(error: io::Error, path: &Path) -> RollupError {
+    match error.kind() {
+        io::ErrorKind::NotFound => RollupError::Gone,
+        _ => RollupError::Damaged(path.to_owned()),
     }
 }
 
