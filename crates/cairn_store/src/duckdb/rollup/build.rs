@@ -245,9 +245,8 @@ impl Making<'_> {
         let Span { from_ms, until_ms } = self.span;
         // Between two events of a visit that follow one another lies less than a day, but where an import numbers its own.
         let sql = format!(
-            "SELECT DISTINCT session_id FROM events WHERE site_id = {} AND (
-                (timestamp_ms >= {} AND timestamp_ms < {from_ms})
-                OR (timestamp_ms >= {until_ms} AND timestamp_ms < {}))",
+            "SELECT DISTINCT session_id FROM events WHERE site_id = {} AND timestamp_ms >= {}
+             AND timestamp_ms < {} AND NOT (timestamp_ms >= {from_ms} AND timestamp_ms < {until_ms})",
             self.site_id,
             from_ms.saturating_sub(DAY_MS),
             until_ms.saturating_add(DAY_MS),
