@@ -433,6 +433,28 @@ fn erasing_asks_once_more_and_leaves_nothing_of_the_browser() {
 }
 
 #[test]
+fn one_network_cannot_fill_the_room_for_erasures() {
+    let running = Running::with(|options| options.rate_limit.erasures_per_hour_max = 3);
+    let key = running.site(&SHOP);
+    let browsers: Vec<Browser> =
+        (0..5).map(|_| Browser::known(&running, &key, &["/one"])).collect();
+    let form = format!("key={key}&language=en&action=erase_now");
+    let erase = |browser: &Browser, place: &str| {
+        let jar = browser.jar();
+        let headers = [("X-Forwarded-For", place), ("Cookie", &*jar), SAME, FORM];
+        running.client().request("POST", "/privacy", &headers, form.as_bytes())
+    };
+    let many: Vec<_> = browsers[..4].iter().map(|it| erase(it, "203.0.113.9")).collect();
+    assert_eq!(many.iter().map(|it| it.status).collect::<Vec<_>>(), [303, 303, 303, 429]);
+    assert_eq!(many[3].header("retry-after"), "3600");
+    assert!(many[3].all("set-cookie").is_empty(), "he can ask again");
+    assert_eq!(requests(&running, site_of(&running, &key)).len(), 3);
+    assert_eq!(erase(&browsers[3], "203.0.113.10").status, 303, "another network");
+    let nobody = Browser::new(&running, &key);
+    assert_eq!(erase(&nobody, "203.0.113.9").status, 303, "who is nobody takes no room");
+}
+
+#[test]
 fn a_stranger_who_says_a_user_id_has_no_power_over_its_owner() {
     let running = Running::start();
     let key = running.site(&SHOP);
