@@ -23,8 +23,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
-use super::{Held, RECEIPTS_MAX};
 use super::html::{day, escaped, terms, time};
+use super::{Held, RECEIPTS_MAX};
 use crate::App;
 use crate::api::events::EventBody;
 use crate::api::live::Messages;
@@ -480,7 +480,7 @@ pub fn receipts_table(
 
 const TABLE_END: &str = "</tbody></table>";
 
-fn table_head(language: &Language) -> String {
+fn table_head(language: &'static Language) -> String {
     let text = |name: &str| language.page_text(name);
     format!(
         "<table><thead><tr><th scope=\"col\">{}</th><th scope=\"col\">{}</th><th scope=\"col\">{}</th>\
@@ -491,7 +491,7 @@ fn table_head(language: &Language) -> String {
     )
 }
 
-fn row_of(receipt: &Receipt, language: &Language, zone: &jiff::tz::TimeZone) -> String {
+fn row_of(receipt: &Receipt, language: &'static Language, zone: &jiff::tz::TimeZone) -> String {
     let (notice, said) = (Notice::default(), choices(receipt));
     let said = Purpose::ALL.iter().filter_map(|purpose| {
         let (name, word) = (purpose.name(), said.get(purpose.name())?);

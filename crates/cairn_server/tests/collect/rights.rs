@@ -1,12 +1,12 @@
 //! The visitor's page: what it tells to whom, and what its forms do.
 
 use cairn_catalog::{
-    ErasureReason, MemoryChange, MemoryHolder, NewErasure, Receipt, ReceiptFilter, ReceiptOrder,
-    RequestList, RightsRequest,
+    ErasureReason, MemoryChange, MemoryHolder, NewErasure, NewReceipt, Receipt, ReceiptFilter,
+    ReceiptOrder, RequestList, RightsRequest,
 };
 use cairn_engine::identity::IdentitySecret;
 use cairn_engine::ingest::visitor::parse_cookie_id;
-use cairn_model::receipt::answers_text;
+use cairn_model::receipt::{ChoiceMade, answers_text};
 use cairn_model::{
     CrossSiteCookies, Identification, Outcome, PixelKind, Policy, SiteId, Subject, VisitorId,
 };
@@ -311,6 +311,44 @@ fn everything_can_be_taken_along() {
     assert!(html.contains("&lt;o-1&gt;") && !html.contains("<o-1>"), "texts are no HTML");
     assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="));
     assert_eq!(ada.look("&download=exe", &[]).status, 404);
+}
+
+#[test]
+fn however_many_receipts_there_are_all_can_be_taken_along() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let mut ada = Browser::known(&running, &key, &["/one"]);
+    let first = receipts(&running, site_of(&running, &key)).remove(0);
+    let more = (0..2_500).map(|number| NewReceipt {
+        offset: u64::MAX >> 2,
+        choice: ChoiceMade {
+            site_id: site_of(&running, &key),
+            at_ms: NOW_MS + number,
+            subject: first.subject.unwrap(),
+            answers: first.answers,
+            version: "".into(),
+            language: "".into(),
+            signal: "page".into(),
+            region: "eea".into(),
+            policy: "opt_in".into(),
+            gpc: false,
+        },
+    });
+    running.app.catalog.apply_log(&[], &more.collect::<Vec<_>>(), u64::MAX >> 2).unwrap();
+    let data = ada.look("&download=json", &[]).json();
+    let sequences: Vec<_> = data["receipts"].as_array().unwrap().iter().collect();
+    assert_eq!(sequences.len(), 2_501);
+    assert_eq!(
+        (&data["more_browsers_or_users"], &data["visits_not_listed"]),
+        (&json!(false), &json!(0))
+    );
+    assert_eq!(data["events"].as_array().unwrap().len(), 1);
+    let html = ada.look("&download=html", &[]);
+    let html = String::from_utf8_lossy(&html.body);
+    for number in [1, 1_500, 2_501] {
+        assert!(html.contains(&format!("<tr><td>{number}</td>")), "{number}");
+    }
+    assert_eq!(html.matches("<table>").count(), html.matches("</table>").count());
 }
 
 #[test]
