@@ -23,7 +23,7 @@ fuzz_target!(|data: &str| {
     let mut lines = data.splitn(3, '\n');
     let mut line = || lines.next().unwrap_or_default();
     let (header, sent, when) = (line(), line(), said(line()));
-    let cookies = Cookies::parse(header);
+    let cookies = Cookies::parse(header, NOW_S * 1000);
     assert!(cookies.id.is_none() || cookies.has_id);
     let record = cookies.consent.unwrap_or_default();
     assert_eq!(RecordedConsent::parse(&record.cookie_value()), Some(record));

@@ -10,6 +10,7 @@ use cairn_model::{Pixel, PixelId, Site, SiteId, VisitorId};
 use jiff::tz::TimeZone;
 
 use crate::ErasureId;
+use crate::refusals::RefusalSet;
 use crate::refused::{OpenErasures, OptOutSet};
 
 /// A site with what belongs to it.
@@ -22,13 +23,19 @@ pub struct SiteEntry {
     /// Its pixels, by rising number.
     pub pixels: Vec<Pixel>,
     opt_outs: Arc<OptOutSet>,
+    pub(crate) refusals: Arc<RefusalSet>,
 }
 
 impl SiteEntry {
-    pub(crate) fn new(site: Site, pixels: Vec<Pixel>, opt_outs: Arc<OptOutSet>) -> Self {
+    pub(crate) fn new(
+        site: Site,
+        pixels: Vec<Pixel>,
+        opt_outs: Arc<OptOutSet>,
+        refusals: Arc<RefusalSet>,
+    ) -> Self {
         // A zone that this machine's database no longer has is read as UTC rather than losing the site.
         let zone = TimeZone::get(&site.timezone).unwrap_or(TimeZone::UTC);
-        SiteEntry { site, zone, pixels, opt_outs }
+        SiteEntry { site, zone, pixels, opt_outs, refusals }
     }
 
     /// Whether an opt-out or an erasure is on record for this keyed hash of an identifier.

@@ -13,7 +13,8 @@ use crate::rights::close_erased_request;
 use crate::sites::{insert_opt_outs, read_json, require_room};
 use crate::{
     Catalog, CatalogError, ERASURES_OPEN_MAX, ERASURES_PER_SITE_MAX, ERASURES_WATCHED_MAX,
-    MemoryHolder, OPT_OUTS_PER_SITE_MAX, OWNERS_PART, SITES_PART, idempotency, memory, rights,
+    MemoryHolder, OPT_OUTS_PER_SITE_MAX, OWNERS_PART, SITES_PART, idempotency, memory, refusals,
+    rights,
 };
 
 /// Number of an erasure; 0 is before all of them.
@@ -119,7 +120,7 @@ const PLACES: [(&str, &str, Option<&str>); 16] = [
         "what requests of people about themselves named them by",
         Some("the requests themselves stay with keyed numbers, as proof that they were answered"),
     ),
-    ("mail_choices", "choices about mails", None),
+    ("mail_choices", "choices about mails, and the last no of senders without a cookie", None),
     (
         "memory",
         "remembered values, and which browsers are whose",
@@ -461,6 +462,7 @@ fn erase_people_of(
     }
     for visitor in &subject.visitors {
         counts[2].1 += memory::forget_visitor(transaction, subject.site_id, *visitor)?;
+        counts[1].1 += refusals::forget(transaction, subject.site_id, *visitor)?;
     }
     // In a backup, and of who is erased by number, only the people's entries say the names.
     counts[2].1 += memory::forget_naming(transaction, subject.site_id, &names)?;

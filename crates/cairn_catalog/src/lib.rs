@@ -25,6 +25,7 @@ mod opt_outs;
 mod outcomes;
 mod people;
 mod receipts;
+mod refusals;
 mod refused;
 mod removals;
 mod retention;
@@ -64,6 +65,7 @@ pub use receipts::{
     ReceiptFilter, ReceiptOrder, VERSIONS_SHOWN_MAX, Verification, hex, parse_hex, verify_receipts,
 };
 pub use refused::Departures;
+pub use removals::SiteRemoved;
 pub use retention::RetentionRun;
 pub use rights::{
     NewRequest, NewStep, OPEN_REQUESTS_PER_SITE_MAX, RequestList, RequestSource, RequestState,
@@ -102,6 +104,8 @@ pub const RATES_MAX: usize = 1_000_000;
 pub const API_TOKENS_MAX: usize = 1_000;
 /// Opt-outs on record per site (8 bytes of memory each).
 pub const OPT_OUTS_PER_SITE_MAX: usize = 4_000_000;
+/// Senders without a record of ours whose last no is kept, per site (some 20 bytes of memory each).
+pub const SENDER_REFUSALS_PER_SITE_MAX: usize = 500_000;
 /// Erasures that are not done, of all sites.
 pub const ERASURES_OPEN_MAX: usize = 10_000;
 /// The same with those that were done within the last hour, of which a hit may still be under way.

@@ -445,6 +445,22 @@ CREATE TABLE memory_forgotten (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX memory_forgotten_by_time ON memory_forgotten (forgotten_at_ms);
 ",
+    "
+-- The last no of senders that keep no record of ours, as an SDK's own id: keyed numbers. Purpose: that it holds after a
+-- restart. Kept for 395 days after it was last said, or until the sender says yes, is erased, or the site is removed.
+CREATE TABLE refusals (
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    sender INTEGER NOT NULL,
+    said_at_ms INTEGER NOT NULL,
+    said_by INTEGER NOT NULL,
+    PRIMARY KEY (site_id, sender)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refusals_by_time ON refusals (site_id, said_at_ms);
+",
+    "
+-- When a removed site was added: tells it from another one that draws its number. Kept with the record of its removal.
+ALTER TABLE removed_sites ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -16,32 +16,46 @@ use crate::{Catalog, ErasureId};
 /// Parts of a site's set: while one of them grows, hits wait for a part of it only.
 const PARTS: usize = 64;
 
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opt-outs of one site. They only become more: they go with the site.
+/// Something of one site by numbers, in parts that are made with the first of them.
 #[derive(Debug, Default)]
-pub(crate) struct OptOutSet(OnceLock<Box<[RwLock<HashSet<u64>>; PARTS]>>);
+pub(crate) struct Parts<T>(OnceLock<Box<[RwLock<T>; PARTS]>>);
 
 /// The numbers are keyed hashes: any of their bits spread them.
 fn part(number: u64) -> usize {
     (number % PARTS as u64) as usize
 }
 
+impl<T: Default> Parts<T> {
+    pub(crate) fn get(&self, number: u64) -> Option<&RwLock<T>> {
+        self.0.get().map(|parts| &parts[part(number)])
+    }
+
+    pub(crate) fn get_or_make(&self, number: u64) -> &RwLock<T> {
+        let parts = self.0.get_or_init(|| Box::new(array::from_fn(|_| RwLock::default())));
+        &parts[part(number)]
+    }
+}
+
+/// Opt-outs of one site. They only become more: they go with the site.
+#[derive(Debug, Default)]
+pub(crate) struct OptOutSet(Parts<HashSet<u64>>);
+
 impl OptOutSet {
     pub(crate) fn contains(&self, number: u64) -> bool {
-        self.0.get().is_some_and(|parts| read(&parts[part(number)]).contains(&number))
+        self.0.get(number).is_some_and(|part| read(part).contains(&number))
     }
 
     pub(crate) fn add(&self, numbers: impl IntoIterator<Item = u64>) {
         for number in numbers {
-            let parts = self.0.get_or_init(|| Box::new(array::from_fn(|_| RwLock::default())));
-            write(&parts[part(number)]).insert(number);
+            write(self.0.get_or_make(number)).insert(number);
         }
     }
 }
@@ -141,7 +155,7 @@ pub struct Departures {
     pub opt_outs: u64,
     /// Erasures and removed sites.
     pub erasures: u64,
-    /// Forgotten memories, and refusals about mails.
+    /// Forgotten memories, and refusals about mails and of senders.
     pub withdrawals: u64,
 }
 
@@ -223,7 +237,7 @@ mod tests {
     #[test]
     fn a_site_without_opt_outs_takes_no_memory_for_them() {
         let opt_outs = OptOutSet::default();
-        assert!(!opt_outs.contains(5) && opt_outs.0.get().is_none());
+        assert!(!opt_outs.contains(5) && opt_outs.0.get(5).is_none());
         opt_outs.add(0..1_000);
         assert!((0..1_000).all(|number| opt_outs.contains(number)));
         assert!(!opt_outs.contains(1_000) && !opt_outs.contains(u64::MAX));

@@ -12,6 +12,17 @@ use rusqlite::{Connection, params};
 use crate::sites::require_room;
 use crate::{Catalog, CatalogError, REMOVED_SITES_MAX};
 
+/// A removed site.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SiteRemoved {
+    /// Its number.
+    pub site_id: SiteId,
+    /// When it was added, Unix milliseconds.
+    pub created_at_ms: i64,
+    /// When it was removed.
+    pub removed_at_ms: i64,
+}
+
 impl Catalog {
     /// Removes a site with its pixels, goals, funnels, people, receipts, opt-outs and outcomes, and records that store and log must follow.
     /// False if there is none with this number.
@@ -27,17 +38,15 @@ impl Catalog {
             transaction
                 .execute("DELETE FROM retention_runs WHERE site_id = ?1", [id.0])
                 .map_err(doing())?;
-            let removed =
-                transaction.execute("DELETE FROM sites WHERE id = ?1", [id.0]).map_err(doing())?;
-            if removed > 0 {
-                transaction
-                    .execute(
-                        "INSERT INTO removed_sites (site_id, removed_at_ms) VALUES (?1, ?2)",
-                        params![id.0, now_ms],
-                    )
-                    .map_err(doing())?;
-            }
-            Ok(removed)
+            // Before it goes: when it was added tells it from another site of its number.
+            transaction
+                .execute(
+                    "INSERT INTO removed_sites (site_id, removed_at_ms, created_at_ms)
+                     SELECT id, ?2, created_at_ms FROM sites WHERE id = ?1",
+                    params![id.0, now_ms],
+                )
+                .map_err(doing())?;
+            transaction.execute("DELETE FROM sites WHERE id = ?1", [id.0]).map_err(doing())
         })?;
         heads.forget(id);
         if let Err(error) = heads.save() {
@@ -53,11 +62,14 @@ impl Catalog {
         Ok(removed > 0)
     }
 
-    /// Sites whose removal is on record, with when they were removed, Unix milliseconds.
-    pub fn sites_removed(&self) -> Result<Vec<(SiteId, i64)>, CatalogError> {
+    /// Sites whose removal is on record.
+    pub fn sites_removed(&self) -> Result<Vec<SiteRemoved>, CatalogError> {
         self.connections.read("lists removed sites", |connection| {
-            let sql = "SELECT site_id, removed_at_ms FROM removed_sites";
-            let row = |row: &rusqlite::Row<'_>| Ok((SiteId(row.get(0)?), row.get(1)?));
+            let sql = "SELECT site_id, created_at_ms, removed_at_ms FROM removed_sites";
+            let row = |row: &rusqlite::Row<'_>| {
+                let (site_id, created_at_ms) = (SiteId(row.get(0)?), row.get(1)?);
+                Ok(SiteRemoved { site_id, created_at_ms, removed_at_ms: row.get(2)? })
+            };
             connection.prepare_cached(sql)?.query_map([], row)?.collect()
         })
     }

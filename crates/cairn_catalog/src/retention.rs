@@ -24,9 +24,10 @@ pub struct RetentionRun {
 }
 
 /// What is removed here: the class, the table, the time it is counted by, and a further condition.
-const EXPIRING: [(DataClass, &str, &str, &str); 4] = [
+const EXPIRING: [(DataClass, &str, &str, &str); 5] = [
     (DataClass::People, "people", "last_seen_ms", "TRUE"),
     (DataClass::MailChoices, "mail_choices", "changed_at_ms", "TRUE"),
+    (DataClass::Refusals, "refusals", "said_at_ms", "TRUE"),
     (DataClass::Erasures, "erasures", "asked_at_ms", "state = 'done' AND is_watched = 0"),
     (DataClass::Requests, "rights_requests", "closed_at_ms", "closed_at_ms IS NOT NULL"),
 ];
@@ -39,6 +40,7 @@ fn oldest(class: DataClass) -> Option<(&'static str, &'static str, bool)> {
         DataClass::Memory => Some(("memory", "changed_at_ms", true)),
         DataClass::Receipts => Some(("receipts", "at_ms", true)),
         DataClass::OptOuts => Some(("opt_outs", "recorded_at_ms", true)),
+        DataClass::Refusals => Some(("refusals", "said_at_ms", true)),
         DataClass::Erasures => Some(("erasures", "asked_at_ms", true)),
         DataClass::Requests => Some(("rights_requests", "received_at_ms", true)),
         DataClass::Outcomes => Some(("edge_outcomes", "hour_ms", true)),

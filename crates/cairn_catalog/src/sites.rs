@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Role, UserId, role_name};
 use crate::error::is_unique_violation;
+use crate::refusals;
 use crate::refused::OptOutSet;
 use crate::{
     Catalog, CatalogError, Directory, OPT_OUTS_PER_SITE_MAX, PIXELS_PER_SITE_MAX, SITES_MAX,
@@ -336,11 +337,14 @@ fn read_entries(connection: &Connection, known: &Directory) -> rusqlite::Result<
         .map(|site| {
             let site = site?;
             let pixels = pixels.remove(&site.id.0).unwrap_or_default();
-            let opt_outs = match known.by_id(site.id) {
-                Some(entry) => entry.opt_outs(),
-                None => Arc::new(read_opt_outs(connection, site.id)?),
+            let (opt_outs, refusals) = match known.by_id(site.id) {
+                Some(entry) => (entry.opt_outs(), entry.refusals()),
+                None => {
+                    let opt_outs = read_opt_outs(connection, site.id)?;
+                    (Arc::new(opt_outs), Arc::new(refusals::of_site(connection, site.id)?))
+                }
             };
-            Ok(SiteEntry::new(site, pixels, opt_outs))
+            Ok(SiteEntry::new(site, pixels, opt_outs, refusals))
         })
         .collect()
 }

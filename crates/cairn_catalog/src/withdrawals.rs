@@ -1,12 +1,14 @@
-//! What a *no* took away, for the ledger beside the backups and back from it: forgotten memory, and refusals about mails.
+//! What a *no* took away, for the ledger beside the backups and back from it: forgotten memory, refusals about
+//! mails, and those of senders that keep no record of ours.
 //!
 //! Purpose: what somebody withdrew stays withdrawn when an older catalog takes the place of this one. Keyed numbers only. That
 //! a memory was forgotten is kept as long as any of its values could have lasted, a refusal about mails as its choice is.
 
-use cairn_model::SiteId;
+use cairn_model::refusal::Refusal;
+use cairn_model::{SiteId, VisitorId};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use crate::{Catalog, CatalogError, MailChoices};
+use crate::{Catalog, CatalogError, MailChoices, refusals};
 
 /// What was withdrawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +17,8 @@ pub enum Withdrawn {
     Memory([u8; 32]),
     /// Being known by mails: keyed hash of the user id, and all that he said.
     Mails(u64, MailChoices),
+    /// Being known as a sender without a record of ours: its keyed number, and by what it was said.
+    Sender(VisitorId, u8),
 }
 
 /// A *no*.
@@ -52,6 +56,11 @@ impl Catalog {
             for refused in statement.query_map([], mails)? {
                 all.push(refused?);
             }
+            let of_sender = |refusal: Refusal| {
+                let what = Withdrawn::Sender(refusal.sender, refusal.said_by?);
+                Some(Withdrawal { site_id: refusal.site_id, what, said_at_ms: refusal.said_at_ms })
+            };
+            all.extend(refusals::all(connection)?.into_iter().filter_map(of_sender));
             Ok(all)
         })
     }
@@ -130,6 +139,11 @@ fn take(transaction: &Transaction<'_>, withdrawal: &Withdrawal) -> rusqlite::Res
                 )?
                 .execute(params![site_id.0, holder])?;
             Ok(values + ties > 0)
+        }
+        Withdrawn::Sender(sender, said_by) => {
+            let said = (*site_id, *sender, Some(*said_by), *said_at_ms);
+            let (site_id, sender, said_by, said_at_ms) = said;
+            refusals::record(transaction, &Refusal { site_id, sender, said_by, said_at_ms })
         }
         Withdrawn::Mails(user_key, choices) => {
             let user = user_key.cast_signed();

@@ -1,10 +1,11 @@
-//! Events and choices as records of the log: one byte that tells kind and version, then postcard.
+//! Events, choices and refusals as records of the log: one byte that tells kind and version, then postcard.
 //!
 //! Guarantees: what one version wrote, later versions read; decoding copies no text. The fixture in
 //! the tests holds version 1 as it was first written.
 
 use cairn_model::Event;
 use cairn_model::receipt::ChoiceMade;
+use cairn_model::refusal::Refusal;
 use postcard::Serializer;
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
@@ -13,6 +14,8 @@ use serde::Serialize;
 pub const VERSION: u8 = 1;
 /// The same of choices; no event ever has this byte.
 pub const CHOICE_VERSION: u8 = 0x81;
+/// The same of the words of senders that keep no record of ours.
+pub const REFUSAL_VERSION: u8 = 0x82;
 
 /// A record that is not an event.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -43,6 +46,12 @@ pub fn append(event: &Event<'_>, buffer: Vec<u8>) -> (Vec<u8>, Result<(), Record
 /// The record of a choice.
 pub fn encode_choice(choice: &ChoiceMade<'_>) -> Result<Vec<u8>, RecordError> {
     let (buffer, written) = append_any(CHOICE_VERSION, choice, Vec::new());
+    written.map(|()| buffer)
+}
+
+/// The record of a sender's word.
+pub fn encode_refusal(refusal: &Refusal) -> Result<Vec<u8>, RecordError> {
+    let (buffer, written) = append_any(REFUSAL_VERSION, refusal, Vec::new());
     written.map(|()| buffer)
 }
 
@@ -104,6 +113,20 @@ pub fn decode_choice(record: &[u8]) -> Result<ChoiceMade<'_>, RecordError> {
     match record.split_first() {
         None => Err(RecordError::Empty),
         Some((&CHOICE_VERSION, body)) => Ok(postcard::from_bytes(body)?),
+        Some((&version, _)) => Err(RecordError::Version(version)),
+    }
+}
+
+/// Whether the record is a sender's word.
+pub fn is_refusal(record: &[u8]) -> bool {
+    record.first() == Some(&REFUSAL_VERSION)
+}
+
+/// Reads the record of a sender's word.
+pub fn decode_refusal(record: &[u8]) -> Result<Refusal, RecordError> {
+    match record.split_first() {
+        None => Err(RecordError::Empty),
+        Some((&REFUSAL_VERSION, body)) => Ok(postcard::from_bytes(body)?),
         Some((&version, _)) => Err(RecordError::Version(version)),
     }
 }

@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod question;
 pub mod rates;
 pub mod receipt;
+pub mod refusal;
 pub mod retention;
 pub mod rights;
 pub mod session;

@@ -22,6 +22,8 @@ pub enum DataClass {
     Receipts,
     /// Opt-outs on record.
     OptOuts,
+    /// The last no of senders without a record of ours.
+    Refusals,
     /// Records of erasures.
     Erasures,
     /// Requests of people about themselves.
@@ -38,13 +40,14 @@ pub enum DataClass {
 
 impl DataClass {
     /// All, in the order of [`RULES`].
-    pub const ALL: [DataClass; 12] = [
+    pub const ALL: [DataClass; 13] = [
         DataClass::Events,
         DataClass::People,
         DataClass::MailChoices,
         DataClass::Memory,
         DataClass::Receipts,
         DataClass::OptOuts,
+        DataClass::Refusals,
         DataClass::Erasures,
         DataClass::Requests,
         DataClass::Outcomes,
@@ -101,7 +104,7 @@ pub struct Rule {
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The table, in the order of [`DataClass::ALL`].
-pub const RULES: [Rule; 12] = [
+pub const RULES: [Rule; 13] = [
     Rule {
         class: DataClass::Events,
         name: "events",
@@ -155,6 +158,15 @@ pub const RULES: [Rule; 12] = [
         counted_from: "never ends before the site does",
         source: "GDPR, article 21; CCPA, section 1798.135",
         term: Term::Site,
+    },
+    Rule {
+        class: DataClass::Refusals,
+        name: "refusals",
+        what: "keyed numbers of senders without a cookie, as an SDK's own id, that took permission back",
+        purpose: "to follow their no in what they send without a word",
+        counted_from: "the day it was last said; noted again once a month",
+        source: "as long as a browser's own record of a choice lasts",
+        term: Term::Fixed(crate::refusal::REFUSAL_AGE_DAYS_MAX),
     },
     Rule {
         class: DataClass::Erasures,

@@ -455,17 +455,19 @@ impl Catalog {
         &self,
         site_id: SiteId,
         visitors: &[VisitorId],
+        before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<Receipt>, CatalogError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM receipts WHERE site_id = ?1 AND subject = ?2
-             ORDER BY sequence DESC LIMIT ?3"
+            "SELECT {COLUMNS} FROM receipts WHERE site_id = ?1 AND subject = ?2 AND sequence < ?3
+             ORDER BY sequence DESC LIMIT ?4"
         );
+        let before = before.map_or(i64::MAX, u64::cast_signed);
         self.connections.read("looks for a visitor's receipts", |connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let mut found = Vec::new();
             for visitor in visitors {
-                let rows = params![site_id.0, visitor.0.cast_signed(), limit];
+                let rows = params![site_id.0, visitor.0.cast_signed(), before, limit];
                 for receipt in statement.query_map(rows, read)? {
                     found.push(receipt?);
                 }

@@ -17,6 +17,8 @@ const UNDO: &[&str] = &[
     "ALTER TABLE people DROP COLUMN proven_email",
     "DROP INDEX memory_by_visitor; ALTER TABLE memory DROP COLUMN visitor",
     "DROP TABLE memory_forgotten",
+    "DROP TABLE refusals",
+    "ALTER TABLE removed_sites DROP COLUMN created_at_ms",
 ];
 const EARLIEST: usize = 10;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cairn_catalog::{Directory, NewReceipt, PersonChange};
+use cairn_model::refusal::Refusal;
 use cairn_model::session::Attributes;
 use cairn_model::{Event, Identification, Origin, Outcome, PixelKind, Session, SiteId, VisitorId};
 use cairn_store::event_ids::EventIds;
@@ -22,6 +23,8 @@ pub(super) struct Applied<'a> {
     pub people: Vec<PersonChange>,
     /// For the chains of receipts.
     pub receipts: Vec<NewReceipt>,
+    /// The last words of senders that keep no record of ours.
+    pub refusals: Vec<Refusal>,
     /// Offset of the last record seen, which the people table and the receipts reach with these.
     pub people_watermark: u64,
     /// For the index of event ids: key, offset, arrival.
@@ -56,6 +59,7 @@ impl<'a> Applied<'a> {
             batch: Batch { watermark: from, ..Batch::default() },
             people: Vec::new(),
             receipts: Vec::new(),
+            refusals: Vec::new(),
             people_watermark: 0,
             event_keys: Vec::new(),
             duplicates: Vec::new(),
@@ -106,6 +110,10 @@ impl<'a> Applied<'a> {
                 self.note_choice(offset, bytes, directory);
                 continue;
             }
+            if record::is_refusal(bytes) {
+                self.note_refusal(offset, bytes, directory);
+                continue;
+            }
             match record::decode(bytes) {
                 Ok(event) if directory.is_removed(event.site_id) => {
                     self.of_removed.insert(event.site_id, offset);
@@ -141,6 +149,19 @@ impl<'a> Applied<'a> {
                 }
                 self.receipts.push(NewReceipt { offset, choice: choice.into_owned() });
             }
+            Err(error) => self.leave_out(offset, &error),
+        }
+    }
+
+    fn note_refusal(&mut self, offset: u64, bytes: &[u8], directory: &Directory) {
+        match record::decode_refusal(bytes) {
+            Ok(refusal) if directory.is_removed(refusal.site_id) => {
+                self.of_removed.insert(refusal.site_id, offset);
+            }
+            Ok(refusal) if directory.is_erased(refusal.site_id, refusal.sender, 0) => {
+                self.of_erased.insert(refusal.site_id, offset);
+            }
+            Ok(refusal) => self.refusals.push(refusal),
             Err(error) => self.leave_out(offset, &error),
         }
     }

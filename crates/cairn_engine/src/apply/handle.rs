@@ -371,6 +371,7 @@ mod tests {
             batch: Batch { rows: rows.collect(), ..Batch::default() },
             people: Vec::new(),
             receipts: Vec::new(),
+            refusals: Vec::new(),
             people_watermark: 0,
             event_keys: Vec::new(),
             duplicates: Vec::new(),

@@ -30,6 +30,7 @@ use cairn_store::event_ids::EventIds;
 use cairn_store::{EventStore, Row, Watermark};
 use foldhash::HashMap;
 
+use crate::record;
 use crate::session::{SessionOptions, Sessions};
 
 pub use handle::{AppliedCounts, ApplyHandle, ApplyStatus, LiveEvent};
@@ -169,7 +170,7 @@ impl ApplyLoop {
         let retaining = Retaining::new(options.is_retention_on);
         let shared = Arc::new(Shared::new(watermark));
         let handle = ApplyHandle::new(Arc::clone(&shared));
-        let apply = ApplyLoop {
+        let mut apply = ApplyLoop {
             log,
             store,
             catalog,
@@ -188,7 +189,25 @@ impl ApplyLoop {
             bytes_since_checkpoint: 0,
             spare_rows: Vec::new(),
         };
+        apply.note_refusals()?;
         Ok((apply, handle))
+    }
+
+    /// What senders said that waits in the log holds before anything is collected.
+    fn note_refusals(&mut self) -> Result<(), ApplyError> {
+        self.pass_what_is_gone();
+        let mut reader = self.log.reader(Offset(self.resume_offset() + 1));
+        loop {
+            let records = reader.next_batch(self.options.batch_size_bytes_max)?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            let refusals = records.iter().filter(|(_, bytes)| record::is_refusal(bytes));
+            for refusal in refusals.filter_map(|(_, bytes)| record::decode_refusal(bytes).ok()) {
+                self.catalog.note_refusal(&refusal);
+            }
+            reader.recycle(records);
+        }
     }
 
     /// Runs until [`ApplyHandle::stop`], after which it still applies what is durable in the log, unless a database fails.
@@ -264,6 +283,10 @@ impl ApplyLoop {
         }
         for (site_id, offset) in &applied.of_erased {
             self.erasures.left_out(*site_id, *offset);
+        }
+        if !applied.refusals.is_empty() {
+            let write = || self.catalog.apply_refusals(&applied.refusals);
+            retry("writes refusals", &self.shared, write)?;
         }
         if !applied.people.is_empty() || !applied.receipts.is_empty() {
             retry("writes people and receipts", &self.shared, || {

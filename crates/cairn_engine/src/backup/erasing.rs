@@ -18,7 +18,7 @@ use cairn_model::SiteId;
 use cairn_store::EventStore;
 use cairn_store::event_ids::EventIds;
 
-use super::ledger::{Entry, Erased, holders_of, reason_of};
+use super::ledger::{Entry, Erased, RemovedSite, holders_of, reason_of};
 use super::{BackupError, OpenStore, STORE_DIRECTORY};
 use crate::apply::{ApplyHandle, ApplyLoop, ApplyOptions};
 
@@ -101,15 +101,15 @@ fn begin(catalog: &Catalog, entries: &[&Entry]) -> Result<Work, BackupError> {
     let mut work = Work::default();
     for entry in entries {
         let directory = catalog.directory().current();
-        // A number may be given out again: what was erased is of the site that was there then.
-        let had_site = |site_id| {
-            let site = directory.by_id(site_id);
-            site.is_some_and(|entry_of| entry_of.site.created_at_ms <= entry.asked_at_ms)
+        // A number may be drawn again: what was erased is of the site that was there then.
+        let has_site = |removed: &RemovedSite| {
+            let site = directory.by_id(removed.id);
+            site.is_some_and(|there| there.site.created_at_ms == removed.created_at_ms)
         };
         match &entry.what {
-            Erased::Site(site_id) if had_site(*site_id) => {
-                catalog.delete_site(*site_id, entry.asked_at_ms)?;
-                work.sites.push(*site_id);
+            Erased::Site(removed) if has_site(removed) => {
+                catalog.delete_site(removed.id, entry.asked_at_ms)?;
+                work.sites.push(removed.id);
             }
             Erased::Subject { subject, holders, reason }
                 if directory.by_id(subject.site_id).is_some() =>

@@ -1,12 +1,13 @@
 //! The ledger of erasures, beside the backups: who must not come back, in keyed numbers.
 //!
 //! Guarantees: what the catalog has on record is in the ledger before any backup is said to be free of it, and stays there
-//! also when the catalog is replaced by an older one. It is replaced as a whole. It names nobody: its numbers are hashes
-//! under a key of the instance. It is kept for [`LEDGER_AGE_DAYS_MAX`].
+//! also when the catalog is replaced by an older one. What is new is appended; what a crash left of a line is cut off before
+//! more is, and never hides what stands before it. It is written as a whole only when entries are too old, once a day at
+//! most. It names nobody: its numbers are hashes under a key of the instance. It is kept for [`LEDGER_AGE_DAYS_MAX`].
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -39,7 +40,7 @@ pub struct Entry {
 #[serde(rename_all = "snake_case")]
 pub enum Erased {
     /// A site with everything of it.
-    Site(SiteId),
+    Site(RemovedSite),
     /// Somebody's data on a site.
     Subject {
         /// Whose events, visits, people and mail choices.
@@ -49,6 +50,15 @@ pub enum Erased {
         /// Who asked.
         reason: String,
     },
+}
+
+/// A site that was removed. Numbers of sites are drawn: one may be drawn again, by a site of another time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemovedSite {
+    /// Its number.
+    pub id: SiteId,
+    /// When it was added, Unix milliseconds: by that, and by no order of clocks, it is told from another one of its number.
+    pub created_at_ms: i64,
 }
 
 impl Entry {
@@ -97,6 +107,8 @@ pub struct Ledger {
     path: PathBuf,
     /// By what they are called.
     entries: BTreeMap<String, Entry>,
+    /// Where the last whole line of the file ends.
+    end: u64,
 }
 
 impl Ledger {
@@ -107,14 +119,22 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             read => read.map_err(BackupError::disk("reads the ledger of erasures"))?,
         };
+        // A crash while it was appended to leaves a part of a line; of whom it was, the catalog still knows.
+        let (whole, torn) = text.split_at(text.rfind('\n').map_or(0, |at| at + 1));
         let mut entries = BTreeMap::new();
-        for (line, number) in text.lines().zip(1..) {
+        for (line, number) in whole.lines().zip(1..) {
             let entry: Entry = serde_json::from_str(line).map_err(|error| {
                 BackupError::Damaged { file: path.clone(), why: format!("line {number}: {error}") }
             })?;
             entries.insert(entry.id()?, entry);
         }
-        Ok(Ledger { path, entries })
+        if let Ok(entry) = serde_json::from_str::<Entry>(torn) {
+            entries.insert(entry.id()?, entry);
+        } else if !torn.is_empty() {
+            tracing::warn!(file = %path.display(), "the last line of the ledger is cut off");
+        }
+        // A line that lacks nothing but its end is written again.
+        Ok(Ledger { path, entries, end: whole.len() as u64 })
     }
 
     /// Its entries, with what they are called.
@@ -143,6 +163,14 @@ impl Ledger {
         self.write()
     }
 
+    /// Whom it says to be removed of a site's number, and when that was asked for.
+    pub(super) fn removed_sites(&self) -> impl Iterator<Item = (RemovedSite, i64)> {
+        self.entries.values().filter_map(|entry| match entry.what {
+            Erased::Site(removed) => Some((removed, entry.asked_at_ms)),
+            Erased::Subject { .. } => None,
+        })
+    }
+
     /// Adds what a catalog has on record, and brings it to disk where that is new. `taken`: what is in the file already, as long
     /// as nobody else wrote it; of what is there only the rest is read.
     pub(super) fn take_over(
@@ -160,32 +188,78 @@ impl Ledger {
         let last = erasures.last().map_or(until, |erasure| erasure.id);
         let kept = erasures.iter().filter(|erasure| erasure.asked_at_ms >= oldest_ms);
         let removed = catalog.sites_removed()?.into_iter();
-        let removed = removed.filter(|(_, at_ms)| *at_ms >= oldest_ms);
-        let removed = removed
-            .map(|(site_id, asked_at_ms)| Entry { asked_at_ms, what: Erased::Site(site_id) });
-        let known = self.entries.len();
+        let removed = removed.filter(|removed| removed.removed_at_ms >= oldest_ms).map(|removed| {
+            let cairn_catalog::SiteRemoved { site_id: id, created_at_ms, removed_at_ms } = removed;
+            let what = Erased::Site(RemovedSite { id, created_at_ms });
+            Entry { asked_at_ms: removed_at_ms, what }
+        });
+        let is_overdue = |entry: &Entry| entry.asked_at_ms < oldest_ms - DAY_MS;
+        let must_shrink = self.entries.values().any(is_overdue);
         self.entries.retain(|_, entry| entry.asked_at_ms >= oldest_ms);
-        let mut is_changed = self.entries.len() < known;
+        let mut added = Vec::new();
         for entry in kept.map(Entry::of_erasure).chain(removed) {
-            is_changed |= self.entries.insert(entry.id()?, entry).is_none();
+            let id = entry.id()?;
+            if !self.entries.contains_key(&id) {
+                added.push(entry.clone());
+                self.entries.insert(id, entry);
+            }
         }
-        if is_changed {
-            self.write().map_err(BackupError::disk("writes the ledger of erasures"))?;
-        }
+        let written = match must_shrink {
+            true => self.write(),
+            false if added.is_empty() => Ok(()),
+            false => self.append(&added),
+        };
+        written.map_err(BackupError::disk("writes the ledger of erasures"))?;
         *taken = Taken { until: last, stamp: stamp_of(&self.path) };
         Ok(())
     }
 
-    fn write(&self) -> io::Result<()> {
+    fn write(&mut self) -> io::Result<()> {
         let mut entries: Vec<&Entry> = self.entries.values().collect();
         entries.sort_by_key(|entry| entry.asked_at_ms);
-        let mut text = Vec::new();
-        for entry in entries {
-            serde_json::to_writer(&mut text, entry)?;
-            text.push(b'\n');
-        }
-        replace(&self.path, |file| file.write_all(&text))
+        let text = lines_of(entries)?;
+        replace(&self.path, |file| file.write_all(&text))?;
+        self.end = text.len() as u64;
+        Ok(())
     }
+
+    /// Adds lines behind the last whole one, in the place of what a crash left of another.
+    fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+        let is_new = file.metadata()?.len() == 0;
+        let torn = match file.metadata()?.len() > self.end {
+            true => self.torn_entry()?,
+            false => None,
+        };
+        file.set_len(self.end)?;
+        file.seek(SeekFrom::Start(self.end))?;
+        let text = lines_of(torn.iter().chain(entries))?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        self.end += text.len() as u64;
+        match self.path.parent().filter(|_| is_new) {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    /// What stands behind the last whole line, where it lacks nothing but its end.
+    fn torn_entry(&self) -> io::Result<Option<Entry>> {
+        let bytes = fs::read(&self.path)?;
+        let torn = usize::try_from(self.end).ok().and_then(|end| bytes.get(end..));
+        Ok(torn.and_then(|torn| serde_json::from_slice(torn).ok()))
+    }
+}
+
+fn lines_of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut text, entry)?;
+        text.push(b'\n');
+    }
+    Ok(text)
 }
 
 /// What a ledger has taken over from the catalog.
@@ -233,6 +307,65 @@ mod tests {
         assert_eq!(i64::from(days), LEDGER_AGE_DAYS_MAX);
     }
 
+    fn removed(asked_at_ms: i64) -> Entry {
+        let what = Erased::Site(RemovedSite { id: SiteId(1), created_at_ms: 1 });
+        Entry { asked_at_ms, what }
+    }
+
+    #[test]
+    fn a_ledger_that_was_cut_off_anywhere_says_what_was_whole_and_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LEDGER_FILE);
+        let added = [1, 2, 3].map(removed);
+        let read = || Ledger::read(&path).unwrap();
+        let asked = |ledger: &Ledger| {
+            let mut asked: Vec<i64> = ledger.entries().map(|(_, it)| it.asked_at_ms).collect();
+            asked.sort_unstable();
+            asked
+        };
+        read().append(&added).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let length = whole.len() / 3;
+        for end in 0..=whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            let mut ledger = read();
+            let known = asked(&ledger);
+            // The end of a line is no part of what it says.
+            assert_eq!(known, [1, 2, 3][..(end + 1) / length], "{end}");
+            ledger.append(&[removed(9)]).unwrap();
+            assert_eq!(asked(&read()), [&known[..], &[9]].concat(), "{end}");
+            ledger.append(&[removed(10)]).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), known.len() + 2, "{end}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_new_is_appended_and_what_is_too_old_goes_once_a_day() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&directory.path().join(cairn_catalog::CATALOG_FILE)).unwrap();
+        let path = directory.path().join(LEDGER_FILE);
+        let mut taken = Taken::default();
+        let remove = |domain: &str, at_ms: i64| {
+            let site = catalog.add_site(&cairn_catalog::NewSite::of(domain), None, at_ms).unwrap();
+            catalog.delete_site(site.id, at_ms).unwrap();
+        };
+        let mut take_over = |now_ms: i64| {
+            Ledger::read(&path).unwrap().take_over(&catalog, &mut taken, now_ms).unwrap();
+            let file = fs::metadata(&path).unwrap();
+            (file.ino(), fs::read_to_string(&path).unwrap().lines().count())
+        };
+        remove("one.example", DAY_MS);
+        let (file, lines) = take_over(DAY_MS);
+        assert_eq!(lines, 1);
+        remove("two.example", 10 * DAY_MS);
+        assert_eq!(take_over(10 * DAY_MS), (file, 2), "the same file");
+        let until = LEDGER_AGE_DAYS_MAX + 1;
+        assert_eq!(take_over(until * DAY_MS + DAY_MS / 2), (file, 2), "it waits for others");
+        let (smaller, lines) = take_over((until + 2) * DAY_MS);
+        assert_eq!((smaller == file, lines), (false, 1));
+    }
+
     #[test]
     fn a_ledger_that_cannot_be_read_is_named_with_the_line() {
         let directory = tempfile::tempdir().unwrap();
@@ -243,14 +376,14 @@ mod tests {
         assert_eq!(holders_of(&holders), [MemoryHolder::Browser([3; 32])]);
         let what = Erased::Subject { subject, holders, reason: "owner".to_owned() };
         let entry = Entry { asked_at_ms: 5, what };
-        let site = Entry { asked_at_ms: 4, what: Erased::Site(SiteId(1)) };
+        let site = removed(4);
         let entries = [&entry, &site].map(|entry| (entry.id().unwrap(), entry.clone()));
-        let ledger = Ledger { path: path.clone(), entries: entries.into() };
+        let mut ledger = Ledger { path: path.clone(), entries: entries.into(), end: 0 };
         ledger.write().unwrap();
         let read = Ledger::read(&path).unwrap();
         assert_eq!(read.entries, ledger.entries);
         let mut text = fs::read_to_string(&path).unwrap();
-        text.push_str("half a li");
+        text.push_str("half a line\n");
         fs::write(&path, text).unwrap();
         let error = Ledger::read(&path).unwrap_err().to_string();
         assert!(error.contains(LEDGER_FILE) && error.contains("line 3"), "{error}");

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use cairn_catalog::{Catalog, Departures, OptOut};
 use cairn_model::SiteId;
 
-use super::ledger::{Erased, LEDGER_FILE, Ledger, replace};
+use super::ledger::{LEDGER_FILE, Ledger, replace};
 use super::making::make_private;
 use super::withdrawals::Withdrawals;
 use super::{BackupError, Backups, lock};
@@ -72,12 +72,8 @@ impl OptOuts {
 
     /// Takes out those of sites that were removed since.
     fn forget_removed(&mut self, ledger: &Ledger) {
-        for (_, entry) in ledger.entries() {
-            if let Erased::Site(removed) = entry.what {
-                self.0.retain(|(site_id, _), at_ms| {
-                    *site_id != removed || *at_ms > entry.asked_at_ms
-                });
-            }
+        for (removed, asked_at_ms) in ledger.removed_sites() {
+            self.0.retain(|(site_id, _), at_ms| *site_id != removed.id || *at_ms > asked_at_ms);
         }
     }
 
@@ -125,8 +121,8 @@ impl Backups {
             return Ok(());
         }
         let path = directory.join(OPT_OUTS_FILE);
-        let removed = Ledger::read(&directory.join(LEDGER_FILE))?;
         let begun = Instant::now();
+        let removed = Ledger::read(&directory.join(LEDGER_FILE))?;
         let known = OptOuts::read(&path)?;
         let mut opt_outs = known.clone();
         opt_outs.join(self.sources.catalog.opt_outs()?);
@@ -154,6 +150,7 @@ impl Kept {
 mod tests {
     use super::*;
     use crate::backup::Entry;
+    use crate::backup::ledger::{Erased, RemovedSite};
 
     const GONE: SiteId = SiteId(1);
     const KEPT: SiteId = SiteId(2);
@@ -174,7 +171,8 @@ mod tests {
         opt_outs.keep_in(directory.path()).unwrap();
         assert_eq!(OptOuts::read(&path).unwrap(), opt_outs);
         let mut ledger = Ledger::default();
-        ledger.add(Entry { asked_at_ms: 10, what: Erased::Site(GONE) }).unwrap();
+        let what = Erased::Site(RemovedSite { id: GONE, created_at_ms: 1 });
+        ledger.add(Entry { asked_at_ms: 10, what }).unwrap();
         opt_outs.forget_removed(&ledger);
         assert!(opt_outs.all().eq([after, of(KEPT, 7, 4)]), "{opt_outs:?}");
         let mut text = fs::read_to_string(&path).unwrap();

@@ -263,7 +263,7 @@ fn a_look_at_backups_that_need_nothing_reads_nothing() {
     backups.tend(NOW_MS);
     assert_eq!(backups.progress().problem, None);
     // Whoever reads it now says so.
-    fs::write(backups.directory().join(LEDGER_FILE), "half a li").unwrap();
+    fs::write(backups.directory().join(LEDGER_FILE), "half a line\n").unwrap();
     fs::remove_file(backup.join(MANIFEST_FILE)).unwrap();
     backups.tend(NOW_MS);
     assert!(!backups.is_due(2, NOW_MS), "the latest is known");
@@ -304,6 +304,39 @@ fn a_clock_that_was_set_back_after_a_backup_keeps_nobody_in_it() {
     machine.catalog.begin_erasure(&of_user(site, 9), NOW_MS).unwrap();
     backups.tend(NOW_MS);
     assert_eq!(erasures_in(&backup, site).len(), 2);
+}
+
+#[test]
+fn a_removed_site_leaves_a_backup_whatever_the_clock_said() {
+    let (machine, site) = machine();
+    let backups = backups(&machine);
+    let backup = backup_made_at(&backups, NOW_MS + DAY_MS);
+    let had = |backup: &Path| {
+        let catalog = Catalog::open(&backup.join(CATALOG_FILE)).unwrap();
+        catalog.directory().current().by_id(site).is_some()
+    };
+    assert!(had(&backup));
+    // The clock was set back to before the site was added.
+    machine.catalog.delete_site(site, NOW_MS - DAY_MS).unwrap();
+    backups.tend(NOW_MS);
+    assert_eq!(backups.progress().problem, None);
+    assert!(!had(&backup));
+}
+
+#[test]
+fn a_site_that_drew_the_number_of_a_removed_one_stays_in_backups() {
+    let (machine, site) = machine();
+    let backups = backups(&machine);
+    let backup = empty_backup(&backups);
+    let of_another_time = super::ledger::RemovedSite { id: site, created_at_ms: NOW_MS - DAY_MS };
+    let entry = Entry { asked_at_ms: NOW_MS, what: Erased::Site(of_another_time) };
+    let line = serde_json::to_string(&entry).unwrap() + "\n";
+    fs::write(backups.directory().join(LEDGER_FILE), line).unwrap();
+    backups.tend(NOW_MS);
+    let carried_out = Manifest::read(&backup).unwrap().erasures.len();
+    let catalog = Catalog::open(&backup.join(CATALOG_FILE)).unwrap();
+    let is_there = catalog.directory().current().by_id(site).is_some();
+    assert_eq!((carried_out, is_there), (1, true));
 }
 
 #[test]

@@ -10,10 +10,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use cairn_catalog::{Catalog, MailChoices, Withdrawal, Withdrawn, hex, parse_hex};
-use cairn_model::SiteId;
+use cairn_model::{SiteId, VisitorId};
 
 use super::BackupError;
-use super::ledger::{Erased, Ledger, replace};
+use super::ledger::{Ledger, replace};
 use super::making::make_private;
 
 /// Name of the ledger of withdrawals, in the directory of the backups.
@@ -47,6 +47,7 @@ impl Withdrawals {
             let whose = match other.what {
                 Withdrawn::Memory(holder) => hex(&holder),
                 Withdrawn::Mails(user_key, _) => format!("{user_key:016x}"),
+                Withdrawn::Sender(sender, _) => format!("sender {:016x}", sender.0),
             };
             let known = self.0.entry((other.site_id, whose)).or_insert(other);
             if other.said_at_ms > known.said_at_ms {
@@ -62,12 +63,10 @@ impl Withdrawals {
 
     /// Takes out those to sites that were removed since.
     pub fn forget_removed(&mut self, ledger: &Ledger) {
-        for (_, entry) in ledger.entries() {
-            if let Erased::Site(removed) = entry.what {
-                self.0.retain(|(site_id, _), withdrawal| {
-                    *site_id != removed || withdrawal.said_at_ms > entry.asked_at_ms
-                });
-            }
+        for (removed, asked_at_ms) in ledger.removed_sites() {
+            self.0.retain(|(site_id, _), withdrawal| {
+                *site_id != removed.id || withdrawal.said_at_ms > asked_at_ms
+            });
         }
     }
 
@@ -95,6 +94,8 @@ impl Withdrawals {
     ) -> Result<(), BackupError> {
         let known = Withdrawals::read(&directory.join(WITHDRAWALS_FILE))?;
         let mut withdrawals = known.clone();
+        // A sender's no has an end: a later yes, an erasure, its age. What is not on record any more is over.
+        withdrawals.0.retain(|_, one| !matches!(one.what, Withdrawn::Sender(..)));
         withdrawals.join(catalog.withdrawals()?);
         withdrawals.forget_removed(removed);
         match withdrawals == known {
@@ -121,6 +122,9 @@ fn line_of(withdrawal: &Withdrawal) -> String {
             let (opens, clicks) = (word(*opens), word(*clicks));
             format!("{site_id} mails {user_key:016x} {said_at_ms} {opens} {clicks}")
         }
+        Withdrawn::Sender(VisitorId(sender), said_by) => {
+            format!("{site_id} sender {sender:016x} {said_at_ms} {said_by}")
+        }
     }
 }
 
@@ -140,6 +144,10 @@ fn parsed(line: &str) -> Option<Withdrawal> {
             let choices = MailChoices { opens: word(opens)?, clicks: word(clicks)? };
             let user_key = u64::from_str_radix(user_key, 16).ok()?;
             (Withdrawn::Mails(user_key, choices), [site_id, at_ms])
+        }
+        [site_id, "sender", sender, at_ms, said_by] => {
+            let sender = VisitorId(u64::from_str_radix(sender, 16).ok()?);
+            (Withdrawn::Sender(sender, said_by.parse().ok()?), [site_id, at_ms])
         }
         _ => return None,
     };

@@ -154,9 +154,15 @@ impl Ingest {
     }
 
     /// The choice on record in a browser, unless its visitor took it back while the request was under way.
-    fn recorded(&self, cookies: &Cookies, visitor: Option<VisitorId>) -> RecordedConsent {
+    fn recorded(
+        &self,
+        cookies: &Cookies,
+        site: &SiteEntry,
+        visitor: Option<VisitorId>,
+        now_ms: i64,
+    ) -> RecordedConsent {
         let recorded = cookies.consent.unwrap_or_default();
-        match visitor.and_then(|visitor| self.withdrawals.of(visitor)) {
+        match visitor.and_then(|visitor| self.withdrawal_of(site, visitor, now_ms)) {
             Some((by, at_s)) => recorded.withdrawn(by, at_s),
             None => recorded,
         }
@@ -186,7 +192,8 @@ impl Ingest {
         let opted_out = self.has_opted_out(&sent_cookies, &entry.site);
         let cookies = if uses_cookies { sent_cookies } else { Cookies::default() };
         let cookie_visitor = cookies.id.map(|id| self.keys.of_cookie(site.id, &id));
-        let recorded = self.recorded(&cookies, cookie_visitor);
+        let now_ms = hit.received_at_ms;
+        let recorded = self.recorded(&cookies, &entry.site, cookie_visitor, now_ms);
         let sent = sent.at(hit.received_at_ms);
         let said = telling.said(hit.received_at_ms);
         let signals = Signals { opted_out, recorded, sent, said, gpc: hit.gpc, standing, voice };
@@ -395,7 +402,10 @@ impl<'r> Admission<'r> {
         let site = self.entry.site.site.id;
         let visitor = self.ingest.keys.of_cookie(site, &id);
         let has_left = self.entry.site.is_opted_out(visitor.0)
-            || self.ingest.withdrawals.of(visitor).is_some();
+            || self
+                .ingest
+                .withdrawal_of(&self.entry.site, visitor, self.hit.received_at_ms)
+                .is_some();
         if self.new_id.is_none() || has_left {
             return false;
         }

@@ -11,7 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use cairn_catalog::SiteEntry;
 use cairn_enrich::{Location, Region};
 use cairn_model::receipt::{Answers, ChoiceMade};
-use cairn_model::{Choice, PixelKind, Purpose, VisitorId};
+use cairn_model::refusal::Refusal;
+use cairn_model::{Choice, PixelKind, Purpose, Verdict, VisitorId};
 
 use super::consent::{Said, SentConsent};
 use super::gate::{Signals, Standing, Voice};
@@ -23,7 +24,7 @@ use crate::record;
 /// Receipts of the same refusal, sent along with events, by one address and agent, while they are remembered.
 pub const REFUSALS_MAX: u16 = 32;
 /// Receipts of any same choice by one address and agent that show no cookie: many people may share an address.
-const STRANGERS_MAX: u16 = 600;
+pub(super) const STRANGERS_MAX: u16 = 600;
 /// How long they are remembered, at least.
 const CHOICES_MS: i64 = 10 * 60 * 1000;
 /// Senders that are remembered in one half (about 20 bytes each).
@@ -52,7 +53,8 @@ impl Default for RecentChoices {
 }
 
 impl RecentChoices {
-    fn may_prove(&self, key: impl Hash, most: u16, now_ms: i64) -> bool {
+    /// `most`: of this key, for the time that it is remembered.
+    pub(super) fn may_prove(&self, key: impl Hash, most: u16, now_ms: i64) -> bool {
         let key = self.hasher.hash_one(key);
         let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
         choices.age(now_ms);
@@ -70,6 +72,21 @@ impl Admission<'_> {
             SentConsent::Nothing => None,
             _ => self.receipt_of(told),
         }
+    }
+
+    /// Who gives permission again whose no is kept with the site, as one that came with a message is, and the record of that:
+    /// it holds from now on. To be asked once.
+    pub fn permission_again(&self) -> Option<(VisitorId, Vec<u8>)> {
+        let is_yes = !matches!(self.signals.sent, SentConsent::Nothing)
+            && self.decision.verdict == Verdict::Full;
+        let sender = self.cookie_visitor.filter(|_| is_yes)?;
+        let now_ms = self.hit.received_at_ms;
+        let said_at_ms = self.signals.said.at_s(now_ms.div_euclid(1000)) * 1000;
+        let site_id = self.entry.site.site.id;
+        let word = Refusal { site_id, sender, said_by: None, said_at_ms };
+        let is_to_write = self.entry.site.take_word(&word);
+        let record = is_to_write.then(|| record::encode_refusal(&word).ok()).flatten()?;
+        Some((sender, record))
     }
 
     fn receipt_of(&self, told: Told<'_>) -> Option<Vec<u8>> {

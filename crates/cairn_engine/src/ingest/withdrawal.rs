@@ -2,12 +2,15 @@
 //!
 //! Guarantees: asking costs one read of memory, without lock or allocation; a number that is noted holds until its visitor
 //! says yes again, another takes its place, or the process ends. No other visitor is ever mistaken for one of them. Memory:
-//! [`PLACES`] numbers with their times.
+//! [`PLACES`] numbers with their times. Whose browser keeps a record of the choice needs no more; what senders without one
+//! say is kept with their site ([`SiteEntry::refusal_of`]).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use cairn_catalog::SiteEntry;
 use cairn_model::VisitorId;
 
+use super::Ingest;
 use super::consent::Speaker;
 
 /// Visitors that are remembered at most; two whose numbers end alike share one place. A power of two.
@@ -39,11 +42,7 @@ impl Withdrawals {
     }
 
     pub fn note(&self, visitor: VisitorId, by: Speaker, at_s: i64) {
-        let mark = match by {
-            Speaker::Words => 1,
-            Speaker::ConsentString => 2,
-            Speaker::UsString => 3,
-        };
+        let mark = u64::from(mark_of(by));
         let (place, time_s) = self.place(visitor);
         // Before the number: whoever sees that sees a time that is not older.
         time_s.store(at_s, Ordering::Relaxed);
@@ -57,12 +56,7 @@ impl Withdrawals {
         if (noted ^ visitor.0) & !PLACE_BITS != 0 {
             return None;
         }
-        let by = match noted & PLACE_BITS {
-            1 => Speaker::Words,
-            2 => Speaker::ConsentString,
-            3 => Speaker::UsString,
-            _ => return None,
-        };
+        let by = u8::try_from(noted & PLACE_BITS).ok().and_then(of_mark)?;
         Some((by, time_s.load(Ordering::Relaxed)))
     }
 
@@ -73,6 +67,38 @@ impl Withdrawals {
         if (noted ^ visitor.0) & !PLACE_BITS == 0 {
             let _ = place.compare_exchange(noted, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+}
+
+/// A speaker as a number that is stored; none is 0.
+pub(super) fn mark_of(by: Speaker) -> u8 {
+    match by {
+        Speaker::Words => 1,
+        Speaker::ConsentString => 2,
+        Speaker::UsString => 3,
+    }
+}
+
+fn of_mark(mark: u8) -> Option<Speaker> {
+    match mark {
+        1 => Some(Speaker::Words),
+        2 => Some(Speaker::ConsentString),
+        3 => Some(Speaker::UsString),
+        _ => None,
+    }
+}
+
+impl Ingest {
+    /// By what a visitor took permission back, and when, Unix seconds: lately, or as a sender that keeps no record of ours.
+    pub(super) fn withdrawal_of(
+        &self,
+        site: &SiteEntry,
+        visitor: VisitorId,
+        now_ms: i64,
+    ) -> Option<(Speaker, i64)> {
+        let kept = site.refusal_of(visitor, now_ms);
+        let kept = kept.and_then(|(mark, at_s)| Some((of_mark(mark)?, at_s)));
+        [self.withdrawals.of(visitor), kept].into_iter().flatten().max_by_key(|(_, at_s)| *at_s)
     }
 }
 

@@ -2,20 +2,24 @@
 //!
 //! Guarantees: such a word is proven when it is not what its visitor said last, and not when it is late behind a newer one;
 //! a *no* of somebody who is known holds for what he sends without a word from then on. These senders keep no record of
-//! ours, so the last word of each is remembered: in memory, bounded, for a day or two. An event without a word costs nothing.
+//! ours, so the last word of each is remembered: in memory, bounded, for a day or two, and its last no with its site, on disk.
+//! An event without a word costs nothing.
 
 use std::sync::{Mutex, PoisonError};
 
 use cairn_catalog::SiteEntry;
 use cairn_enrich::Location;
 use cairn_model::receipt::Answers;
+use cairn_model::refusal::Refusal;
 use cairn_model::{Choice, Verdict, VisitorId};
 
 use super::consent::{Said, SentConsent, Speaker};
 use super::gate::{Decision, Signals, decide};
 use super::halves::Halves;
-use super::proof::{Proving, Told};
+use super::proof::{Proving, STRANGERS_MAX, Told};
+use super::withdrawal::mark_of;
 use super::{Admission, Hit, Ingest, ParsedEvent, privacy_at};
+use crate::record;
 
 /// How long a last word is remembered, at least.
 const WORDS_MS: i64 = 24 * 60 * 60 * 1000;
@@ -63,8 +67,12 @@ pub(super) struct Word<'w> {
 pub struct Heard {
     /// Its receipt, if it has one.
     pub receipt: Option<Vec<u8>>,
+    /// Records of what it changes in what is kept of its sender's last no.
+    pub refusals: Vec<Vec<u8>>,
     /// Whose word it is.
     pub visitor: VisitorId,
+    /// Whose word it may be: of the cookie, and by the sender's own name for itself.
+    pub visitors: [Option<VisitorId>; 2],
     /// Who takes permission back with it.
     pub withdrawn: [Option<VisitorId>; 2],
 }
@@ -94,7 +102,7 @@ impl Ingest {
         let now_s = now_ms.div_euclid(1000);
         let at_s = said.at_s(now_s);
         let last = self.last_words.with(|words| words.get(&visitor).copied());
-        let mut heard = Heard { visitor, ..Heard::default() };
+        let mut heard = Heard { visitor, visitors: word.visitors(), ..Heard::default() };
         if last.is_some_and(|last| at_s < last.at_s) {
             return heard;
         }
@@ -102,10 +110,13 @@ impl Ingest {
         if recorded.newest(sent, *said, 0) == Some((Choice::Denied, true)) {
             if word.is_of_known(last) {
                 heard.withdrawn = word.visitors();
-                visitors.for_each(|it| self.withdrawals.note(it, Speaker::of_sent(sent), at_s));
+                let by = Speaker::of_sent(sent);
+                visitors.for_each(|it| self.withdrawals.note(it, by, at_s));
+                heard.refusals = self.keep(word, Some(by), at_s);
             }
         } else if word.decision.verdict == Verdict::Full {
             visitors.for_each(|it| self.withdrawals.forget(it));
+            heard.refusals = self.keep(word, None, at_s);
         }
         let answers = [0, 1, 2, 3].map(|place| Some(sent.answer(place)?.choice));
         let is_new = last.is_none_or(|last| last.answers != answers || !last.is_proven);
@@ -130,7 +141,26 @@ impl Ingest {
         heard
     }
 
-    /// The receipt of somebody's word could not be written: the same word is to be proven when it comes again.
+    /// Keeps with the site what a word says of being known, where that is something else than before. Gives the records to be
+    /// written: at a change only, and of one address no more than receipts are.
+    fn keep(&self, word: &Word<'_>, by: Option<Speaker>, at_s: i64) -> Vec<Vec<u8>> {
+        let (said_by, said_at_ms) = (by.map(mark_of), at_s.saturating_mul(1000));
+        let (site_id, now_ms) = (word.site.site.id, word.hit.received_at_ms);
+        let may_keep = |sender| {
+            let key = ("refusal", site_id.0, word.hit.address.ip());
+            by.is_none()
+                || word.site.refusal_of(sender, now_ms).is_some()
+                || self.choices.may_prove(key, STRANGERS_MAX, now_ms)
+        };
+        let kept = |sender| {
+            let refusal = Refusal { site_id, sender, said_by, said_at_ms };
+            let is_to_write = may_keep(sender) && word.site.take_word(&refusal);
+            is_to_write.then(|| record::encode_refusal(&refusal).ok()).flatten()
+        };
+        word.visitors().into_iter().flatten().filter_map(kept).collect()
+    }
+
+    /// The records of somebody's word could not be written: the same word is to be proven when it comes again.
     pub fn unproven(&self, visitor: VisitorId) {
         self.last_words.with(|words| {
             if let Some(last) = words.get_mut(&visitor) {
@@ -158,7 +188,9 @@ impl Admission<'_> {
         let names_itself = !parsed.sender_id.is_empty() && self.is_visitors();
         let of_sender = names_itself
             .then(|| self.ingest.keys.of_sender(self.entry.site.site.id, &parsed.sender_id));
-        let withdrawal = of_sender.and_then(|sender| self.ingest.withdrawals.of(sender));
+        let now_ms = self.hit.received_at_ms;
+        let of_site = |sender| self.ingest.withdrawal_of(&self.entry.site, sender, now_ms);
+        let withdrawal = of_sender.and_then(of_site);
         if !is_told && withdrawal.is_none() {
             return None;
         }
@@ -167,7 +199,6 @@ impl Admission<'_> {
             signals.recorded = signals.recorded.withdrawn(by, at_s);
         }
         if is_told {
-            let now_ms = self.hit.received_at_ms;
             let at_s = |at_ms: i64| at_ms.min(now_ms).div_euclid(1000);
             signals.sent = parsed.consent.at(now_ms);
             signals.said = parsed.timestamp_ms.map_or(Said::Now, |at_ms| Said::At(at_s(at_ms)));

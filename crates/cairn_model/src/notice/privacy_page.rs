@@ -110,6 +110,15 @@ static TEXTS: &[(&str, [&str; 4])] = &[
             "Ningún justificante nombra este navegador. Un rechazo se prueba sin nombrar a nadie.",
         ],
     ),
+    (
+        "cut",
+        [
+            "This is not all: more browsers or accounts belong to it than one file holds. Ask for the rest.",
+            "Das ist nicht alles: Es gehören mehr Browser oder Konten dazu, als eine Datei fasst. Fragen Sie nach dem Rest.",
+            "Ce n’est pas tout : plus de navigateurs ou de comptes en font partie qu’un fichier n’en contient. Demandez le reste.",
+            "Esto no es todo: le pertenecen más navegadores o cuentas de los que caben en un archivo. Pida el resto.",
+        ],
+    ),
     ("out", ["No pixels at all", "Gar keine Pixel", "Aucun pixel", "Ningún píxel"]),
     (
         "out_text",

@@ -5,6 +5,7 @@
 //! for everybody and asks nothing of the page it runs in.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_catalog::SiteEntry;
@@ -32,7 +33,7 @@ const VIEWABLE_SCRIPT: &str = include_str!("viewable.js");
 /// A valid token, and what came with it.
 pub(super) struct AdFetch<'a> {
     pub hit: &'a Hit<'a>,
-    pub site: &'a SiteEntry,
+    pub site: &'a Arc<SiteEntry>,
     pub token: &'a Token,
     pub act: AdAct,
     pub query: &'a str,
@@ -140,7 +141,7 @@ impl Collector {
         }
         // Before the event: it relies on it.
         let heard = app.ingest.hear_ad(fetch.hit, fetch.site, ad);
-        let proof = heard.and_then(|heard| self.note_heard(&heard));
+        let proof = heard.and_then(|heard| self.note_heard(heard, fetch.site));
         let buffer = Vec::with_capacity(RECORD_SIZE_BYTES);
         let (record, taken) = app.ingest.take_ad(fetch.hit, fetch.site, ad, buffer);
         let judged = match taken {

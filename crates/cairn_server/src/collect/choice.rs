@@ -3,6 +3,9 @@
 //! Guarantees: the record of a choice is in the log before the events that rely on it, and is durable before the answer; a
 //! *no* holds from the moment it is read, also where its receipt cannot be written. A hit without a choice costs nothing.
 
+use std::sync::Arc;
+
+use cairn_catalog::SiteEntry;
 use cairn_engine::ingest::consent::SentConsent;
 use cairn_engine::ingest::proof::Told;
 use cairn_engine::ingest::{Admission, Heard, Ingest, Rejection};
@@ -12,13 +15,26 @@ use cairn_model::{Choice, Purpose, VisitorId};
 use super::Collector;
 use super::handover::unavailable;
 
-/// A receipt on its way to the disk. In a box: few hits have one.
-pub(super) struct Proof(Box<Append>);
+/// What is on its way to the disk of a choice: its receipt, and what it changes in what is kept of senders' last no. In a box:
+/// few hits have one.
+pub(super) struct Proof(Box<OnItsWay>);
+
+struct OnItsWay {
+    append: Append,
+    site: Arc<SiteEntry>,
+    /// Whose last word is kept with the site.
+    senders: [Option<VisitorId>; 2],
+}
 
 impl Proof {
-    /// Waits until it is durable.
+    /// Waits until it is durable; if it never is, the same word is kept when it comes again.
     pub async fn durable(self) -> Result<(), Rejection> {
-        (*self.0).await.map(drop).map_err(|error| unavailable(&error))
+        let OnItsWay { append, site, senders } = *self.0;
+        let written = append.await;
+        if written.is_err() {
+            senders.into_iter().flatten().for_each(|sender| site.unwritten(sender));
+        }
+        written.map(drop).map_err(|error| unavailable(&error))
     }
 }
 
@@ -50,15 +66,31 @@ impl Collector {
         if let Some(visitor) = admission.withdrawn() {
             self.forget(visitor);
         }
-        let record = admission.receipt(told)?;
-        Some(Proof(Box::new(self.appender.append([record.as_slice()]))))
+        let again = admission.permission_again();
+        let sender = again.as_ref().map(|(sender, _)| *sender);
+        let records = admission.receipt(told).into_iter().chain(again.map(|(_, record)| record));
+        self.bring_to_disk(records.collect(), &admission.entry().site, [sender, None])
+    }
+
+    fn bring_to_disk(
+        &self,
+        records: Vec<Vec<u8>>,
+        site: &Arc<SiteEntry>,
+        senders: [Option<VisitorId>; 2],
+    ) -> Option<Proof> {
+        if records.is_empty() {
+            return None;
+        }
+        let append = self.appender.append(records.iter().map(Vec::as_slice));
+        Some(Proof(Box::new(OnItsWay { append, site: Arc::clone(site), senders })))
     }
 
     /// The same for a word that an event brought.
-    pub(super) fn note_heard(&self, heard: &Heard) -> Option<ProofOfWord> {
+    pub(super) fn note_heard(&self, heard: Heard, site: &Arc<SiteEntry>) -> Option<ProofOfWord> {
         heard.withdrawn.into_iter().flatten().for_each(|visitor| self.forget(visitor));
-        let record = heard.receipt.as_ref()?;
-        let proof = Proof(Box::new(self.appender.append([record.as_slice()])));
+        let senders = if heard.refusals.is_empty() { [None; 2] } else { heard.visitors };
+        let records = heard.receipt.into_iter().chain(heard.refusals);
+        let proof = self.bring_to_disk(records.collect(), site, senders)?;
         Some(ProofOfWord { proof, visitor: heard.visitor })
     }
 

@@ -262,7 +262,7 @@ impl Collector {
             admission.take(parsed, parcel.common, std::mem::take(&mut records.bytes));
         records.bytes = bytes;
         if let Some(heard) = admission.heard() {
-            records.proofs.extend(self.note_heard(&heard));
+            records.proofs.extend(self.note_heard(*heard, &admission.entry().site));
         }
         taken?;
         records.ends.push(records.bytes.len());

@@ -25,11 +25,18 @@ pub struct RateLimit {
     /// Browsers that one site begins to remember something for, in an hour: with 64 KiB each, one place needs days to fill
     /// a site's memory; 0 = no limit.
     pub new_memories_per_hour_max: u32,
+    /// Erasures that visitors of one site begin on their own page, in an hour: each takes room that all of them share, and has
+    /// files written anew; 0 = no limit.
+    pub erasures_per_hour_max: u32,
 }
 
 impl Default for RateLimit {
     fn default() -> Self {
-        RateLimit { hits_per_minute_max: 60_000, new_memories_per_hour_max: 1_000 }
+        RateLimit {
+            hits_per_minute_max: 60_000,
+            new_memories_per_hour_max: 1_000,
+            erasures_per_hour_max: 30,
+        }
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Edge {
     memory_limiter: RateLimiter,
     /// Of looks at what is held: each reads the store.
     rights_limiter: RateLimiter,
+    /// Of visitors' erasures.
+    erasure_limiter: RateLimiter,
     /// Visitors' exports that are being sent.
     exports: VisitorsExports,
     /// Of browsers that have something remembered for the first time.
@@ -94,6 +96,7 @@ impl Edge {
             limiter: RateLimiter::new(rate_limit),
             memory_limiter: RateLimiter::new(memory::rate_limit(rate_limit)),
             rights_limiter: RateLimiter::new(privacy::rate_limit(rate_limit)),
+            erasure_limiter: RateLimiter::hourly(rate_limit.erasures_per_hour_max),
             exports: VisitorsExports::default(),
             memory_holders: RateLimiter::hourly(rate_limit.new_memories_per_hour_max),
             tracker: Tracker::embedded(),

@@ -293,6 +293,10 @@ impl Collector {
             return Ok(looked.back(headers));
         }
         let site_id = entry.site.site.id;
+        // Only here, and by site: whoever asks again for what is gone takes no room, and pixels are no way around it.
+        if !self.edge.erasure_limiter.allows(&site_id.to_string(), admission.hit().address.ip()) {
+            return Ok(too_many_erasures());
+        }
         let found = self.browsers(site_id, browser.visitor).await?;
         let holder = browser.memory.map(|id| app.ingest.keys().of_memory(site_id, &id));
         let new = NewRequest {
@@ -434,6 +438,14 @@ fn too_many() -> Answer {
     let mut answer =
         plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please wait a minute.");
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+    answer
+}
+
+/// Whoever asks keeps his cookies, by which he can ask later.
+fn too_many_erasures() -> Answer {
+    let why = "Too many erasures from this network. Please try again in an hour.";
+    let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, why);
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("3600"));
     answer
 }
 

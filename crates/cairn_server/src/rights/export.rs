@@ -1,6 +1,7 @@
 //! What somebody takes along: everything that is held of him, as JSON for programs or as one page to read.
 //!
-//! Guarantees: complete, however much it is; read and sent a piece at a time, a few exports at once, so that one needs
+//! Guarantees: complete, however much it is, but for what it says itself: how many visits beyond [`VISITS_MAX`] are not told
+//! apart from their events, and whether there are more browsers than were looked for; read and sent a piece at a time, a few exports at once, so that one needs
 //! little memory. Visitors cannot take the owners' places, nor one of them those of others. A page asks nobody for anything and holds no script. What fails half-way ends the answer early: a file
 //! without its end is told by its missing end.
 
@@ -22,13 +23,14 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
-use super::Held;
 use super::html::{day, escaped, terms, time};
+use super::{Held, RECEIPTS_MAX};
 use crate::App;
 use crate::api::events::EventBody;
 use crate::api::live::Messages;
 use crate::api::receipts::{ReceiptBody, choices};
 use crate::api::{show, store};
+use crate::auth::blocking;
 use crate::collect::network;
 use crate::error::{ApiError, Code};
 
@@ -43,7 +45,7 @@ const RETRY_AFTER_S: u64 = 5;
 const EVENTS_PER_LOOK: usize = 50;
 /// Pieces that wait for a slow reader.
 const PIECES_MAX: usize = 2;
-/// Visits that are told of one subject.
+/// Visits that are told of one subject; the events of all are, with their visits' numbers.
 const VISITS_MAX: usize = 100_000;
 
 static OWNERS_EXPORTS: Semaphore = Semaphore::const_new(OWNERS_EXPORTS_MAX);
@@ -208,7 +210,10 @@ impl Export {
     async fn feed(&self, app: &Arc<App>, sender: &mpsc::Sender<Bytes>) {
         let mut visits = Visits::default();
         let (mut before, mut is_first) = (None, true);
-        if sender.send(self.head().into()).await.is_err() {
+        if sender.send(self.head().into()).await.is_err()
+            || self.feed_receipts(app, sender).await.is_none()
+            || sender.send(self.head_of_events().into()).await.is_err()
+        {
             return;
         }
         loop {
@@ -230,6 +235,38 @@ impl Export {
             if sender.send(piece.into()).await.is_err() || is_end {
                 return;
             }
+        }
+    }
+
+    /// `None`: it cannot go on.
+    async fn feed_receipts(&self, app: &Arc<App>, sender: &mpsc::Sender<Bytes>) -> Option<()> {
+        let mut receipts = self.held.receipts.clone();
+        let mut is_first = true;
+        loop {
+            let mut piece = String::new();
+            for receipt in &receipts {
+                match self.format {
+                    Format::Json => {
+                        let body = ReceiptBody::new(receipt.clone());
+                        piece.push_str(if is_first { "\n" } else { ",\n" });
+                        piece.push_str(&serde_json::to_string(&body).unwrap_or_default());
+                    }
+                    Format::Html => {
+                        piece.push_str(&row_of(receipt, self.language, &self.held.site.zone));
+                    }
+                }
+                is_first = false;
+            }
+            sender.send(piece.into()).await.ok()?;
+            if receipts.len() < RECEIPTS_MAX {
+                return Some(());
+            }
+            let before = receipts.last().map(|receipt| receipt.sequence);
+            let subject = self.held.subject.clone();
+            let more = blocking(app, move |catalog| {
+                catalog.receipts_of(subject.site_id, &subject.visitors, before, RECEIPTS_MAX)
+            });
+            receipts = more.await.ok()?;
         }
     }
 
@@ -272,8 +309,14 @@ impl Export {
     fn tail(&self, visits: &Visits) -> String {
         match self.format {
             Format::Json => {
-                let visits = serde_json::to_string(&visits.list()).unwrap_or_default();
-                format!("],\n\"visits\":{visits}}}\n")
+                let listed = visits.list();
+                // Of those that came meanwhile nobody knows.
+                let left_out = match listed.len() == VISITS_MAX {
+                    true => self.held.summary.visits.saturating_sub(VISITS_MAX as u64),
+                    false => 0,
+                };
+                let listed = serde_json::to_string(&listed).unwrap_or_default();
+                format!("],\n\"visits\":{listed},\n\"visits_not_listed\":{left_out}}}\n")
             }
             Format::Html => String::from("</tbody></table></main></body></html>\n"),
         }
@@ -309,7 +352,6 @@ impl Export {
             .collect();
         let visitors: Vec<_> =
             held.subject.visitors.iter().map(|visitor| format!("{:016x}", visitor.0)).collect();
-        let receipts: Vec<_> = held.receipts.iter().cloned().map(ReceiptBody::new).collect();
         let head = json!({
             "format": "cairn-export-1",
             "made_at": show::instant(self.now_ms),
@@ -327,13 +369,13 @@ impl Export {
             "account_not_shown": held.hides_person,
             "memory": memory,
             "mail_choices": mails,
-            "receipts": receipts,
+            "more_browsers_or_users": held.is_cut,
         });
         let mut text = serde_json::to_string_pretty(&head).unwrap_or_default();
-        // The events follow inside the same object.
+        // Receipts and events follow inside the same object.
         text.truncate(text.rfind('}').unwrap_or(text.len()));
         text.truncate(text.trim_end().len());
-        text.push_str(",\n\"events\":[");
+        text.push_str(",\n\"receipts\":[");
         text
     }
 
@@ -356,6 +398,9 @@ impl Export {
                 (text("events"), summary.events.to_string()),
             ]),
         );
+        if held.is_cut {
+            let _ = write!(html, "<p><strong>{}</strong></p>", text("cut"));
+        }
         self.add_people(&mut html);
         html.push_str(&section(text("remembered"), text("none"), memory(held)));
         if let Some(choice) = &self.choice {
@@ -363,19 +408,31 @@ impl Export {
                 choice.iter().map(|(name, said)| (*name, text(said).into())).collect();
             html.push_str(&section(text("choice"), text("silent"), terms_or_none(&rows)));
         }
-        let receipts = receipts_table(&held.receipts, self.language, zone).unwrap_or_default();
-        html.push_str(&section(text("receipts"), text("no_receipts"), receipts));
-        let _ = write!(
-            html,
-            "<h2>{}</h2><table><thead><tr><th scope=\"col\">{}</th><th scope=\"col\">{}</th>\
+        match held.receipts.is_empty() {
+            true => html.push_str(&section(text("receipts"), text("no_receipts"), String::new())),
+            false => {
+                let _ = write!(html, "<h2>{}</h2>{}", text("receipts"), table_head(self.language));
+            }
+        }
+        html
+    }
+
+    /// What stands between the receipts and the events.
+    fn head_of_events(&self) -> String {
+        if self.format == Format::Json {
+            return String::from("],\n\"events\":[");
+        }
+        let text = |name: &str| self.language.page_text(name);
+        let end = if self.held.receipts.is_empty() { "" } else { TABLE_END };
+        format!(
+            "{end}<h2>{}</h2><table><thead><tr><th scope=\"col\">{}</th><th scope=\"col\">{}</th>\
              <th scope=\"col\">{}</th><th scope=\"col\">{}</th></tr></thead><tbody>",
             text("events"),
             text("time"),
             text("what"),
             text("page"),
             text("details"),
-        );
-        html
+        )
     }
 
     fn add_people(&self, html: &mut String) {
@@ -415,31 +472,37 @@ pub fn receipts_table(
     language: &'static Language,
     zone: &jiff::tz::TimeZone,
 ) -> Option<String> {
+    let mut html = table_head(language);
+    receipts.iter().for_each(|receipt| html.push_str(&row_of(receipt, language, zone)));
+    html.push_str(TABLE_END);
+    (!receipts.is_empty()).then_some(html)
+}
+
+const TABLE_END: &str = "</tbody></table>";
+
+fn table_head(language: &'static Language) -> String {
     let text = |name: &str| language.page_text(name);
-    let notice = Notice::default();
-    let mut html = format!(
+    format!(
         "<table><thead><tr><th scope=\"col\">{}</th><th scope=\"col\">{}</th><th scope=\"col\">{}</th>\
          </tr></thead><tbody>",
         text("receipt"),
         text("time"),
         text("choice"),
-    );
-    for receipt in receipts {
-        let said = choices(receipt);
-        let said = Purpose::ALL.iter().filter_map(|purpose| {
-            let word = said.get(purpose.name())?;
-            Some(format!("{}: {}", language.text(&notice, purpose.name()), text(word)))
-        });
-        let _ = write!(
-            html,
-            "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
-            receipt.sequence,
-            time(receipt.at_ms, zone),
-            said.collect::<Vec<_>>().join(", "),
-        );
-    }
-    html.push_str("</tbody></table>");
-    (!receipts.is_empty()).then_some(html)
+    )
+}
+
+fn row_of(receipt: &Receipt, language: &'static Language, zone: &jiff::tz::TimeZone) -> String {
+    let (notice, said) = (Notice::default(), choices(receipt));
+    let said = Purpose::ALL.iter().filter_map(|purpose| {
+        let (name, word) = (purpose.name(), said.get(purpose.name())?);
+        Some(format!("{}: {}", language.text(&notice, name), language.page_text(word)))
+    });
+    format!(
+        "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
+        receipt.sequence,
+        time(receipt.at_ms, zone),
+        said.collect::<Vec<_>>().join(", "),
+    )
 }
 
 fn memory(held: &Held) -> String {

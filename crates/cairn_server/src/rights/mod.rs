@@ -25,8 +25,8 @@ use crate::error::ApiError;
 
 pub use export::{Export, Format, VisitorsExports, owners_place, receipts_table};
 
-/// Receipts that are shown and taken along, the newest first.
-const RECEIPTS_MAX: usize = 1_000;
+/// Receipts that are shown, the newest first; whoever takes them along is sent the others as well.
+pub const RECEIPTS_MAX: usize = 1_000;
 
 /// Who looks.
 #[derive(Clone, Copy)]
@@ -61,8 +61,10 @@ pub struct Held {
     pub memory: Vec<Remembered>,
     /// What the persons said about mails.
     pub mail_choices: Vec<MailChoices>,
-    /// Receipts that name the visitors.
+    /// The newest receipts that name the visitors, up to [`RECEIPTS_MAX`].
     pub receipts: Vec<Receipt>,
+    /// More browsers or users belong to the subject than are in it.
+    pub is_cut: bool,
 }
 
 impl Held {
@@ -74,7 +76,7 @@ impl Held {
         viewer: Viewer,
         now_ms: i64,
     ) -> Result<Held, ApiError> {
-        let Found { subject, holders, .. } = found;
+        let Found { subject, holders, is_cut, .. } = found;
         let asked = subject.clone();
         let (summary, users) = store(app, move |store| {
             let summary = store.subject_summary(&asked)?;
@@ -103,6 +105,7 @@ impl Held {
                 memory: Vec::new(),
                 mail_choices: Vec::new(),
                 receipts: Vec::new(),
+                is_cut,
             };
             let is_owner = matches!(viewer, Viewer::Owner);
             let holders = match is_owner {
@@ -134,7 +137,7 @@ impl Held {
                 held.people.push(Person { user_id, traits });
             }
             let visitors = &held.subject.visitors;
-            held.receipts = catalog.receipts_of(site_id, visitors, RECEIPTS_MAX)?;
+            held.receipts = catalog.receipts_of(site_id, visitors, None, RECEIPTS_MAX)?;
             Ok(held)
         })
         .await?;

@@ -1,12 +1,12 @@
 //! The visitor's page: what it tells to whom, and what its forms do.
 
 use cairn_catalog::{
-    ErasureReason, MemoryChange, MemoryHolder, NewErasure, Receipt, ReceiptFilter, ReceiptOrder,
-    RequestList, RightsRequest,
+    ErasureReason, MemoryChange, MemoryHolder, NewErasure, NewReceipt, Receipt, ReceiptFilter,
+    ReceiptOrder, RequestList, RightsRequest,
 };
 use cairn_engine::identity::IdentitySecret;
 use cairn_engine::ingest::visitor::parse_cookie_id;
-use cairn_model::receipt::answers_text;
+use cairn_model::receipt::{ChoiceMade, answers_text};
 use cairn_model::{
     CrossSiteCookies, Identification, Outcome, PixelKind, Policy, SiteId, Subject, VisitorId,
 };
@@ -314,6 +314,44 @@ fn everything_can_be_taken_along() {
 }
 
 #[test]
+fn however_many_receipts_there_are_all_can_be_taken_along() {
+    let running = Running::start();
+    let key = running.site(&SHOP);
+    let mut ada = Browser::known(&running, &key, &["/one"]);
+    let first = receipts(&running, site_of(&running, &key)).remove(0);
+    let more = (0..2_500).map(|number| NewReceipt {
+        offset: u64::MAX >> 2,
+        choice: ChoiceMade {
+            site_id: site_of(&running, &key),
+            at_ms: NOW_MS + number,
+            subject: first.subject.unwrap(),
+            answers: first.answers,
+            version: "".into(),
+            language: "".into(),
+            signal: "page".into(),
+            region: "eea".into(),
+            policy: "opt_in".into(),
+            gpc: false,
+        },
+    });
+    running.app.catalog.apply_log(&[], &more.collect::<Vec<_>>(), u64::MAX >> 2).unwrap();
+    let data = ada.look("&download=json", &[]).json();
+    let sequences: Vec<_> = data["receipts"].as_array().unwrap().iter().collect();
+    assert_eq!(sequences.len(), 2_501);
+    assert_eq!(
+        (&data["more_browsers_or_users"], &data["visits_not_listed"]),
+        (&json!(false), &json!(0))
+    );
+    assert_eq!(data["events"].as_array().unwrap().len(), 1);
+    let html = ada.look("&download=html", &[]);
+    let html = String::from_utf8_lossy(&html.body);
+    for number in [1, 1_500, 2_501] {
+        assert!(html.contains(&format!("<tr><td>{number}</td>")), "{number}");
+    }
+    assert_eq!(html.matches("<table>").count(), html.matches("</table>").count());
+}
+
+#[test]
 fn a_script_on_a_listed_page_reads_its_visitors_data_and_no_other_does() {
     let running = Running::start();
     let key = running.site(&SHOP);
@@ -430,6 +468,28 @@ fn erasing_asks_once_more_and_leaves_nothing_of_the_browser() {
         format!("?key={key}&language=en")
     );
     assert_eq!(requests(&running, site).len(), 1);
+}
+
+#[test]
+fn one_network_cannot_fill_the_room_for_erasures() {
+    let running = Running::with(|options| options.rate_limit.erasures_per_hour_max = 3);
+    let key = running.site(&SHOP);
+    let browsers: Vec<Browser> =
+        (0..5).map(|_| Browser::known(&running, &key, &["/one"])).collect();
+    let form = format!("key={key}&language=en&action=erase_now");
+    let erase = |browser: &Browser, place: &str| {
+        let jar = browser.jar();
+        let headers = [("X-Forwarded-For", place), ("Cookie", &*jar), SAME, FORM];
+        running.client().request("POST", "/privacy", &headers, form.as_bytes())
+    };
+    let many: Vec<_> = browsers[..4].iter().map(|it| erase(it, "203.0.113.9")).collect();
+    assert_eq!(many.iter().map(|it| it.status).collect::<Vec<_>>(), [303, 303, 303, 429]);
+    assert_eq!(many[3].header("retry-after"), "3600");
+    assert!(many[3].all("set-cookie").is_empty(), "he can ask again");
+    assert_eq!(requests(&running, site_of(&running, &key)).len(), 3);
+    assert_eq!(erase(&browsers[3], "203.0.113.10").status, 303, "another network");
+    let nobody = Browser::new(&running, &key);
+    assert_eq!(erase(&nobody, "203.0.113.9").status, 303, "who is nobody takes no room");
 }
 
 #[test]

@@ -70,10 +70,25 @@ impl Running {
 
     /// One that takes hits and applies nothing yet.
     pub fn lagging(change: impl FnOnce(&mut ListenOptions)) -> Running {
-        let directory = TempDir::new().unwrap();
+        Running::open(TempDir::new().unwrap(), Arc::new(ReferenceStore::new()), change)
+    }
+
+    /// The process ends here, and another one begins.
+    pub fn restarted(mut self) -> Running {
+        self.stop();
+        let store = Arc::clone(&self.app.store);
+        let directory = std::mem::replace(&mut self.directory, TempDir::new().unwrap());
+        drop(self);
+        Running::open(directory, store, |_| {})
+    }
+
+    fn open(
+        directory: TempDir,
+        store: Arc<dyn EventStore>,
+        change: impl FnOnce(&mut ListenOptions),
+    ) -> Running {
         let path = |name: &str| directory.path().join(name);
         let catalog = Arc::new(Catalog::open(&path("catalog.sqlite")).unwrap());
-        let store = Arc::new(ReferenceStore::new()) as Arc<dyn EventStore>;
         let ids = Arc::new(EventIds::open(&path("ids"), &*store).unwrap());
         let (log, _) = Log::open(LogOptions::new(path("log")), Arc::new(RealDisk)).unwrap();
         let (apply, handle) = ApplyLoop::open(
@@ -174,7 +189,8 @@ impl Running {
             if batch.is_empty() {
                 return events;
             }
-            let records = batch.iter().filter(|(_, bytes)| !record::is_choice(bytes));
+            let is_event = |bytes| !record::is_choice(bytes) && !record::is_refusal(bytes);
+            let records = batch.iter().filter(|(_, bytes)| is_event(bytes));
             events.extend(records.map(|(_, bytes)| {
                 // Owned by way of a leak: the test's process is short.
                 record::decode(Box::leak(bytes.to_vec().into_boxed_slice())).unwrap()
@@ -249,10 +265,8 @@ impl Running {
     pub fn stop_listening(&mut self) {
         self.server.take().unwrap().stop();
     }
-}
 
-impl Drop for Running {
-    fn drop(&mut self) {
+    fn stop(&mut self) {
         drop((self.server.take(), self.begin.take()));
         self.app.log.close();
         self.app.apply.stop();
@@ -261,6 +275,12 @@ impl Drop for Running {
         if !std::thread::panicking() {
             ended.unwrap().unwrap();
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

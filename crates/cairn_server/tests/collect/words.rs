@@ -176,6 +176,73 @@ fn a_no_in_a_message_holds_for_the_browsers_cookie() {
     assert_eq!(made(&running).len(), 2);
 }
 
+/// What is kept of senders' words in the log.
+fn refusals(running: &Running) -> usize {
+    let mut reader = running.app.log.reader(Offset(1));
+    let batch = reader.next_batch(1 << 20).unwrap();
+    batch.iter().filter(|(_, bytes)| record::is_refusal(bytes)).count()
+}
+
+#[test]
+fn a_no_in_a_message_survives_restarts_and_whoever_shares_its_place_in_memory() {
+    let running = Running::lagging(|_| {});
+    let key = running.site(&Site { policy: Policy::OptOut, ..SHOP });
+    let site = running.app.directory.current().by_key(&key).unwrap().site.site.id;
+    let number = |sender: &str| running.app.ingest.keys().of_sender(site, sender).0;
+    let kind_of = |running: &Running, sender: &str, word: &str| {
+        let mut client = running.client();
+        let known = [OWN, ("Cookie", "cairn_id=00112233445566778899aabbccddeeff")];
+        let headers = if sender == "with a cookie" { &known[..] } else { &known[..1] };
+        let answer = send_with(&mut client, "/v1/track", &key, &message(sender, word), headers);
+        assert_eq!(answer.outcome(), "accepted");
+        running.last_event().identification
+    };
+    let of_place = number("a") % 4096;
+    let mut others = (0..).map(|at| format!("b-{at}"));
+    let other = others.find(|other| number(other) % 4096 == of_place).unwrap();
+    for sender in ["a", "a", "with a cookie", &other] {
+        assert_eq!(kind_of(&running, sender, NO), Identification::Anonymous);
+    }
+    assert_eq!(kind_of(&running, "a", ""), Identification::Anonymous, "the other took its place");
+    assert_eq!(refusals(&running), 4, "at a change only; of the cookie and of the sender");
+    // It ends before anything was applied, and before the next one applies anything.
+    let running = running.restarted();
+    assert_eq!(kind_of(&running, "a", ""), Identification::Anonymous, "it waits in the log");
+    let mut running = running.restarted();
+    running.apply();
+    running.wait_applied();
+    let running = running.restarted();
+    for sender in ["a", "with a cookie", &other] {
+        assert_eq!(kind_of(&running, sender, ""), Identification::Anonymous, "it is on record");
+    }
+    assert_eq!(kind_of(&running, "c", ""), Identification::Identified, "somebody else");
+    for sender in ["a", "with a cookie"] {
+        assert_eq!(kind_of(&running, sender, YES), Identification::Identified);
+    }
+    let mut running = running.restarted();
+    running.apply();
+    running.wait_applied();
+    assert_eq!(running.app.catalog.withdrawals().unwrap().len(), 1, "the other's");
+    let running = running.restarted();
+    assert_eq!(kind_of(&running, "a", ""), Identification::Identified);
+    assert_eq!(kind_of(&running, &other, ""), Identification::Anonymous);
+}
+
+#[test]
+fn a_yes_of_a_cookie_ends_the_no_that_a_message_brought() {
+    let running = Running::start();
+    let key = running.site(&Site { policy: Policy::OptOut, ..SHOP });
+    let mut client = running.client();
+    let known = [OWN, ("Cookie", "cairn_id=00112233445566778899aabbccddeeff")];
+    send_with(&mut client, "/v1/track", &key, &message("a-1", NO), &known);
+    running.wait_applied();
+    let count = || running.app.catalog.withdrawals().unwrap().len();
+    assert_eq!(count(), 2);
+    client.get(&format!("/p.gif?key={key}&consent={YES}"), &known);
+    running.wait_applied();
+    assert_eq!(count(), 1, "the sender's own id said nothing since");
+}
+
 #[test]
 fn strangers_cannot_fill_the_disk_with_messages() {
     let running = Running::start();
@@ -191,6 +258,11 @@ fn strangers_cannot_fill_the_disk_with_messages() {
     };
     assert_eq!(batch(NO, 60), 32);
     assert_eq!(batch(YES, 700), 600);
+    let key = running.site(&Site { domain: "two.example", policy: Policy::OptOut, ..SHOP });
+    let many = (0..700).map(|number| message(&format!("no {number}"), NO)).collect::<Vec<_>>();
+    let two = [("Origin", "https://two.example")];
+    send_with(&mut client, "/v1/batch", &key, &json!({"batch": many}), &two);
+    assert_eq!(refusals(&running), 600);
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Ingest {
         let signals = Signals {
             opted_out: self.has_opted_out(&cookies, site),
             recorded: match standing {
-                Standing::Own => self.recorded(&cookies, of_cookie),
+                Standing::Own => self.recorded(&cookies, site, of_cookie, hit.received_at_ms),
                 _ => Default::default(),
             },
             sent: ad.request.consent.at(hit.received_at_ms),

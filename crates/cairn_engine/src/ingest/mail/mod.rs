@@ -128,7 +128,7 @@ impl Ingest {
         if *mail.permission == MailPermission::Withdrawn {
             return Err(opted_out());
         }
-        let recorded = self.recorded(&cookies, of_cookie);
+        let recorded = self.recorded(&cookies, site, of_cookie, hit.received_at_ms);
         let browser_denies =
             recorded.choices[0].is_some_and(|recorded| recorded.choice == Choice::Denied);
         let granted = matches!(mail.permission, MailPermission::Granted(_)) && !browser_denies;
