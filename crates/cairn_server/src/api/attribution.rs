@@ -220,7 +220,7 @@ pub async fn ask(
     let asked = receive(&app, &caller, request).await?;
     let held = Arc::clone(&app);
     let answer = super::with_store(&app, move |store| {
-        attribution(store, asked.site(&held), &asked.currency, &asked.body, asked.now_ms)
+        attribution(store, asked.site(&held), &asked.about.currency, &asked.body, asked.now_ms)
     });
     answer.await?.map(Json).map_err(failed)
 }
