@@ -359,8 +359,9 @@ export const t = {
         "Amounts of the orders on the days of their orders, before refunds, in the site’s currency at the rate of the day.",
     },
     roas: {
-      name: "Return on ad spend",
-      about: "Revenue divided by what the cost table says for these days.",
+      name: "Return on ads",
+      about:
+        "Return on ad spend (ROAS): revenue divided by what the cost table says for these days.",
     },
   },
   figure: FIGURE_TEXTS,

@@ -78,7 +78,7 @@ test("the only site opens by itself, on one screen, without a scroll bar", async
         ).length,
     );
     assert.equal(cut, 0, "tabs that do not fit");
-    assert.equal(await page.locator(".card").count(), 6);
+    assert.equal(await page.locator(".card").count(), 9);
   });
 });
 
@@ -513,7 +513,7 @@ test("a superseded question is aborted, and its answer is never shown", async ()
     let open = () => {};
     mock.gate = new Promise((done) => (open = done));
     const aborted = page.waitForEvent("requestfailed", (request) =>
-      request.url().endsWith("/query"),
+      request.url().endsWith("/queries"),
     );
     await page.keyboard.press("d");
     await page.waitForSelector(".stale");
