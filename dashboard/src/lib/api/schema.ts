@@ -1525,6 +1525,8 @@ export interface components {
              * @example visit:channel
              */
             dimension?: string;
+            /** @description As in a query: which conversions count, and which people without one (docs/attribution.md). */
+            filters?: Record<string, never>[];
             /**
              * @description Name of a goal.
              * @example Signup
@@ -1544,7 +1546,7 @@ export interface components {
             models?: string[];
             /** @description `limit` (1 to 1,000, default 20) and `offset` of the paths. */
             pagination?: Record<string, never>;
-            /** @description Every event `purchase` with an amount is a conversion. */
+            /** @description Every order with an amount is a conversion: the first `purchase` of its `order_id`. */
             revenue?: boolean;
             /** @description Number or domain of the site. */
             site_id: string;
