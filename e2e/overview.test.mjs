@@ -74,19 +74,19 @@ async function questionOf(page, what = "Visitors") {
   return JSON.parse(await page.evaluate(() => navigator.clipboard.readText()));
 }
 
-test("conversions and revenue are those of the goals, and stand in the chart", async () => {
+test("conversions, revenue and return are those of orders and costs, as on the page about campaigns", async () => {
   await overview("", async (page) => {
     const { date_range } = await questionOf(page);
-    const goals = (await server.api("GET", `/api/v1/sites/${site.id}/goals`)).items;
-    const of = async (metric, names) => {
-      const filters = [["is", "event:goal", names]];
-      return (await ask({ metrics: [metric], date_range, filters })).results[0].metrics[0];
-    };
-    const conversions = await of("events", goals.map((goal) => goal.display_name));
-    const revenue = await of("total_revenue", ["Purchase"]);
-    assert.ok(conversions > 100 && revenue.value > 1000);
+    const metrics = ["conversions", "revenue", "roas"];
+    const [row] = (await ask({ metrics, date_range })).results;
+    const [conversions, revenue, roas] = row.metrics;
+    assert.ok(conversions > 100 && revenue.value > 1000 && roas > 1);
     assert.equal(await numberOf(page, "Conversions"), conversions);
     assert.equal(await numberOf(page, "Revenue"), Math.round(revenue.value * 100) / 100);
+    assert.equal(await numberOf(page, "Return on ads"), Math.round(roas * 100) / 100);
+    // A goal that counts something else changes no money.
+    const goals = (await server.api("GET", `/api/v1/sites/${site.id}/goals`)).items;
+    assert.ok(goals.some((goal) => goal.display_name !== "Purchase"), "the demonstration has other goals");
     const [high, wide] = await page.evaluate(() => {
       const { scrollHeight, scrollWidth } = document.documentElement;
       return [scrollHeight, scrollWidth];
@@ -99,6 +99,31 @@ test("conversions and revenue are those of the goals, and stand in the chart", a
     await card(page, "Revenue").click();
     await page.waitForURL(/metric=revenue/);
     await page.getByRole("img", { name: /^Revenue, / }).waitFor();
+  });
+});
+
+test("goals, funnels and returns stand beside the sources, and a goal filters", async () => {
+  await overview("", async (page) => {
+    const panel = (name) => page.getByRole("region", { name, exact: true });
+    const goal = panel("Goals").locator(".row").first();
+    await panel("Goals").getByRole("tab", { name: "Funnels" }).click();
+    await page.waitForURL(/goals=funnel/);
+    const funnel = panel("Goals").getByRole("link").first();
+    await funnel.waitFor();
+    const { items } = await server.api("GET", `/api/v1/sites/${site.id}/funnels`);
+    assert.equal((await funnel.locator(".name").textContent()).trim(), items[0].name);
+    await panel("Sources").getByRole("tab", { name: "ROI" }).click();
+    await page.waitForURL(/sources=return/);
+    await panel("Sources").getByRole("button", { name: /^tents Cost: €.*Revenue: €.*ROI: / }).waitFor();
+    await panel("Pages").getByRole("tab", { name: "Sections" }).click();
+    await page.waitForURL(/pages=section/);
+    await settled(page);
+    await assertAccessible(page, "goals, funnels and returns");
+    await panel("Goals").getByRole("tab", { name: "All" }).click();
+    await goal.click();
+    await page.waitForURL(/f=is,event:goal,/);
+    await settled(page);
+    await panel("Goals").locator(".row[aria-pressed=true]").waitFor();
   });
 });
 

@@ -1,4 +1,4 @@
-//! Metrics of sections, forms, Web Vitals, mails and ads: small histories with figures worked out by hand, asked of both
+//! Metrics of sections, forms, Web Vitals, mails, ads and revenue: small histories with figures worked out by hand, asked of both
 //! stores.
 
 #![cfg(feature = "duckdb")]
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use cairn_model::event::OFF_SITE;
-use cairn_model::question::{Asking, Question};
+use cairn_model::question::{Asking, Goal, Question, Trigger};
 use cairn_model::session::Attributes;
 use cairn_model::{Event, Identification, Session, SiteId, VisitorId};
 use cairn_store::duckdb::{DuckOptions, DuckStore};
@@ -22,6 +22,7 @@ const NOON_MS: i64 = 1_780_315_200_000;
 #[derive(Default)]
 struct History {
     rows: Vec<Row<'static>>,
+    goals: Vec<Goal>,
 }
 
 impl History {
@@ -101,7 +102,7 @@ impl History {
             timezone: "Etc/UTC",
             now_ms: NOON_MS,
             first_event_ms: None,
-            goals: &[],
+            goals: &self.goals,
         };
         let question = Question::parse(&body, &asking).expect("a question");
         let [answer, other] = [&duck as &dyn EventStore, &reference].map(|store| {
@@ -473,4 +474,31 @@ fn a_pages_own_event_of_such_a_name_is_an_ordinary_one() {
         history.total(&["events", "link_clicks", "ad_clicks"], json!([])),
         json!([3.0, 0.0, 0.0])
     );
+}
+
+#[test]
+fn amounts_are_those_of_goals_with_a_currency_and_count_once() {
+    let mut history = History::default();
+    for (name, value_minor) in [("purchase", 2_000), ("purchase", 500), ("add_to_cart", 900)] {
+        let event = history.add(1, name, "");
+        (event.value_minor, event.currency) = (Some(value_minor), "EUR".into());
+    }
+    let goal = |name: &str, event: &str, currency: &str, least: Option<i64>| Goal {
+        currency: currency.to_owned(),
+        value_minor_min: least,
+        ..Goal::new(name, Trigger::Event(event.to_owned()))
+    };
+    history.goals = vec![
+        goal("Bought", "purchase", "EUR", None),
+        goal("Bought much", "purchase", "EUR", Some(1_000)),
+        goal("Filled the cart", "add_to_cart", "", None),
+    ];
+    let amounts = |names: &[&str]| {
+        history.total(&["total_revenue", "average_revenue"], json!([["is", "event:goal", names]]))
+    };
+    assert_eq!(amounts(&["Bought", "Filled the cart"]), json!([25.0, 12.5]));
+    // One event that converts two goals is one amount.
+    let all = ["Bought", "Bought much", "Filled the cart"];
+    assert_eq!(amounts(&all), json!([25.0, 12.5]));
+    assert_eq!(amounts(&["Bought much", "Filled the cart"]), json!([20.0, 20.0]));
 }

@@ -272,3 +272,45 @@ fn depth_converts_once_in_a_visit() {
     assert_eq!(shown(&found), [row("Ads", 1, 0, 0)]);
     assert_eq!(found.paths[0].duration_ms, i128::from(DAY_MS) / 50);
 }
+
+#[test]
+fn an_order_is_one_conversion_and_filters_leave_paths_whole() {
+    let history = || {
+        let mut history = History::default();
+        let mut buy = |visitor: u64, source: &'static str, day: f64, order: &'static str| {
+            let visit = history.visit(visitor, source, day);
+            let bought = history.event("purchase", visitor, visit, source, day + 0.1);
+            bought.costs(1000, "EUR").with(|event| event.order_id = order.into());
+        };
+        buy(1, "Ads", 1.0, "a");
+        // The thank-you page again, in a later visit; and an order that was first made before the range.
+        buy(1, "Mail", 2.0, "a");
+        buy(2, "Google", -1.0, "b");
+        buy(2, "Google", 3.0, "b");
+        buy(3, "Mail", 4.0, "");
+        buy(3, "Google", 5.0, "");
+        history.visit(4, "Google", 6.0);
+        history.visit(5, "Ads", 6.0);
+        history
+    };
+    let revenue = json!({"goal": null, "revenue": true});
+    let all = history().ask(revenue.clone());
+    assert_eq!(
+        shown(&all),
+        [
+            row("Ads", 1, 1000, 1),
+            row("Mail", 1, 1000, 0),
+            row("Mail > Google", 1, 1000, 0),
+            row("Google > Google", 0, 0, 1),
+            row("Google", 0, 0, 1),
+        ]
+    );
+    let mut filtered = revenue;
+    filtered["filters"] = json!([["is", "visit:source", ["Google"]]]);
+    let found = history().ask(filtered);
+    assert_eq!((found.conversions, found.value_minor), (1, 1000));
+    assert_eq!(
+        shown(&found),
+        [row("Mail > Google", 1, 1000, 0), row("Google > Google", 0, 0, 1), row("Google", 0, 0, 1)]
+    );
+}

@@ -99,6 +99,8 @@ function valueOf(
   switch (metric) {
     case "revenue":
       return money(value);
+    case "roas":
+      return t.campaigns.times(fixed(value, 2, locale));
     case "bounce_rate":
       return percent(value, 0, locale);
     case "visit_duration":

@@ -1,7 +1,7 @@
 // What each tab of a panel asks for and shows: the group of its rows, its figures, and what switches it on.
 import type { QueryFilter, Value } from "./api/client.ts";
 import { type Dimension, SEARCHES } from "./filters.ts";
-import { duration, exact, fixed, percent, share } from "./format.ts";
+import { amount, duration, exact, fixed, percent, share } from "./format.ts";
 import { t } from "./texts.ts";
 import type { Panel, Tabs } from "./view.ts";
 
@@ -60,6 +60,13 @@ export const FIGURES = [
   "ad_machine_clicks",
   "ad_click_through_rate",
   "ad_cost",
+  "conversion_rate",
+  "conversions",
+  "cost",
+  "revenue",
+  "net_revenue",
+  "roas",
+  "roi",
 ] as const;
 export type Figure = (typeof FIGURES)[number];
 
@@ -80,6 +87,8 @@ export interface Tab {
   /** Which events the rows are about. */
   filters?: readonly QueryFilter[];
   reporter?: Reporter;
+  /** Figures stand in columns, though no part of a pixel has to be switched on for them. */
+  inColumns?: boolean;
 }
 
 const VISITS: Figure[] = ["visitors", "percentage"];
@@ -144,7 +153,24 @@ const ad = (dimension: Dimension): Tab => ({
   reporter: "ads",
 });
 
+const ofGoals: Tab = {
+  dimension: "event:goal",
+  figures: ["conversions", "conversion_rate"],
+  all: ["conversions", "visitors", "conversion_rate"],
+  inColumns: true,
+};
+
 export const TAB: Record<TabName, Tab> = {
+  goal: ofGoals,
+  // Rows are asked for one by one; the list of all is that of the goals.
+  funnel: ofGoals,
+  return: {
+    dimension: "visit:utm_campaign",
+    figures: ["cost", "revenue", "roi"],
+    all: ["cost", "conversions", "revenue", "net_revenue", "roas", "roi"],
+    sort: "revenue",
+    inColumns: true,
+  },
   channel: ordinary("visit:channel"),
   source: ordinary("visit:source"),
   referrer: ordinary("visit:referrer"),
@@ -266,7 +292,10 @@ export function shown(
   whole: (value: number) => string = exact,
 ): string {
   if (value === null || value === undefined) return t.unit.none;
-  if (typeof value === "object") return value.long;
+  if (typeof value === "object")
+    return whole === exact ? value.long : amount(value.value, value.currency, true);
+  if (figure === "roas") return t.campaigns.times(fixed(value, 2));
+  if (figure === "roi") return percent(value * 100);
   if (figure === "bounce_rate" || figure === "scroll_depth") return percent(value);
   if (DURATIONS.includes(figure)) return duration(value);
   if (figure === "section_time_mean_s")

@@ -1,11 +1,11 @@
 // The questions that the Overview asks: one for the cards, one for the chart, one for each panel.
-import type { Goal, Query, QueryFilter } from "./api/client.ts";
+import type { Query, QueryFilter } from "./api/client.ts";
 import { type Day, type Interval, instantsOf } from "./dates.ts";
 import type { Opened } from "./events.ts";
 import { DEEDS, type Dimension, type Filter } from "./filters.ts";
 import { type Figure, TAB } from "./panels.ts";
 import {
-  type GoalMetric,
+  MONEY_METRICS,
   type Panel,
   type View,
   type VisitMetric,
@@ -102,43 +102,19 @@ export function chartQuestion(siteId: string, view: View, today: Day): Query {
   };
 }
 
-/** Goals of a site by name: what counts as a conversion, and whose amounts may be added up. */
-export interface Objectives {
-  goals: string[];
-  earning: string[];
-  currency: string;
+/** What orders brought and advertising cost: beside the visits, since money is counted from events. */
+export function moneyQuestion(siteId: string, view: View, today: Day): Query {
+  return { ...cardsQuestion(siteId, view, today), metrics: [...MONEY_METRICS] };
 }
 
-/** Amounts are added up in one currency: the site's, or the first that a goal has. */
-export function objectivesOf(goals: Goal[], currency: string): Objectives {
-  const earning = goals.filter((goal) => goal.currency);
-  const chosen = earning.some((goal) => goal.currency === currency)
-    ? currency
-    : (earning[0]?.currency ?? currency);
-  return {
-    goals: goals.map((goal) => goal.display_name),
-    earning: earning.filter((g) => g.currency === chosen).map((g) => g.display_name),
-    currency: chosen,
-  };
+/** The same by interval. */
+export function moneyChartQuestion(siteId: string, view: View, today: Day): Query {
+  return { ...chartQuestion(siteId, view, today), metrics: [...MONEY_METRICS] };
 }
 
-/** What goals brought: in all, or by interval. Nothing where the site has no goal for it. */
-export function goalQuestion(
-  siteId: string,
-  view: View,
-  metric: GoalMetric,
-  today: Day,
-  objectives: Objectives | undefined,
-  byTime = false,
-): Query | undefined {
-  const names = metric === "revenue" ? objectives?.earning : objectives?.goals;
-  if (!names || names.length === 0) return undefined;
-  const question = byTime ? chartQuestion(siteId, view, today) : cardsQuestion(siteId, view, today);
-  return {
-    ...question,
-    metrics: [metric === "revenue" ? "total_revenue" : "events"],
-    filters: [...(question.filters ?? []), ["is", "event:goal", names]],
-  };
+/** Site, days and filters, as a funnel is asked for them. */
+export function funnelQuestion(siteId: string, view: View, today: Day) {
+  return base(siteId, view, today);
 }
 
 export function panelQuestion(siteId: string, view: View, panel: Panel, today: Day): Query {

@@ -12,7 +12,7 @@ import {
   weekdayOf,
 } from "./dates.ts";
 import { CHART_METRICS } from "./questions.ts";
-import type { Metric } from "./view.ts";
+import { MONEY_METRICS, type Metric, isMoneyMetric } from "./view.ts";
 
 /** Where nothing happened there are none, and no rate. */
 export const COUNTS: readonly Metric[] = [
@@ -36,7 +36,7 @@ export interface Series {
   running: number;
   /** Intervals in which the server was restarted, so that anonymous visitors began anew. */
   restarted: ReadonlySet<number>;
-  /** Amounts beside the line, one per interval, in `currency`. */
+  /** Amounts beside the line, one per interval, in `currency`; nothing where there was none. */
   revenue: (number | null)[] | undefined;
   currency: string | undefined;
   /** What is noted of days in an interval. */
@@ -72,12 +72,12 @@ export function lastDayOf(label: string, interval: Interval): Day {
   return interval === "week" ? addDays(day, 6 - weekdayOf(day)) : day;
 }
 
-/** The metric that an answer is about: of one that goals are measured by it has nothing else. */
+/** The metric that an answer is about: one about money has nothing else, and another one no money. */
 export function metricOf(answer: Answer, wanted: Metric): Metric {
+  if (answer.query.metrics.includes(wanted)) return wanted;
   const [first] = answer.query.metrics;
-  if (first === "events") return "conversions";
-  if (first === "total_revenue") return "revenue";
-  return wanted === "conversions" || wanted === "revenue" ? "visitors" : wanted;
+  if (isMoneyMetric(first)) return first;
+  return isMoneyMetric(wanted) ? "visitors" : wanted;
 }
 
 /** A number, or the number of an amount. */
@@ -86,7 +86,7 @@ export function numberOf(value: Value | undefined): number | null {
 }
 
 function read(metrics: (number | null)[], metric: Metric): number | null {
-  if (metric === "conversions" || metric === "revenue") return numberOf(metrics[0]);
+  if (isMoneyMetric(metric)) return numberOf(metrics[MONEY_METRICS.indexOf(metric)]);
   const at = (name: (typeof CHART_METRICS)[number]) => metrics[CHART_METRICS.indexOf(name)] ?? null;
   const visits = at("visits");
   if (metric === "views_per_visit") {
@@ -126,6 +126,15 @@ function restartedOf(answer: Answer, labels: string[], interval: Interval, zone:
   return found;
 }
 
+/** Amounts by interval; nothing where there was none. */
+function earnedOf(answer: Answer | undefined, labels: string[], future: number) {
+  if (!answer) return undefined;
+  const amounts = aligned(labels, answer.results).map((row, index) =>
+    row && index < future ? read(row.metrics, "revenue") : null,
+  );
+  return amounts.some((amount) => amount) ? amounts : undefined;
+}
+
 export function seriesOf(
   answer: Answer,
   metric: Metric,
@@ -154,13 +163,13 @@ export function seriesOf(
           : undefined,
     };
   });
-  const earned = beside.earned && aligned(all, beside.earned.results);
+  const earned = earnedOf(beside.earned, all, future);
   return {
     interval,
     points,
     running,
     restarted: restartedOf(answer, all, interval, zone),
-    revenue: earned?.map((row, index) => (index >= future ? null : numberOf(row?.metrics[0]))),
+    revenue: earned,
     currency: beside.currency,
     notes: notesOf(beside.notes ?? [], all, interval),
   };

@@ -116,6 +116,13 @@ export const FIGURE_TEXTS = {
     "Cost",
     "What impressions and clicks cost, those of machines included: they are billed too.",
   ],
+  conversion_rate: ["Rate", "Conversion rate", "Visitors who reached it, of all visitors."],
+  conversions: ["Times", "Conversions", "How often it was reached; without a goal: orders."],
+  cost: ["Cost", "Cost", "What the cost table says for these days."],
+  revenue: ["Revenue", "Revenue", "Amounts of the orders, each at the rate of its day."],
+  net_revenue: ["Net", "Net of refunds", "Revenue less what was given back of these orders."],
+  roas: ["ROAS", "Return on ad spend", "Revenue divided by cost."],
+  roi: ["ROI", "Return on investment", "Net revenue less cost, divided by cost."],
 };
 
 /** A mark beside a vital, and the same said in full. */

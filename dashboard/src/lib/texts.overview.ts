@@ -77,11 +77,8 @@ export const overview = {
     found: (count: number) => (count === 1 ? "1 command" : `${count} commands`),
   },
   cards: {
-    byGoals: (names: string) => `Goals: ${names}.`,
     perPage:
       "Under a filter by page: those that happened on that page. Everything else is filtered by visit.",
-    currency: (currency: string) =>
-      `Amounts of goals in ${currency}; amounts in other currencies are left out.`,
   },
   legendRevenue: "Revenue",
 };

@@ -351,11 +351,17 @@ export const t = {
     conversions: {
       name: "Conversions",
       about:
-        "Events that reached one of the site’s goals. Goals of scrolling count visitors, not events, and are not in it.",
+        "Orders, each counted once by its number. Under a filter by goal: how often the goal was reached.",
     },
     revenue: {
       name: "Revenue",
-      about: "Sum of the amounts of the goals that have a currency, dated by their events.",
+      about:
+        "Amounts of the orders on the days of their orders, before refunds, in the site’s currency at the rate of the day.",
+    },
+    roas: {
+      name: "Return on ads",
+      about:
+        "Return on ad spend (ROAS): revenue divided by what the cost table says for these days.",
     },
   },
   figure: FIGURE_TEXTS,
@@ -450,6 +456,7 @@ export const t = {
     pages: "Pages",
     places: "Places",
     devices: "Devices",
+    goals: "Goals",
     content: "Content",
     clicks: "Clicks",
     forms: "Forms",
@@ -467,6 +474,9 @@ export const t = {
       source: "Source",
       referrer: "Referrer",
       utm_campaign: "Campaign",
+      return: "ROI",
+      goal: "All",
+      funnel: "Funnels",
       page: "Top",
       entry_page: "Entry",
       exit_page: "Exit",
@@ -506,6 +516,9 @@ export const t = {
       source: "Source",
       referrer: "Referrer",
       utm_campaign: "Campaign",
+      return: "Campaign",
+      goal: "Goal",
+      funnel: "Funnel",
       page: "Page",
       entry_page: "Entry page",
       exit_page: "Exit page",
@@ -546,6 +559,10 @@ export const t = {
     empty: "No data in this time.",
     emptyFiltered: "No row matches the filters.",
     emptyPlaces: "No place is known. Without a location database places stay empty.",
+    emptyGoals: "No goal was reached in these days.",
+    toGoals: "Goals and funnels",
+    completed: "Completed",
+    ofFunnel: (ended: string, began: string) => `${ended} of ${began} visitors came to the end`,
     emptyCities: "Not known for these visits. It takes a location database that knows cities.",
     emptyCampaigns: "No visit carried a campaign. Add utm_campaign to your links.",
     emptyPart: (part: string) =>

@@ -23,11 +23,15 @@ export const VISIT_METRICS = [
   "visit_duration",
 ] as const;
 export type VisitMetric = (typeof VISIT_METRICS)[number];
-/** What goals are measured by, where a site has some. */
-export const GOAL_METRICS = ["conversions", "revenue"] as const;
-export type GoalMetric = (typeof GOAL_METRICS)[number];
-export const METRICS = [...VISIT_METRICS, ...GOAL_METRICS] as const;
+/** What orders and costs are measured by, as on the page about campaigns. */
+export const MONEY_METRICS = ["conversions", "revenue", "roas"] as const;
+export type MoneyMetric = (typeof MONEY_METRICS)[number];
+export const METRICS = [...VISIT_METRICS, ...MONEY_METRICS] as const;
 export type Metric = (typeof METRICS)[number];
+
+export function isMoneyMetric(metric: string | undefined): metric is MoneyMetric {
+  return MONEY_METRICS.some((one) => one === metric);
+}
 
 export const COMPARISONS = ["previous_period", "year_over_year", "off"] as const;
 export type Comparison = (typeof COMPARISONS)[number];
@@ -35,8 +39,9 @@ export const BOTS = ["hidden", "shown", "only"] as const;
 export type Bots = (typeof BOTS)[number];
 
 export const TABS = {
-  sources: ["channel", "source", "referrer", "utm_campaign"],
-  pages: ["page", "entry_page", "exit_page"],
+  sources: ["channel", "source", "referrer", "utm_campaign", "return"],
+  pages: ["page", "entry_page", "exit_page", "section"],
+  goals: ["goal", "funnel"],
   places: ["country", "region", "city"],
   devices: ["device", "browser", "os"],
   content: ["section", "search", "not_found"],
@@ -60,7 +65,7 @@ export type Tabs = { [P in Panel]: (typeof TABS)[P][number] };
 
 /** Panels that stand side by side: one screen holds one group. */
 export const GROUPS = {
-  visits: ["sources", "pages", "places", "devices"],
+  visits: ["sources", "pages", "goals", "places", "devices"],
   page: ["content", "clicks", "forms", "vitals"],
   campaigns: ["emails", "ads"],
 } as const satisfies Record<string, readonly Panel[]>;
@@ -70,6 +75,7 @@ export const GROUP_NAMES = Object.keys(GROUPS) as Group[];
 const DEFAULT_TABS: Tabs = {
   sources: "source",
   pages: "page",
+  goals: "goal",
   places: "country",
   devices: "device",
   content: "section",

@@ -78,7 +78,7 @@ test("the only site opens by itself, on one screen, without a scroll bar", async
         ).length,
     );
     assert.equal(cut, 0, "tabs that do not fit");
-    assert.equal(await page.locator(".card").count(), 6);
+    assert.equal(await page.locator(".card").count(), 9);
   });
 });
 
@@ -113,13 +113,30 @@ test("a click on a row filters everything; the chip undoes it; Back works", asyn
   });
 });
 
+test("the whole screen is asked for in one request, the cards and the chart first", async () => {
+  await overview(async (page, mock) => {
+    await settled(page);
+    const rounds = () => mock.requests.filter((route) => route.includes("/api/v2/"));
+    assert.deepEqual(rounds(), ["POST /api/v2/queries"]);
+    const [cards, chart, money] = mock.asked;
+    assert.ok(cards?.metrics.includes("bounce_rate") && !cards.dimensions);
+    assert.deepEqual(chart?.dimensions, ["time:day"]);
+    assert.deepEqual(money?.metrics, ["conversions", "revenue", "roas"]);
+    assert.equal(mock.asked.length, 10);
+    await page.keyboard.press("w");
+    await page.waitForURL("**?period=7d");
+    await settled(page);
+    assert.equal(rounds().length, 2, "another period is one more");
+  });
+});
+
 test("what was done on pages, in mails and with ads stands on the same one screen", async () => {
   await overview(async (page) => {
     const groups = page.getByRole("group", { name: "Panels" });
     for (const [group, panels] of [
       ["On the page", ["Content", "Clicks", "Forms", "Speed"]],
       ["E-mails and ads", ["E-mails", "Ads"]],
-      ["Visits", ["Sources", "Pages", "Places", "Devices"]],
+      ["Visits", ["Sources", "Pages", "Goals", "Places", "Devices"]],
     ] as const) {
       await groups.getByRole("button", { name: group }).click();
       await settled(page);
@@ -149,9 +166,9 @@ test("a section filters by the visits that saw it, and every panel goes with it"
       assert.notEqual(await visitors(page), all);
       assert.equal(await row.getAttribute("aria-pressed"), "true");
       const seen = ["has_done", ["is", "event:section", ["newsletter"]]];
-      // Cards, chart, bots, four panels and what all pages have together.
-      const since = mock.asked.slice(-8);
-      assert.equal(since.length, 8);
+      // Cards, chart, money in all and by day, bots, four panels and what all pages have together.
+      const since = mock.asked.slice(-10);
+      assert.equal(since.length, 10);
       for (const asked of since) assert.deepEqual(asked.filters?.[0], seen);
       await page
         .getByRole("button", { name: "Remove the filter Section seen is newsletter" })
@@ -496,7 +513,7 @@ test("a superseded question is aborted, and its answer is never shown", async ()
     let open = () => {};
     mock.gate = new Promise((done) => (open = done));
     const aborted = page.waitForEvent("requestfailed", (request) =>
-      request.url().endsWith("/query"),
+      request.url().endsWith("/queries"),
     );
     await page.keyboard.press("d");
     await page.waitForSelector(".stale");

@@ -36,7 +36,9 @@ function matches(visit: Visit, filter: QueryFilter): (hit: Visit["hits"][number]
         ? hit.page
         : dimension === "event:name"
           ? hit.event
-          : (visit.values[dimension] ?? ""),
+          : dimension === "event:goal"
+            ? goalOf(hit)
+            : (visit.values[dimension] ?? ""),
     );
     const all = clauses.map(fold);
     switch (operator) {
@@ -53,6 +55,9 @@ function matches(visit: Visit, filter: QueryFilter): (hit: Visit["hits"][number]
     }
   };
 }
+
+/** Every page is a goal here. */
+const goalOf = (hit: Visit["hits"][number]) => `Visit ${hit.page}`;
 
 interface Part {
   visit: Visit;
@@ -88,7 +93,18 @@ function measure(parts: Part[], metrics: string[], everyone: number): Values {
         return visits.size;
       case "pageviews":
       case "events":
+      case "conversions":
         return views;
+      case "revenue":
+        return views * 10;
+      case "cost":
+        return visits.size;
+      case "roas":
+        return visits.size === 0 ? null : (views * 10) / visits.size;
+      case "roi":
+        return visits.size === 0 ? null : (views * 10 - visits.size) / visits.size;
+      case "conversion_rate":
+        return everyone === 0 ? 0 : Math.round((visitors / everyone) * 10_000) / 100;
       case "views_per_visit":
         return Math.round(mean((visit) => visit.hits.length) * 100) / 100;
       case "bounce_rate":
@@ -140,6 +156,7 @@ function keyOf(dimension: string, interval: string, range: Range) {
   return (part: Part, hit: Visit["hits"][number]): string => {
     if (dimension.startsWith("time")) return bucketOf(hit.at, interval, range);
     if (dimension === "event:page") return hit.page;
+    if (dimension === "event:goal") return goalOf(hit);
     return dimension === "event:name" ? hit.event : (part.visit.values[dimension] ?? "");
   };
 }

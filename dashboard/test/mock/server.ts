@@ -358,12 +358,10 @@ export class Mock {
         return ok({ items: PLACES });
       case "POST /api/v2/query": {
         const question = body as unknown as Query;
-        this.asked.push(question);
-        await this.gate;
-        if (this.failing)
-          throw new Refusal(this.failing, "unavailable", "The store cannot be reached.");
-        return ok(this.#marked(answer(question, this.visits, this.now)));
+        return ok(await this.#answer(question));
       }
+      case "POST /api/v2/queries":
+        return this.#answers(body["queries"] as unknown as Query[], response);
     }
     const [, of = "", asked = ""] =
       /\/api\/v1\/sites\/([^/]+)\/(identity-secret|cookies)$/.exec(url.pathname) ?? [];
@@ -464,6 +462,33 @@ export class Mock {
       remembered: [],
       markdown: "## Cookies\n\n| `cairn_memory` |",
     };
+  }
+
+  async #answer(question: Query): Promise<Answer> {
+    this.asked.push(question);
+    await this.gate;
+    if (this.failing)
+      throw new Refusal(this.failing, "unavailable", "The store cannot be reached.");
+    return this.#marked(answer(question, this.visits, this.now));
+  }
+
+  /** One line for each question. */
+  async #answers(questions: Query[], response: ServerResponse): Promise<void> {
+    response.writeHead(200, { "Content-Type": "application/x-ndjson" });
+    const line = (index: number, status: number, body: unknown) =>
+      response.write(`${JSON.stringify({ index, status, body })}\n`);
+    const answers = questions.map((question, index) =>
+      this.#answer(question).then(
+        (body) => line(index, 200, body),
+        (cause: unknown) => {
+          const [status, code] =
+            cause instanceof Refusal ? [cause.status, cause.code] : [400, "invalid_query"];
+          line(index, status, { error: { code, message: String(cause) } });
+        },
+      ),
+    );
+    await Promise.all(answers);
+    response.end();
   }
 
   #marked(answer: Answer): Answer {

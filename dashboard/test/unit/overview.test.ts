@@ -1,16 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Annotation, Answer, Goal } from "../../src/lib/api/client.ts";
+import type { Annotation, Answer } from "../../src/lib/api/client.ts";
 import { asCurl } from "../../src/lib/copying.ts";
 import { instantsOf } from "../../src/lib/dates.ts";
 import { csv, metricCompact, metricExact } from "../../src/lib/format.ts";
-import { eventsQuestion, goalQuestion, objectivesOf } from "../../src/lib/questions.ts";
+import { eventsQuestion, moneyChartQuestion, moneyQuestion } from "../../src/lib/questions.ts";
 import { metricOf, seriesOf } from "../../src/lib/series.ts";
 import { readView } from "../../src/lib/view.ts";
 
 const TODAY = "2026-11-22";
-const goal = (display_name: string, currency: string | null) =>
-  ({ display_name, currency }) as Goal;
 const at = (date: string, note: string): Annotation => ({ id: note, date, note, created_at: "" });
 
 test("an hour's instants follow the clocks of the zone", () => {
@@ -32,26 +30,13 @@ test("an hour's instants follow the clocks of the zone", () => {
   assert.equal(of("2026-03-29 02:00:00", "Europe/Berlin"), undefined);
 });
 
-test("amounts are added up in one currency, the site's where a goal has it", () => {
-  const goals = [goal("A", "USD"), goal("B", null), goal("C", "EUR"), goal("D", "USD")];
-  assert.deepEqual(objectivesOf(goals, "EUR"), {
-    goals: ["A", "B", "C", "D"],
-    earning: ["C"],
-    currency: "EUR",
-  });
-  const others = objectivesOf(goals, "CHF");
-  assert.deepEqual([others.earning, others.currency], [["A", "D"], "USD"]);
+test("money is asked beside the visits, as on the page about campaigns", () => {
   const view = readView("?f=is,visit:source,Google");
-  const asked = goalQuestion("1", view, "revenue", TODAY, others, true);
-  assert.deepEqual(asked?.metrics, ["total_revenue"]);
-  assert.deepEqual(asked?.dimensions, ["time:day"]);
-  assert.deepEqual(asked?.filters, [
-    ["is", "visit:source", ["Google"]],
-    ["is", "event:goal", ["A", "D"]],
-  ]);
-  const unpaid = objectivesOf([goal("B", null)], "EUR");
-  assert.equal(goalQuestion("1", view, "revenue", TODAY, unpaid), undefined);
-  assert.equal(goalQuestion("1", view, "conversions", TODAY, undefined), undefined);
+  const asked = moneyChartQuestion("1", view, TODAY);
+  assert.deepEqual(asked.metrics, ["conversions", "revenue", "roas"]);
+  assert.deepEqual(asked.dimensions, ["time:day"]);
+  assert.deepEqual(asked.filters, [["is", "visit:source", ["Google"]]]);
+  assert.equal(moneyQuestion("1", view, TODAY).include?.comparisons?.mode, "previous_period");
 });
 
 test("notes stand at the interval of their day, and revenue beside the line", () => {
@@ -64,7 +49,7 @@ test("notes stand at the interval of their day, and revenue beside the line", ()
   const answer = { ...part, results: [] } as unknown as Answer;
   const earned = {
     ...part,
-    results: [{ dimensions: ["2026-11-16"], metrics: [money(12.5)] }],
+    results: [{ dimensions: ["2026-11-16"], metrics: [3, money(12.5), null] }],
   } as unknown as Answer;
   const notes = [
     at("2026-11-15", "a"),
@@ -83,8 +68,20 @@ test("notes stand at the interval of their day, and revenue beside the line", ()
   assert.deepEqual(series.revenue, [null, 12.5]);
   assert.equal(metricOf(answer, "revenue"), "visitors", "an old answer is no revenue");
   const of = (metrics: string[]) => ({ query: { metrics } }) as unknown as Answer;
-  assert.equal(metricOf(of(["total_revenue"]), "visitors"), "revenue");
-  assert.equal(metricOf(of(["events"]), "visitors"), "conversions");
+  const ofMoney = of(["conversions", "revenue", "roas"]);
+  assert.equal(metricOf(ofMoney, "roas"), "roas");
+  assert.equal(metricOf(ofMoney, "visitors"), "conversions", "an old answer is no visitors");
+  const drawn = seriesOf(earned, "revenue", TODAY, "", "UTC", { earned });
+  assert.deepEqual(
+    drawn.points.map((point) => point.value),
+    [0, 12.5],
+  );
+  const returned = seriesOf(earned, "roas", TODAY, "", "UTC");
+  assert.deepEqual(
+    returned.points.map((point) => point.value),
+    [null, null],
+    "no cost is no nought",
+  );
 });
 
 test("the list of events has the filters of the view and its own", () => {

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::question::funnel::parse_base;
 use crate::question::parse::quoted;
 use crate::question::tallies::AD_VIEWABLE;
 use crate::question::{Asking, Dimension, Field, Goal, Question, QuestionError, Trigger};
@@ -31,9 +32,10 @@ pub const REVENUE_EVENT: &str = "purchase";
 pub const VIEW_EVENT: &str = AD_VIEWABLE;
 
 const DAY_MS: i64 = 86_400_000;
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "site_id",
     "date_range",
+    "filters",
     "goal",
     "revenue",
     "dimension",
@@ -59,8 +61,8 @@ pub const FIELDS: [Field; 7] = [
 pub enum Target {
     /// An event that converts this goal.
     Goal(Goal),
-    /// A purchase with an amount of money, in whatever currency. Other events say what something is worth, too: what was
-    /// looked at, or put into a cart.
+    /// An order with an amount of money, in whatever currency: the first purchase of its `order_id`. Other events say what
+    /// something is worth, too: what was looked at, or put into a cart.
     Revenue,
 }
 
@@ -120,11 +122,12 @@ impl AttributionQuestion {
             touches_max: TOUCHES_MAX,
         };
         let range = body.get("date_range").unwrap_or(&Value::Null);
-        let question = json!({"site_id": "", "metrics": ["events"], "date_range": range});
-        Ok(AttributionQuestion { question: Question::parse(&question, asking)?, terms })
+        let filters = body.get("filters").unwrap_or(&Value::Null);
+        Ok(AttributionQuestion { question: parse_base(range, filters, &[], asking)?, terms })
     }
 
-    /// Site and range.
+    /// Site, range and filters. A conversion counts if it passes them, a person without one if one of the visits in the range
+    /// does; whoever converted is not without a conversion, whether it passes or not. Touches are all there.
     pub fn question(&self) -> &Question {
         &self.question
     }
@@ -153,6 +156,7 @@ impl AttributionQuestion {
         let mut echo = json!({
             "site_id": body.get("site_id"),
             "date_range": self.question.echo.get("date_range"),
+            "filters": self.question.echo.get("filters"),
             "dimension": Dimension::Visit(terms.field).name(),
             "lookback_days": days(terms.lookback_ms),
             "half_life_days": days(terms.half_life_ms),

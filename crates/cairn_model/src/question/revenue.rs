@@ -52,17 +52,18 @@ impl Asked {
         }
     }
 
+    /// The goals whose amounts are meant: those with a currency, of the goals selected.
+    pub fn revenue_goals(&self) -> impl Iterator<Item = &Goal> {
+        self.selected_goals().into_iter().filter(|goal| !goal.currency.is_empty())
+    }
+
     /// Why the question's amounts cannot be told, where it asks for any.
     pub fn revenue_problem(&self) -> Option<RevenueProblem> {
         if !self.metrics.iter().any(|metric| metric.is_revenue()) {
             return None;
         }
-        let mut currencies: Vec<&str> = self
-            .selected_goals()
-            .iter()
-            .map(|goal| goal.currency.as_str())
-            .filter(|currency| !currency.is_empty())
-            .collect();
+        let mut currencies: Vec<&str> =
+            self.revenue_goals().map(|goal| goal.currency.as_str()).collect();
         currencies.sort_unstable();
         currencies.dedup();
         match currencies.len() {
@@ -84,11 +85,7 @@ impl Asked {
             }
             _ => None,
         });
-        let only = || {
-            let goals = self.selected_goals();
-            let currencies = goals.iter().map(|goal| goal.currency.as_str());
-            currencies.into_iter().find(|currency| !currency.is_empty())
-        };
+        let only = || self.revenue_goals().next().map(|goal| goal.currency.as_str());
         by_goal.or_else(only).filter(|currency| !currency.is_empty())
     }
 }

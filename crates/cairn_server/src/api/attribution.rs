@@ -24,10 +24,13 @@ pub struct AttributionBody {
     /// When conversions happened; as in a query.
     #[schema(value_type = Object, example = "30d")]
     pub date_range: Value,
+    /// As in a query: which conversions count, and which people without one (docs/attribution.md).
+    #[schema(value_type = Option<Vec<Object>>, nullable = false)]
+    pub filters: Option<Value>,
     /// Name of a goal.
     #[schema(nullable = false, example = "Signup")]
     pub goal: Option<String>,
-    /// Every event `purchase` with an amount is a conversion.
+    /// Every order with an amount is a conversion: the first `purchase` of its `order_id`.
     #[schema(nullable = false)]
     pub revenue: Option<bool>,
     /// What tells channels apart: `visit:channel` (default), `visit:source`, or `visit:utm_source`, `_medium`, `_campaign`,
@@ -220,7 +223,7 @@ pub async fn ask(
     let asked = receive(&app, &caller, request).await?;
     let held = Arc::clone(&app);
     let answer = super::with_store(&app, move |store| {
-        attribution(store, asked.site(&held), &asked.currency, &asked.body, asked.now_ms)
+        attribution(store, asked.site(&held), &asked.about.currency, &asked.body, asked.now_ms)
     });
     answer.await?.map(Json).map_err(failed)
 }

@@ -131,7 +131,7 @@ pub async fn people(
     request: Request,
 ) -> Result<Json<Page<PersonBody>>, ApiError> {
     let (asked, page) = read(&app, &caller, request).await?;
-    let site_id = asked.received.site_id;
+    let site_id = asked.received.about.site_id;
     let found = ask(&app, asked, &page, |store, question| store.people_page(question)).await?;
     let next = next(&page, &found, |person: &PersonSummary| (person.last_ms, person.user_key));
     let shown: Vec<PersonSummary> = found.into_iter().take(page.limit).collect();

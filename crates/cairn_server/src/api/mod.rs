@@ -31,6 +31,7 @@ mod paths;
 mod permission;
 mod pixel_activity;
 mod pixels;
+mod queries;
 mod query;
 mod query_export;
 mod rates;
@@ -129,6 +130,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rights::requests::done))
         // Reports
         .routes(routes!(query::ask))
+        .routes(routes!(queries::ask))
         .routes(routes!(segments::list, segments::create))
         .routes(routes!(segments::change, segments::remove))
         .routes(routes!(annotations::list, annotations::create))

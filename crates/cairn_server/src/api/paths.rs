@@ -140,7 +140,7 @@ pub async fn funnel(
     let fields = &mut asked.fields;
     let breakdown = fields.text("breakdown")?;
     let instead = fields.whole("instead", 0..=i64::from(INSTEAD_MAX))?.unwrap_or(INSTEAD_DEFAULT);
-    let site_id = asked.received.site_id;
+    let site_id = asked.received.about.site_id;
     let new = match fields.text("funnel_id")? {
         None => funnels::read(fields)?,
         Some(id) => {
@@ -336,7 +336,7 @@ async fn goal(
 ) -> Result<Option<Goal>, ApiError> {
     let Some(fields) = asked.fields.object(name)? else { return Ok(None) };
     let step: FunnelStep = read_step(fields)?;
-    let mut goals = funnels::as_goals(app, asked.received.site_id, vec![step]).await?;
+    let mut goals = funnels::as_goals(app, asked.received.about.site_id, vec![step]).await?;
     Ok(goals.pop())
 }
 

@@ -123,39 +123,80 @@ pub async fn ask(
     if let Some(format) = format {
         return export::stream(app, asked, format).await;
     }
-    let held = Arc::clone(&app);
-    let answer = super::with_store(&app, move |store| {
-        report::ask(store, asked.site(&held), &asked.body, asked.now_ms)
-    });
-    Ok(Json(answer.await?.map_err(failed)?).into_response())
+    Ok(Json(asked.answer(&app).await?).into_response())
 }
 
-/// A question with all that answering it needs.
-pub(super) struct Asked {
+/// What answering questions about a site needs to know of it.
+pub(super) struct Surroundings {
     pub(super) site_id: SiteId,
     timezone: String,
     pub(super) currency: String,
     goals: Vec<Goal>,
     restarts_ms: Vec<i64>,
+}
+
+impl Surroundings {
+    pub(super) async fn of(app: &App, access: &SiteAccess) -> Result<Surroundings, ApiError> {
+        let site = access.site();
+        // A restart before the site existed parted no visitor of it.
+        let created_at_ms = site.created_at_ms;
+        let mut restarts_ms = blocking(app, |catalog| catalog.restarts_ms()).await?;
+        restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
+        Ok(Surroundings {
+            site_id: site.id,
+            timezone: site.timezone.clone(),
+            currency: site.currency.clone(),
+            goals: goals(app, site.id).await?,
+            restarts_ms,
+        })
+    }
+}
+
+/// A question with all that answering it needs.
+pub(super) struct Asked {
+    pub(super) about: Arc<Surroundings>,
     pub(super) body: Value,
     pub(super) now_ms: i64,
 }
 
 impl Asked {
+    /// Puts the filters of saved segments where the question names them.
+    pub(super) async fn new(
+        app: &Arc<App>,
+        about: Arc<Surroundings>,
+        mut body: Value,
+        now_ms: i64,
+    ) -> Result<Asked, ApiError> {
+        if let Some(filters) = body.get_mut("filters") {
+            expand_segments(app, about.site_id, filters).await?;
+        }
+        Ok(Asked { about, body, now_ms })
+    }
+
     pub(super) fn site<'a>(&'a self, app: &'a App) -> ReportSite<'a> {
+        let about = &self.about;
         let books = Books {
             catalog: &app.catalog,
             ingest: &app.ingest,
-            currency: &self.currency,
+            currency: &about.currency,
             rate_age_days_max: app.config.rate_age_days_max,
         };
         ReportSite {
-            site_id: self.site_id,
-            timezone: &self.timezone,
-            goals: &self.goals,
-            restarts_ms: &self.restarts_ms,
+            site_id: about.site_id,
+            timezone: &about.timezone,
+            goals: &about.goals,
+            restarts_ms: &about.restarts_ms,
             books: Some(books),
         }
+    }
+
+    /// The answer as JSON.
+    pub(super) async fn answer(self, app: &Arc<App>) -> Result<Value, ApiError> {
+        let held = Arc::clone(app);
+        let answer = super::with_store(app, move |store| {
+            report::ask(store, self.site(&held), &self.body, self.now_ms)
+        });
+        answer.await?.map_err(failed)
     }
 }
 
@@ -167,28 +208,13 @@ pub(super) async fn receive(
 ) -> Result<Asked, ApiError> {
     require_json(request.headers())?;
     let now_ms = app.now_ms(request.headers());
-    let mut body = parse(&read_body(request).await?)?;
+    let body = parse(&read_body(request).await?)?;
     if !body.is_object() {
         return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
     }
     let access = named_site(app, caller, &body).await?;
-    let site = access.site();
-    if let Some(filters) = body.get_mut("filters") {
-        expand_segments(app, site.id, filters).await?;
-    }
-    // A restart before the site existed parted no visitor of it.
-    let created_at_ms = site.created_at_ms;
-    let mut restarts_ms = blocking(app, |catalog| catalog.restarts_ms()).await?;
-    restarts_ms.retain(|restart_ms| *restart_ms >= created_at_ms);
-    Ok(Asked {
-        site_id: site.id,
-        timezone: site.timezone.clone(),
-        currency: site.currency.clone(),
-        goals: goals(app, site.id).await?,
-        restarts_ms,
-        body,
-        now_ms,
-    })
+    let about = Surroundings::of(app, &access).await?;
+    Asked::new(app, Arc::new(about), body, now_ms).await
 }
 
 /// Puts the filters of the site's segments where filters name them.
@@ -210,7 +236,11 @@ pub(super) async fn expand_segments(
 }
 
 /// The site in a question's body. One that does not exist looks like one that the caller may not see.
-async fn named_site(app: &App, caller: &Caller, body: &Value) -> Result<SiteAccess, ApiError> {
+pub(super) async fn named_site(
+    app: &App,
+    caller: &Caller,
+    body: &Value,
+) -> Result<SiteAccess, ApiError> {
     let name = report::site_id_of(body).map_err(failed)?;
     let directory = app.directory.current();
     let by_number = name.parse().ok().and_then(|id| directory.by_id(id));

@@ -207,6 +207,7 @@ fn sound_values(schema: &str) -> Value {
         "RetentionQuestionBody" | "ListQuestionBody" => {
             json!({"site_id": "shop.example", "date_range": "7d"})
         }
+        "Queries" => json!({"site_id": "shop.example", "queries": []}),
         "NewSegmentBody" => {
             json!({"name": "x", "filters": [["is", "visit:country", ["DE"]]]})
         }

@@ -15,6 +15,7 @@ mod money;
 mod operations;
 mod paths;
 mod pixels;
+mod queries;
 mod receipts;
 mod rig;
 mod rights;

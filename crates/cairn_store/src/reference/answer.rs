@@ -36,13 +36,13 @@ struct Tally {
 }
 
 impl Tally {
-    fn add_event(&mut self, happening: Happening<'_>) {
+    fn add_event(&mut self, happening: Happening<'_>, earns: bool) {
         let event = &happening.row.event;
         self.visitors.insert(event.visitor_id.0);
         self.visits.insert(happening.row.session_id);
         self.pageviews += i64::from(event.name == PAGE_VIEW);
         self.events += i64::from(!names_engagement(event));
-        if let Some(amount) = event.value_minor {
+        if let Some(amount) = event.value_minor.filter(|_| earns) {
             self.amounts.push((event.currency.to_string(), amount));
         }
     }
@@ -187,9 +187,13 @@ fn group_events(
     if dimensions.is_empty() {
         groups.entry(Vec::new()).or_default();
     }
+    // Where rows are goals, each speaks for itself.
+    let by_goal = dimensions.contains(&Dimension::Goal);
     for happening in happenings {
+        let mut earning = plan.question.revenue_goals();
+        let earns = by_goal || earning.any(|goal| walk.converts(goal, happening));
         for keys in walk.keys(plan.question, dimensions, Thing::Event(happening)) {
-            groups.entry(keys).or_default().add_event(happening);
+            groups.entry(keys).or_default().add_event(happening, earns);
         }
     }
     groups

@@ -9,7 +9,8 @@ use cairn_model::touches::{Touch, TouchKind, TouchPath, TouchPaths, decay_shares
 use cairn_model::{Identification, VisitorId};
 
 use super::State;
-use super::walk::{Happening, Walk, attribute_of};
+use super::walk::{Happening, Thing, Walk, attribute_of};
+use crate::plan::Plan;
 
 /// A user, or a visitor who is no single one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,18 +56,25 @@ pub(super) fn touch_paths(state: &State, asked: &AttributionQuestion) -> TouchPa
     let walk = Walk::over(state, question);
     let mut people = People { terms, users: users(state, asked), touches: BTreeMap::new() };
     people.gather(state, asked);
-    let conversions = conversions(&walk, &terms.target);
     let mut ends: Vec<End<'_>> = Vec::new();
-    for conversion in &conversions {
+    let mut converted = BTreeSet::new();
+    for conversion in conversions(state, &walk, &terms.target) {
         let event = &conversion.row.event;
         let person = people.person(event.visitor_id);
-        ends.push(End { person, at_ms: event.timestamp_ms, conversion: Some(*conversion) });
+        converted.insert(person);
+        let passes = |filter| walk.passes(filter, Thing::Event(conversion));
+        if question.filters.iter().all(passes) {
+            ends.push(End { person, at_ms: event.timestamp_ms, conversion: Some(conversion) });
+        }
     }
-    let converted: BTreeSet<Person> = ends.iter().map(|end| end.person).collect();
+    let kept = walk.kept_visits(&question.filters, Plan::of(question).engagement);
+    let among: BTreeSet<Person> =
+        kept.into_iter().map(|visit| people.person(visit.visitor_id)).collect();
     for (person, touches) in &people.touches {
         let last = touches.iter().map(|placed| placed.at_ms).max();
         let in_range = last.filter(|at_ms| *at_ms >= question.range.from_ms());
-        if let (Some(at_ms), false) = (in_range, converted.contains(person)) {
+        let is_asked = question.filters.is_empty() || among.contains(person);
+        if let (Some(at_ms), true, false) = (in_range, is_asked, converted.contains(person)) {
             ends.push(End { person: *person, at_ms, conversion: None });
         }
     }
@@ -107,8 +115,18 @@ fn users(state: &State, asked: &AttributionQuestion) -> BTreeMap<u64, BTreeSet<u
     users
 }
 
-/// Conversions of the range, by offset.
-fn conversions<'a>(walk: &Walk<'a>, target: &Target) -> Vec<Happening<'a>> {
+/// Conversions of the range, by offset, whatever the filters say.
+fn conversions<'a>(state: &State, walk: &Walk<'a>, target: &Target) -> Vec<Happening<'a>> {
+    let repeats = |happening: &Happening<'_>| {
+        let (event, offset) = (&happening.row.event, happening.row.offset);
+        let is_other = |row: &crate::Row<'_>| {
+            row.event.name == REVENUE_EVENT
+                && row.event.site_id == event.site_id
+                && row.event.order_id == event.order_id
+                && row.offset < offset
+        };
+        !event.order_id.is_empty() && state.rows.iter().any(is_other)
+    };
     let is_one = |happening: &&Happening<'a>| match target {
         Target::Goal(goal) => {
             let in_visit = happening.row.session_id != 0 || !target.is_once_per_visit();
@@ -116,7 +134,7 @@ fn conversions<'a>(walk: &Walk<'a>, target: &Target) -> Vec<Happening<'a>> {
         }
         Target::Revenue => {
             let event = &happening.row.event;
-            event.value_minor.is_some() && event.name == REVENUE_EVENT
+            event.value_minor.is_some() && event.name == REVENUE_EVENT && !repeats(happening)
         }
     };
     let mut found: Vec<Happening<'a>> = walk.events.iter().filter(is_one).copied().collect();

@@ -196,16 +196,27 @@ pub fn random_body(dice: &mut Dice, day: &str) -> Value {
         metrics.push(dice.pick(&MONEY));
         metrics.extend(dice.some(&MONEY, 3));
     }
+    let mut mixes_goals = false;
     match dice.roll(20) {
         // Metrics and dimensions that go with few others.
         0 => (dimensions, metrics) = (vec!["visit:exit_page"], vec!["exit_rate", "visitors"]),
         1 => (dimensions, metrics) = (vec!["event:goal"], vec!["group_conversion_rate"]),
         2 => metrics = vec!["visits", "bounce_rate"],
+        // Amounts of goals with a currency, beside goals without one that the same or other events convert.
+        3 => {
+            metrics = vec!["total_revenue", "average_revenue"];
+            dimensions.truncate(1);
+            mixes_goals = true;
+        }
         _ => {}
     }
     metrics.sort_by_key(|metric| (metric.len() % 5, *metric));
     metrics.dedup();
-    let filters: Vec<Value> = (0..dice.roll(4)).map(|_| filter(dice, 2, false)).collect();
+    let mut filters: Vec<Value> = (0..dice.roll(4)).map(|_| filter(dice, 2, false)).collect();
+    if mixes_goals {
+        let goals = [["Signup", "Large order"], ["Blog", "Odd"], ["Odd", "Signup"]];
+        filters = vec![json!(["is", "event:goal", goals[filters.len() % goals.len()]])];
+    }
     let day: jiff::civil::Date = day.parse().expect("a day");
     let first = day.checked_sub(jiff::Span::new().days(dice.roll(6) as i64)).expect("a day");
     let last = first.checked_add(jiff::Span::new().days(dice.roll(7) as i64)).expect("a day");

@@ -121,7 +121,7 @@ export interface Answer {
 /** A report whose remarks are free JSON in the description. */
 type Answered<T> = Omit<T, "meta" | "query"> & { meta: Record<string, unknown> };
 /** What a report is asked about; the description leaves the range open. */
-type Asked<T> = Omit<T, "date_range" | "filters"> & { date_range: string };
+type Asked<T> = Omit<T, "date_range" | "filters"> & Pick<Query, "date_range" | "filters">;
 
 /** What the server said about a request that it did not fulfil; status 0: it was not reached. */
 export class ApiError extends Error {
@@ -180,11 +180,28 @@ function address(path: string, inPath: unknown, inQuery?: unknown): string {
 }
 
 async function failure(response: Response): Promise<ApiError> {
-  const body = (await response.json().catch(() => undefined)) as
-    Partial<Schemas["ErrorBody"]> | undefined;
-  const unknown = { code: "unknown", message: t.fail.unknown(response.status) };
-  const { code, message, field, help }: Schemas["ErrorDetail"] = body?.error ?? unknown;
-  return new ApiError(response.status, code, message, field, help);
+  return errorOf(response.status, await response.json().catch(() => undefined));
+}
+
+function errorOf(status: number, body: unknown): ApiError {
+  const told = (body as Partial<Schemas["ErrorBody"]> | undefined)?.error;
+  const unknown = { code: "unknown", message: t.fail.unknown(status) };
+  const { code, message, field, help }: Schemas["ErrorDetail"] = told ?? unknown;
+  return new ApiError(status, code, message, field, help);
+}
+
+/** The lines of an answer, each as soon as it is there. */
+async function* linesOf(response: Response): AsyncGenerator<string> {
+  const reader = response.body?.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const part = await reader?.read();
+    if (!part || part.done) return;
+    const lines = (text + decoder.decode(part.value, { stream: true })).split("\n");
+    text = lines.pop() ?? "";
+    yield* lines;
+  }
 }
 
 /** What a request is made of, whatever its types. */
@@ -483,6 +500,22 @@ export const api = {
   attribution: (body: AttributionQuery, signal?: AbortSignal) => {
     const question = body as unknown as Schemas["Attribution"];
     return call("post", "/api/v2/attribution", { body: question, signal });
+  },
+  /** Several questions about a site in one request; `taken` gets each answer as soon as it is there. */
+  queries: async (
+    site_id: string,
+    queries: Query[],
+    taken: (index: number, answer: Answer | ApiError) => void,
+    signal: AbortSignal,
+  ) => {
+    const headers = { "Content-Type": "application/json", "Cairn-Request": "dashboard" };
+    const body = JSON.stringify({ site_id, queries });
+    const request: RequestInit = { method: "POST", headers, credentials: "same-origin", body };
+    const response = await answered("/api/v2/queries", { ...request, signal }, { signal });
+    for await (const line of linesOf(response)) {
+      const { index, status, body } = JSON.parse(line) as Schemas["QueriesLine"];
+      taken(index, status === 200 ? (body as unknown as Answer) : errorOf(status, body));
+    }
   },
   query: async (body: Query, signal?: AbortSignal): Promise<Answer> => {
     const question = body as unknown as Schemas["Query"];

@@ -1178,6 +1178,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/queries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answers several questions about one site: a line of JSON for each (`application/x-ndjson`), as soon as it is answered. A site
+         *     that the caller may not see is answered with 401.
+         */
+        post: operations["post_queries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/query": {
         parameters: {
             query?: never;
@@ -1505,6 +1525,8 @@ export interface components {
              * @example visit:channel
              */
             dimension?: string;
+            /** @description As in a query: which conversions count, and which people without one (docs/attribution.md). */
+            filters?: Record<string, never>[];
             /**
              * @description Name of a goal.
              * @example Signup
@@ -1524,7 +1546,7 @@ export interface components {
             models?: string[];
             /** @description `limit` (1 to 1,000, default 20) and `offset` of the paths. */
             pagination?: Record<string, never>;
-            /** @description Every event `purchase` with an amount is a conversion. */
+            /** @description Every order with an amount is a conversion: the first `purchase` of its `order_id`. */
             revenue?: boolean;
             /** @description Number or domain of the site. */
             site_id: string;
@@ -3864,6 +3886,25 @@ export interface components {
             /** @description `regional`, `opt_in`, `opt_in_strict`, `opt_out` or `anonymous`. */
             policy?: string | null;
             retention?: null | components["schemas"]["RetentionPatch"];
+        };
+        /** @description Questions about one site. */
+        Queries: {
+            /** @description At most 24 questions; those first that shall be answered first. */
+            queries: components["schemas"]["Query"][];
+            /** @description Number or domain of the site; questions need not repeat it. */
+            site_id: string;
+        };
+        /** @description One line of the answer. */
+        QueriesLine: {
+            /** @description Its answer, or its error. */
+            body: Record<string, never>;
+            /** @description Which question it answers, from 0. */
+            index: number;
+            /**
+             * Format: int32
+             * @description HTTP status that the question would have alone.
+             */
+            status: number;
         };
         /** @description A question. */
         Query: {
@@ -7818,6 +7859,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Person"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_queries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Queries"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["QueriesLine"];
                 };
             };
             /** @description An error, see docs/errors.md */

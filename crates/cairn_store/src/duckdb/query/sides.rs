@@ -200,7 +200,8 @@ pub(super) fn events(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String
     format!("SELECT {} FROM {rows} {}", columns(&keys, &counts), group_by(keys.len()))
 }
 
-/// Sum and number of the amounts in the currency that the row is about.
+/// Sum and number of the amounts in the currency that the row is about. Where rows are not goals, an amount counts once,
+/// and only for a goal with a currency.
 fn revenue(
     plan: &Plan<'_>,
     predicates: &mut Predicates<'_>,
@@ -212,6 +213,7 @@ fn revenue(
     }
     let currency_texts = texts_of(plan.question.site_id.0, TextField::Currency);
     let code = |text: String| format!("(SELECT code FROM {currency_texts} WHERE text = {text})");
+    let mut conditions = ordinary.to_vec();
     let currency = if plan.question.dimensions.contains(&Dimension::Goal) {
         let mut text = String::from("CASE goal");
         for (index, goal) in plan.question.goals.iter().enumerate() {
@@ -222,9 +224,13 @@ fn revenue(
         }
         format!("{text} END")
     } else {
+        let goals = plan.question.revenue_goals();
+        let earned: Vec<String> = goals.map(|goal| predicates.converts(goal)).collect();
+        conditions.push(format!("({})", earned.join(" OR ")));
         code(predicates.parameters.bind(plan.question.revenue_currency(&[])?))
     };
-    let counted = all_of(&[&[format!("currency = {currency}")], ordinary].concat());
+    conditions.push(format!("currency = {currency}"));
+    let counted = all_of(&conditions);
     Some(format!(
         "sum(value_minor) FILTER (WHERE {counted}) AS revenue,
          count(value_minor) FILTER (WHERE {counted}) AS amounts"

@@ -7,11 +7,12 @@ use cairn_model::question::AttributionQuestion;
 use cairn_model::question::attribution::{REVENUE_EVENT, Target, Terms, VIEW_EVENT};
 use cairn_model::touches::{Touch, TouchKind, TouchPath, TouchPaths};
 
-use super::predicate::{Place, Predicates, place};
+use super::predicate::{Place, Predicates, Table, place};
 use super::statement::all_of;
 use crate::duckdb::connection::{Connection, RowRef};
 use crate::duckdb::error::DuckError;
 use crate::duckdb::texts::{Decoded, Wanted, texts_of};
+use crate::plan::Plan;
 use crate::schema::{MISSING_CODE, TextField};
 
 /// Users are numbers from here on, above those of all visitors.
@@ -152,7 +153,7 @@ fn touches(asked: &AttributionQuestion, predicates: &mut Predicates<'_>) -> Stri
     )
 }
 
-/// Whether an event is a conversion.
+/// Whether an event is a conversion, whatever the filters say.
 fn is_conversion(target: &Target, predicates: &mut Predicates<'_>) -> String {
     match target {
         Target::Goal(goal) if target.is_once_per_visit() => {
@@ -160,12 +161,30 @@ fn is_conversion(target: &Target, predicates: &mut Predicates<'_>) -> String {
         }
         Target::Goal(goal) => predicates.converts(goal),
         Target::Revenue => {
-            format!("value_minor IS NOT NULL AND {}", predicates.named(&[REVENUE_EVENT]))
+            let (site, named) = (predicates.question.site_id, predicates.named(&[REVENUE_EVENT]));
+            let in_range = all_of(&predicates.in_range());
+            format!(
+                "value_minor IS NOT NULL AND {named} AND (order_id = '' OR event_offset IN (
+                    SELECT min(event_offset) FROM events WHERE site_id = {site} AND {named} AND order_id IN (
+                        SELECT order_id FROM events WHERE {in_range} AND {named} AND order_id <> '')
+                    GROUP BY order_id))"
+            )
         }
     }
 }
 
-/// Conversions: `id`, `person`, `at_ms`, `identified`, `value_minor`, `is_other`, `word`.
+/// People of whom a visit in the range passes the filters: `person`. Nothing where there are none.
+fn among(asked: &AttributionQuestion, predicates: &mut Predicates<'_>) -> Option<String> {
+    let question = asked.question();
+    if question.filters.is_empty() {
+        return None;
+    }
+    let kept = predicates.kept_visits(&question.filters, Plan::of(question).engagement);
+    let person = person();
+    Some(format!("SELECT {person} FROM sessions LEFT JOIN who USING (visitor_id) WHERE {kept}"))
+}
+
+/// Conversions: `id`, `person`, `at_ms`, `identified`, `value_minor`, `is_other`, `word`, and whether each `counts`.
 fn conversions(asked: &AttributionQuestion, predicates: &mut Predicates<'_>) -> String {
     let terms = asked.terms();
     let mut conditions = predicates.stored_in_range();
@@ -175,6 +194,7 @@ fn conversions(asked: &AttributionQuestion, predicates: &mut Predicates<'_>) -> 
     let is_ours = format!(
         "coalesce(currency = (SELECT code FROM {currencies} WHERE text = {currency}), FALSE)"
     );
+    let counts = all_of(&predicates.conditions(&asked.question().filters, Table::Events));
     let first = match terms.target.is_once_per_visit() {
         true => {
             "QUALIFY row_number() OVER (PARTITION BY session_id ORDER BY timestamp_ms, event_offset) = 1"
@@ -184,7 +204,7 @@ fn conversions(asked: &AttributionQuestion, predicates: &mut Predicates<'_>) -> 
     format!(
         "SELECT event_offset AS id, {}, timestamp_ms AS at_ms, identified,
             CASE WHEN {is_ours} THEN coalesce(value_minor, 0) ELSE 0 END AS value_minor,
-            value_minor IS NOT NULL AND NOT {is_ours} AS is_other, {} AS word
+            value_minor IS NOT NULL AND NOT {is_ours} AS is_other, {} AS word, ({counts}) AS counts
          FROM events LEFT JOIN who USING (visitor_id) WHERE {} {first}",
         person(),
         visit_word(place(terms.field).sql),
@@ -193,9 +213,11 @@ fn conversions(asked: &AttributionQuestion, predicates: &mut Predicates<'_>) -> 
 }
 
 /// Every touch of every journey that its window lets in: a journey is a conversion or a person without one.
-fn steps(asked: &AttributionQuestion) -> String {
+fn steps(asked: &AttributionQuestion, among: Option<String>) -> String {
     let Terms { lookback_ms, view_window_ms, .. } = asked.terms();
     let (from_ms, view_ms) = (asked.question().range.from_ms(), view_window_ms.unwrap_or(0));
+    let among =
+        among.map_or_else(String::new, |people| format!("SEMI JOIN ({people}) USING (person)"));
     let journey = "PARTITION BY e.has_converted, e.journey";
     format!(
         "SELECT e.has_converted, e.journey, e.value_minor, t.is_view, t.id,
@@ -203,8 +225,10 @@ fn steps(asked: &AttributionQuestion) -> String {
             row_number() OVER ({journey} ORDER BY t.at_ms DESC, t.is_view DESC, t.id DESC) AS back,
             count(*) OVER ({journey}) AS length
          FROM (SELECT TRUE AS has_converted, id::HUGEINT AS journey, person, at_ms, value_minor, word FROM conversions
+            WHERE counts
             UNION ALL
-            SELECT FALSE, person, person, max(at_ms), 0, '' FROM touches ANTI JOIN conversions USING (person)
+            SELECT FALSE, person, person, max(at_ms), 0, ''
+            FROM (SELECT * FROM touches {among}) ANTI JOIN conversions USING (person)
             WHERE at_ms >= {from_ms} GROUP BY person) e
          LEFT JOIN touches t ON t.person = e.person AND t.at_ms <= e.at_ms
             AND t.at_ms > e.at_ms - CASE WHEN t.is_view THEN {view_ms} ELSE {lookback_ms} END"
@@ -217,7 +241,8 @@ fn statement(asked: &AttributionQuestion, predicates: &mut Predicates<'_>) -> St
     let Terms { half_life_ms, paths_max, touches_max, .. } = asked.terms();
     let weight = format!("pow(2.0, -age_ms::DOUBLE / {half_life_ms})");
     let (who, touches) = (who(asked), touches(asked, predicates));
-    let (conversions, steps) = (conversions(asked, predicates), steps(asked));
+    let among = among(asked, predicates);
+    let (conversions, steps) = (conversions(asked, predicates), steps(asked, among));
     let order = "conversions DESC, value_minor DESC, without DESC, first_conversion, last_touch";
     format!(
         "WITH who AS MATERIALIZED ({who}),
@@ -254,7 +279,8 @@ fn statement(asked: &AttributionQuestion, predicates: &mut Predicates<'_>) -> St
             FROM places GROUP BY path)
         SELECT path, conversions, value_minor, without, duration_ms, shares, weighted,
             paths_total, all_conversions, all_value, all_without, all_shortened,
-            (SELECT count(*) FROM conversions WHERE NOT identified), (SELECT count(*) FROM conversions WHERE is_other)
+            (SELECT count(*) FROM conversions WHERE counts AND NOT identified),
+            (SELECT count(*) FROM conversions WHERE counts AND is_other)
         FROM kept LEFT JOIN decay USING (path) ORDER BY {order}"
     )
 }
