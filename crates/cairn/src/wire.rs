@@ -34,7 +34,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::Failure;
 use crate::config::{Backup as BackupConfig, Config};
 use crate::data_directory::DataDirectory;
-use crate::{demo, money};
+use crate::{demo, money, outgoing};
 
 /// Variable of the bearer token for scripted set-up.
 const BOOTSTRAP_TOKEN: &str = "CAIRN_BOOTSTRAP_TOKEN";
@@ -84,6 +84,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         server.demo_pixel_key = demo::pixel_key(&parts.catalog);
     }
     let counters = Arc::new(OutcomeCounters::default());
+    let outgoing = outgoing::open(config)?;
     let app = Arc::new(App {
         directory: parts.catalog.directory(),
         catalog: Arc::clone(&parts.catalog),
@@ -96,6 +97,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         auth: cairn_server::auth::AuthState::new().map_err(|error| error.message)?,
         live_places: Default::default(),
         live_tests: Default::default(),
+        outgoing,
         requests: Default::default(),
         config: server.clone(),
         clock: cairn_server::system_clock(),
@@ -113,7 +115,10 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
     let keeping = keep_backups(&parts.backups, backup_every_ms)?;
     let keeper = keeping.thread().clone();
     parts.apply.on_backups_wanted(move || keeper.unpark());
+    let sending = runtime.spawn(outgoing::keep_sending(Arc::clone(&app)));
     runtime.block_on(run(&parts, &counters, server.test_clock, signals));
+    // What is under way counts as an attempt, and is tried again after the next start.
+    sending.abort();
     tracing::info!("stopping");
     parts.backups.stop();
     keeping.thread().unpark();

@@ -17,6 +17,9 @@ const UNDO: &[&str] = &[
     "ALTER TABLE people DROP COLUMN proven_email",
     "DROP INDEX memory_by_visitor; ALTER TABLE memory DROP COLUMN visitor",
     "DROP TABLE memory_forgotten",
+    "DROP TABLE dispatches; DROP TABLE alerts; DROP TABLE digests",
+    "ALTER TABLE shares DROP COLUMN password_hash; ALTER TABLE shares DROP COLUMN expires_at_ms;
+    ALTER TABLE shares DROP COLUMN filters",
 ];
 const EARLIEST: usize = 10;
 

@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use cairn_engine::report::{self, Books, QueryError, ReportSite};
-use cairn_model::SiteId;
 use cairn_model::question::segments::{self, Segment};
 use cairn_model::question::{Goal, QuestionError};
+use cairn_model::{Site, SiteId};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -131,18 +131,18 @@ pub async fn ask(
 }
 
 /// A question with all that answering it needs.
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub(super) site_id: SiteId,
     timezone: String,
     pub(super) currency: String,
     goals: Vec<Goal>,
     restarts_ms: Vec<i64>,
     pub(super) body: Value,
-    pub(super) now_ms: i64,
+    pub(crate) now_ms: i64,
 }
 
 impl Asked {
-    pub(super) fn site<'a>(&'a self, app: &'a App) -> ReportSite<'a> {
+    pub(crate) fn site<'a>(&'a self, app: &'a App) -> ReportSite<'a> {
         let books = Books {
             catalog: &app.catalog,
             ingest: &app.ingest,
@@ -176,6 +176,16 @@ pub(super) async fn receive(
     if let Some(filters) = body.get_mut("filters") {
         expand_segments(app, site.id, filters).await?;
     }
+    asked(app, site, body, now_ms).await
+}
+
+/// A question about a site, with all that answering it needs.
+pub(crate) async fn asked(
+    app: &App,
+    site: &Site,
+    body: Value,
+    now_ms: i64,
+) -> Result<Asked, ApiError> {
     // A restart before the site existed parted no visitor of it.
     let created_at_ms = site.created_at_ms;
     let mut restarts_ms = blocking(app, |catalog| catalog.restarts_ms()).await?;
@@ -233,7 +243,7 @@ pub(super) fn rejected(error: QuestionError) -> ApiError {
     failed(QueryError::from(error))
 }
 
-pub(super) fn failed(error: QueryError) -> ApiError {
+pub(crate) fn failed(error: QueryError) -> ApiError {
     let code = match error.code {
         "too_expensive" => Code::TooExpensive,
         _ if error.status == 400 => Code::InvalidQuery,

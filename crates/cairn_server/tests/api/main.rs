@@ -19,5 +19,6 @@ mod receipts;
 mod rig;
 mod rights;
 mod segments;
+mod sending;
 mod settings;
 mod shares;
