@@ -121,8 +121,7 @@ pub async fn create(
     let size = fields.whole("group_size_min", GROUP_SIZES)?.unwrap_or(GROUP_SIZE_DEFAULT);
     let days = fields.whole("expires_in_days", EXPIRY_DAYS)?;
     let filters = segments::filters(&app, &access, &mut fields, now_ms).await?;
-    let password =
-        fields.has("password").then(|| fields.required_secret("password")).transpose()?;
+    let password = fields.secret("password")?;
     fields.finish()?;
     let filters = Value::Array(filters.unwrap_or_default());
     let password_hash = match password {
@@ -277,9 +276,9 @@ pub async fn unlock(
     headers: HeaderMap,
     JsonBody(mut fields): JsonBody,
 ) -> Result<Json<UnlockedShare>, ApiError> {
+    let share = found(&app, &headers).await?;
     let password = fields.required_secret("password")?;
     fields.finish()?;
-    let share = found(&app, &headers).await?;
     let now_ms = app.now_ms(&headers);
     let address = connection.map(|Extension(connection)| connection.address);
     let attempt = app.auth.limiter.attempt(Some(&format!("shared report {}", share.id)), address);
