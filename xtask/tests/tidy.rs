@@ -11,7 +11,7 @@ use xtask::root;
 const LAYERS: &[&[&str]] = &[
     &["cairn_model"],
     &["cairn_log", "cairn_store", "cairn_catalog", "cairn_enrich", "cairn_consent"],
-    &["cairn_engine"],
+    &["cairn_engine", "cairn_connect"],
     &["cairn_server"],
     &["cairn"],
 ];

@@ -11,6 +11,7 @@ mod data_directory;
 mod demo;
 mod erase;
 mod money;
+mod outgoing;
 mod rebuild;
 mod verify;
 mod wire;
@@ -82,7 +83,7 @@ fn check_config(run: &Run) -> Result<(), Failure> {
     wire::server_config(&config)?;
     let mut text = String::new();
     for (key, value, origin) in layers.iter() {
-        let value = shown(value);
+        let value = if key == "smtp.password" { "***".to_owned() } else { shown(value) };
         text.push_str(&format!("{key} = {value}    # {origin}\n"));
     }
     Ok(print(text.trim_end())?)

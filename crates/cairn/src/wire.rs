@@ -36,7 +36,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::Failure;
 use crate::config::{Backup as BackupConfig, Config};
 use crate::data_directory::DataDirectory;
-use crate::{demo, money};
+use crate::{demo, money, outgoing};
 
 /// Variable of the bearer token for scripted set-up.
 const BOOTSTRAP_TOKEN: &str = "CAIRN_BOOTSTRAP_TOKEN";
@@ -86,6 +86,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         server.demo_pixel_key = demo::pixel_key(&parts.catalog);
     }
     let counters = Arc::new(OutcomeCounters::default());
+    let outgoing = outgoing::open(config)?;
     let app = Arc::new(App {
         directory: parts.catalog.directory(),
         catalog: Arc::clone(&parts.catalog),
@@ -98,6 +99,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         auth: cairn_server::auth::AuthState::new().map_err(|error| error.message)?,
         live_places: Default::default(),
         live_tests: Default::default(),
+        outgoing,
         requests: Default::default(),
         config: server.clone(),
         clock: cairn_server::system_clock(),
@@ -121,7 +123,10 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         true => None,
         false => Some(roll_up(&parts, config.store.rollup_events_min, &stop_rolling)?),
     };
+    let sending = runtime.spawn(outgoing::keep_sending(Arc::clone(&app)));
     runtime.block_on(run(&parts, &counters, server.test_clock, signals));
+    // What is under way counts as an attempt, and is tried again after the next start.
+    sending.abort();
     tracing::info!("stopping");
     stop_rolling.store(true, Ordering::Relaxed);
     if let Some(rolling) = rolling {

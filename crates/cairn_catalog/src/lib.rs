@@ -7,10 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod alerts;
 mod annotations;
 mod connection;
 mod copying;
+mod digests;
 mod directory;
+mod dispatches;
 mod erasures;
 mod error;
 mod funnels;
@@ -42,8 +45,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 pub use accounts::{LinkPurpose, Role, User, UserId, UserWithPassword};
+pub use alerts::{Alert, AlertState, NewAlert};
 pub use annotations::Annotation;
+pub use digests::{Digest, NewDigest};
 pub use directory::{Directory, DirectoryCell, PixelEntry, SiteEntry};
+pub use dispatches::{Dispatch, DispatchState, NewDispatch, Sender};
 pub use erasures::{
     Counted, Erasure, ErasureId, ErasureReason, ErasureState, NewErasure, Place, SubjectCounts,
 };
@@ -73,7 +79,7 @@ pub use rights::{
 };
 pub use secret::{MasterSecret, Token};
 pub use segments::Segment;
-pub use shares::Share;
+pub use shares::{NewShare, Share};
 pub use sites::{NewPixel, NewSite};
 pub use tokens::{ApiToken, NewApiToken};
 pub use withdrawals::{Withdrawal, Withdrawn};
@@ -92,6 +98,10 @@ pub const GOALS_PER_SITE_MAX: usize = 1_000;
 pub const FUNNELS_PER_SITE_MAX: usize = 500;
 /// Shared reports of one site.
 pub const SHARES_PER_SITE_MAX: usize = 100;
+/// Digests of one site.
+pub const DIGESTS_PER_SITE_MAX: usize = 20;
+/// Alerts of one site: all of them are looked at every minute.
+pub const ALERTS_PER_SITE_MAX: usize = 20;
 /// Segments of one site: all of them may be looked at for one question.
 pub const SEGMENTS_PER_SITE_MAX: usize = 500;
 /// Annotations of one site.

@@ -461,6 +461,57 @@ CREATE INDEX refusals_by_time ON refusals (site_id, said_at_ms);
 -- When a removed site was added: tells it from another one that draws its number. Kept with the record of its removal.
 ALTER TABLE removed_sites ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+-- Reports that are mailed by themselves. Purpose of the addresses, which the owner names: to send them there; kept until the
+-- digest is removed, or its site. Who ended one for himself stays noted with it.
+CREATE TABLE digests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    every TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    recipients TEXT NOT NULL,
+    ended TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+
+-- What is watched for, and who is told; kept until it is removed, or its site.
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    recipients TEXT NOT NULL,
+    webhook_url TEXT NOT NULL,
+    since_ms INTEGER,
+    began_at_ms INTEGER,
+    looked_at_ms INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+
+-- What digests and alerts send. Purpose: that each is sent once, and is seen to be; kept for 100 days after it was settled.
+CREATE TABLE dispatches (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    site_id INTEGER NOT NULL REFERENCES sites (id) ON DELETE CASCADE,
+    sender TEXT NOT NULL,
+    target TEXT NOT NULL,
+    occasion TEXT NOT NULL,
+    content TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_at_ms INTEGER NOT NULL,
+    settled_at_ms INTEGER,
+    problem TEXT NOT NULL,
+    UNIQUE (sender, target, occasion)
+) STRICT;
+CREATE INDEX dispatches_due ON dispatches (due_at_ms) WHERE state = 'waiting';
+CREATE INDEX dispatches_settled ON dispatches (settled_at_ms);
+",
+    "
+-- A shared report may need a password (its Argon2id hash), may end, and may be of some visits only.
+ALTER TABLE shares ADD COLUMN password_hash TEXT NOT NULL DEFAULT '';
+ALTER TABLE shares ADD COLUMN expires_at_ms INTEGER;
+ALTER TABLE shares ADD COLUMN filters TEXT NOT NULL DEFAULT '[]';
+",
 ];
 
 /// Newest schema version that this program knows.

@@ -1,38 +1,53 @@
 //! Shared reports: links that show a site's figures without a log-in, and no small group of people.
 //!
-//! Guarantees: of a link only a hash is stored; it ends with its row.
+//! Guarantees: of a link and of its password only hashes are stored; it ends with its row. Whether its time has come is the
+//! caller's to tell.
 
 use cairn_model::SiteId;
 use rusqlite::{OptionalExtension, Row, params};
+use serde_json::Value;
 
 use crate::secret::Token;
-use crate::sites::require_room;
+use crate::sites::{read_json, require_room};
 use crate::{Catalog, CatalogError, SHARES_PER_SITE_MAX};
 
+/// A shared report to be made; checked by the caller.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct NewShare {
+    /// Name shown to its owner.
+    pub name: String,
+    /// Fewest visitors that a row of it may tell of.
+    pub group_size_min: u32,
+    /// Hash of its password, in PHC form; empty: it has none.
+    pub password_hash: String,
+    /// When its link ends, Unix milliseconds; `None`: it does not by itself.
+    pub expires_at_ms: Option<i64>,
+    /// Filters of a question, which its answers always have; empty list: none.
+    pub filters: Value,
+}
+
 /// A shared report without its link.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Share {
     /// Its number.
     pub id: i64,
     /// The site whose figures it shows.
     pub site_id: SiteId,
-    /// Name shown to its owner.
-    pub name: String,
-    /// Fewest visitors that a row of it may tell of.
-    pub group_size_min: u32,
+    /// What it shows, to whom, and for how long.
+    pub definition: NewShare,
     /// Creation, Unix milliseconds.
     pub created_at_ms: i64,
 }
 
-const COLUMNS: &str = "SELECT id, site_id, name, group_size_min, created_at_ms FROM shares";
+const COLUMNS: &str = "SELECT id, site_id, name, group_size_min, password_hash, expires_at_ms, \
+                       filters, created_at_ms FROM shares";
 
 impl Catalog {
     /// Makes a link. Its text is returned here and never again.
     pub fn add_share(
         &self,
         site_id: SiteId,
-        name: &str,
-        group_size_min: u32,
+        new: NewShare,
         now_ms: i64,
     ) -> Result<(Share, Token), CatalogError> {
         let doing = "shares a report";
@@ -40,23 +55,25 @@ impl Catalog {
         let id = self.connections.write(doing, |transaction| {
             let count = format!("SELECT count(*) FROM shares WHERE site_id = {site_id}");
             require_room(transaction, &count, "shared reports of a site", SHARES_PER_SITE_MAX)?;
-            transaction
-                .execute(
-                    "INSERT INTO shares (token_hash, site_id, name, group_size_min, created_at_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![
-                        &Token::hash(secret.reveal())[..],
-                        site_id.0,
-                        name,
-                        group_size_min,
-                        now_ms
-                    ],
-                )
-                .map_err(CatalogError::during(doing))?;
+            let NewShare { name, group_size_min, password_hash, expires_at_ms, filters } = &new;
+            let hash = Token::hash(secret.reveal());
+            let values = params![
+                &hash[..],
+                site_id.0,
+                name,
+                group_size_min,
+                password_hash,
+                expires_at_ms,
+                filters.to_string(),
+                now_ms
+            ];
+            let sql = "INSERT INTO shares (token_hash, site_id, name, group_size_min,
+                password_hash, expires_at_ms, filters, created_at_ms)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+            transaction.execute(sql, values).map_err(CatalogError::during(doing))?;
             Ok(transaction.last_insert_rowid())
         })?;
-        let name = name.to_owned();
-        Ok((Share { id, site_id, name, group_size_min, created_at_ms: now_ms }, secret))
+        Ok((Share { id, site_id, definition: new, created_at_ms: now_ms }, secret))
     }
 
     /// The shared report of a link.
@@ -94,11 +111,17 @@ impl Catalog {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Share> {
+    let definition = NewShare {
+        name: row.get(2)?,
+        group_size_min: row.get(3)?,
+        password_hash: row.get(4)?,
+        expires_at_ms: row.get(5)?,
+        filters: read_json(row, 6)?,
+    };
     Ok(Share {
         id: row.get(0)?,
         site_id: SiteId(row.get(1)?),
-        name: row.get(2)?,
-        group_size_min: row.get(3)?,
-        created_at_ms: row.get(4)?,
+        definition,
+        created_at_ms: row.get(7)?,
     })
 }

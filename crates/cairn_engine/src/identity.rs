@@ -107,7 +107,7 @@ fn parts(token: &str) -> Option<(i64, [u8; 32])> {
 }
 
 /// RFC 2104 over SHA-256.
-fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0; BLOCK_SIZE_BYTES];
     match key.len() {
         0..=BLOCK_SIZE_BYTES => block[..key.len()].copy_from_slice(key),

@@ -1,5 +1,6 @@
 //! The domain: ingest steps, sessions, the apply loop and reports.
 
+pub mod alert;
 pub mod apply;
 pub mod attribution;
 pub mod backup;

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod consent;
 pub mod cost;
 pub mod currency;
+pub mod digest;
 pub mod event;
 pub mod ids;
 pub mod jurisdiction;

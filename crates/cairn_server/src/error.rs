@@ -48,6 +48,7 @@ codes! {
     MissingField "missing_field" BAD_REQUEST "Add the field that is named."
     InvalidQuery "invalid_query" BAD_REQUEST "The question cannot be answered as asked; the message says which part."
     Unauthorized "unauthorized" UNAUTHORIZED "Send a valid API token as `Authorization: Bearer TOKEN`, or log in; the token must be allowed to see the site."
+    PasswordNeeded "password_needed" UNAUTHORIZED "Send the password of the shared report to `POST /api/v1/shared/key`, and its answer as `Cairn-Share-Key`."
     LogInFailed "log_in_failed" UNAUTHORIZED "Address and password do not belong together. After several attempts there is a pause."
     LinkInvalid "link_invalid" UNAUTHORIZED "The link was used or has expired. Restart the server, or run it with the same data, to get a new one."
     IdentityTokenInvalid "identity_token_invalid" UNAUTHORIZED "Have the site's server sign the user id anew with the site's identity secret; docs/memory.md shows how."

@@ -16,6 +16,7 @@ mod memory;
 pub mod openapi;
 pub mod ops;
 mod rights;
+pub mod sending;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct App {
     pub live_places: api::LivePlaces,
     /// Live tests that run.
     pub live_tests: live_test::LiveTests,
+    /// The ways out.
+    pub outgoing: sending::Outgoing,
     /// Requests and faults, for `/metrics`.
     pub requests: ops::RequestCounters,
     /// Settings of the server.

@@ -6,6 +6,7 @@ import { attribution } from "./texts.attribution.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
+import { reports } from "./texts.reports.ts";
 import { shared } from "./texts.shared.ts";
 import { FIGURE_TEXTS, GRADE_TEXTS } from "./texts.figures.ts";
 
@@ -681,6 +682,7 @@ export const t = {
     arrows: "Earlier or later",
   },
   campaigns,
+  reports,
   shared,
   overview,
   attribution,

@@ -10,6 +10,7 @@ mod tests;
 use std::path::PathBuf;
 
 use cairn_model::{PrivacySettings, site::GpcReach, site::Policy};
+use cairn_server::Secret;
 use serde::Deserialize;
 
 pub use layers::{ConfigError, Layers, shown};
@@ -39,6 +40,10 @@ pub struct Config {
     pub backup: Backup,
     /// Exchange rates.
     pub money: Money,
+    /// What leaves the server.
+    pub outgoing: Outgoing,
+    /// The mail server.
+    pub smtp: Smtp,
     /// Databases of addresses.
     pub enrich: Enrich,
     /// Diagnostics.
@@ -164,6 +169,53 @@ pub struct Money {
     pub rates_base: String,
     /// Days for which a rate is good.
     pub rate_age_days_max: u16,
+}
+
+/// `[outgoing]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outgoing {
+    /// Networks that may be reached though they are private.
+    pub networks_allowed: Vec<String>,
+    /// `http://` may be asked.
+    pub http_allowed: bool,
+    /// File with certificate authorities; empty: none.
+    pub authorities: PathBuf,
+}
+
+/// `[smtp]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// Its name; empty: none.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub security: MailSecurity,
+    /// Name to log in with.
+    pub username: String,
+    /// The password that goes with it, which is never printed.
+    #[serde(deserialize_with = "secret")]
+    pub password: Secret,
+    /// Whom mails are from.
+    pub from: String,
+}
+
+/// How the connection to the mail server is secured.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailSecurity {
+    /// TLS before anything else is said.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+    /// Not at all.
+    None,
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    String::deserialize(from).map(Secret::new)
 }
 
 /// `[enrich]`

@@ -19,6 +19,9 @@ const UNDO: &[&str] = &[
     "DROP TABLE memory_forgotten",
     "DROP TABLE refusals",
     "ALTER TABLE removed_sites DROP COLUMN created_at_ms",
+    "DROP TABLE dispatches; DROP TABLE alerts; DROP TABLE digests",
+    "ALTER TABLE shares DROP COLUMN password_hash; ALTER TABLE shares DROP COLUMN expires_at_ms;
+    ALTER TABLE shares DROP COLUMN filters",
 ];
 const EARLIEST: usize = 10;
 

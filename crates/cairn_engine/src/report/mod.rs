@@ -7,6 +7,7 @@ mod accounts;
 pub mod attribution;
 mod comparison;
 pub mod csv;
+pub mod digest;
 pub mod export;
 pub mod lists;
 mod money;

@@ -3,7 +3,8 @@
 //! Guarantees: a row is shown only if it tells of no visitor at all or of at least `group_size_min`. What is left out cannot
 //! be had by subtracting what is shown from the total: as long as the hidden rows hold fewer visitors together, the smallest
 //! shown one is hidden, too (complementary suppression, as statistical offices do: Willenborg and de Waal, "Elements of
-//! Statistical Disclosure Control", 2001, section 1.4). There are no filters, so that no two answers differ by a condition.
+//! Statistical Disclosure Control", 2001, section 1.4). Whoever asks
+//! chooses no filters, so that no two answers differ by a condition; those of the owner are the same in all answers of a link.
 //! Ranges lie weeks apart. What it does not prevent: somebody who asks every day can subtract the answers of two days, and a
 //! group that hardly grew in the weeks between two ranges can be told from them.
 
@@ -73,26 +74,28 @@ impl SharedQuestion {
         if self.dimension.is_none() { &METRICS } else { &METRICS[..GROUPED_METRICS] }
     }
 
-    fn body(&self) -> Value {
+    fn body(&self, filters: &Value) -> Value {
         json!({
             "site_id": "shared",
             "metrics": self.metrics(),
             "date_range": self.range,
+            "filters": filters,
             "dimensions": self.dimension.into_iter().collect::<Vec<_>>(),
             "include": {"time_labels": self.is_by_time()},
             "pagination": {"limit": GROUPS_MAX},
         })
     }
 
-    /// Its answer: `results` as those of a query; `withheld` groups too small to be shown.
+    /// Its answer about what fits the owner's filters: `results` as those of a query; `withheld` groups too small to be shown.
     pub fn answer(
         &self,
         store: &dyn EventStore,
         site: ReportSite<'_>,
+        filters: &Value,
         group_size_min: u64,
         now_ms: i64,
     ) -> Result<Value, QueryError> {
-        let mut answer = ask(store, site, &self.body(), now_ms)?;
+        let mut answer = ask(store, site, &self.body(filters), now_ms)?;
         let rows = match answer["results"].take() {
             Value::Array(rows) => rows,
             _ => Vec::new(),

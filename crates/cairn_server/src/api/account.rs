@@ -242,7 +242,7 @@ fn require_own_origin(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(Code::CrossSiteRequest, "The request did not come from the dashboard."))
 }
 
-fn too_many(seconds: u64) -> ApiError {
+pub(super) fn too_many(seconds: u64) -> ApiError {
     ApiError::new(Code::RateLimited, "Too many attempts to log in.").retry_after(seconds)
 }
 

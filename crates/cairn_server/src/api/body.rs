@@ -158,9 +158,14 @@ impl Fields {
 
     /// A secret text, taken exactly as it was sent.
     pub fn required_secret(&mut self, name: &'static str) -> Result<String, ApiError> {
+        self.secret(name)?.ok_or_else(|| missing(&self.path(name)))
+    }
+
+    /// The same, where it may be missing.
+    pub fn secret(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
         match self.take(name) {
-            None => Err(missing(&self.path(name))),
-            Some(Value::String(text)) if text.len() <= TEXT_SIZE_BYTES_MAX => Ok(text),
+            None => Ok(None),
+            Some(Value::String(text)) if text.len() <= TEXT_SIZE_BYTES_MAX => Ok(Some(text)),
             Some(Value::String(_)) => Err(too_long(&self.path(name))),
             Some(_) => Err(wrong_type(&self.path(name), "a text")),
         }

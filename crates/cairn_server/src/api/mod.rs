@@ -5,6 +5,7 @@
 
 mod account;
 mod ads;
+mod alerts;
 mod annotations;
 mod asking;
 mod attribution;
@@ -12,6 +13,7 @@ mod backups;
 pub(crate) mod body;
 mod cookie_report;
 mod costs;
+mod digests;
 mod emails;
 pub(crate) mod events;
 mod funnels;
@@ -32,7 +34,7 @@ mod permission;
 mod pixel_activity;
 mod pixels;
 mod queries;
-mod query;
+pub(crate) mod query;
 mod query_export;
 mod rates;
 pub(crate) mod receipts;
@@ -141,10 +143,18 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(paths::retention))
         .routes(routes!(lists::visits))
         .routes(routes!(lists::people))
+        .routes(routes!(digests::list, digests::create))
+        .routes(routes!(digests::remove))
+        .routes(routes!(digests::preview))
+        .routes(routes!(digests::send))
+        .routes(routes!(alerts::list, alerts::create))
+        .routes(routes!(alerts::remove))
+        .routes(routes!(alerts::test))
         .routes(routes!(shares::list, shares::create))
         .routes(routes!(shares::remove))
         // With the link of a shared report instead of a log-in
         .routes(routes!(shares::about))
+        .routes(routes!(shares::unlock))
         .routes(routes!(shares::ask))
 }
 
@@ -165,6 +175,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/openapi.json", axum::routing::get(description))
         .layer(from_fn(never_cached));
     api.merge(ops::routes())
+        .merge(crate::sending::ending::routes())
         .fallback(ops::page_or_nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), ops::on_admin_origin_only))

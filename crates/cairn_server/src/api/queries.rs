@@ -83,7 +83,7 @@ pub async fn ask(
     }
     let overloaded = || ApiError::new(Code::Overloaded, "Too many questions are being answered.");
     let place = PLACES.try_acquire().map_err(|_| overloaded())?;
-    let about = Arc::new(Surroundings::of(&app, &access).await?);
+    let about = Arc::new(Surroundings::of(&app, access.site()).await?);
     // Room for every line: a slow reader keeps no question waiting.
     let (sender, lines) = mpsc::channel(QUERIES_MAX);
     let workers = questions.len().min(AT_ONCE_MAX);

@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use cairn_engine::report::{self, Books, QueryError, ReportSite};
-use cairn_model::SiteId;
 use cairn_model::question::segments::{self, Segment};
 use cairn_model::question::{Goal, QuestionError};
+use cairn_model::{Site, SiteId};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -127,7 +127,7 @@ pub async fn ask(
 }
 
 /// What answering questions about a site needs to know of it.
-pub(super) struct Surroundings {
+pub(crate) struct Surroundings {
     pub(super) site_id: SiteId,
     timezone: String,
     pub(super) currency: String,
@@ -136,8 +136,7 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(super) async fn of(app: &App, access: &SiteAccess) -> Result<Surroundings, ApiError> {
-        let site = access.site();
+    pub(super) async fn of(app: &App, site: &Site) -> Result<Surroundings, ApiError> {
         // A restart before the site existed parted no visitor of it.
         let created_at_ms = site.created_at_ms;
         let mut restarts_ms = blocking(app, |catalog| catalog.restarts_ms()).await?;
@@ -153,10 +152,10 @@ impl Surroundings {
 }
 
 /// A question with all that answering it needs.
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub(super) about: Arc<Surroundings>,
     pub(super) body: Value,
-    pub(super) now_ms: i64,
+    pub(crate) now_ms: i64,
 }
 
 impl Asked {
@@ -173,7 +172,7 @@ impl Asked {
         Ok(Asked { about, body, now_ms })
     }
 
-    pub(super) fn site<'a>(&'a self, app: &'a App) -> ReportSite<'a> {
+    pub(crate) fn site<'a>(&'a self, app: &'a App) -> ReportSite<'a> {
         let about = &self.about;
         let books = Books {
             catalog: &app.catalog,
@@ -213,8 +212,19 @@ pub(super) async fn receive(
         return Err(ApiError::new(Code::InvalidQuery, "The body must be a JSON object."));
     }
     let access = named_site(app, caller, &body).await?;
-    let about = Surroundings::of(app, &access).await?;
+    let about = Surroundings::of(app, access.site()).await?;
     Asked::new(app, Arc::new(about), body, now_ms).await
+}
+
+/// A question about a site, with all that answering it needs; it names no segments.
+pub(crate) async fn asked(
+    app: &App,
+    site: &Site,
+    body: Value,
+    now_ms: i64,
+) -> Result<Asked, ApiError> {
+    let about = Arc::new(Surroundings::of(app, site).await?);
+    Ok(Asked { about, body, now_ms })
 }
 
 /// Puts the filters of the site's segments where filters name them.
@@ -263,7 +273,7 @@ pub(super) fn rejected(error: QuestionError) -> ApiError {
     failed(QueryError::from(error))
 }
 
-pub(super) fn failed(error: QueryError) -> ApiError {
+pub(crate) fn failed(error: QueryError) -> ApiError {
     let code = match error.code {
         "too_expensive" => Code::TooExpensive,
         _ if error.status == 400 => Code::InvalidQuery,

@@ -153,7 +153,7 @@ async fn of_site(app: &App, access: &SiteAccess) -> Result<Vec<Segment>, ApiErro
 }
 
 /// Filters that a question of this site may have; parsing them is the check.
-async fn filters(
+pub(super) async fn filters(
     app: &App,
     access: &SiteAccess,
     fields: &mut Fields,
@@ -175,7 +175,7 @@ async fn filters(
     EventsQuestion::parse(&value, &Value::Null, None, None, &asking).map_err(query::rejected)?;
     match value {
         Value::Array(filters) if !filters.is_empty() => Ok(Some(filters)),
-        _ => Err(ApiError::invalid("filters", "A segment has at least one filter.")),
+        _ => Err(ApiError::invalid("filters", "There has to be at least one filter.")),
     }
 }
 

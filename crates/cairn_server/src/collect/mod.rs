@@ -23,7 +23,7 @@ mod limiter;
 mod mail;
 mod memory;
 mod opt_out;
-mod page;
+pub(crate) mod page;
 mod postback;
 mod privacy;
 mod privacy_page;

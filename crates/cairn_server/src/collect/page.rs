@@ -23,7 +23,7 @@ use super::asking::version;
 use crate::rights::html::escaped;
 
 /// How every page looks.
-pub(super) const STYLE: &str = include_str!("page.css");
+pub(crate) const STYLE: &str = include_str!("page.css");
 /// Forms have a few short fields.
 const FORM_SIZE_BYTES_MAX: usize = 4096;
 
@@ -134,7 +134,7 @@ pub(super) fn back(mut headers: HeaderMap, parameters: &[(&str, &str)]) -> Answe
 }
 
 /// A page; `framed_by`: the sources of a policy's `frame-ancestors`. `html` is given the nonce of its style.
-pub(super) fn page(
+pub(crate) fn page(
     mut headers: HeaderMap,
     framed_by: &str,
     html: impl FnOnce(&str) -> String,

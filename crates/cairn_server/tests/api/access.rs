@@ -66,6 +66,8 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
         ("goal_id", goal["id"].as_str().unwrap()),
         ("token_id", token["id"].as_str().unwrap()),
         ("share_id", "1"),
+        ("digest_id", "1"),
+        ("alert_id", "1"),
         ("funnel_id", "1"),
         ("segment_id", "1"),
         ("annotation_id", "1"),

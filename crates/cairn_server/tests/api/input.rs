@@ -216,6 +216,9 @@ fn sound_values(schema: &str) -> Value {
             json!({"costs": [{"date": "2026-11-21", "cost": 1, "currency": "EUR", "source": "x"}]})
         }
         "CostFile" => json!({"csv": "date,cost,currency\n2026-11-21,1,EUR\n"}),
+        "NewDigestBody" => json!({"every": "week", "recipients": ["a@b.example"]}),
+        "NewAlertBody" => json!({"name": "x", "kind": "silence", "recipients": ["a@b.example"]}),
+        "UnlockBody" => json!({"password": "x"}),
         "NewShareBody" => json!({"name": "x"}),
         "SharedQuery" => json!({"date_range": "7d"}),
         "NewSiteBody" => json!({"name": "x", "domain": "x.example"}),

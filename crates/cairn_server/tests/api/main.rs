@@ -20,5 +20,6 @@ mod receipts;
 mod rig;
 mod rights;
 mod segments;
+mod sending;
 mod settings;
 mod shares;

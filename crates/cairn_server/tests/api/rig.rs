@@ -19,6 +19,7 @@ use cairn_enrich::network::Network;
 use cairn_log::{Log, LogOptions, RealDisk};
 use cairn_model::Event;
 use cairn_server::auth::AuthState;
+use cairn_server::sending::Outgoing;
 use cairn_server::{App, Secret, ServerConfig, api};
 use cairn_store::EventStore;
 use cairn_store::event_ids::EventIds;
@@ -150,8 +151,19 @@ impl Rig {
         self.apply_thread = Some(std::thread::spawn(move || apply_loop.run().unwrap()));
     }
 
+    /// With ways out.
+    pub fn sending(outgoing: Outgoing) -> Self {
+        let mut rig = Self::made(|_| {}, outgoing);
+        rig.start_applying();
+        rig
+    }
+
     /// The log takes records, and nobody applies them yet.
     pub fn not_applying(configure: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::made(configure, Outgoing::default())
+    }
+
+    fn made(configure: impl FnOnce(&mut ServerConfig), outgoing: Outgoing) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Arc::new(Catalog::open(&directory.path().join("catalog.sqlite")).unwrap());
         let naive = Arc::new(ReferenceStore::new());
@@ -213,6 +225,7 @@ impl Rig {
             auth: AuthState::new().unwrap(),
             live_places: api::LivePlaces::default(),
             live_tests: Default::default(),
+            outgoing,
             requests: Default::default(),
             config,
             clock: Arc::new(move || read.load(Ordering::Relaxed)),
@@ -256,12 +269,20 @@ impl Rig {
         site["id"].as_str().unwrap().to_owned()
     }
 
-    /// A segment and an annotation of a site; both have the number 1 where they are the first.
+    /// A segment, an annotation, a digest and an alert of a site; each has the number 1 where it is the first.
     pub async fn notes(&self, site: &str) {
         let filters = serde_json::json!([["is", "visit:country", ["DE"]]]);
         let segment = serde_json::json!({"name": "x", "filters": filters});
         let annotation = serde_json::json!({"date": "2026-11-21", "note": "x"});
-        for (list, body) in [("segments", segment), ("annotations", annotation)] {
+        let recipients = ["reader@example.com"];
+        let digest = serde_json::json!({"every": "day", "recipients": recipients});
+        let alert = serde_json::json!({"name": "x", "kind": "silence", "recipients": recipients});
+        for (list, body) in [
+            ("segments", segment),
+            ("annotations", annotation),
+            ("digests", digest),
+            ("alerts", alert),
+        ] {
             let path = format!("/api/v1/sites/{site}/{list}");
             self.post(&path, &body).owner().send().await.ok(201);
         }

@@ -119,3 +119,65 @@ async fn a_link_ends_with_its_share_and_with_its_site() {
     );
     ask(&rig, &second, json!({"date_range": "7d"})).await.is(401, "unauthorized");
 }
+
+#[tokio::test]
+async fn a_password_is_asked_for_and_guessed_a_few_times_only() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    visits(&rig, &site, &[("DE", 30)]).await;
+    let body = json!({"name": "x", "password": "open sesame"});
+    let made = share(&rig, &site, body).await;
+    assert_eq!(made["has_password"], true);
+    assert!(!made.to_string().contains("argon2"), "{made}");
+    let question = json!({"date_range": "7d"});
+    ask(&rig, &made, question.clone()).await.is(401, "password_needed");
+    let token = made["token"].as_str().unwrap();
+    let say = |password: &str| {
+        rig.post("/api/v1/shared/key", &json!({"password": password})).bearer(token).send()
+    };
+    say("open barley").await.is(401, "password_needed");
+    let key = say("open sesame").await.ok(200)["key"].as_str().unwrap().to_owned();
+    let with = |token: String, key: String| {
+        let call = rig.post("/api/v1/shared/query", &question).bearer(&token);
+        call.header("cairn-share-key", &key).send()
+    };
+    assert_eq!(groups(&with(token.to_owned(), key.clone()).await.ok(200)), [("", 30)]);
+    // A key is for its report, and for half a day.
+    let other = share(&rig, &site, json!({"name": "y", "password": "open sesame"})).await;
+    let other = other["token"].as_str().unwrap().to_owned();
+    with(other, key.clone()).await.is(401, "password_needed");
+    with(token.to_owned(), format!("9{key}")).await.is(401, "password_needed");
+    rig.advance(12 * 60 * 60 * 1000);
+    with(token.to_owned(), key).await.is(401, "password_needed");
+    for _ in 0..5 {
+        say("open barley").await.is(401, "password_needed");
+    }
+    say("open sesame").await.is(429, "rate_limited");
+    let short = json!({"name": "z", "password": "short"});
+    let path = format!("/api/v1/sites/{site}/shares");
+    rig.post(&path, &short).owner().send().await.is(422, "invalid_value");
+}
+
+#[tokio::test]
+async fn a_link_ends_on_its_day_and_shows_what_its_owner_chose() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    visits(&rig, &site, &[("DE", 30), ("AT", 12)]).await;
+    let filters = json!([["is", "visit:country", ["AT"]]]);
+    let body = json!({"name": "Austria", "filters": filters, "expires_in_days": 2});
+    let made = share(&rig, &site, body).await;
+    assert_eq!(made["filters"], filters);
+    let question = json!({"date_range": "30d"});
+    let answer = ask(&rig, &made, question.clone()).await.ok(200);
+    assert_eq!(groups(&answer), [("", 12)]);
+    let token = made["token"].as_str().unwrap();
+    let about = rig.get("/api/v1/shared").bearer(token).send().await.ok(200);
+    assert_eq!(about["is_filtered"], true);
+    rig.advance(2 * 24 * 60 * 60 * 1000 - 1);
+    ask(&rig, &made, question.clone()).await.ok(200);
+    rig.advance(1);
+    ask(&rig, &made, question).await.is(401, "unauthorized");
+    let wrong = json!({"name": "x", "filters": [["is", "visit:colour", ["red"]]]});
+    let path = format!("/api/v1/sites/{site}/shares");
+    rig.post(&path, &wrong).owner().send().await.is(400, "invalid_query");
+}

@@ -69,6 +69,10 @@ export type AttributionQuery = Omit<
   pagination: { limit: number; offset: number };
 };
 export type Share = Schemas["Share"];
+export type Digest = Schemas["Digest"];
+export type Alert = Schemas["Alert"];
+/** What was mailed or posted, or is to be. */
+export type Dispatch = Schemas["Dispatch"];
 export type CreatedShare = Schemas["CreatedShare"];
 export type SharedSite = Schemas["SharedSite"];
 /** An answer of a shared report, with the figures that are numbers in it. */
@@ -167,6 +171,8 @@ interface Options<O> {
   anonymous?: boolean;
   /** What lets the caller in instead of a session. */
   bearer?: string;
+  /** What the password of a shared report was answered with. */
+  key?: string | undefined;
 }
 
 function address(path: string, inPath: unknown, inQuery?: unknown): string {
@@ -212,6 +218,7 @@ interface Sent {
   signal?: AbortSignal | undefined;
   anonymous?: boolean;
   bearer?: string;
+  key?: string | undefined;
 }
 
 function call<M extends Method, P extends PathOf<M>>(
@@ -227,6 +234,7 @@ async function send(method: Method, path: string, options: Sent): Promise<unknow
   if (method !== "get") headers["Cairn-Request"] = "dashboard";
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
   if (options.bearer !== undefined) headers["Authorization"] = `Bearer ${options.bearer}`;
+  if (options.key !== undefined) headers["Cairn-Share-Key"] = options.key;
   const request: RequestInit = {
     method: method.toUpperCase(),
     headers,
@@ -486,6 +494,26 @@ export const api = {
     call("post", "/api/v1/sites/{site_id}/shares", { path: ofSite(site), body }),
   endShare: (site_id: string, share_id: string) =>
     call("delete", "/api/v1/sites/{site_id}/shares/{share_id}", { path: { site_id, share_id } }),
+  digests: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/digests", { path: ofSite(site), signal }),
+  addDigest: (site: string, body: Schemas["NewDigestBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/digests", { path: ofSite(site), body }),
+  removeDigest: (site_id: string, digest_id: string) =>
+    call("delete", "/api/v1/sites/{site_id}/digests/{digest_id}", { path: { site_id, digest_id } }),
+  sendDigest: (site_id: string, digest_id: string) =>
+    call("post", "/api/v1/sites/{site_id}/digests/{digest_id}/dispatches", {
+      path: { site_id, digest_id },
+    }),
+  alerts: (site: string, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/alerts", { path: ofSite(site), signal }),
+  addAlert: (site: string, body: Schemas["NewAlertBody"]) =>
+    call("post", "/api/v1/sites/{site_id}/alerts", { path: ofSite(site), body }),
+  removeAlert: (site_id: string, alert_id: string) =>
+    call("delete", "/api/v1/sites/{site_id}/alerts/{alert_id}", { path: { site_id, alert_id } }),
+  testAlert: (site_id: string, alert_id: string) =>
+    call("post", "/api/v1/sites/{site_id}/alerts/{alert_id}/dispatches", {
+      path: { site_id, alert_id },
+    }),
   liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
   /** All rows of a question, as a file. */
   exportQuery: async (body: Query): Promise<Blob> => {
@@ -525,11 +553,13 @@ export const api = {
 };
 
 /** What the holder of a shared report's link may ask. */
-export const shared = (bearer: string) => ({
+export const shared = (bearer: string, key?: string) => ({
   about: (signal?: AbortSignal) =>
-    call("get", "/api/v1/shared", { bearer, signal, anonymous: true }),
+    call("get", "/api/v1/shared", { bearer, key, signal, anonymous: true }),
+  unlock: (password: string) =>
+    call("post", "/api/v1/shared/key", { body: { password }, bearer, anonymous: true }),
   query: async (body: Schemas["SharedQuery"], signal?: AbortSignal): Promise<SharedAnswer> => {
-    const options = { body, bearer, signal, anonymous: true };
+    const options = { body, bearer, key, signal, anonymous: true };
     const answer = await call("post", "/api/v1/shared/query", options);
     return answer as unknown as SharedAnswer;
   },

@@ -135,6 +135,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/shared/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes the password of a shared report, sent with its link's token. After several wrong ones there is a pause. */
+        post: operations["post_shared_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/shared/query": {
         parameters: {
             query?: never;
@@ -211,6 +228,58 @@ export interface paths {
          *     `ad_impression`, `ad_viewable` and `ad_click`.
          */
         post: operations["post_sites_by_site_id_ads"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the alerts of a site, by time of creation. */
+        get: operations["get_sites_by_site_id_alerts"];
+        put?: never;
+        /** Watches a site. */
+        post: operations["post_sites_by_site_id_alerts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/alerts/{alert_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes an alert; what waits of it is not sent any more. */
+        delete: operations["delete_sites_by_site_id_alerts_by_alert_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/alerts/{alert_id}/dispatches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a test to everybody whom the alert would tell. */
+        post: operations["post_sites_by_site_id_alerts_by_alert_id_dispatches"];
         delete?: never;
         options?: never;
         head?: never;
@@ -306,6 +375,75 @@ export interface paths {
          *     about the same, so that reading a file again changes nothing. With faults, or with `preview`, nothing is stored.
          */
         post: operations["post_sites_by_site_id_costs_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/digests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the digests of a site, by time of creation. */
+        get: operations["get_sites_by_site_id_digests"];
+        put?: never;
+        /** Has a report mailed by itself, beginning with the next period that ends. */
+        post: operations["post_sites_by_site_id_digests"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/digests/{digest_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a digest; what waits of it is not sent any more. */
+        delete: operations["delete_sites_by_site_id_digests_by_digest_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/digests/{digest_id}/dispatches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends the digest of the last finished period now, beside those that are sent by themselves. */
+        post: operations["post_sites_by_site_id_digests_by_digest_id_dispatches"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/digests/{digest_id}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows how a digest of the last finished period looks. */
+        get: operations["get_sites_by_site_id_digests_by_digest_id_preview"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1481,6 +1619,27 @@ export interface components {
             /** @description `impression`, `thousand_impressions` or `click`. */
             per: string;
         };
+        /** @description An alert. */
+        Alert: {
+            /** @description When it was made (RFC 3339). */
+            created_at: string;
+            /** @description The last messages, the newest first. */
+            dispatches: components["schemas"]["Dispatch"][];
+            /** @description Its number. */
+            id: string;
+            /** @description Name shown. */
+            name: string;
+            /** @description Mail addresses that are told. */
+            recipients: string[];
+            /** @description What is watched for. */
+            rule: components["schemas"]["RuleBody"];
+            /** @description Since when it goes on (RFC 3339); null while all is well. */
+            since?: string | null;
+            /** @description With what its posts are signed; there where there is a webhook. */
+            webhook_secret?: string | null;
+            /** @description Where it is posted to. */
+            webhook_url?: string | null;
+        };
         /** @description A note about a day. */
         Annotation: {
             /** @description When it was made (RFC 3339). */
@@ -2032,6 +2191,60 @@ export interface components {
             os_version: string;
             /** @description `desktop`, `mobile`, `tablet`, …. */
             type: string;
+        };
+        /** @description A digest. */
+        Digest: {
+            /** @description When it was made (RFC 3339). */
+            created_at: string;
+            /** @description The last ones, the newest first. */
+            dispatches: components["schemas"]["Dispatch"][];
+            /** @description `day`, `week` or `month`: what it is about, and how often it is sent. */
+            every: string;
+            /**
+             * Format: int32
+             * @description Hour in the site's zone at which it is sent.
+             */
+            hour: number;
+            /** @description Its number. */
+            id: string;
+            /** @description When the next one is due (RFC 3339). */
+            next_at?: string | null;
+            /** @description Whom it is for. */
+            recipients: components["schemas"]["DigestReader"][];
+        };
+        /** @description How a digest looks. */
+        DigestPreview: {
+            /** @description The mail as HTML, which needs nothing from outside. */
+            html: string;
+            /** @description Subject of the mail. */
+            subject: string;
+            /** @description The mail as text. */
+            text: string;
+        };
+        /** @description A recipient of a digest. */
+        DigestReader: {
+            /** @description Mail address. */
+            email: string;
+            /** @description He ended it for himself. */
+            ended: boolean;
+        };
+        /** @description What was sent, or is to be. */
+        Dispatch: {
+            /**
+             * Format: int32
+             * @description Attempts so far.
+             */
+            attempts: number;
+            /** @description What it is about, as `week 2026-11-16`. */
+            occasion: string;
+            /** @description Why the last attempt failed. */
+            problem?: string | null;
+            /** @description When it was sent or given up (RFC 3339). */
+            settled_at?: string | null;
+            /** @description `waiting`, `sent` or `given_up`. */
+            state: string;
+            /** @description Mail address; of an alert's webhook it is empty. */
+            target: string;
         };
         /** @description A prepared mail. */
         Email: {
@@ -2896,6 +3109,44 @@ export interface components {
             /** @description What it was bought for (`utm_term`). */
             term?: string | null;
         };
+        /** @description An alert to be made. */
+        NewAlertBody: {
+            /**
+             * Format: int32
+             * @description Full hours that are looked at, 1 to 24; default 1.
+             */
+            hours?: number | null;
+            /** @description `spike`, `drop` or `silence`. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Fewer do not count, 1 to a million; default 20.
+             */
+            least?: number | null;
+            /** @description `visitors` (default), `pageviews` or `events`. */
+            metric?: string | null;
+            /**
+             * Format: int32
+             * @description Minutes of silence, 5 to 10080; default 60.
+             */
+            minutes?: number | null;
+            /** @description Name shown. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Minutes from one beginning to the next at the earliest, 0 to 10080; default 60.
+             */
+            pause_minutes?: number | null;
+            /**
+             * Format: int32
+             * @description 10 to 10000 for a spike (default 100), 10 to 100 for a drop (default 50).
+             */
+            percent?: number | null;
+            /** @description Mail addresses, at most 20. */
+            recipients?: string[] | null;
+            /** @description Address that is posted to, `https://…`. */
+            webhook_url?: string | null;
+        };
         /** @description A note to be made. */
         NewAnnotationBody: {
             /**
@@ -2944,6 +3195,18 @@ export interface components {
              * @description Smallest amount of the event, in the currency's main unit.
              */
             value_min?: number | null;
+        };
+        /** @description A digest to be made. */
+        NewDigestBody: {
+            /** @description `day`, `week` (Monday to Sunday) or `month`. */
+            every: string;
+            /**
+             * Format: int32
+             * @description Hour in the site's zone, 0 to 23; default 8.
+             */
+            hour?: number | null;
+            /** @description Mail addresses, 1 to 20. */
+            recipients: string[];
         };
         /** @description A mail to be prepared. */
         NewEmailBody: {
@@ -3065,11 +3328,20 @@ export interface components {
         NewShareBody: {
             /**
              * Format: int32
+             * @description Days until its link ends, 1 to 3660.
+             */
+            expires_in_days?: number | null;
+            /** @description Filters that all of its answers have, as in a query, without segments. */
+            filters?: Record<string, never>[] | null;
+            /**
+             * Format: int32
              * @description Fewest visitors that a row may tell of, 3 to 1000; default 10. Smaller groups are left out.
              */
             group_size_min?: number | null;
             /** @description Name shown to its owner. */
             name: string;
+            /** @description Whoever opens it has to know this, 10 characters or more. */
+            password?: string | null;
         };
         /** @description A site to be made. */
         NewSiteBody: {
@@ -3172,6 +3444,32 @@ export interface components {
             since: string;
         };
         /** @description One page of a list. */
+        Page_Alert: {
+            /** @description The entries. */
+            items: {
+                /** @description When it was made (RFC 3339). */
+                created_at: string;
+                /** @description The last messages, the newest first. */
+                dispatches: components["schemas"]["Dispatch"][];
+                /** @description Its number. */
+                id: string;
+                /** @description Name shown. */
+                name: string;
+                /** @description Mail addresses that are told. */
+                recipients: string[];
+                /** @description What is watched for. */
+                rule: components["schemas"]["RuleBody"];
+                /** @description Since when it goes on (RFC 3339); null while all is well. */
+                since?: string | null;
+                /** @description With what its posts are signed; there where there is a webhook. */
+                webhook_secret?: string | null;
+                /** @description Where it is posted to. */
+                webhook_url?: string | null;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
         Page_Annotation: {
             /** @description The entries. */
             items: {
@@ -3186,6 +3484,31 @@ export interface components {
                 id: string;
                 /** @description What was noted. */
                 note: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Digest: {
+            /** @description The entries. */
+            items: {
+                /** @description When it was made (RFC 3339). */
+                created_at: string;
+                /** @description The last ones, the newest first. */
+                dispatches: components["schemas"]["Dispatch"][];
+                /** @description `day`, `week` or `month`: what it is about, and how often it is sent. */
+                every: string;
+                /**
+                 * Format: int32
+                 * @description Hour in the site's zone at which it is sent.
+                 */
+                hour: number;
+                /** @description Its number. */
+                id: string;
+                /** @description When the next one is due (RFC 3339). */
+                next_at?: string | null;
+                /** @description Whom it is for. */
+                recipients: components["schemas"]["DigestReader"][];
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
@@ -3552,11 +3875,17 @@ export interface components {
             items: {
                 /** @description When it was made (RFC 3339). */
                 created_at: string;
+                /** @description When its link ends (RFC 3339); null: it does not by itself. */
+                expires_at?: string | null;
+                /** @description Filters that all of its answers have, as in a query. */
+                filters: Record<string, never>[];
                 /**
                  * Format: int32
                  * @description Fewest visitors that a row of it tells of.
                  */
                 group_size_min: number;
+                /** @description It opens with a password only. */
+                has_password: boolean;
                 /** @description Its number. */
                 id: string;
                 /** @description Name shown to its owner. */
@@ -4372,6 +4701,38 @@ export interface components {
              */
             step: string;
         };
+        /** @description What is watched for. */
+        RuleBody: {
+            /**
+             * Format: int32
+             * @description Full hours that are looked at.
+             */
+            hours?: number;
+            /** @description `spike`, `drop` or `silence`. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description A spike has at least so many; a drop is one where earlier weeks had at least so many.
+             */
+            least?: number;
+            /** @description `visitors`, `pageviews` or `events`, for spikes and drops. */
+            metric?: string;
+            /**
+             * Format: int32
+             * @description Minutes without an event, for silence.
+             */
+            minutes?: number;
+            /**
+             * Format: int32
+             * @description Minutes from one beginning to the next at the earliest.
+             */
+            pause_minutes: number;
+            /**
+             * Format: int32
+             * @description Change against the same hours of earlier weeks, in percent.
+             */
+            percent?: number;
+        };
         /** @description Section of a page that was seen. */
         Section: {
             /** @description Its id. */
@@ -4499,6 +4860,11 @@ export interface components {
             /** @description Nothing was rejected. */
             success: boolean;
         };
+        /** @description What was sent. */
+        SentBody: {
+            /** @description What became of it so far, the newest first. */
+            items: components["schemas"]["Dispatch"][];
+        };
         /** @description Who is logged in with this browser. */
         Session: {
             /** @description This is the demonstration. */
@@ -4520,11 +4886,17 @@ export interface components {
         Share: {
             /** @description When it was made (RFC 3339). */
             created_at: string;
+            /** @description When its link ends (RFC 3339); null: it does not by itself. */
+            expires_at?: string | null;
+            /** @description Filters that all of its answers have, as in a query. */
+            filters: Record<string, never>[];
             /**
              * Format: int32
              * @description Fewest visitors that a row of it tells of.
              */
             group_size_min: number;
+            /** @description It opens with a password only. */
+            has_password: boolean;
             /** @description Its number. */
             id: string;
             /** @description Name shown to its owner. */
@@ -4569,6 +4941,8 @@ export interface components {
              * @description Fewest visitors that a row tells of.
              */
             group_size_min: number;
+            /** @description Only visits that fit the owner's filters are counted. */
+            is_filtered: boolean;
             /** @description Name of the site. */
             name: string;
             /** @description IANA name of the zone in which its days begin. */
@@ -4727,6 +5101,16 @@ export interface components {
             sections?: boolean | null;
             /** @description Web vitals. */
             vitals?: boolean | null;
+        };
+        /** @description The password of a shared report. */
+        UnlockBody: {
+            /** @description What its owner told. */
+            password: string;
+        };
+        /** @description What opens a shared report that has a password. */
+        UnlockedShare: {
+            /** @description To be sent as `Cairn-Share-Key` beside the link's token, for twelve hours. */
+            key: string;
         };
         /** @description An account. */
         User: {
@@ -5204,6 +5588,38 @@ export interface operations {
             };
         };
     };
+    post_shared_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UnlockBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnlockedShare"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_shared_query: {
         parameters: {
             query?: never;
@@ -5428,6 +5844,142 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ad"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_alerts: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Alert"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_alerts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAlertBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_alerts_by_alert_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the alert */
+                alert_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_alerts_by_alert_id_dispatches: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the alert */
+                alert_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentBody"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -5748,6 +6300,175 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CostFileRead"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_digests: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Digest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_digests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDigestBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Digest"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_sites_by_site_id_digests_by_digest_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the digest */
+                digest_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_digests_by_digest_id_dispatches: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the digest */
+                digest_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_sites_by_site_id_digests_by_digest_id_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the digest */
+                digest_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DigestPreview"];
                 };
             };
             /** @description An error, see docs/errors.md */

@@ -1,0 +1,70 @@
+//! The ways out, as configured, and the clock of what goes out by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_connect::{Client, Guard, MailSecurity, Mailer, OutgoingOptions, SmtpOptions};
+use cairn_server::App;
+use cairn_server::sending::{self, Outgoing};
+
+use crate::Failure;
+use crate::config::{self, Config};
+
+/// Pause between two looks for what is to be sent.
+const SENDING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Opens the ways out. Without a mail server there is none for mails.
+pub fn open(config: &Config) -> Result<Outgoing, Failure> {
+    let config::Outgoing { networks_allowed, http_allowed, authorities } = &config.outgoing;
+    let wrong = |text: &String| {
+        format!("setting `outgoing.networks_allowed`: \"{text}\" is no address or network")
+    };
+    let networks = networks_allowed.iter().map(|text| text.parse().map_err(|_| wrong(text)));
+    let authorities_pem = match authorities.as_os_str().is_empty() {
+        true => Vec::new(),
+        false => std::fs::read(authorities)
+            .map_err(|error| format!("setting `outgoing.authorities`: {error}"))?,
+    };
+    let guard = Guard::new(OutgoingOptions {
+        networks_allowed: networks.collect::<Result<_, _>>()?,
+        plain_http_allowed: *http_allowed,
+        authorities_pem,
+        ..OutgoingOptions::default()
+    })?;
+    let client = Some(Arc::new(Client::new(guard.clone())?));
+    Ok(Outgoing { client, mailer: mailer(config, guard)? })
+}
+
+fn mailer(config: &Config, guard: Guard) -> Result<Option<Mailer>, Failure> {
+    let smtp = &config.smtp;
+    if smtp.host.is_empty() {
+        return Ok(None);
+    }
+    let security = match smtp.security {
+        config::MailSecurity::StartTls => MailSecurity::StartTls,
+        config::MailSecurity::Tls => MailSecurity::Tls,
+        config::MailSecurity::None => MailSecurity::None,
+    };
+    let options = SmtpOptions {
+        host: smtp.host.clone(),
+        port: smtp.port,
+        security,
+        username: smtp.username.clone(),
+        password: smtp.password.reveal().to_owned(),
+        from: smtp.from.clone(),
+    };
+    Ok(Some(Mailer::new(guard, options).map_err(|error| format!("settings `smtp`: {error}"))?))
+}
+
+/// Sends what is due, every minute. Under the test clock requests live in days of their own, and nothing goes out by itself.
+pub async fn keep_sending(app: Arc<App>) {
+    if app.config.test_clock {
+        return;
+    }
+    let mut tick = tokio::time::interval(SENDING_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        sending::round(&app, (app.clock)()).await;
+    }
+}
