@@ -256,30 +256,3 @@ test("the owner finds somebody, hands him a copy and erases him; another person 
   assert.ok((await find("bob-1")).events > 0);
   assert.equal(await kept("ada-7"), false, "nor does the request name him any more");
 });
-
-test("an address that only a browser said means nobody, until the owner chooses the account by keyboard", async () => {
-  await visit(["/amsel"], "cleo-3");
-  const find = (value) => server.api("POST", `/api/v1/sites/${site.id}/rights/find`, value);
-  await until("it is stored", async () => (await find({ user_id: "cleo-3" })).events > 0);
-  await page.setViewportSize({ width: 390, height: 800 });
-  await page.goto(server.loginUrl);
-  await page.waitForURL((address) => !/login|setup/.test(address.pathname));
-  await page.goto(`${server.origin}/sites/${site.id}/rights`);
-  await page.getByLabel("Known by").selectOption("email");
-  await page.getByLabel("Value").fill("cleo-3@shop.test");
-  await page.getByLabel("Value").press("Enter");
-  await page.getByText("These accounts are not meant").waitFor();
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
-    await assertAccessible(page, `accounts that claim an address, ${colorScheme}`);
-  }
-  const wide = () => document.documentElement.scrollWidth <= window.innerWidth;
-  assert.ok(await page.evaluate(wide), "nothing is wider than the window");
-  if (process.env.CAIRN_LOOK) await page.screenshot({ path: process.env.CAIRN_LOOK, fullPage: true });
-  await press("cleo-3");
-  await page.getByText("What is held").waitFor();
-  await page.getByText("cleo-3@shop.test").waitFor();
-  assert.equal(await page.getByLabel("Value").inputValue(), "cleo-3");
-  const focused = () => document.activeElement?.textContent.includes("What is held");
-  await page.waitForFunction(focused);
-});
