@@ -398,14 +398,16 @@ pub(crate) fn forget_visitor(
         .execute(params![site.0, visitor.0.cast_signed()])
 }
 
-/// Removes values of a site in which one of the names stands, whoever remembers them. Short names that are no addresses
-/// are left out: they are sizes and numbers as well. Gives how many.
+/// Removes values of a site in which one of the names stands, whoever remembers them. Names that are no addresses, and short
+/// or without a digit, are left out: they are sizes and words as well, and somebody else's values would go. Gives how many.
 pub(crate) fn forget_naming(
     transaction: &Transaction<'_>,
     site: SiteId,
     names: &[String],
 ) -> rusqlite::Result<usize> {
-    let is_telling = |name: &&String| name.contains('@') || name.len() >= NAME_SIZE_BYTES_MIN;
+    let has_digit = |name: &str| name.bytes().any(|byte| byte.is_ascii_digit());
+    let is_number_like = |name: &str| name.len() >= NAME_SIZE_BYTES_MIN && has_digit(name);
+    let is_telling = |name: &&String| name.contains('@') || is_number_like(name);
     let names: Vec<String> =
         names.iter().filter(is_telling).map(|name| name.to_lowercase()).collect();
     if names.is_empty() {

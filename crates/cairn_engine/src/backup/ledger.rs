@@ -6,6 +6,7 @@
 //! most. It names nobody: its numbers are hashes under a key of the instance. It is kept for [`LEDGER_AGE_DAYS_MAX`].
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -199,9 +200,8 @@ impl Ledger {
         let mut added = Vec::new();
         for entry in kept.map(Entry::of_erasure).chain(removed) {
             let id = entry.id()?;
-            if !self.entries.contains_key(&id) {
-                added.push(entry.clone());
-                self.entries.insert(id, entry);
+            if let MapEntry::Vacant(place) = self.entries.entry(id) {
+                added.push(place.insert(entry).clone());
             }
         }
         let written = match must_shrink {

@@ -605,6 +605,8 @@ fn what_a_browser_remembers_goes_with_whoever_is_erased_by_the_owner() {
     let hers = json!({"email": "Canary@Mail.example", "note": {"to": ["canary@mail.example"]}});
     remember(&mut eve, "functional:granted", hers);
     remember(&mut eve, "functional:granted", json!({"bird": "distelfink", "mate": "canary"}));
+    // A word that is somebody's user id, too, is a word of everybody.
+    remember(&mut eve, "functional:granted", json!({"plan": "standard", "friend": "user-7777"}));
     let texts = ["kanarienvogel", "zeisig", "Canary@Mail", "canary@mail", "distelfink"];
     assert!(texts.iter().all(|text| running.files_hold(text)), "the search finds what is there");
     let visitors = vec![number(&ada), bobs];
@@ -613,7 +615,7 @@ fn what_a_browser_remembers_goes_with_whoever_is_erased_by_the_owner() {
         holders: Vec::new(),
         reason: ErasureReason::Owner,
         request_id: None,
-        names: vec!["canary@mail.example".to_owned(), "M".to_owned()],
+        names: ["canary@mail.example", "M", "standard", "user-7777"].map(str::to_owned).to_vec(),
     };
     let counts = catalog.subject_counts(&erasure.subject, &[]).unwrap();
     assert_eq!(counts.memory, 1);
@@ -622,7 +624,8 @@ fn what_a_browser_remembers_goes_with_whoever_is_erased_by_the_owner() {
     let held = texts.map(|text| running.files_hold(text));
     assert_eq!(held, [false, true, false, false, true], "{texts:?}");
     let memory = catalog.erasure(id).unwrap().unwrap().place("memory").unwrap().clone();
-    assert_eq!(memory.count, 3);
+    assert_eq!(memory.count, 4);
+    assert!(running.files_hold("standard") && !running.files_hold("user-7777"));
     assert!(memory.remaining_reason.unwrap().contains("never permitted"));
 }
 
