@@ -80,5 +80,11 @@ export const overview = {
     perPage:
       "Under a filter by page: those that happened on that page. Everything else is filtered by visit.",
   },
+  goals: {
+    none: "No goal was reached in these days.",
+    all: "Goals and funnels",
+    completed: "Completed",
+    ofFunnel: (ended: string, began: string) => `${ended} of ${began} visitors came to the end`,
+  },
   legendRevenue: "Revenue",
 };

@@ -560,10 +560,6 @@ export const t = {
     empty: "No data in this time.",
     emptyFiltered: "No row matches the filters.",
     emptyPlaces: "No place is known. Without a location database places stay empty.",
-    emptyGoals: "No goal was reached in these days.",
-    toGoals: "Goals and funnels",
-    completed: "Completed",
-    ofFunnel: (ended: string, began: string) => `${ended} of ${began} visitors came to the end`,
     emptyCities: "Not known for these visits. It takes a location database that knows cities.",
     emptyCampaigns: "No visit carried a campaign. Add utm_campaign to your links.",
     emptyPart: (part: string) =>

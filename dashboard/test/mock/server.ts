@@ -17,6 +17,7 @@ import type {
   Site,
 } from "../../src/lib/api/client.ts";
 import { BadQuestion, answer } from "./engine.ts";
+import { sendLines } from "./lines.ts";
 import { PLACES } from "./places.ts";
 import { listReceipts, makeReceipts, permissionOf, verify } from "./receipts.ts";
 import { NotOpen, Requests, retentionOf } from "./rights.ts";
@@ -356,12 +357,12 @@ export class Mock {
         return ok(this.#addSite(body), 201);
       case "GET /api/v1/places":
         return ok({ items: PLACES });
-      case "POST /api/v2/query": {
-        const question = body as unknown as Query;
-        return ok(await this.#answer(question));
-      }
+      case "POST /api/v2/query":
+        return ok(await this.#answer(body as unknown as Query));
       case "POST /api/v2/queries":
-        return this.#answers(body["queries"] as unknown as Query[], response);
+        return sendLines(response, body["queries"] as unknown as Query[], (question) =>
+          this.#answer(question),
+        );
     }
     const [, of = "", asked = ""] =
       /\/api\/v1\/sites\/([^/]+)\/(identity-secret|cookies)$/.exec(url.pathname) ?? [];
@@ -470,25 +471,6 @@ export class Mock {
     if (this.failing)
       throw new Refusal(this.failing, "unavailable", "The store cannot be reached.");
     return this.#marked(answer(question, this.visits, this.now));
-  }
-
-  /** One line for each question. */
-  async #answers(questions: Query[], response: ServerResponse): Promise<void> {
-    response.writeHead(200, { "Content-Type": "application/x-ndjson" });
-    const line = (index: number, status: number, body: unknown) =>
-      response.write(`${JSON.stringify({ index, status, body })}\n`);
-    const answers = questions.map((question, index) =>
-      this.#answer(question).then(
-        (body) => line(index, 200, body),
-        (cause: unknown) => {
-          const [status, code] =
-            cause instanceof Refusal ? [cause.status, cause.code] : [400, "invalid_query"];
-          line(index, status, { error: { code, message: String(cause) } });
-        },
-      ),
-    );
-    await Promise.all(answers);
-    response.end();
   }
 
   #marked(answer: Answer): Answer {
