@@ -9,7 +9,7 @@ const STEP_MS = 10_000;
 /** Longest time from a visit's event to its next one, in steps; below the 30 minutes that end a visit. */
 const PAUSE_STEPS_MAX = 120;
 /** Mean number of events of a visit, as `eventsOf` makes them. */
-const EVENTS_PER_VISIT = 5.45;
+const EVENTS_PER_VISIT = 4.62;
 const PAGES = 3000;
 /** Letters of a line that take two bytes: those of a region's name. */
 const NOT_ASCII_MAX = 2;

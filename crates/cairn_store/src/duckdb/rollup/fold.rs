@@ -126,16 +126,26 @@ pub(super) struct Groups {
 }
 
 impl Groups {
+    #[inline]
     fn at(&mut self, group: u32) -> &mut Counts {
         let index = group as usize;
+        if let Some(place) = self.places.get(index)
+            && *place != 0
+        {
+            return &mut self.counts[*place as usize - 1].1;
+        }
+        self.add(index, group)
+    }
+
+    #[cold]
+    fn add(&mut self, index: usize, group: u32) -> &mut Counts {
         if index >= self.places.len() {
             self.places.resize((index + 1).next_power_of_two(), 0);
         }
-        if self.places[index] == 0 {
-            self.counts.push((group, Counts::default()));
-            self.places[index] = self.counts.len() as u32;
-        }
-        &mut self.counts[self.places[index] as usize - 1].1
+        self.counts.push((group, Counts::default()));
+        let place = self.counts.len();
+        self.places[index] = place as u32;
+        &mut self.counts[place - 1].1
     }
 
     /// The groups that there are, with their counts.
@@ -164,6 +174,7 @@ impl Seen {
     }
 
     /// Whether the visitor is new in the group.
+    #[inline]
     fn insert(&mut self, visitor: u64, group: u32) -> bool {
         let mixed = visitor ^ u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut at = (mixed ^ (mixed >> 29)) as usize & self.mask;
@@ -196,6 +207,7 @@ impl Cursor {
     }
 
     /// What other blocks know of this part's visit; parts are asked for in their order.
+    #[inline]
     fn crossing_of(&mut self, part: usize) -> Option<Crossing> {
         if self.slice.column(Column::Flags)[part] & CROSSES == 0 {
             return None;
@@ -401,9 +413,11 @@ impl Fold<'_> {
         cursors.iter().zip(ends).map(rows).sum()
     }
 
+    #[inline]
     fn passes(&self, slice: &Slice, part: usize) -> bool {
         (!self.people_only || is_person(slice, part))
-            && self.conditions.iter().all(|condition| condition.holds(slice, part, 0))
+            && (self.conditions.is_empty()
+                || self.conditions.iter().all(|condition| condition.holds(slice, part, 0)))
     }
 
     fn entry_passes(&self, slice: &Slice, part: usize, entry: usize) -> bool {
@@ -458,7 +472,19 @@ impl Fold<'_> {
             }
             let group = self.group(slice, part, 0, bucket);
             let counted = tally.groups.at(group);
-            counted.add(&self.counts_of_visit(slice, part));
+            counted.visits += 1;
+            if let Some(seconds) = slice.column(Column::Seconds).get(part) {
+                counted.seconds += u64::from(*seconds);
+            }
+            if let Some(pageviews) = slice.column(Column::Pageviews).get(part) {
+                counted.visit_pageviews += u64::from(*pageviews);
+            }
+            if let Some(events) = slice.column(Column::Events).get(part)
+                && self.bounce_conditions.iter().all(|one| one.holds(slice, part, 0))
+            {
+                counted.bounce_visits += 1;
+                counted.bounces += u64::from(*events == 1);
+            }
             if self.counts_visitors && seen.insert(slice.visitors[part], group) {
                 counted.visitors += 1;
             }
@@ -478,23 +504,6 @@ impl Fold<'_> {
         let is_in_range = crossing.ended_at_ms >= from_ms && crossing.started_at_ms < until_ms;
         let is_matched = self.entry_conditions.is_empty() || matched.contains(&crossing.session_id);
         (is_in_range && is_matched).then(|| self.bucket_of(crossing.ended_at_ms)).flatten()
-    }
-
-    fn counts_of_visit(&self, slice: &Slice, part: usize) -> Counts {
-        let number = |column: Column| match slice.column(column).get(part) {
-            Some(number) => u64::from(*number),
-            None => 0,
-        };
-        let mut may_bounce = self.bounce_conditions.iter();
-        let may_bounce = may_bounce.all(|condition| condition.holds(slice, part, 0));
-        Counts {
-            visits: 1,
-            bounces: u64::from(may_bounce && number(Column::Events) == 1),
-            bounce_visits: u64::from(may_bounce),
-            seconds: number(Column::Seconds),
-            visit_pageviews: number(Column::Pageviews),
-            ..Counts::default()
-        }
     }
 
     /// Events of parts of which no single one is asked about.
@@ -564,6 +573,7 @@ impl Fold<'_> {
 
 const BOT: Column = Column::Attribute(Attribute::Bot as u8);
 
+#[inline]
 fn is_person(slice: &Slice, part: usize) -> bool {
     slice.column(BOT)[part] == 0
 }
