@@ -8,7 +8,8 @@ use cairn_model::{Identification, Session, SiteId, VisitorId};
 use super::Value;
 use super::connection::{Connection, RowRef};
 use super::error::DuckError;
-use super::texts::Wanted;
+use super::texts::{Wanted, joined};
+use crate::SessionProbe;
 use crate::schema::TextField;
 
 /// The columns of `sessions`, in the order that [`read_session`] reads.
@@ -104,4 +105,51 @@ pub(super) fn read(
         Ok::<(), DuckError>(())
     })?;
     with_texts(connection, coded)
+}
+
+/// Visits that events of some visitors could belong to.
+pub(super) fn near(
+    connection: &Connection,
+    probes: &[SessionProbe],
+    reach_ms: i64,
+) -> Result<Vec<Session>, DuckError> {
+    // A visit asked for by its number may have been at any time.
+    let times_of = |probe: &SessionProbe| match probe.session_key {
+        0 => (probe.timestamp_ms, probe.timestamp_ms),
+        _ => (i64::MIN, i64::MAX),
+    };
+    let earliest = probes.iter().map(|probe| times_of(probe).0).min().unwrap_or_default();
+    let latest = probes.iter().map(|probe| times_of(probe).1).max().unwrap_or_default();
+    let keys = joined(probes.iter().map(|probe| probe.session_key));
+    let sites = joined(probes.iter().map(|probe| probe.site_id));
+    let visitors = joined(probes.iter().map(|probe| probe.visitor_id));
+    let times = joined(probes.iter().map(|probe| probe.timestamp_ms));
+    // The first two conditions let DuckDB skip whole row groups; the join decides.
+    let sql = format!(
+            "WITH probes AS (
+                SELECT unnest(string_split($1, ','))::UINTEGER AS site_id,
+                       unnest(string_split($2, ','))::UBIGINT AS visitor_id,
+                       unnest(string_split($3, ','))::BIGINT AS timestamp_ms,
+                       unnest(string_split($7, ','))::UBIGINT AS session_key)
+             SELECT {SESSION_COLUMNS} FROM sessions s
+             WHERE s.last_activity_ms >= $4 AND least(s.started_at_ms, s.ended_at_ms) <= $5 AND EXISTS (
+                SELECT 1 FROM probes p WHERE p.site_id = s.site_id AND p.visitor_id = s.visitor_id
+                AND CASE p.session_key WHEN 0 THEN
+                    p.timestamp_ms::HUGEINT >= least(s.started_at_ms, s.ended_at_ms)::HUGEINT - $6
+                    AND p.timestamp_ms::HUGEINT <= s.last_activity_ms::HUGEINT + $6
+                ELSE s.session_key = p.session_key END)"
+        );
+    read(
+        connection,
+        &sql,
+        &[
+            sites.as_str().into(),
+            visitors.as_str().into(),
+            times.as_str().into(),
+            earliest.saturating_sub(reach_ms).into(),
+            latest.saturating_add(reach_ms).into(),
+            reach_ms.into(),
+            keys.as_str().into(),
+        ],
+    )
 }

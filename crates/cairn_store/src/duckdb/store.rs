@@ -31,7 +31,6 @@ use super::rollup::{Rolling, Rollups};
 use super::sessions::{self, SESSION_COLUMNS};
 use super::source::Source;
 use super::tables::prepare_schema;
-use super::texts::joined;
 use super::time_limit;
 use super::turns::{Turn, Turns};
 use super::write::{Writer, uuid_text};
@@ -336,44 +335,10 @@ impl EventStore for DuckStore {
         if probes.is_empty() {
             return Ok(Vec::new());
         }
-        // A visit asked for by its number may have been at any time.
-        let times_of = |probe: &SessionProbe| match probe.session_key {
-            0 => (probe.timestamp_ms, probe.timestamp_ms),
-            _ => (i64::MIN, i64::MAX),
-        };
-        let earliest = probes.iter().map(|probe| times_of(probe).0).min().unwrap_or_default();
-        let latest = probes.iter().map(|probe| times_of(probe).1).max().unwrap_or_default();
-        let keys = joined(probes.iter().map(|probe| probe.session_key));
-        let sites = joined(probes.iter().map(|probe| probe.site_id));
-        let visitors = joined(probes.iter().map(|probe| probe.visitor_id));
-        let times = joined(probes.iter().map(|probe| probe.timestamp_ms));
-        // The first two conditions let DuckDB skip whole row groups; the join decides.
-        let sql = format!(
-            "WITH probes AS (
-                SELECT unnest(string_split($1, ','))::UINTEGER AS site_id,
-                       unnest(string_split($2, ','))::UBIGINT AS visitor_id,
-                       unnest(string_split($3, ','))::BIGINT AS timestamp_ms,
-                       unnest(string_split($7, ','))::UBIGINT AS session_key)
-             SELECT {SESSION_COLUMNS} FROM sessions s
-             WHERE s.last_activity_ms >= $4 AND least(s.started_at_ms, s.ended_at_ms) <= $5 AND EXISTS (
-                SELECT 1 FROM probes p WHERE p.site_id = s.site_id AND p.visitor_id = s.visitor_id
-                AND CASE p.session_key WHEN 0 THEN
-                    p.timestamp_ms::HUGEINT >= least(s.started_at_ms, s.ended_at_ms)::HUGEINT - $6
-                    AND p.timestamp_ms::HUGEINT <= s.last_activity_ms::HUGEINT + $6
-                ELSE s.session_key = p.session_key END)"
-        );
-        self.sessions_of(
-            &sql,
-            &[
-                sites.as_str().into(),
-                visitors.as_str().into(),
-                times.as_str().into(),
-                earliest.saturating_sub(reach_ms).into(),
-                latest.saturating_add(reach_ms).into(),
-                reach_ms.into(),
-                keys.as_str().into(),
-            ],
-        )
+        self.with_reader(|connection| {
+            sessions::near(connection, probes, reach_ms)
+                .map_err(|error| error.while_it("reads visits"))
+        })
     }
 
     fn sessions_active_since(
