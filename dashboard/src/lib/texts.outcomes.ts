@@ -37,8 +37,10 @@ export const outcomes = {
     "Overloaded",
     "Too many requests at once. The sender was told to try again.",
   ],
-} as Record<string, [name: string, meaning: string]>,
-botReasons: {
+} as Record<string, [name: string, meaning: string]>;
+
+/** Why an event is taken for a program's. */
+export const botReasons = {
   import: ["Stated", "The import said that it was a bot."],
   declared: ["Says so itself", "The agent names itself as a crawler."],
   headless: ["Headless browser", "A browser driven by a program."],
@@ -55,9 +57,10 @@ botReasons: {
     "A mail opened, or a tracked link followed, by a machine (docs/email.md).",
   ],
   ad: ["Ad", "Loaded or clicked by a machine (docs/ads.md)."],
-} as Record<string, [name: string, meaning: string]>,
+} as Record<string, [name: string, meaning: string]>;
+
 /** What gave a machine away that fetched from a mail, a link or an ad. */
-machineReasons: {
+export const machineReasons = {
   honeypot: "It followed a link that no person sees.",
   burst: "It followed several links within two seconds.",
   head_before_get: "It asked what stands behind the link before it followed it.",
@@ -71,21 +74,4 @@ machineReasons: {
   hosted_program: "It came from a data centre, without every header of a browser.",
   no_agent_click: "It did not say what it is; a browser always does.",
   data_centre: "It came from a data centre’s network.",
-} as Record<string, string>,
-status: {
-  label: "State of this site",
-  now: (count: string) => `${count} now`,
-  nowLong: (count: string) => `${count} visitors in the last five minutes`,
-  nowUnknown: "Connecting",
-  offline: "Live view interrupted",
-  lastEvent: "Last event",
-  noEvent: "none yet",
-  bots: (share: string) => `${share} bots`,
-  refused: (count: string) => `${count} refused`,
-  botsLong: "Share of the events of these days",
-  last24h: "In the last 24 hours",
-  seeFiltered: "See filtered traffic",
-  latest: "Latest events",
-  bot: "Bot",
-  latestEmpty: "Nothing has arrived yet.",
-};
+} as Record<string, string>;

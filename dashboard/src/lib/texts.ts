@@ -3,7 +3,7 @@ import { campaigns } from "./texts.campaigns.ts";
 import { overview } from "./texts.overview.ts";
 import { goals } from "./texts.goals.ts";
 import { attribution } from "./texts.attribution.ts";
-import { outcomes } from "./texts.outcomes.ts";
+import { botReasons, machineReasons, outcomes } from "./texts.outcomes.ts";
 import { permission } from "./texts.permission.ts";
 import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
@@ -230,6 +230,25 @@ export const t = {
     stateFail: "Failing",
   },
   outcomes,
+  botReasons,
+  machineReasons,
+  status: {
+    label: "State of this site",
+    now: (count: string) => `${count} now`,
+    nowLong: (count: string) => `${count} visitors in the last five minutes`,
+    nowUnknown: "Connecting",
+    offline: "Live view interrupted",
+    lastEvent: "Last event",
+    noEvent: "none yet",
+    bots: (share: string) => `${share} bots`,
+    refused: (count: string) => `${count} refused`,
+    botsLong: "Share of the events of these days",
+    last24h: "In the last 24 hours",
+    seeFiltered: "See filtered traffic",
+    latest: "Latest events",
+    bot: "Bot",
+    latestEmpty: "Nothing has arrived yet.",
+  },
   metric: {
     visitors: {
       name: "Visitors",
