@@ -119,14 +119,19 @@ impl Catalog {
         })
     }
 
-    /// Begins an attempt: it counts from now on, and if nothing more is heard of it, the next one is at `next_at_ms`. False:
-    /// it does not wait any more.
-    pub fn begin_dispatch(&self, id: i64, next_at_ms: i64) -> Result<bool, CatalogError> {
+    /// Begins the attempt after so many: it counts from now on, and if nothing more is heard of it, the next one is at
+    /// `next_at_ms`. False: it does not wait any more, or somebody else has begun it.
+    pub fn begin_dispatch(
+        &self,
+        id: i64,
+        attempts: u32,
+        next_at_ms: i64,
+    ) -> Result<bool, CatalogError> {
         let sql = "UPDATE dispatches SET attempts = attempts + 1, due_at_ms = ?2
-                   WHERE id = ?1 AND state = 'waiting'";
+                   WHERE id = ?1 AND state = 'waiting' AND attempts = ?3";
         let doing = "begins to send";
         self.connections.write(doing, |transaction| {
-            let begun = transaction.execute(sql, params![id, next_at_ms]);
+            let begun = transaction.execute(sql, params![id, next_at_ms, attempts]);
             Ok(begun.map_err(CatalogError::during(doing))? > 0)
         })
     }
@@ -217,4 +222,33 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Dispatch> {
         settled_at_ms: row.get(8)?,
         problem: row.get(9)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NewSite;
+
+    #[test]
+    fn an_attempt_is_begun_by_one_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
+        let site_id = catalog.add_site(&NewSite::of("shop.example"), None, 0).unwrap().id;
+        let new = NewDispatch {
+            site_id,
+            sender: Sender::Digest(1),
+            target: "anna@shop.example".to_owned(),
+            occasion: "now 1".to_owned(),
+            content: "{}".to_owned(),
+        };
+        assert_eq!(catalog.add_dispatches(std::slice::from_ref(&new), 0).unwrap(), 1);
+        assert_eq!(catalog.add_dispatches(&[new], 0).unwrap(), 0, "it is noted once");
+        // Two that look at the same time find the same one, and one of them begins it.
+        let id = catalog.due_dispatches(0, 9).unwrap()[0].id;
+        assert!(catalog.begin_dispatch(id, 0, 60_000).unwrap());
+        assert!(!catalog.begin_dispatch(id, 0, 60_000).unwrap());
+        assert!(catalog.due_dispatches(59_999, 9).unwrap().is_empty());
+        assert_eq!(catalog.due_dispatches(60_000, 9).unwrap()[0].attempts, 1);
+        assert!(catalog.begin_dispatch(id, 1, 120_000).unwrap());
+    }
 }

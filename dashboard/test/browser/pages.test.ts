@@ -154,11 +154,12 @@ test("a site's settings: what is wrong is said at its field, what is right is ke
     await page.getByRole("link", { name: "Settings" }).click();
     await page.waitForURL("**/sites/1/settings");
     const save = page.getByRole("button", { name: "Save" });
-    await page.getByLabel("Name").fill(" ");
+    const nameField = page.getByRole("region", { name: "Site", exact: true }).getByLabel("Name");
+    await nameField.fill(" ");
     await save.click();
     await page.getByText("Please fill this in.").waitFor();
-    assert.ok(await page.getByLabel("Name").evaluate((field) => field === document.activeElement));
-    await page.getByLabel("Name").fill("Stone");
+    assert.ok(await nameField.evaluate((field) => field === document.activeElement));
+    await nameField.fill("Stone");
     const hosts = page.getByLabel("Further hosts");
     await hosts.fill("cdn.example\nnot a host");
     await save.click();

@@ -38,7 +38,10 @@ pub(super) async fn watch(app: &Arc<App>, now_ms: i64) -> Result<(), ApiError> {
         let Some(entry) = app.directory.current().by_id(known.site_id) else { continue };
         let Ok(rule) = serde_json::from_str::<Rule>(&known.definition.rule) else { continue };
         if alert::is_due(&rule, known.state, &zone_of(&entry.site), now_ms) {
-            look(app, &known, &entry.site, rule, now_ms).await?;
+            // One that cannot be looked at now must not hold up those of other sites.
+            if let Err(error) = look(app, &known, &entry.site, rule, now_ms).await {
+                tracing::warn!(alert = known.id, error = error.message, "an alert waits");
+            }
         }
     }
     Ok(())

@@ -34,6 +34,8 @@ pub struct Outgoing {
 pub const ATTEMPTS_MAX: usize = 7;
 /// Minutes from each attempt to the next one.
 const PAUSES_MINUTES: [i64; ATTEMPTS_MAX] = [1, 5, 15, 60, 180, 360, 360];
+/// The pause after an attempt too many: one that ended without a note.
+const PAUSE_MINUTES_MAX: i64 = 360;
 /// Dispatches of one round.
 const DISPATCHES_MAX: usize = 40;
 /// For how long it is kept what became of a dispatch.
@@ -89,9 +91,10 @@ async fn attempt(
     now_ms: i64,
 ) -> Result<(), ApiError> {
     let (id, attempts) = (dispatch.id, dispatch.attempts as usize);
-    let pause_minutes = PAUSES_MINUTES.get(attempts).copied().unwrap_or(0);
+    let pause_minutes = PAUSES_MINUTES.get(attempts).copied().unwrap_or(PAUSE_MINUTES_MAX);
     let next_at_ms = now_ms + pause_minutes * 60 * 1000;
-    if !blocking(&app, move |catalog| catalog.begin_dispatch(id, next_at_ms)).await? {
+    let before = dispatch.attempts;
+    if !blocking(&app, move |catalog| catalog.begin_dispatch(id, before, next_at_ms)).await? {
         return Ok(());
     }
     let (is_for_good, problem) = match made {

@@ -451,12 +451,15 @@ impl EventStore for DuckStore {
     }
 
     fn ask(&self, question: &Question) -> Result<Answer, StoreError> {
-        let rolling = Rolling {
-            rollups: &self.rollups,
-            threads: self.options.threads.max(1) as usize,
-            deadline: Instant::now() + self.options.question_time_max,
-        };
-        self.answer("answers a question", |connection| query::ask(connection, question, &rolling))
+        self.answer("answers a question", |connection| {
+            let rolling = Rolling {
+                rollups: &self.rollups,
+                threads: self.options.threads.max(1) as usize,
+                // Waiting for a turn does not count.
+                deadline: Instant::now() + self.options.question_time_max,
+            };
+            query::ask(connection, question, &rolling)
+        })
     }
 
     fn roll_up(&self, site_id: SiteId, span: Span) -> Result<bool, StoreError> {

@@ -29,7 +29,7 @@ use crate::schema::TextField;
 /// Stretches between rollups that are read from the rows; with more of them, all is read from the rows.
 const GAPS_MAX: usize = 16;
 /// Events in all of these together; with more of them, all is read from the rows.
-const GAP_EVENTS_MAX: u64 = 3_000_000;
+const GAP_EVENTS_MAX: u64 = 1_000_000;
 
 /// What answering with rollups takes.
 pub(in crate::duckdb) struct Rolling<'s> {

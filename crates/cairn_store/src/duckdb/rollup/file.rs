@@ -4,7 +4,7 @@
 //! its different numbers once, sorted, and a place among them for each part, in as few bytes as that takes; a column that has
 //! one number only takes none. Visitors are cut into [`SEGMENTS`] by their first bits, so that a part of a block can be read.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -74,18 +74,8 @@ fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("a rollup is damaged: {what}"))
 }
 
-/// Writes a block whose parts are sorted. It has its name once all of it is on the disk.
+/// Writes a block whose parts are sorted. All of it is on the disk afterwards; whoever keeps it gives it its name.
 pub(super) fn write(path: &Path, block: &Slice) -> io::Result<()> {
-    let unnamed = path.with_extension("new");
-    let written = write_unnamed(&unnamed, block).and_then(|()| fs::rename(&unnamed, path));
-    if written.is_err() {
-        // The first error is the one that says what happened.
-        let _ = fs::remove_file(&unnamed);
-    }
-    written
-}
-
-fn write_unnamed(path: &Path, block: &Slice) -> io::Result<()> {
     let mut body = Vec::new();
     let mut extents = Vec::with_capacity(EXTENTS);
     let mut add = |extents: &mut Vec<Extent>, bytes: &[u8]| {

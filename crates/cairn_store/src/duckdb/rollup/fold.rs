@@ -19,7 +19,7 @@ use crate::schema::PAGE_VIEW_CODE;
 /// Rows of all blocks whose visitors are counted at once.
 const ROWS_AT_ONCE: usize = 8_192;
 /// Most groups that there may be: an array has a place for each.
-pub(super) const GROUPS_MAX: usize = 8_000_000;
+pub(super) const GROUPS_MAX: usize = 1_000_000;
 
 /// A condition on a part, or on one of its entries.
 #[derive(Clone, Debug)]

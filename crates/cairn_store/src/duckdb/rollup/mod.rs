@@ -90,6 +90,8 @@ struct State {
     /// What is being made, and whether it has changed meanwhile.
     making: Option<(SiteId, Span, bool)>,
     next_serial: u64,
+    /// Files were removed, and it is not known whether the disk knows.
+    is_unsynced: bool,
 }
 
 /// The rollups of a store.
@@ -215,9 +217,10 @@ impl Rollups {
         }
         let gone: Vec<(Span, Known)> =
             state.of_site(site_id).filter(|(span, _)| concerns(*span)).collect();
-        if gone.is_empty() {
+        if gone.is_empty() && !state.is_unsynced {
             return Ok(());
         }
+        state.is_unsynced = true;
         for (span, known) in gone {
             let path = self.path(site_id, span, &known);
             before(&path)?;
@@ -225,7 +228,9 @@ impl Rollups {
             state.known.remove(&(site_id.0, span.from_ms, span.until_ms));
         }
         // A file that came back after a loss of power would say what is no longer so.
-        File::open(&self.directory)?.sync_all()
+        File::open(&self.directory)?.sync_all()?;
+        state.is_unsynced = false;
+        Ok(())
     }
 
     /// Removes what a batch changes, before it is committed.
@@ -311,20 +316,29 @@ impl Rollups {
         };
         let known = Known { until_ms: span.until_ms, watermark, serial };
         let path = self.path(site_id, span, &known);
-        file::write(&path, block)?;
+        let unnamed = path.with_extension("new");
+        let written = file::write(&unnamed, block);
         let mut state = lock(&self.state);
-        if state.making != Some((site_id, span, false)) {
-            remove(&path)?;
-            return Ok(false);
+        if written.is_err() || state.making != Some((site_id, span, false)) {
+            // It may say what was erased meanwhile.
+            overwrite(&unnamed)?;
+            remove(&unnamed)?;
+            return written.map(|()| false);
         }
+        // Named while nobody can forget it, and known from the same moment on.
+        fs::rename(&unnamed, &path)?;
+        state.known.insert((site_id.0, span.from_ms, span.until_ms), known);
         // The whole takes the place of its parts.
-        let parts: Vec<(Span, Known)> =
-            state.of_site(site_id).filter(|(part, _)| span.covers(*part)).collect();
+        let parts: Vec<(Span, Known)> = state
+            .of_site(site_id)
+            .filter(|(part, _)| *part != span && span.covers(*part))
+            .collect();
         for (part, known) in parts {
-            remove(&self.path(site_id, part, &known))?;
+            let path = self.path(site_id, part, &known);
+            overwrite(&path)?;
+            remove(&path)?;
             state.known.remove(&(site_id.0, part.from_ms, part.until_ms));
         }
-        state.known.insert((site_id.0, span.from_ms, span.until_ms), known);
         Ok(true)
     }
 }
