@@ -7,7 +7,7 @@
 use cairn_model::{Choice, Purpose};
 
 use crate::canada::TcfCanada;
-use crate::gpp::{TCF_CANADA, TCF_EU};
+use crate::gpp::{TCF_CANADA, TCF_EU, US_PRIVACY};
 use crate::mode::ModeSignal;
 use crate::us::Field;
 use crate::us_privacy::Letter;
@@ -35,8 +35,61 @@ pub struct Answers {
     /// A string tells that the browser showed Global Privacy Control: a signal and no choice, so it
     /// denies what `Sec-GPC: 1` does, and what goes above that goes above it.
     pub under_gpc: bool,
+    /// The objections among the answers: which fields of the United States deny each purpose.
+    pub objections: [UsFields; 4],
+    /// Which fields of the United States say expressly that there is no objection, or that a child's
+    /// consent was given.
+    pub not_objected: UsFields,
     /// The rule that gave the answers.
     pub rule: Rule,
+}
+
+/// A set of fields of the United States: of each section (and of the US Privacy string) its objections,
+/// all together, and what it tells of known children. An objection is taken back by the fields that told
+/// it and by no others: one that does not apply, or another state's, says nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct UsFields(u64);
+
+impl UsFields {
+    /// Of an objection of which only that it was made is known. Nothing takes it back but a yes.
+    pub const UNKNOWN: UsFields = UsFields(1 << 63);
+
+    /// The objections of a section.
+    pub fn objections(section: u16) -> Self {
+        debug_assert!((US_PRIVACY..US_PRIVACY + 32).contains(&section));
+        UsFields(1 << section.saturating_sub(US_PRIVACY).min(30))
+    }
+
+    /// What a section tells of known children.
+    pub fn children(section: u16) -> Self {
+        UsFields(Self::objections(section).0 << 31)
+    }
+
+    /// Those of either.
+    #[must_use]
+    pub fn and(self, other: UsFields) -> UsFields {
+        UsFields(self.0 | other.0)
+    }
+
+    /// Whether all of the others are among these.
+    pub fn contains(self, others: UsFields) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// As a number, to be kept.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// From that number.
+    pub fn of_bits(bits: u64) -> Self {
+        UsFields(bits)
+    }
 }
 
 /// By which rule strings were understood.
@@ -57,8 +110,17 @@ pub enum Rule {
     Us,
     /// Google consent mode.
     ConsentMode,
+    /// A US Privacy string and a section of the United States.
+    SeveralUs,
     /// Several of these.
     Several,
+}
+
+impl Rule {
+    /// Whether only strings of the United States were understood.
+    pub fn is_us(self) -> bool {
+        matches!(self, Rule::Us | Rule::UsPrivacy | Rule::SeveralUs)
+    }
 }
 
 impl Answers {
@@ -80,9 +142,16 @@ impl Answers {
             (one, Rule::None) => one,
             (Rule::None, other) => other,
             (one, other) if one == other => one,
+            (one, other) if one.is_us() && other.is_us() => Rule::SeveralUs,
             _ => Rule::Several,
         };
-        Answers { by_purpose, under_gpc: self.under_gpc || other.under_gpc, rule }
+        let mut objections = self.objections;
+        for (mine, theirs) in objections.iter_mut().zip(other.objections) {
+            *mine = mine.and(theirs);
+        }
+        let not_objected = self.not_objected.and(other.not_objected);
+        let under_gpc = self.under_gpc || other.under_gpc;
+        Answers { by_purpose, under_gpc, objections, not_objected, rule }
     }
 
     fn each(
@@ -91,17 +160,19 @@ impl Answers {
         choice: impl Fn(Purpose) -> Option<Choice>,
     ) -> Answers {
         let answer = |purpose| choice(purpose).map(|choice| Answer { choice, on_day });
-        Answers { by_purpose: Purpose::ALL.map(answer), under_gpc: false, rule }
+        Answers { by_purpose: Purpose::ALL.map(answer), rule, ..Answers::default() }
     }
 
     fn silent(rule: Rule) -> Answers {
         Answers { rule, ..Answers::default() }
     }
 
-    fn deny(&mut self, purposes: &[Purpose]) {
-        for (answer, purpose) in self.by_purpose.iter_mut().zip(Purpose::ALL) {
+    fn deny(&mut self, purposes: &[Purpose], by: UsFields) {
+        let places = self.by_purpose.iter_mut().zip(&mut self.objections);
+        for ((answer, objections), purpose) in places.zip(Purpose::ALL) {
             if purposes.contains(&purpose) {
                 *answer = Some(Answer { choice: Choice::Denied, on_day: None });
+                *objections = objections.and(by);
             }
         }
     }
@@ -184,8 +255,8 @@ pub struct UsRule {
 }
 
 /// The United States: 1 = objected (or, of children, not consented) denies, and so does 3, which has
-/// no meaning; 0 and 2 say nothing, since not objecting is no consent. Section by section only the
-/// fields that it has.
+/// no meaning; 0 and 2 say nothing, since not objecting is no consent. 2 takes back what the same section
+/// objected to before, 0 (does not apply) does not. Section by section only the fields that it has.
 pub const US_RULES: [UsRule; 4] = [
     UsRule {
         field: Field::SaleOptOut,
@@ -247,11 +318,14 @@ pub fn of_canada(tcf: &TcfCanada) -> Answers {
     Answers::each(Rule::Canada, Some(day_of(tcf.header.updated_at_ms)), answer)
 }
 
-/// A US Privacy string: a third letter `Y` objects to the sale.
+/// A US Privacy string: a third letter `Y` objects to the sale, `N` takes that back.
 pub fn of_us_privacy(string: &UsPrivacy) -> Answers {
     let mut answers = Answers::silent(Rule::UsPrivacy);
-    if string.opt_out_of_sale == Letter::Yes {
-        answers.deny(&[Purpose::Ads]);
+    let fields = UsFields::objections(US_PRIVACY);
+    match string.opt_out_of_sale {
+        Letter::Yes => answers.deny(&[Purpose::Ads], fields),
+        Letter::No => answers.not_objected = fields,
+        Letter::NotApplicable => {}
     }
     answers
 }
@@ -259,13 +333,36 @@ pub fn of_us_privacy(string: &UsPrivacy) -> Answers {
 /// A section of the United States.
 pub fn of_us(section: &UsSection) -> Answers {
     let mut answers = Answers::silent(Rule::Us);
+    let is_no = |value: &u8| matches!(value, 1 | 3);
     for rule in &US_RULES {
-        if section.values(rule.field).iter().any(|value| matches!(value, 1 | 3)) {
-            answers.deny(rule.denies);
+        let by = match rule.field {
+            Field::KnownChildSensitiveDataConsents => UsFields::children(section.id),
+            _ => UsFields::objections(section.id),
+        };
+        if section.values(rule.field).iter().any(is_no) {
+            answers.deny(rule.denies, by);
         }
     }
+    answers.not_objected = taken_back(section);
     answers.under_gpc = section.gpc == Some(true);
     answers
+}
+
+/// Where all objections that the section has say 2; where a child's consent was given and none withheld.
+fn taken_back(section: &UsSection) -> UsFields {
+    let mut objections = US_RULES
+        .iter()
+        .filter(|rule| rule.field != Field::KnownChildSensitiveDataConsents)
+        .flat_map(|rule| section.values(rule.field));
+    let children = section.values(Field::KnownChildSensitiveDataConsents);
+    let mut fields = UsFields::default();
+    if objections.all(|value| *value == 2) {
+        fields = fields.and(UsFields::objections(section.id));
+    }
+    if children.contains(&2) && children.iter().all(|value| matches!(value, 0 | 2)) {
+        fields = fields.and(UsFields::children(section.id));
+    }
+    fields
 }
 
 /// A GPP string: the sections that apply, together. Where a consent framework applies and its section

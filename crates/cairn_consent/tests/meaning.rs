@@ -3,7 +3,7 @@
 // Helpers outside of test functions unwrap.
 #![allow(clippy::unwrap_used)]
 
-use cairn_consent::purposes::{self, Answers, Rule};
+use cairn_consent::purposes::{self, Answers, Rule, UsFields};
 use cairn_consent::{Applicable, ConsentError, ConsentMode, GppString, TcString};
 use cairn_model::{Choice, Purpose};
 use proptest::prelude::*;
@@ -106,6 +106,36 @@ fn an_objection_in_the_united_states_denies_ads_and_nothing_grants_them() {
 }
 
 #[test]
+fn an_objection_is_taken_back_by_its_own_field_and_expressly() {
+    let taken_back = |string: &str| {
+        let gpp = GppString::decode(string).unwrap();
+        purposes::of_gpp(&gpp, &Applicable::Untold).unwrap().not_objected
+    };
+    let (nat, texts) = (UsFields::objections(7), UsFields::objections(6));
+    // All three objections say 2; nothing applies; all are made; two of three are.
+    assert_eq!(taken_back("DBABLA~CVQqAAAAAACA.QA"), nat);
+    assert_eq!(taken_back("DBABLA~CAAAAAAAAACA.QA"), UsFields::default());
+    assert_eq!(taken_back("DBABLA~CVVVVVVVVQBY.YA"), UsFields::default());
+    assert_eq!(taken_back("DBABLA~CVQpAAAAAACA.QA"), UsFields::default());
+    // 2 and 0 do not take back what both could have told.
+    assert_eq!(taken_back("DBABLA~CVQoAAAAAACA.QA"), UsFields::default());
+    assert_eq!(taken_back("DBABTA~1YNN"), texts);
+    for silent in ["DBABTA~1YYN", "DBABTA~1Y--", "DBABTA~1---"] {
+        assert_eq!(taken_back(silent), UsFields::default(), "{silent}");
+    }
+    // California's objections, and who told them.
+    let gpp = GppString::decode("DBABBg~BVVVVUCA.YA").unwrap();
+    let answers = purposes::of_gpp(&gpp, &Applicable::Untold).unwrap();
+    assert!(answers.objections[1].contains(UsFields::objections(8)));
+    assert_eq!(answers.objections[0], UsFields::default());
+    // Children: personalisation is theirs alone.
+    let gpp = GppString::decode("DBABLA~CVQqAAAAAFSA.QA").unwrap();
+    let answers = purposes::of_gpp(&gpp, &Applicable::Untold).unwrap();
+    assert_eq!(answers.objections[2], UsFields::children(7));
+    assert_eq!(answers.not_objected, nat);
+}
+
+#[test]
 fn only_sections_that_apply_count() {
     // Europe: 1, 7, 8, 9; the US Privacy string and California object.
     let string = "DBACPbA~CQgcD4AQgcD4AEsAHBENB4FgAIOAAAAAAAYgF5wAwABAAKAXmAAAAAAA.IF5wAwABAAKAXmAA\
@@ -177,11 +207,14 @@ fn answers() -> impl Strategy<Value = Answers> {
     let answer = (choice, proptest::option::of(1..5_u32))
         .prop_map(|(choice, on_day)| purposes::Answer { choice, on_day });
     let four = proptest::array::uniform4(proptest::option::of(answer));
-    (four, any::<bool>()).prop_map(|(by_purpose, under_gpc)| Answers {
-        by_purpose,
-        under_gpc,
-        rule: Rule::Us,
-    })
+    let fields = || (0..8_u64).prop_map(UsFields::of_bits);
+    let objections = proptest::array::uniform4(fields());
+    (four, any::<bool>(), objections, fields()).prop_map(
+        |(by_purpose, under_gpc, objections, not_objected)| {
+            let rule = Rule::Us;
+            Answers { by_purpose, under_gpc, objections, not_objected, rule }
+        },
+    )
 }
 
 proptest! {

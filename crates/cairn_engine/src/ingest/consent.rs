@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use cairn_consent::purposes::{self, Answer, Answers, Rule};
-use cairn_consent::{Applicable, ConsentError, ConsentMode, GppString, TcString, UsPrivacy};
+use cairn_consent::purposes::{self, Answer, Answers, Rule, UsFields};
+use cairn_consent::{Applicable, ConsentError, ConsentMode, GppString, TcString, UsPrivacy, gpp};
 use cairn_model::limits::COOKIE_AGE_DAYS_MAX;
 use cairn_model::{Choice, Purpose};
 
@@ -20,6 +20,12 @@ pub type Choices = [Option<Choice>; 4];
 
 /// Seconds of a day.
 const DAY_S: i64 = 24 * 60 * 60;
+
+/// How long a yes holds: consent is asked for anew every 13 months (PROTOCOLS 7.3).
+const YES_AGE_S_MAX: i64 = COOKIE_AGE_DAYS_MAX as i64 * DAY_S;
+
+/// How far the clocks of two servers may be apart.
+const CLOCKS_APART_S: i64 = 60;
 
 /// What was said with a hit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,18 +84,28 @@ impl<'a> Strings<'a> {
         true
     }
 
-    /// What they say together (`None` = none is there), and whether Europe's law is among them.
-    fn answers(&self) -> Result<(Option<Answers>, bool), ConsentError> {
+    /// The laws that apply, as the sender says, under which consent is asked for.
+    fn needed(&self) -> Laws {
+        let sections = Applicable::parse(&self.gpp_sid);
+        let names = |id| matches!(&sections, Ok(Applicable::Only(ids)) if ids.contains(&id));
+        Laws { europe: self.gdpr == "1" || names(gpp::TCF_EU), canada: names(gpp::TCF_CANADA) }
+    }
+
+    /// What they say together (`None` = none is there), and under which laws consent was asked for.
+    fn answers(&self) -> Result<(Option<Answers>, Laws), ConsentError> {
         let mut found: Option<Answers> = None;
         let mut add = |more: Answers| found = Some(found.unwrap_or_default().and(more));
-        let mut has_europe = !self.tcf.is_empty();
-        if has_europe {
+        let mut asked = Laws { europe: !self.tcf.is_empty(), canada: false };
+        if asked.europe {
             add(purposes::of_tcf(&TcString::decode(&self.tcf)?)?);
         }
+        let applicable = Applicable::parse(&self.gpp_sid)?;
         if !self.gpp.is_empty() {
             let gpp = GppString::decode(&self.gpp)?;
-            add(purposes::of_gpp(&gpp, &Applicable::parse(&self.gpp_sid)?)?);
-            has_europe |= gpp.sections.iter().any(|(id, _)| *id == cairn_consent::gpp::TCF_EU);
+            add(purposes::of_gpp(&gpp, &applicable)?);
+            let has = |wanted| gpp.sections.iter().any(|(id, _)| *id == wanted);
+            asked.europe |= has(gpp::TCF_EU);
+            asked.canada |= has(gpp::TCF_CANADA);
         }
         if !matches!(self.us_privacy.as_ref(), "" | "1---") {
             add(purposes::of_us_privacy(&UsPrivacy::decode(&self.us_privacy)?));
@@ -97,7 +113,20 @@ impl<'a> Strings<'a> {
         if let Some(mode) = &self.mode {
             add(purposes::of_mode(mode));
         }
-        Ok((found, has_europe))
+        Ok((found, asked))
+    }
+}
+
+/// Laws under which consent is asked for by strings of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Laws {
+    europe: bool,
+    canada: bool,
+}
+
+impl Laws {
+    fn contains(self, others: Laws) -> bool {
+        (self.europe || !others.europe) && (self.canada || !others.canada)
     }
 }
 
@@ -106,8 +135,8 @@ impl SentConsent {
     pub fn with_strings(self, strings: &Strings<'_>) -> Self {
         let is_silent = self == SentConsent::Nothing;
         let answers = match strings.answers() {
-            // Europe's law applies, and nobody was asked under it.
-            Ok((_, false)) if strings.gdpr == "1" && is_silent => {
+            // Such a law applies, and nobody was asked under it.
+            Ok((_, asked)) if is_silent && !asked.contains(strings.needed()) => {
                 return SentConsent::Unreadable(ConsentError::Missing);
             }
             Ok((Some(answers), _)) => answers,
@@ -155,6 +184,16 @@ impl SentConsent {
             SentConsent::Unreadable(error) => Some(error.message()),
             _ => None,
         }
+    }
+
+    /// Whether a string says expressly that none of these fields objects any more.
+    fn takes_back(&self, objections: UsFields) -> bool {
+        matches!(self, SentConsent::Told(told) if told.answers.not_objected.contains(objections))
+    }
+
+    /// Yes or no to the purpose at this place.
+    fn choice(&self, place: usize) -> Option<Choice> {
+        self.answer(place).map(|answer| answer.choice)
     }
 
     /// What was sent about the purpose at this place of [`Purpose::ALL`].
@@ -230,23 +269,48 @@ pub enum Speaker {
     Words,
     /// A string that asks for consent: TCF, Canada, consent mode.
     ConsentString,
-    /// A string of the United States, which knows objections only.
-    UsString,
+    /// Strings of the United States, which know objections only: these fields objected.
+    UsString(UsFields),
+    /// Both: a no to the question for consent, and these objections.
+    Strings(UsFields),
 }
 
 impl Speaker {
-    /// Who speaks with a hit.
-    pub fn of_sent(sent: &SentConsent) -> Self {
-        match sent {
-            SentConsent::Told(told) => Speaker::of(told),
-            _ => Speaker::Words,
+    /// Who speaks of the purpose at this place with a hit.
+    pub fn of_sent(sent: &SentConsent, place: usize) -> Self {
+        let SentConsent::Told(told) = sent else { return Speaker::Words };
+        let objections = told.answers.objections[place];
+        match told.answers.rule {
+            _ if told.own[place].is_some() && told.own[place] == sent.choice(place) => {
+                Speaker::Words
+            }
+            Rule::None => Speaker::Words,
+            rule if rule.is_us() => Speaker::UsString(objections),
+            _ if objections.is_empty() => Speaker::ConsentString,
+            _ => Speaker::Strings(objections),
         }
     }
 
-    fn of(told: &Told) -> Self {
-        match told.answers.rule {
-            Rule::Us | Rule::UsPrivacy => Speaker::UsString,
-            _ => Speaker::ConsentString,
+    fn parts(self) -> (bool, UsFields) {
+        match self {
+            Speaker::Words => (false, UsFields::default()),
+            Speaker::ConsentString => (true, UsFields::default()),
+            Speaker::UsString(objections) => (false, objections),
+            Speaker::Strings(objections) => (true, objections),
+        }
+    }
+
+    /// Who says no after these two did.
+    fn and(self, other: Speaker) -> Speaker {
+        if self == Speaker::Words || other == Speaker::Words {
+            return Speaker::Words;
+        }
+        let ((mine, objections), (theirs, others)) = (self.parts(), other.parts());
+        let objections = objections.and(others);
+        match (mine || theirs, objections.is_empty()) {
+            (true, true) => Speaker::ConsentString,
+            (true, false) => Speaker::Strings(objections),
+            (false, _) => Speaker::UsString(objections),
         }
     }
 }
@@ -305,6 +369,18 @@ pub fn parse(text: &str) -> Result<SentConsent, Rejection> {
         }
     }
     Ok(SentConsent::Choices(choices))
+}
+
+/// Strings of the United States, by their mark in the record.
+fn speaker_of_mark(mark: &str) -> Option<Speaker> {
+    let (speaker, fields): (fn(UsFields) -> Speaker, _) = match mark.strip_prefix("su") {
+        Some(fields) => (Speaker::Strings, fields),
+        None => (Speaker::UsString, mark.strip_prefix('u')?),
+    };
+    match fields {
+        "" => Some(speaker(UsFields::UNKNOWN)),
+        hex => Some(speaker(UsFields::of_bits(u64::from_str_radix(hex, 16).ok()?))),
+    }
 }
 
 /// `granted` or `denied`.
@@ -373,8 +449,7 @@ impl RecordedConsent {
                 "" => (false, Speaker::Words),
                 "g" => (true, Speaker::Words),
                 "s" => (false, Speaker::ConsentString),
-                "u" => (false, Speaker::UsString),
-                _ => return None,
+                _ => (false, speaker_of_mark(mark)?),
             };
             record.choices[place] =
                 Some(RecordedChoice { choice, under_gpc, by, at_s: -earlier_s });
@@ -386,9 +461,9 @@ impl RecordedConsent {
     }
 
     /// `v1.analytics=1.ads=0g-60.t=1795341600`: `g` marks a choice made under Global Privacy Control, `s` one
-    /// that a consent manager's string told, `u` one that a string of the United States did; `-60` one that
-    /// is so many seconds older than the newest, whose time is `t`. `out=1`:
-    /// opted out of pixels.
+    /// that a consent manager's string told, `u` one that strings of the United States did, with the fields
+    /// that objected as a hexadecimal number (see [`UsFields`]), `su` both; `-60` one that is so many
+    /// seconds older than the newest, whose time is `t`. `out=1`: opted out of pixels.
     pub fn cookie_value(&self) -> String {
         let mut value = String::from("v1");
         let newest_s = self.choices.iter().flatten().map(|recorded| recorded.at_s).max();
@@ -396,11 +471,16 @@ impl RecordedConsent {
         for (purpose, recorded) in Purpose::ALL.iter().zip(self.choices) {
             let Some(recorded) = recorded else { continue };
             let choice = if recorded.choice == Choice::Granted { '1' } else { '0' };
+            let fields = |fields: UsFields| match fields {
+                UsFields::UNKNOWN => String::new(),
+                known => format!("{:x}", known.bits()),
+            };
             let mark = match recorded {
-                RecordedChoice { under_gpc: true, .. } => "g",
-                RecordedChoice { by: Speaker::ConsentString, .. } => "s",
-                RecordedChoice { by: Speaker::UsString, .. } => "u",
-                RecordedChoice { .. } => "",
+                RecordedChoice { under_gpc: true, .. } => "g".to_owned(),
+                RecordedChoice { by: Speaker::Words, .. } => String::new(),
+                RecordedChoice { by: Speaker::ConsentString, .. } => "s".to_owned(),
+                RecordedChoice { by: Speaker::UsString(by), .. } => format!("u{}", fields(by)),
+                RecordedChoice { by: Speaker::Strings(by), .. } => format!("su{}", fields(by)),
             };
             // Writing to a String cannot fail.
             let _ = write!(value, ".{}={choice}{mark}", purpose.name());
@@ -414,15 +494,18 @@ impl RecordedConsent {
         value
     }
 
-    /// The record as it can be relied on now: a yes of a time that lies ahead, as after a clock was set back, was said before
-    /// everything else, so that any no goes before it; a no was said now.
+    /// The record as it can be relied on now. A yes ends after 13 months, however often the cookie was written
+    /// since, and one of a time that lies ahead, as after a clock was set back, is none; a no of such a time
+    /// was said now.
     pub fn relied_on_at(mut self, now_s: i64) -> Self {
-        let ahead = self.choices.iter_mut().flatten().filter(|recorded| recorded.at_s > now_s);
-        for recorded in ahead {
-            recorded.at_s = match recorded.choice {
-                Choice::Granted => 0,
-                Choice::Denied => now_s.max(0),
-            };
+        for place in &mut self.choices {
+            let Some(recorded) = place else { continue };
+            let age_s = now_s - recorded.at_s;
+            match recorded.choice {
+                Choice::Denied => recorded.at_s = recorded.at_s.min(now_s.max(0)),
+                Choice::Granted if (-CLOCKS_APART_S..=YES_AGE_S_MAX).contains(&age_s) => {}
+                Choice::Granted => *place = None,
+            }
         }
         self
     }
@@ -456,8 +539,8 @@ impl RecordedConsent {
 
     /// The newest choice about the purpose at this place of [`Purpose::ALL`], and whether it was sent with
     /// the hit. What a string says goes before what a string said on no later day, and its no before every
-    /// yes of a string; an objection under the law of the United States was taken back if such a string says
-    /// nothing of it. Between words and a string the day decides, and on one day a no wins. What was said before the record was written, as a
+    /// yes of a string; an objection under the law of the United States is over where the fields that told it
+    /// say expressly that there is none. Between words and a string the day decides, and on one day a no wins. What was said before the record was written, as a
     /// tab that was left open says it, goes after the record.
     pub fn newest(&self, sent: &SentConsent, said: Said, place: usize) -> Option<(Choice, bool)> {
         if let Some(recorded) = &self.choices[place]
@@ -472,13 +555,14 @@ impl RecordedConsent {
         let answers_now = rule != Rule::None && sent.answer(place).is_some();
         let day = sent.answer(place).and_then(|answer| answer.on_day).map(i64::from);
         let is_of_its_day = |recorded: &RecordedChoice| day.is_none_or(|day| day >= recorded.day());
-        let is_no = sent.answer(place).is_some_and(|answer| answer.choice == Choice::Denied);
+        let is_no = sent.choice(place) == Some(Choice::Denied);
+        let is_asked_anew =
+            |recorded: &RecordedChoice| answers_now && (is_no || is_of_its_day(recorded));
         let is_over = |recorded: &RecordedChoice| match recorded.by {
             Speaker::Words => false,
-            Speaker::ConsentString => answers_now && (is_no || is_of_its_day(recorded)),
-            Speaker::UsString => {
-                answers_now || matches!(rule, Rule::Us | Rule::UsPrivacy | Rule::Several)
-            }
+            Speaker::ConsentString => is_asked_anew(recorded),
+            Speaker::UsString(objections) => sent.takes_back(objections),
+            Speaker::Strings(objections) => is_asked_anew(recorded) && sent.takes_back(objections),
         };
         let recorded = self.choices[place].filter(|recorded| !is_over(recorded));
         let Some(sent) = sent.answer(place) else {
@@ -505,10 +589,16 @@ impl RecordedConsent {
         under_gpc: bool,
         now_s: i64,
     ) -> Option<Self> {
-        let own = match sent {
-            SentConsent::Nothing | SentConsent::Unreadable(_) => return None,
-            SentConsent::Choices(own) => own,
-            SentConsent::Told(told) => &told.own,
+        if matches!(sent, SentConsent::Nothing | SentConsent::Unreadable(_)) {
+            return None;
+        }
+        // Who objected before and did not take it back objects still.
+        let is_kept_no = |before: &RecordedChoice, newest| {
+            let (_, objections) = before.by.parts();
+            let choices = (before.choice, newest);
+            choices == (Choice::Denied, Choice::Denied)
+                && !objections.is_empty()
+                && !sent.takes_back(objections)
         };
         let mut updated = *self;
         for (place, recorded) in updated.choices.iter_mut().enumerate() {
@@ -520,9 +610,11 @@ impl RecordedConsent {
                     continue;
                 }
             };
-            let by = match sent {
-                SentConsent::Told(told) if own[place] != Some(newest) => Speaker::of(told),
-                _ => Speaker::Words,
+            let by = match *recorded {
+                Some(before) if is_kept_no(&before, newest) => {
+                    before.by.and(Speaker::of_sent(sent, place))
+                }
+                _ => Speaker::of_sent(sent, place),
             };
             let under_gpc = under_gpc && by == Speaker::Words;
             let on_day = match by {

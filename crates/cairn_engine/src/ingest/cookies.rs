@@ -160,22 +160,36 @@ mod tests {
     const NOW_MS: i64 = 1_795_341_600_000;
 
     #[test]
-    fn a_yes_of_a_time_that_lies_ahead_goes_after_any_no() {
+    fn a_yes_ends_after_13_months_and_one_of_a_time_to_come_is_none() {
         let now_s = NOW_MS / 1000;
-        let ahead = now_s + 100 * 86_400;
+        let day_s = 86_400;
         let read = |header: String| Cookies::parse(&header, NOW_MS).consent.unwrap();
-        let agreed = read(format!("cairn_consent=v1.analytics=1.t={ahead}"));
+        let at =
+            |digit: u8, at_s: i64| read(format!("cairn_consent=v1.analytics={digit}.t={at_s}"));
         let said = |choice: &str| parse(&format!("analytics:{choice}")).unwrap();
         let (yes, no) = (Choice::Granted, Choice::Denied);
-        assert_eq!(agreed.newest(&parse("").unwrap(), Said::Now, 0), Some((yes, false)));
-        for at in [Said::Now, Said::At(now_s - 60), Said::Repeated(None)] {
-            assert_eq!(agreed.newest(&said("denied"), at, 0), Some((no, true)), "{at:?}");
-            let updated = agreed.updated(&said("denied"), at, false, now_s).unwrap();
-            assert_eq!(updated.choices[0].unwrap().choice, no, "{at:?}");
-            assert!(updated.choices[0].unwrap().at_s <= now_s, "{at:?}");
+        let silence = parse("").unwrap();
+        for (at_s, wanted) in [
+            (now_s - 395 * day_s, Some((yes, false))),
+            (now_s - 395 * day_s - 1, None),
+            (now_s + 60, Some((yes, false))),
+            (now_s + 61, None),
+        ] {
+            assert_eq!(at(1, at_s).newest(&silence, Said::Now, 0), wanted, "{at_s}");
+            assert_eq!(at(0, at_s).newest(&silence, Said::Now, 0), Some((no, false)), "{at_s}");
         }
-        // A no of then stands until somebody says yes.
-        let refused = read(format!("cairn_consent=v1.analytics=0.t={ahead}"));
+        // A later word about something else does not make it younger.
+        let old_s = 394 * day_s;
+        let both = format!("cairn_consent=v1.analytics=1-{old_s}.ads=0.t={now_s}");
+        let later_ms = NOW_MS + 2 * day_s * 1000;
+        assert!(read(both.clone()).choices[0].is_some());
+        let later = Cookies::parse(&both, later_ms).consent.unwrap();
+        assert!(later.choices[0].is_none() && later.choices[1].is_some());
+        let updated = later.updated(&said("granted"), Said::Now, false, later_ms / 1000);
+        assert_eq!(updated.unwrap().choices[0].unwrap().at_s, later_ms / 1000, "asked anew");
+        // A no of a time to come stands until somebody says yes.
+        let ahead = now_s + 100 * day_s;
+        let refused = at(0, ahead);
         assert_eq!(refused.newest(&said("granted"), Said::At(now_s - 60), 0), Some((no, false)));
         assert_eq!(refused.newest(&said("granted"), Said::Now, 0), Some((yes, true)));
         // Of two cookies the one that can be relied on.
@@ -194,11 +208,10 @@ mod tests {
         assert_eq!(cookies.consent.unwrap().choices[1].unwrap().at_s, 7);
         let memory = Cookies::parse(&format!("cairn_memory={id}; cairn_memory=x"), NOW_MS);
         assert!(memory.memory == cookies.id && memory.has_memory && memory.id.is_none());
-        let twice = Cookies::parse(
-            "cairn_consent=v1.ads=1.t=9; cairn_consent=v1.ads=0.analytics=1.t=8",
-            NOW_MS,
-        );
-        assert_eq!(twice.consent.unwrap().cookie_value(), "v1.analytics=1-1.ads=1.t=9");
+        let (one, other) = ("v1.ads=1.t=1795341599", "v1.ads=0.analytics=1.t=1795341598");
+        let twice = format!("cairn_consent={one}; cairn_consent={other}");
+        let twice = Cookies::parse(&twice, NOW_MS).consent.unwrap();
+        assert_eq!(twice.cookie_value(), "v1.analytics=1-1.ads=1.t=1795341599");
         assert_eq!(Cookies::parse("cairn_id=short", NOW_MS).id, None);
         assert!(Cookies::parse("cairn_id=short", NOW_MS).has_id);
         assert_eq!(Cookies::parse("", NOW_MS), Cookies::default());

@@ -226,6 +226,7 @@ fn sent_reason(sent: &SentConsent, choice: Choice) -> &'static str {
         (Rule::Canada, Choice::Denied) => "denied by a Canadian GPP section",
         (Rule::UsPrivacy, _) => "objected to sale by a US Privacy string",
         (Rule::Us, _) => "objected to by a GPP section of the United States",
+        (Rule::SeveralUs, _) => "objected to by strings of the United States",
         (Rule::ConsentMode, Choice::Granted) => "granted by Google consent mode",
         (Rule::ConsentMode, Choice::Denied) => "denied by Google consent mode",
         (Rule::Several, Choice::Granted) => "granted by all that was sent",

@@ -425,7 +425,7 @@ impl<'r> Admission<'r> {
         }
         if let Some(visitor) = self.withdrawn() {
             let at_s = self.signals.said.at_s(self.hit.received_at_ms.div_euclid(1000));
-            self.ingest.withdrawals.note(visitor, Speaker::of_sent(sent), at_s);
+            self.ingest.withdrawals.note(visitor, Speaker::of_sent(sent, 0), at_s);
         } else if let Some(visitor) = self.cookie_visitor
             && self.decision.verdict == Verdict::Full
         {

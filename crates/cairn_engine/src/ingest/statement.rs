@@ -99,7 +99,7 @@ impl Signal {
             Rule::Us | Rule::Canada => Some(Signal::Gpp),
             Rule::UsPrivacy => Some(Signal::UsPrivacy),
             Rule::ConsentMode => Some(Signal::ConsentMode),
-            Rule::None | Rule::Several => None,
+            Rule::None | Rule::SeveralUs | Rule::Several => None,
         }
     }
 

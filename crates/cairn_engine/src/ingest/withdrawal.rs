@@ -70,20 +70,18 @@ impl Withdrawals {
     }
 }
 
-/// A speaker as a number that is stored; none is 0.
+/// A speaker as a number that is stored; none is 0. Strings of the United States never speak of measuring.
 pub(super) fn mark_of(by: Speaker) -> u8 {
     match by {
-        Speaker::Words => 1,
-        Speaker::ConsentString => 2,
-        Speaker::UsString => 3,
+        Speaker::Words | Speaker::UsString(_) => 1,
+        Speaker::ConsentString | Speaker::Strings(_) => 2,
     }
 }
 
 fn of_mark(mark: u8) -> Option<Speaker> {
     match mark {
-        1 => Some(Speaker::Words),
+        1 | 3 => Some(Speaker::Words),
         2 => Some(Speaker::ConsentString),
-        3 => Some(Speaker::UsString),
         _ => None,
     }
 }
@@ -112,8 +110,8 @@ mod tests {
         let (one, same_place) = (VisitorId(7), VisitorId(7 + PLACES as u64));
         let small = VisitorId(1);
         assert_eq!((withdrawals.of(one), withdrawals.of(small)), (None, None));
-        withdrawals.note(one, Speaker::UsString, 7);
-        assert_eq!(withdrawals.of(one), Some((Speaker::UsString, 7)));
+        withdrawals.note(one, Speaker::ConsentString, 7);
+        assert_eq!(withdrawals.of(one), Some((Speaker::ConsentString, 7)));
         assert_eq!(withdrawals.of(same_place), None);
         withdrawals.forget(same_place);
         assert!(withdrawals.of(one).is_some(), "nobody speaks for another");

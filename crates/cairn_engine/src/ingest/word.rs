@@ -110,7 +110,7 @@ impl Ingest {
         if recorded.newest(sent, *said, 0) == Some((Choice::Denied, true)) {
             if word.is_of_known(last) {
                 heard.withdrawn = word.visitors();
-                let by = Speaker::of_sent(sent);
+                let by = Speaker::of_sent(sent, 0);
                 visitors.for_each(|it| self.withdrawals.note(it, by, at_s));
                 heard.refusals = self.keep(word, Some(by), at_s);
             }

@@ -165,6 +165,100 @@ fn of_words_and_strings_in_one_hit_a_no_wins() {
 }
 
 #[test]
+fn a_law_that_applies_without_its_string_counts_as_no() {
+    let with = |gpp_sid: &str, tcf: &str| {
+        let strings =
+            Strings { gpp_sid: gpp_sid.to_owned().into(), tcf: tcf.into(), ..Strings::default() };
+        SentConsent::Nothing.with_strings(&strings)
+    };
+    let missing = SentConsent::Unreadable(ConsentError::Missing);
+    for gpp_sid in ["2", "5", "2,7", "7_5"] {
+        assert_eq!(with(gpp_sid, ""), missing, "{gpp_sid}");
+    }
+    assert!(matches!(with("seven", ""), SentConsent::Unreadable(_)));
+    assert_eq!(with("5", ALL), missing, "Canada has its own");
+    assert_eq!(with("2", ALL).answer(0).unwrap().choice, Choice::Granted);
+    for gpp_sid in ["", "0", "-1", "7"] {
+        assert_eq!(with(gpp_sid, ""), SentConsent::Nothing, "{gpp_sid}");
+    }
+    let own = parse("analytics:granted").unwrap();
+    let strings = Strings { gpp_sid: "2".into(), ..Strings::default() };
+    assert_eq!(own.with_strings(&strings), own, "he was asked");
+}
+
+/// Sections of GPP in the words of their fields.
+fn us(section: u16, objects: Option<bool>, child: Option<bool>) -> Answers {
+    let mut answers = Answers { rule: Rule::Us, ..Answers::default() };
+    let mut deny = |places: &[usize], by: UsFields| {
+        for place in places {
+            answers.by_purpose[*place] = Some(Answer { choice: Choice::Denied, on_day: None });
+            answers.objections[*place] = answers.objections[*place].and(by);
+        }
+    };
+    let (fields, of_child) = (UsFields::objections(section), UsFields::children(section));
+    if objects == Some(true) {
+        deny(&[1], fields);
+    }
+    if child == Some(true) {
+        deny(&[1, 2], of_child);
+    }
+    for (told, by) in [(objects, fields), (child, of_child)] {
+        if told == Some(false) {
+            answers.not_objected = answers.not_objected.and(by);
+        }
+    }
+    answers
+}
+
+#[test]
+fn an_objection_is_taken_back_by_the_field_that_told_it() {
+    let say = |answers| SentConsent::Told(Told { answers, own: [None; 4] });
+    let (yes, no) = (Choice::Granted, Choice::Denied);
+    let now_s = DAY * DAY_S + 100;
+    let after = |record: RecordedConsent, answers| {
+        record.updated(&say(answers), Said::Now, false, now_s).unwrap_or(record)
+    };
+    let empty = RecordedConsent::default();
+    let objected = after(empty, us(7, Some(true), None));
+    assert_eq!(objected.cookie_value(), format!("v1.ads=0u2.t={now_s}"));
+    let stands = |record: RecordedConsent, answers: Answers| {
+        record.newest(&say(answers), Said::Now, 1).is_some_and(|(choice, _)| choice == no)
+    };
+    // Not applicable, another state, the older string: they say nothing of it.
+    for silent in [us(7, None, None), us(8, Some(false), None), us(6, Some(false), Some(false))] {
+        assert!(stands(objected, silent), "{silent:?}");
+        assert_eq!(after(objected, silent), objected);
+    }
+    assert!(!stands(objected, us(7, Some(false), None)));
+    assert_eq!(after(objected, us(7, Some(false), None)), empty);
+    // Two sections objected, one after the other: both take it back, or it stands.
+    let twice = after(objected, us(8, Some(true), None));
+    assert!(stands(twice, us(7, Some(false), None)) && stands(twice, us(8, Some(false), None)));
+    assert!(!stands(twice, us(7, Some(false), None).and(us(8, Some(false), None))));
+    // A child's consent is something else than the adult's objection.
+    let child = after(empty, us(7, Some(false), Some(true)));
+    assert!(stands(child, us(7, Some(false), None)));
+    assert_eq!(after(child, us(7, Some(false), Some(false))), empty);
+    // With a no to a question for consent, both must be taken back.
+    let tcf = |choice, day: i64| Answers {
+        rule: Rule::TcfPurposes,
+        by_purpose: [Some(Answer { choice, on_day: Some(day as u32) }); 4],
+        ..Answers::default()
+    };
+    let both = after(empty, tcf(no, DAY - 3).and(us(7, Some(true), None)));
+    assert_eq!(both.choices[1].unwrap().by, Speaker::Strings(UsFields::objections(7)));
+    assert!(stands(both, tcf(yes, DAY)) && stands(both, us(7, Some(false), None)));
+    assert!(!stands(both, tcf(yes, DAY).and(us(7, Some(false), None))));
+    // A yes to a question of a later day is newer than an objection, of its day or before it is not.
+    let newest = |day| objected.newest(&say(tcf(yes, day)), Said::Now, 1);
+    assert_eq!(newest(DAY + 1), Some((yes, true)));
+    assert_eq!(newest(DAY), Some((no, false)));
+    assert_eq!(newest(DAY - 300), Some((no, false)));
+    // And it is not written over.
+    assert_eq!(after(objected, tcf(yes, DAY - 300)).choices[1], objected.choices[1]);
+}
+
+#[test]
 fn a_string_on_record_has_its_own_day() {
     let of_day = |choice, day| {
         let answers = Answers {
@@ -256,7 +350,7 @@ fn a_record_with_times_that_cannot_be_is_none() {
 }
 
 fn record() -> impl Strategy<Value = RecordedConsent> {
-    let one = proptest::option::of((any::<bool>(), 0..4_u8, 0..=i64::from(u32::MAX)));
+    let one = proptest::option::of((any::<bool>(), 0..6_u8, 0..=i64::from(u32::MAX)));
     (proptest::array::uniform4(one), any::<bool>()).prop_map(|(choices, opted_out)| {
         let choices = choices.map(|choice| {
             choice.map(|(yes, mark, at_s)| RecordedChoice {
@@ -265,7 +359,9 @@ fn record() -> impl Strategy<Value = RecordedConsent> {
                 under_gpc: mark == 1,
                 by: match mark {
                     2 => Speaker::ConsentString,
-                    3 => Speaker::UsString,
+                    3 => Speaker::UsString(UsFields::objections(at_s as u16 % 20 + 6)),
+                    4 => Speaker::Strings(UsFields::children(8).and(UsFields::objections(6))),
+                    5 => Speaker::UsString(UsFields::UNKNOWN),
                     _ => Speaker::Words,
                 },
             })

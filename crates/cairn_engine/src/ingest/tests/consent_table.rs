@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cairn_consent::ConsentError;
-use cairn_consent::purposes::{Answer, Answers, Rule};
+use cairn_consent::purposes::{Answer, Answers, Rule, UsFields};
 use cairn_enrich::{Country, Region};
 use cairn_model::site::GpcReach;
 use cairn_model::{Basis, Choice, Policy, PrivacySettings, Purpose, Verdict};
@@ -92,7 +92,22 @@ pub(super) fn told(
     on_day: Option<u32>,
 ) -> SentConsent {
     let by_purpose = choices.map(|choice| choice.map(|choice| Answer { choice, on_day }));
-    let answers = Answers { by_purpose, under_gpc, rule };
+    let answers = Answers { by_purpose, under_gpc, rule, ..Answers::default() };
+    SentConsent::Told(Told { answers, own: [None; 4] })
+}
+
+/// What section 7 of GPP says: an objection to advertising, that there is none, or neither.
+pub(super) fn us_told(objects: Option<bool>, under_gpc: bool) -> SentConsent {
+    let fields = UsFields::objections(7);
+    let mut answers = Answers { under_gpc, rule: Rule::Us, ..Answers::default() };
+    match objects {
+        Some(true) => {
+            answers.by_purpose[1] = Some(Answer { choice: Choice::Denied, on_day: None });
+            answers.objections[1] = fields;
+        }
+        Some(false) => answers.not_objected = fields,
+        None => {}
+    }
     SentConsent::Told(Told { answers, own: [None; 4] })
 }
 

@@ -50,7 +50,8 @@ fn a_choice_that_is_new_is_proven_with_what_was_shown() {
 #[test]
 fn what_is_on_record_is_proven_again_only_on_a_deliberate_act() {
     let shop = shop(Policy::OptIn);
-    let cookies = format!("{COOKIE}; cairn_consent=v1.analytics=1.ads=0.t=7");
+    let lately_s = NOW_MS / 1000 - 7;
+    let cookies = format!("{COOKIE}; cairn_consent=v1.analytics=1.ads=0.t={lately_s}");
     let known = Hit { cookies: &cookies, ..hit() };
     let banner = Told { signal: Some(Signal::Banner), ..Told::default() };
     assert_eq!(proof(&shop, &known, "", false, Told::default()), None, "nothing was said");
