@@ -4,7 +4,7 @@ use cairn_model::{Asking, Notice, Outcome, PlaceRule, Policy};
 use serde_json::{Value, json};
 
 use crate::client::Answer;
-use crate::running::{Running, SHOP, Site};
+use crate::running::{NOW_MS, Running, SHOP, Site};
 
 const OWN: (&str, &str) = ("Origin", "https://www.shop.example");
 const GPC: (&str, &str) = ("Sec-GPC", "1");
@@ -29,11 +29,17 @@ fn who_said_nothing_where_silence_means_no_is_asked_and_nobody_else() {
     let running = Running::start();
     let key = running.site(&SHOP);
     let other = |domain, policy| running.site(&Site { domain, policy, ..SHOP });
+    let agreed = |days: i64| {
+        let at_s = NOW_MS / 1000 - days * 86_400;
+        format!("cairn_consent=v1.analytics=1.t={at_s}")
+    };
+    let (young, old) = (agreed(395), agreed(396));
     let asks = |key: &str, headers: &[_]| asked(&running, key, headers)["ask"] == true;
     assert!(asks(&key, &[OWN]));
     assert!(asks(&key, &[]), "the page's own host sends no origin");
     assert!(!asks(&key, &[OWN, DENIED]), "he answered");
-    assert!(!asks(&key, &[OWN, ("Cookie", "cairn_consent=v1.analytics=1.t=1")]));
+    assert!(!asks(&key, &[OWN, ("Cookie", &young)]));
+    assert!(asks(&key, &[OWN, ("Cookie", &old)]), "after 13 months anew");
     assert!(asks(&key, &[OWN, ("Cookie", "cairn_consent=v1.ads=0.t=1")]), "not about analytics");
     assert!(!asks(&key, &[("Origin", "https://stranger.example")]), "no answer could be kept");
     assert!(asks(&other("a.example", Policy::Regional), &[]), "where the region is unknown");

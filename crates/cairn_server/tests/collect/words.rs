@@ -97,7 +97,7 @@ fn a_word_is_not_proven_that_the_browser_has_on_record_or_that_is_nobodys() {
     let running = Running::start();
     let key = running.site(&SHOP);
     let mut client = running.client();
-    let recorded = [OWN, ("Cookie", "cairn_consent=v1.analytics=1.ads=1.t=7")];
+    let recorded = [OWN, ("Cookie", "cairn_consent=v1.analytics=1.ads=1.t=1795341000")];
     send_with(&mut client, "/v1/track", &key, &message("a-1", YES), &recorded);
     let foreign = [("Origin", "https://evil.example")];
     send_with(&mut client, "/v1/track", &key, &message("a-2", YES), &foreign);
