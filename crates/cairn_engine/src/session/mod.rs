@@ -63,14 +63,25 @@ struct Slot {
     in_store: bool,
     /// Changed since the last `take_changes`.
     dirty: bool,
-    /// The earliest time of an event of it, or of a state that the store holds.
+    /// No event of it, and no state that the store holds, is of an earlier time.
     earliest_ms: i64,
 }
 
 impl Slot {
-    fn new(session: Session, in_store: bool) -> Slot {
+    fn new(session: Session) -> Slot {
         let earliest_ms = session.started_at_ms.min(session.ended_at_ms);
-        Slot { session, in_store, dirty: !in_store, earliest_ms }
+        Slot { session, in_store: false, dirty: true, earliest_ms }
+    }
+
+    /// A visit that the store held. Engagement may have joined it before its first event, as far as events reach; an event
+    /// of a named one, whenever it was.
+    fn of_store(session: Session, reach_ms: i64) -> Slot {
+        let first_ms = session.started_at_ms.min(session.ended_at_ms);
+        let earliest_ms = match session.session_key {
+            0 => first_ms.saturating_sub(reach_ms),
+            _ => i64::MIN,
+        };
+        Slot { session, in_store: true, dirty: false, earliest_ms }
     }
 }
 
@@ -146,7 +157,7 @@ impl Sessions {
                 continue;
             }
             session.attributes = intern(&mut self.attributes, session.attributes);
-            slots.push(Slot::new(session, true));
+            slots.push(Slot::of_store(session, self.options.reach_ms()));
             // The order in memory must not depend on when a visit was loaded.
             slots.sort_by_key(|slot| slot.session.session_id);
             self.count += 1;
@@ -352,7 +363,7 @@ impl Sessions {
             identification: session.identification,
             attributes,
         };
-        self.visitors.entry(key).or_default().push(Slot::new(session, false));
+        self.visitors.entry(key).or_default().push(Slot::new(session));
         self.dirty.push(key);
         self.count += 1;
         assigned

@@ -42,6 +42,30 @@ fn thirty_whole_minutes_still_join() {
 }
 
 #[test]
+fn a_visit_that_was_away_tells_how_early_an_event_of_it_may_be() {
+    let mut sessions = fresh();
+    sessions.assign(1, &event(PAGE_VIEW, 1, 0, "/"));
+    // Late, of the evening before: it joins, and changes nothing of the visit.
+    sessions.assign(2, &event(ENGAGEMENT, 1, -30 * MINUTE_MS, "/"));
+    let made = sessions.take_changes().remove(0);
+    assert_eq!(made.earliest_ms, START_MS - 30 * MINUTE_MS);
+    assert_eq!(made.session.started_at_ms, START_MS);
+    let until_ms = START_MS + MINUTE_MS;
+    let mut again = Sessions::new(SessionOptions::default(), vec![made.session.clone()], until_ms);
+    again.assign(3, &event(PAGE_VIEW, 1, 2 * MINUTE_MS, "/exit"));
+    let changed = again.take_changes().remove(0);
+    assert!(changed.replaces && changed.session.exit_page == "/exit");
+    assert!(changed.earliest_ms <= made.earliest_ms, "the day before has its exit page, too");
+    // Of a named visit any event may be.
+    let named = Session { session_key: 9, ..made.session };
+    let mut again = Sessions::new(SessionOptions::default(), vec![named], until_ms);
+    let mut late = event(PAGE_VIEW, 1, 3 * MINUTE_MS, "/exit");
+    late.session_key = 9;
+    again.assign(4, &late);
+    assert_eq!(again.take_changes().remove(0).earliest_ms, i64::MIN);
+}
+
+#[test]
 fn engagement_keeps_a_visit_open_but_changes_nothing_of_it() {
     let visits = visits(&[
         event(PAGE_VIEW, 1, 0, "/"),
