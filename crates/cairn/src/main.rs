@@ -81,6 +81,7 @@ fn check_config(run: &Run) -> Result<(), Failure> {
     let layers = layers(run)?;
     let config = Config::from_layers(&layers)?;
     wire::server_config(&config)?;
+    outgoing::open(&config)?;
     let mut text = String::new();
     for (key, value, origin) in layers.iter() {
         let value = if key == "smtp.password" { "***".to_owned() } else { shown(value) };

@@ -1,5 +1,6 @@
 //! The ways out, as configured, and the clock of what goes out by itself.
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::config::{self, Config};
 /// Pause between two looks for what is to be sent.
 const SENDING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Opens the ways out. Without a mail server there is none for mails.
+/// Opens the ways out, which connects to nothing yet. Without a mail server there is none for mails.
 pub fn open(config: &Config) -> Result<Outgoing, Failure> {
     let config::Outgoing { networks_allowed, http_allowed, authorities } = &config.outgoing;
     let wrong = |text: &String| {
@@ -40,6 +41,17 @@ fn mailer(config: &Config, guard: Guard) -> Result<Option<Mailer>, Failure> {
     if smtp.host.is_empty() {
         return Ok(None);
     }
+    if !is_host(&smtp.host) {
+        return Err("setting `smtp.host`: it is no name or address of a host".into());
+    }
+    if smtp.port == 0 {
+        return Err("setting `smtp.port`: there is no port 0".into());
+    }
+    if smtp.username.is_empty() != smtp.password.reveal().is_empty() {
+        return Err(
+            "settings `smtp.username` and `smtp.password`: one is set without the other".into()
+        );
+    }
     let security = match smtp.security {
         config::MailSecurity::StartTls => MailSecurity::StartTls,
         config::MailSecurity::Tls => MailSecurity::Tls,
@@ -54,6 +66,12 @@ fn mailer(config: &Config, guard: Guard) -> Result<Option<Mailer>, Failure> {
         from: smtp.from.clone(),
     };
     Ok(Some(Mailer::new(guard, options).map_err(|error| format!("settings `smtp`: {error}"))?))
+}
+
+/// A name or an address alone: no scheme, port or path.
+fn is_host(text: &str) -> bool {
+    let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '-' | '_');
+    text.chars().all(fits) || text.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok()
 }
 
 /// Sends what is due, every minute. Under the test clock requests live in days of their own, and nothing goes out by itself.

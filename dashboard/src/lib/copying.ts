@@ -1,5 +1,5 @@
 // Taking a question along: as JSON, as a command, or its answer as a file.
-import { api, type Query } from "./api/client.ts";
+import { api, type FileFormat, type Query } from "./api/client.ts";
 import { t } from "./texts.ts";
 
 /** For a POSIX shell: nothing within single quotes is special but the quote itself. */
@@ -18,10 +18,11 @@ export function asCurl(question: Query, origin: string): string {
   ].join(" \\\n  ");
 }
 
-export async function download(question: Query, name: string): Promise<void> {
+/** The name is without the ending, which the format gives. */
+export async function download(question: Query, name: string, format: FileFormat): Promise<void> {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await api.exportQuery(question));
-  link.download = name;
+  link.href = URL.createObjectURL(await api.exportQuery(question, format));
+  link.download = `${name}.${format}`;
   link.click();
   URL.revokeObjectURL(link.href);
 }

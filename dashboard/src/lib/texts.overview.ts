@@ -54,10 +54,11 @@ export const overview = {
     json: "Copy as query (JSON)",
     curl: "Copy as curl",
     csv: "Download as CSV, all rows",
+    parquet: "Download as Parquet, all rows",
     copied: "Copied",
     failed: "The browser did not let it be copied.",
     token: "$CAIRN_TOKEN",
-    file: (site: string, what: string) => `${site} ${what}.csv`,
+    file: (site: string, what: string) => `${site} ${what}`,
   },
   palette: {
     label: "Commands",

@@ -413,12 +413,18 @@ test("the chosen card is drawn without asking again, and is a table and a file t
     const rows = page.locator(".table tbody tr");
     assert.equal(await rows.count(), 30);
     assert.match((await rows.last().textContent()) ?? "", /Sun, 22 Nov 2026.*not ended/);
-    await page.getByRole("button", { name: "Copy or download: Bounce rate" }).click();
-    const [file] = await Promise.all([
-      page.waitForEvent("download"),
-      page.getByRole("menuitem", { name: "Download as CSV, all rows" }).click(),
-    ]);
-    assert.equal(file.suggestedFilename(), "shop.example Bounce rate.csv");
+    for (const [format, ending] of [
+      ["CSV", "csv"],
+      ["Parquet", "parquet"],
+    ]) {
+      await page.getByRole("button", { name: "Copy or download: Bounce rate" }).click();
+      const [file] = await Promise.all([
+        page.waitForEvent("download"),
+        page.waitForRequest((request) => request.url().endsWith(`/query?format=${ending}`)),
+        page.getByRole("menuitem", { name: `Download as ${format}, all rows` }).click(),
+      ]);
+      assert.equal(file.suggestedFilename(), `shop.example Bounce rate.${ending}`);
+    }
   });
 });
 

@@ -75,3 +75,39 @@ fn a_file_with_an_unknown_key_is_refused_by_name() {
     assert!(said.contains("unknown setting `server.listen_on`"), "{said}");
     assert!(said.contains("did you mean `server.listen`?"), "{said}");
 }
+
+/// What `check-config` says of a configuration, or that nothing is wrong with it.
+fn said_of(settings: &[(&str, &str)]) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
+    let output = command.arg("check-config").envs(settings.iter().copied()).output().unwrap();
+    let said = text(&output.stderr);
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(said) }
+}
+
+#[test]
+fn check_config_refuses_ways_out_that_the_server_could_not_use() {
+    let mail = [
+        ("CAIRN_SMTP__HOST", "mail.example.com"),
+        ("CAIRN_SMTP__FROM", "Cairn <stats@example.com>"),
+        ("CAIRN_SMTP__USERNAME", "stats"),
+        ("CAIRN_SMTP__PASSWORD", "correct-horse"),
+    ];
+    let printed = said_of(&mail).unwrap();
+    assert!(!printed.contains("correct-horse"));
+    for (name, value, wanted) in [
+        ("CAIRN_SMTP__HOST", "smtp://mail.example.com", "`smtp.host`"),
+        ("CAIRN_SMTP__HOST", "mail.example.com:587", "`smtp.host`"),
+        ("CAIRN_SMTP__PORT", "0", "`smtp.port`"),
+        ("CAIRN_SMTP__SECURITY", "ssl", "smtp.security"),
+        ("CAIRN_SMTP__SECURITY", "none", "a password would be sent in the clear"),
+        ("CAIRN_SMTP__FROM", "", "the sender is no mail address"),
+        ("CAIRN_SMTP__USERNAME", "", "`smtp.username` and `smtp.password`"),
+        ("CAIRN_SMTP__PASSWORD", "", "`smtp.username` and `smtp.password`"),
+        ("CAIRN_OUTGOING__NETWORKS_ALLOWED", "10.0.0.0/33", "`outgoing.networks_allowed`"),
+        ("CAIRN_OUTGOING__AUTHORITIES", "/nowhere/roots.pem", "`outgoing.authorities`"),
+    ] {
+        let said = said_of(&[&mail[..], &[(name, value)]].concat()).unwrap_err();
+        assert!(said.contains(wanted), "{name}={value}: {said}");
+        assert!(!said.contains("correct-horse"), "{said}");
+    }
+}

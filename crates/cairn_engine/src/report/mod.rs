@@ -11,12 +11,14 @@ pub mod digest;
 pub mod export;
 pub mod lists;
 mod money;
+mod parquet;
 pub mod paths;
 mod reply;
 pub mod shared;
 
 pub use accounts::Books;
 
+use ::parquet::errors::ParquetError;
 use cairn_model::SiteId;
 use cairn_model::question::{Asking, Goal, Question, QuestionError};
 use cairn_store::{EventStore, StoreError};
@@ -90,6 +92,14 @@ impl From<StoreError> for QueryError {
             _ => (503, "store_unavailable", "the event store cannot answer now".to_owned()),
         };
         QueryError { status, code, message, field: None }
+    }
+}
+
+/// Writing a file: nothing of what it would have held is told.
+impl From<ParquetError> for QueryError {
+    fn from(_: ParquetError) -> Self {
+        let message = "the file cannot be written".to_owned();
+        QueryError { status: 503, code: "file_not_written", message, field: None }
     }
 }
 

@@ -118,6 +118,14 @@ impl Money {
         }
     }
 
+    /// It counts; the others are amounts and ratios.
+    pub fn is_count(self) -> bool {
+        matches!(
+            self,
+            Money::Conversions | Money::Orders | Money::CostClicks | Money::CostImpressions
+        )
+    }
+
     /// It needs the table of costs.
     pub fn needs_cost(self) -> bool {
         !matches!(
@@ -370,6 +378,7 @@ mod tests {
         ];
         for (money, expected) in expected {
             assert_eq!(figure(money), expected, "{}", money.name());
+            assert_eq!(money.is_count(), matches!(expected, Figure::Whole(_)), "{}", money.name());
         }
         assert_eq!(expected.len(), Money::ALL.len());
     }

@@ -1,5 +1,6 @@
 //! The names of the language: metrics and dimensions.
 
+use crate::answer::Figure;
 use crate::question::TimeUnit;
 use crate::question::money::{Money, Sum};
 use crate::question::tallies::{FirstProp, Tally};
@@ -146,6 +147,24 @@ impl Metric {
     /// An amount of money.
     pub fn is_revenue(self) -> bool {
         matches!(self, Metric::TotalRevenue | Metric::AverageRevenue)
+    }
+
+    /// Its figures are whole numbers, whatever is asked.
+    pub fn is_whole(self) -> bool {
+        match self {
+            Metric::Tally(tally) => matches!(tally.figure(Some(0)), Figure::Whole(_)),
+            Metric::Money(money) => money.is_count(),
+            _ => !matches!(
+                self,
+                Metric::ViewsPerVisit
+                    | Metric::Percentage
+                    | Metric::ConversionRate
+                    | Metric::GroupConversionRate
+                    | Metric::TotalRevenue
+                    | Metric::AverageRevenue
+                    | Metric::ExitRate
+            ),
+        }
     }
 
     /// A share of visitors that converted.

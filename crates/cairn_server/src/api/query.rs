@@ -107,10 +107,10 @@ pub struct QueryRow {
     pub comparison: Option<Value>,
 }
 
-/// Answers a question. A site that the caller may not see is answered with 401. As `text/csv` or `application/x-ndjson`, asked
-/// for by `format` or `Accept`, the answer is a file of all rows (docs/queries.md).
+/// Answers a question. A site that the caller may not see is answered with 401. As `text/csv`, `application/x-ndjson` or
+/// `application/vnd.apache.parquet`, asked for by `format` or `Accept`, the answer is a file of all rows (docs/queries.md).
 #[utoipa::path(post, path = "/api/v2/query", tag = "queries", request_body = QueryBody,
-    params(("format" = Option<String>, Query, description = "`json` (default), `csv` or `ndjson`; the last two have all rows, unless the question has `pagination`")),
+    params(("format" = Option<String>, Query, description = "`json` (default), `csv`, `ndjson` or `parquet`; files have all rows, unless the question has `pagination`")),
     responses((status = 200, body = QueryAnswer)))]
 pub async fn ask(
     State(app): State<Arc<App>>,

@@ -26,6 +26,8 @@ const EXPORTS_MAX: usize = 16;
 /// Parts that wait for a reader.
 const PARTS_MAX: usize = 1;
 
+const PARQUET: &str = "application/vnd.apache.parquet";
+
 static PLACES: Semaphore = Semaphore::const_new(EXPORTS_MAX);
 
 /// The kind of file that is asked for; `None`: an ordinary answer.
@@ -39,9 +41,10 @@ pub(super) fn format(
     match named.as_deref() {
         Some("csv") => return Ok(Some(ExportFormat::Csv)),
         Some("ndjson") => return Ok(Some(ExportFormat::Ndjson)),
+        Some("parquet") => return Ok(Some(ExportFormat::Parquet)),
         Some("json") => return Ok(None),
         Some(_) => {
-            let message = "The parameter format must be json, csv or ndjson.";
+            let message = "The parameter format must be json, csv, ndjson or parquet.";
             return Err(ApiError::new(Code::MalformedRequest, message).on("format"));
         }
         None => {}
@@ -51,6 +54,7 @@ pub(super) fn format(
     Ok(match first.to_ascii_lowercase().as_str() {
         "text/csv" => Some(ExportFormat::Csv),
         "application/x-ndjson" => Some(ExportFormat::Ndjson),
+        PARQUET => Some(ExportFormat::Parquet),
         _ => None,
     })
 }
@@ -68,15 +72,15 @@ pub(super) async fn stream(
     let export = super::with_store(&app, move |store| {
         Export::new(store, question.site(&about), &question.body, question.now_ms, format)
     });
-    let export = Arc::new(export.await?.map_err(failed)?);
-    let file = File { app, asked, export };
-    let first = file.part(0).await?;
+    let export = export.await?.map_err(failed)?;
+    let (file, first) = File { app, asked, export }.next_part().await?;
     let (sender, parts) = mpsc::channel(PARTS_MAX);
     tokio::spawn(feed(file, first, sender, place));
     let mut response = Response::new(Body::new(Parts(parts)));
     let (content_type, name) = match format {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"report.csv\""),
         ExportFormat::Ndjson => ("application/x-ndjson", "attachment; filename=\"report.ndjson\""),
+        ExportFormat::Parquet => (PARQUET, "attachment; filename=\"report.parquet\""),
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -88,32 +92,34 @@ pub(super) async fn stream(
 struct File {
     app: Arc<App>,
     asked: Arc<Asked>,
-    export: Arc<Export>,
+    export: Export,
 }
 
 impl File {
-    async fn part(&self, index: u64) -> Result<ExportPart, ApiError> {
-        let (app, asked) = (Arc::clone(&self.app), Arc::clone(&self.asked));
-        let export = Arc::clone(&self.export);
-        let part =
-            move |store: &dyn cairn_store::EventStore| export.part(store, asked.site(&app), index);
-        super::with_store(&self.app, part).await?.map_err(failed)
+    /// The file itself comes back with the part: it knows where it is.
+    async fn next_part(mut self) -> Result<(File, ExportPart), ApiError> {
+        let app = Arc::clone(&self.app);
+        let made = super::with_store(&app, move |store| {
+            let part = self.export.next_part(store, self.asked.site(&self.app));
+            part.map(|part| (self, part))
+        });
+        made.await?.map_err(failed)
     }
 }
 
 async fn feed(
-    file: File,
+    mut file: File,
     mut next: ExportPart,
     sender: mpsc::Sender<io::Result<Bytes>>,
     _place: SemaphorePermit<'static>,
 ) {
-    for index in 1.. {
-        let ExportPart { text, is_last } = next;
-        if sender.send(Ok(Bytes::from(text))).await.is_err() || is_last {
+    loop {
+        let ExportPart { bytes, is_last } = next;
+        if sender.send(Ok(Bytes::from(bytes))).await.is_err() || is_last {
             return;
         }
-        next = match file.part(index).await {
-            Ok(part) => part,
+        (file, next) = match file.next_part().await {
+            Ok(made) => made,
             Err(error) => {
                 let broken = io::Error::other(error.message);
                 // Without a reader nobody has to be told.

@@ -166,6 +166,10 @@ async fn answers_are_files_without_formulas() {
     let call = rig.post("/api/v2/query", &body).owner().header("accept", "application/x-ndjson");
     let file = call.send().await;
     assert_eq!(file.text, "{\"visitors\":4}\n");
+    let file = ask(&rig, by_note.clone(), json!([]), "?format=parquet").await;
+    assert_eq!(file.headers["content-type"], "application/vnd.apache.parquet");
+    assert_eq!(file.headers["content-disposition"], "attachment; filename=\"report.parquet\"");
+    assert!(file.text.starts_with("PAR1") && file.text.ends_with("PAR1"));
     ask(&rig, by_note, json!([]), "?format=xlsx").await.is(400, "malformed_request");
     // What is wrong with a question is told as always.
     let refused = ask(&rig, json!(["visit:planet"]), json!([]), "?format=csv").await;

@@ -5,6 +5,8 @@ import { t } from "../texts.ts";
 import type { components, paths } from "./schema.ts";
 
 type Schemas = components["schemas"];
+/** What all rows of a question are written as. */
+export type FileFormat = "csv" | "parquet";
 export type Session = Schemas["Session"];
 export type Site = Schemas["Site"];
 export type Pixel = Schemas["Pixel"];
@@ -516,14 +518,14 @@ export const api = {
     }),
   liveAddress: (site: string) => address("/api/v1/sites/{site_id}/live", ofSite(site)),
   /** All rows of a question, as a file. */
-  exportQuery: async (body: Query): Promise<Blob> => {
+  exportQuery: async (body: Query, format: FileFormat): Promise<Blob> => {
     const request = {
       method: "POST",
       headers: { "Content-Type": "application/json", "Cairn-Request": "dashboard" },
       credentials: "same-origin",
       body: JSON.stringify(body),
     } as const;
-    return (await answered("/api/v2/query?format=csv", request)).blob();
+    return (await answered(`/api/v2/query?format=${format}`, request)).blob();
   },
   attribution: (body: AttributionQuery, signal?: AbortSignal) => {
     const question = body as unknown as Schemas["Attribution"];

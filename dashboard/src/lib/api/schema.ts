@@ -1346,8 +1346,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Answers a question. A site that the caller may not see is answered with 401. As `text/csv` or `application/x-ndjson`, asked
-         *     for by `format` or `Accept`, the answer is a file of all rows (docs/queries.md).
+         * Answers a question. A site that the caller may not see is answered with 401. As `text/csv`, `application/x-ndjson` or
+         *     `application/vnd.apache.parquet`, asked for by `format` or `Accept`, the answer is a file of all rows (docs/queries.md).
          */
         post: operations["post_query"];
         delete?: never;
@@ -8628,7 +8628,7 @@ export interface operations {
     post_query: {
         parameters: {
             query?: {
-                /** @description `json` (default), `csv` or `ndjson`; the last two have all rows, unless the question has `pagination` */
+                /** @description `json` (default), `csv`, `ndjson` or `parquet`; files have all rows, unless the question has `pagination` */
                 format?: string;
             };
             header?: never;
