@@ -263,7 +263,11 @@ test("the owner finds somebody, hands him a copy and erases him; another person 
 test("an address that two browsers claim means nobody; the owner chooses whom, by keyboard", async () => {
   const shared = "family@shop.test";
   await visit(["/amsel"], "carl-1", shared);
-  await context.clearCookies();
+  // A browser of its own, which knows nothing of the first one.
+  await context.close();
+  context = await browser.newContext({ locale: "en-GB" });
+  page = await context.newPage();
+  page.setDefaultTimeout(20_000);
   await visit(["/drossel"], "dora-2", shared);
   const find = (body) => server.api("POST", `/api/v1/sites/${site.id}/rights/find`, body);
   await until("both are stored", async () => {
@@ -285,6 +289,8 @@ test("an address that two browsers claim means nobody; the owner chooses whom, b
   const preview = page.locator(".found:focus");
   await preview.getByText(shared).waitFor();
   assert.equal(await preview.getByText("carl-1").count(), 0, "the other one is not in it");
+  const devices = preview.locator("dt", { hasText: "Browsers and devices" }).locator("+ dd");
+  assert.equal(await devices.textContent(), "1", "the browser is hers alone");
   assert.equal(await page.getByLabel("Value").inputValue(), "dora-2");
   assert.equal(await candidates.count(), 0);
   await inEveryLook("preview");
