@@ -68,17 +68,20 @@ beforeEach(async () => {
 afterEach(() => context.close());
 
 /** A visit with everything permitted: these pages, and who it is. What comes before the yes is nobody's. */
-async function visit(paths, userId) {
+async function visit(paths, userId, email = `${userId}@shop.test`) {
   for (const path of ["/", ...paths]) {
     await page.goto(shop + path);
     const taken = page.waitForResponse(
       (answer) => answer.url() === `${collector}/e` && /page_view/.test(answer.request().postData() ?? ""),
     );
-    await page.evaluate((userId) => {
-      window.cairn("consent", { analytics: "granted", functional: "granted" });
-      if (userId) window.cairn("identify", userId, { email: `${userId}@shop.test` });
-      window.cairn("event", "page_view");
-    }, userId);
+    await page.evaluate(
+      ([userId, email]) => {
+        window.cairn("consent", { analytics: "granted", functional: "granted" });
+        if (userId) window.cairn("identify", userId, { email });
+        window.cairn("event", "page_view");
+      },
+      [userId, email],
+    );
     await (await taken).finished();
   }
 }
@@ -256,3 +259,54 @@ test("the owner finds somebody, hands him a copy and erases him; another person 
   assert.ok((await find("bob-1")).events > 0);
   assert.equal(await kept("ada-7"), false, "nor does the request name him any more");
 });
+
+test("an address that two browsers claim means nobody; the owner chooses whom, by keyboard", async () => {
+  const shared = "family@shop.test";
+  await visit(["/amsel"], "carl-1", shared);
+  // A browser of its own, which knows nothing of the first one.
+  await context.close();
+  context = await browser.newContext({ locale: "en-GB" });
+  page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  await visit(["/drossel"], "dora-2", shared);
+  const find = (body) => server.api("POST", `/api/v1/sites/${site.id}/rights/find`, body);
+  await until("both are stored", async () => {
+    const found = await Promise.all(["carl-1", "dora-2"].map((user_id) => find({ user_id })));
+    return found.every(({ events }) => events > 0);
+  });
+  await page.goto(server.loginUrl);
+  await page.waitForURL((address) => !/login|setup/.test(address.pathname));
+  await page.goto(`${server.origin}/sites/${site.id}/rights`);
+  await page.getByLabel("Known by").selectOption("email");
+  await page.getByLabel("Value").fill(shared);
+  await page.getByLabel("Value").press("Enter");
+  const candidates = page.locator(".found").getByRole("listitem").getByRole("button");
+  await candidates.first().waitFor();
+  assert.deepEqual((await candidates.allTextContents()).sort(), ["carl-1", "dora-2"]);
+  assert.equal(await page.getByText("Browsers and devices", { exact: true }).count(), 0, "nothing of either is told");
+  await inEveryLook("candidates");
+  await press("dora-2");
+  const preview = page.locator(".found:focus");
+  await preview.getByText(shared).waitFor();
+  assert.equal(await preview.getByText("carl-1").count(), 0, "the other one is not in it");
+  const devices = preview.locator("dt", { hasText: "Browsers and devices" }).locator("+ dd");
+  assert.equal(await devices.textContent(), "1", "the browser is hers alone");
+  assert.equal(await page.getByLabel("Value").inputValue(), "dora-2");
+  assert.equal(await candidates.count(), 0);
+  await inEveryLook("preview");
+});
+
+/** Light, dark and on a telephone: accessible, and no wider than the window. */
+async function inEveryLook(name) {
+  const size = page.viewportSize();
+  for (const [colorScheme, width] of [["light", 1440], ["dark", 1440], ["light", 390], ["dark", 390]]) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await assertAccessible(page, `${name}, ${colorScheme}, ${width}`);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), name);
+    if (process.env.SCREENS) {
+      await page.screenshot({ path: `${process.env.SCREENS}/${name}-${colorScheme}-${width}.png`, fullPage: true });
+    }
+  }
+  await page.setViewportSize(size);
+}

@@ -150,15 +150,14 @@ struct Visit {
 struct Visits(BTreeMap<u64, (i64, i64, u64, u64)>);
 
 impl Visits {
-    fn add(&mut self, stored: &StoredEvent) {
-        let at_ms = stored.event.timestamp_ms;
-        let is_known = self.0.contains_key(&stored.session_id);
-        if stored.session_id == 0 || (!is_known && self.0.len() == VISITS_MAX) {
+    fn add(&mut self, session_id: u64, at_ms: i64, is_page_view: bool) {
+        let is_known = self.0.contains_key(&session_id);
+        if session_id == 0 || (!is_known && self.0.len() == VISITS_MAX) {
             return;
         }
-        let visit = self.0.entry(stored.session_id).or_insert((at_ms, at_ms, 0, 0));
+        let visit = self.0.entry(session_id).or_insert((at_ms, at_ms, 0, 0));
         *visit = (visit.0.min(at_ms), visit.1.max(at_ms), visit.2 + 1, visit.3);
-        visit.3 += u64::from(stored.event.name == cairn_model::event::PAGE_VIEW);
+        visit.3 += u64::from(is_page_view);
     }
 
     fn list(&self) -> Vec<Visit> {
@@ -173,6 +172,17 @@ impl Visits {
                 page_views: *page_views,
             });
         shown.collect()
+    }
+
+    /// The end of a JSON file, with how many of those that were counted at its beginning are not listed.
+    fn json_tail(&self, counted: u64) -> String {
+        // Of those that came meanwhile nobody knows.
+        let left_out = match self.0.len() == VISITS_MAX {
+            true => counted.saturating_sub(VISITS_MAX as u64),
+            false => 0,
+        };
+        let listed = serde_json::to_string(&self.list()).unwrap_or_default();
+        format!("],\n\"visits\":{listed},\n\"visits_not_listed\":{left_out}}}\n")
     }
 }
 
@@ -223,7 +233,8 @@ impl Export {
             let Ok(found) = found.await else { return };
             let mut piece = String::new();
             for stored in &found {
-                visits.add(stored);
+                let is_page_view = stored.event.name == cairn_model::event::PAGE_VIEW;
+                visits.add(stored.session_id, stored.event.timestamp_ms, is_page_view);
                 self.add_event(&mut piece, stored, is_first);
                 is_first = false;
                 before = Some(stored.offset);
@@ -308,16 +319,7 @@ impl Export {
 
     fn tail(&self, visits: &Visits) -> String {
         match self.format {
-            Format::Json => {
-                let listed = visits.list();
-                // Of those that came meanwhile nobody knows.
-                let left_out = match listed.len() == VISITS_MAX {
-                    true => self.held.summary.visits.saturating_sub(VISITS_MAX as u64),
-                    false => 0,
-                };
-                let listed = serde_json::to_string(&listed).unwrap_or_default();
-                format!("],\n\"visits\":{listed},\n\"visits_not_listed\":{left_out}}}\n")
-            }
+            Format::Json => visits.json_tail(self.held.summary.visits),
             Format::Html => String::from("</tbody></table></main></body></html>\n"),
         }
     }
@@ -566,6 +568,26 @@ mod tests {
         drop(all);
         assert_eq!(refused("127.0.0.1"), None);
         assert!(locked(&exports.0).is_empty());
+    }
+
+    #[test]
+    fn a_file_says_how_many_visits_it_does_not_list() {
+        let end_of = |visits: u64| -> Value {
+            let mut listed = Visits::default();
+            for session_id in 0..=visits {
+                listed.add(session_id, 1_000, true);
+                listed.add(session_id, 2_000, false);
+            }
+            serde_json::from_str(&format!("{{\"events\":[{}", listed.json_tail(visits))).unwrap()
+        };
+        let max = VISITS_MAX as u64;
+        for (visits, listed, left_out) in [(2, 2, 0), (max, max, 0), (max + 3, max, 3)] {
+            let end = end_of(visits);
+            assert_eq!(end["visits"].as_array().unwrap().len() as u64, listed, "{visits}");
+            assert_eq!(end["visits_not_listed"], left_out, "{visits}");
+            let one = &end["visits"][0];
+            assert_eq!((&one["events"], &one["page_views"]), (&json!(2), &json!(1)), "{visits}");
+        }
     }
 
     #[test]

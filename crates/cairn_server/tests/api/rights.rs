@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cairn_model::retention::{DataClass, Retention};
+use cairn_model::subject::SUBJECT_VISITORS_MAX;
 use serde_json::{Value, json};
 
 use crate::rig::{Answer, NOW_MS, Rig};
@@ -259,6 +260,36 @@ async fn a_copy_is_complete_and_ends_with_its_request() {
     assert_eq!(steps, ["received", "exported", "exported", "done"]);
     assert_eq!(closed["identifier"], "", "what it was about is gone with the answer");
     desk.get(&export).await.is(409, "not_open");
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_whole_says_so() {
+    let rig = Rig::new();
+    let desk = Desk::with_people(&rig).await;
+    let site = desk.path.split('/').nth(4).unwrap().to_owned();
+    let browsers = |from: usize, to: usize| -> Vec<Value> {
+        let of = |number| json!({"visitor_id": format!("b{number}"), "user_id": "eve-9"});
+        (from..to).map(of).collect()
+    };
+    let notice = "This is not all";
+    import(&rig, &site, &browsers(0, SUBJECT_VISITORS_MAX)).await;
+    let request = desk.request(json!({"kind": "access", "user_id": "eve-9"})).await;
+    let export = format!("requests/{}/export", request["id"].as_str().unwrap());
+    let data = desk.get(&export).await.ok(200);
+    assert_eq!(data["more_browsers_or_users"], false, "all of them fit");
+    assert_eq!(data["visitors"].as_array().unwrap().len(), SUBJECT_VISITORS_MAX);
+    assert_eq!(data["visits_not_listed"], 0);
+    let html = desk.get(&format!("{export}?format=html&language=en")).await;
+    assert!(!html.text.contains(notice));
+    import(&rig, &site, &browsers(SUBJECT_VISITORS_MAX, SUBJECT_VISITORS_MAX + 1)).await;
+    let data = desk.get(&export).await.ok(200);
+    assert_eq!(data["more_browsers_or_users"], true);
+    assert_eq!(data["visitors"].as_array().unwrap().len(), SUBJECT_VISITORS_MAX);
+    let html = desk.get(&format!("{export}?format=html&language=en")).await;
+    let said = html.text.find(notice).expect("the page says so");
+    assert!(said < html.text.find("<h2>").unwrap(), "at its beginning");
+    let found = desk.find(json!({"user_id": "eve-9"})).await;
+    assert_eq!(found["is_cut"], true);
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ impl Rollups {
                     state.known.insert((site, span.from_ms, span.until_ms), known);
                 }
                 // Whoever wrote it did not come to its end.
-                None => fs::remove_file(path)?,
+                None => wipe(&path)?,
             }
         }
         Ok(Rollups {
@@ -189,17 +189,9 @@ impl Rollups {
         is_being_made || state.of_site(site_id).next().is_some()
     }
 
-    /// Removes what covers any of some instants (each a first and a last one), before they change.
+    /// Removes what covers any of some instants (each a first and a last one), before they change. Nothing of it stays on the
+    /// disk either: somebody in it may be erased later, when nobody can find its blocks any more.
     fn forget(&self, site_id: SiteId, changed: &[(i64, i64)]) -> io::Result<()> {
-        self.forget_with(site_id, changed, |_| Ok(()))
-    }
-
-    fn forget_with(
-        &self,
-        site_id: SiteId,
-        changed: &[(i64, i64)],
-        before: impl Fn(&Path) -> io::Result<()>,
-    ) -> io::Result<()> {
         if changed.is_empty() {
             return Ok(());
         }
@@ -223,8 +215,7 @@ impl Rollups {
         state.is_unsynced = true;
         for (span, known) in gone {
             let path = self.path(site_id, span, &known);
-            before(&path)?;
-            remove(&path)?;
+            wipe(&path)?;
             state.known.remove(&(site_id.0, span.from_ms, span.until_ms));
         }
         // A file that came back after a loss of power would say what is no longer so.
@@ -265,9 +256,9 @@ impl Rollups {
         making.max(known).unwrap_or(i64::MIN)
     }
 
-    /// The same before rows are deleted: nothing of it stays on the disk either.
+    /// The same before rows are deleted.
     pub(super) fn erase(&self, site_id: SiteId, changed: &[(i64, i64)]) -> Result<(), DuckError> {
-        self.forget_with(site_id, changed, overwrite).map_err(failed)
+        self.forget(site_id, changed).map_err(failed)
     }
 
     /// Removes all of a site.
@@ -276,8 +267,13 @@ impl Rollups {
     }
 
     fn forget_damaged(&self, path: &Path) {
-        tracing::warn!("a rollup could not be read and is made again");
-        if let Some((site, span, _)) = parse_name(path) {
+        if let Some((site, span, known)) = parse_name(path) {
+            // One that was overwritten while it was read is gone and not damaged.
+            let key = (site, span.from_ms, span.until_ms);
+            if lock(&self.state).known.get(&key) != Some(&known) {
+                return;
+            }
+            tracing::warn!("a rollup could not be read and is made again");
             // Answers are made from rows instead; what cannot be removed is found again.
             let _ = self.forget(SiteId(site), &[(span.from_ms, span.until_ms - 1)]);
         }
@@ -321,8 +317,7 @@ impl Rollups {
         let mut state = lock(&self.state);
         if written.is_err() || state.making != Some((site_id, span, false)) {
             // It may say what was erased meanwhile.
-            overwrite(&unnamed)?;
-            remove(&unnamed)?;
+            wipe(&unnamed)?;
             return written.map(|()| false);
         }
         // Named while nobody can forget it, and known from the same moment on.
@@ -335,8 +330,7 @@ impl Rollups {
             .collect();
         for (part, known) in parts {
             let path = self.path(site_id, part, &known);
-            overwrite(&path)?;
-            remove(&path)?;
+            wipe(&path)?;
             state.known.remove(&(site_id.0, part.from_ms, part.until_ms));
         }
         Ok(true)
@@ -352,18 +346,15 @@ impl State {
     }
 }
 
-/// So that its blocks on the disk say nothing.
-fn overwrite(path: &Path) -> io::Result<()> {
+/// Removes a file whose blocks on the disk say nothing any more.
+fn wipe(path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
     let size_bytes = usize::try_from(file.metadata()?.len()).unwrap_or_default();
     file.write_all(&vec![0; size_bytes])?;
-    file.sync_data()
-}
-
-fn remove(path: &Path) -> io::Result<()> {
+    file.sync_data()?;
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

@@ -134,17 +134,28 @@ fn the_whole_takes_the_place_of_its_parts() {
 }
 
 #[test]
-fn the_bytes_of_what_was_erased_are_overwritten() {
-    let directory = tempfile::tempdir().unwrap();
-    let rollups = Rollups::open(directory.path()).unwrap();
-    assert!(rollups.keep_unguarded(SITE, SPAN, 1, &block(50)).unwrap());
-    let kept = fs::read_dir(directory.path().join(DIRECTORY)).unwrap().next().unwrap().unwrap();
-    let linked = directory.path().join("linked");
-    fs::hard_link(kept.path(), &linked).unwrap();
-    rollups.erase(SITE, &[(500, 500)]).unwrap();
-    assert!(!kept.path().exists());
-    let bytes = fs::read(&linked).unwrap();
-    assert!(!bytes.is_empty() && bytes.iter().all(|byte| *byte == 0));
+fn the_bytes_of_what_is_removed_are_overwritten() {
+    type Removal = fn(&Rollups, &Path);
+    let removals: [(&str, Removal); 4] = [
+        ("an erasure", |rollups, _| rollups.erase(SITE, &[(500, 500)]).unwrap()),
+        ("a change", |rollups, _| rollups.forget(SITE, &[(500, 500)]).unwrap()),
+        ("the site's removal", |rollups, _| rollups.forget_site(SITE).unwrap()),
+        ("damage", |rollups, kept| rollups.forget_damaged(kept)),
+    ];
+    for (what, removal) in removals {
+        let directory = tempfile::tempdir().unwrap();
+        let rollups = Rollups::open(directory.path()).unwrap();
+        assert!(rollups.keep_unguarded(SITE, SPAN, 1, &block(50)).unwrap());
+        let mut kept = fs::read_dir(directory.path().join(DIRECTORY)).unwrap();
+        let kept = kept.next().unwrap().unwrap().path();
+        let linked = directory.path().join("linked");
+        fs::hard_link(&kept, &linked).unwrap();
+        removal(&rollups, &kept);
+        assert!(!kept.exists(), "{what}");
+        assert!(rollups.spans(SITE).is_empty(), "{what}");
+        let bytes = fs::read(&linked).unwrap();
+        assert!(!bytes.is_empty() && bytes.iter().all(|byte| *byte == 0), "{what}");
+    }
 }
 
 impl Rollups {
