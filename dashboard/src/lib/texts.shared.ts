@@ -9,7 +9,7 @@ export const shared = {
   nameHint: "Only you see it.",
   size: "Fewest visitors in a group",
   sizeHint:
-    "3 to 1,000. Smaller groups are left out, and as many more as keep them from being computed.",
+    "3 to 1,000. Smaller groups are left out, and all counts are rounded to multiples of it, so that they cannot be computed.",
   password: "Password",
   passwordHint: "10 characters or more. Empty: the link is enough.",
   days: "Days until it ends",
@@ -32,7 +32,7 @@ export const shared = {
   endLead: "Its link opens nothing any more.",
   pageTitle: (site: string) => `Visits to ${site}`,
   pageLead: (size: number) =>
-    `People only, no bots. Groups of fewer than ${exact(size)} visitors are left out, so that figures tell of nobody in particular.`,
+    `People only, no bots. Groups of fewer than ${exact(size)} visitors are left out and counts are rounded to multiples of it, so that figures tell of nobody in particular.`,
   period: "Period",
   periods: {
     "7d": "Last 7 days",

@@ -1,12 +1,13 @@
 //! Reports for whoever holds a link: few questions, and no group of fewer people than the owner says.
 //!
-//! Guarantees: a row is shown only if it tells of no visitor at all or of at least `group_size_min`. What is left out cannot
-//! be had by subtracting what is shown from the total: as long as the hidden rows hold fewer visitors together, the smallest
-//! shown one is hidden, too (complementary suppression, as statistical offices do: Willenborg and de Waal, "Elements of
-//! Statistical Disclosure Control", 2001, section 1.4). Whoever asks
-//! chooses no filters, so that no two answers differ by a condition; those of the owner are the same in all answers of a link.
-//! Ranges lie weeks apart. What it does not prevent: somebody who asks every day can subtract the answers of two days, and a
-//! group that hardly grew in the weeks between two ranges can be told from them.
+//! Guarantees: a row is shown only if it tells of no visitor at all or of at least `group_size_min`, and every count is a multiple
+//! of that number: answers are functions of rounded counts alone. So no difference of answers, of the hours of a day from the
+//! day, of sources from their channel, of one range from a longer one or of today's answer from yesterday's, has the
+//! size of a smaller group (controlled rounding and suppression, as statistical offices do: Willenborg and de Waal, "Elements of
+//! Statistical Disclosure Control", 2001, sections 1.4 and 9). What is left out cannot be had from the total either: as long as the
+//! hidden rows hold fewer visitors together, the smallest shown one is hidden, too. Whoever asks chooses no filters, so
+//! that no two answers differ by a condition; those of the owner are the same in all answers of a link.
+//! What it does not prevent: whoever asks again and again sees when a rounded count takes its next step.
 
 use cairn_store::EventStore;
 use serde_json::{Map, Value, json};
@@ -37,7 +38,7 @@ const DIMENSIONS: [&str; 16] = [
     "visit:browser",
     "visit:os",
 ];
-/// Ranges that it may be of: each reaches weeks further than the one before, so that two answers do not differ by a few days.
+/// Ranges that it may be of.
 const RANGES: [&str; 4] = ["7d", "30d", "91d", "12mo"];
 /// Rows of an answer.
 const ROWS_MAX: usize = 100;
@@ -109,7 +110,7 @@ impl SharedQuestion {
         let results: Vec<Value> = rows
             .into_iter()
             .zip(is_hidden)
-            .filter_map(|(row, is_hidden)| (!is_hidden).then_some(row))
+            .filter_map(|(row, is_hidden)| (!is_hidden).then(|| rounded_row(row, group_size_min)))
             .take(if self.is_by_time() { GROUPS_MAX } else { ROWS_MAX })
             .collect();
         let mut reply = Map::new();
@@ -126,6 +127,33 @@ impl SharedQuestion {
         }
         Ok(Value::Object(reply))
     }
+}
+
+/// A row with its counts rounded, and what follows from them. Rates are whole per cent and seconds, as in every answer.
+fn rounded_row(mut row: Value, group_size_min: u64) -> Value {
+    let Some(values) = row["metrics"].as_array_mut() else { return row };
+    let counts: Vec<u64> = values
+        .iter()
+        .take(GROUPED_METRICS)
+        .map(|value| rounded(value.as_u64().unwrap_or(0), group_size_min))
+        .collect();
+    if let ([_, visits, pageviews], Some(views_per_visit)) = (&counts[..], values.get_mut(3)) {
+        *views_per_visit = match visits {
+            0 => Value::Null,
+            // Two decimals, as in every answer.
+            _ => json!((*pageviews as f64 / *visits as f64 * 100.0).round() / 100.0),
+        };
+    }
+    for (value, count) in values.iter_mut().zip(counts) {
+        *value = json!(count);
+    }
+    row
+}
+
+/// The nearest multiple of the smallest group; half of one is rounded up.
+fn rounded(count: u64, group_size_min: u64) -> u64 {
+    let step = group_size_min.max(1);
+    count.saturating_add(step / 2) / step * step
 }
 
 /// Which groups of these sizes are hidden.
@@ -183,10 +211,29 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_multiples_of_the_smallest_group() {
+        for (count, size, wanted) in [
+            (0, 10, 0),
+            (4, 10, 0),
+            (5, 10, 10),
+            (10, 10, 10),
+            (47, 10, 50),
+            (44, 10, 40),
+            (7, 3, 6),
+            (9, 1, 9),
+        ] {
+            assert_eq!(rounded(count, size), wanted, "{count} by {size}");
+        }
+        let row = json!({"dimensions": [], "metrics": [47, 52, 151, 2.9, 33, 71]});
+        assert_eq!(rounded_row(row, 10)["metrics"], json!([50, 50, 150, 3.0, 33, 71]));
+        let empty = json!({"dimensions": [], "metrics": [0, 0, 0, 0.0, null, null]});
+        assert_eq!(rounded_row(empty, 10)["metrics"], json!([0, 0, 0, null, null, null]));
+    }
+
+    #[test]
     fn only_what_may_be_asked_is_asked() {
         assert!(SharedQuestion::new("30d", None).is_ok());
         assert!(SharedQuestion::new("30d", Some("visit:country")).is_ok());
-        // Two that differ by days would show, subtracted, who came on these.
         for range in ["day", "28d", "month", "6mo"] {
             let refused = SharedQuestion::new(range, None).unwrap_err();
             assert_eq!(refused.field.unwrap(), "date_range", "{range}");

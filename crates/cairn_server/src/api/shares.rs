@@ -317,8 +317,9 @@ pub async fn about(
     }))
 }
 
-/// Answers a question of whoever holds a link, without bots, in rows of at least `group_size_min` visitors: `visitors`,
-/// `visits` and `pageviews`; of all `views_per_visit`, `bounce_rate` and `visit_duration`, too.
+/// Answers a question of whoever holds a link, without bots, in rows of at least `group_size_min` visitors and with counts
+/// rounded to multiples of it: `visitors`, `visits` and `pageviews`; of all `views_per_visit`, `bounce_rate` and
+/// `visit_duration`, too.
 #[utoipa::path(post, path = "/api/v1/shared/query", tag = "queries", request_body = SharedQuery,
     responses((status = 200, body = SharedAnswer)))]
 pub async fn ask(

@@ -162,8 +162,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Answers a question of whoever holds a link, without bots, in rows of at least `group_size_min` visitors: `visitors`,
-         *     `visits` and `pageviews`; of all `views_per_visit`, `bounce_rate` and `visit_duration`, too.
+         * Answers a question of whoever holds a link, without bots, in rows of at least `group_size_min` visitors and with counts
+         *     rounded to multiples of it: `visitors`, `visits` and `pageviews`; of all `views_per_visit`, `bounce_rate` and
+         *     `visit_duration`, too.
          */
         post: operations["post_shared_query"];
         delete?: never;
