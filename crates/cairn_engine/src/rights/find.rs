@@ -223,7 +223,10 @@ impl Finder<'_> {
         lead: Lead,
     ) -> Result<(), FindError> {
         found.add_visitor(visitor, lead);
-        for user_key in self.store.users_of_visitor(self.site_id, visitor, SUBJECT_USERS_MAX)? {
+        let most = SUBJECT_USERS_MAX + 1;
+        let users = self.store.users_of_visitor(self.site_id, visitor, most)?;
+        found.is_cut |= users.len() == most;
+        for user_key in users.into_iter().take(SUBJECT_USERS_MAX) {
             let visitors = self.store.visitors_of_user(self.site_id, user_key, 2)?;
             let recipient = self.catalog.mail_recipient(self.site_id, user_key)?;
             if visitors == [visitor] && recipient.choices == Default::default() {
