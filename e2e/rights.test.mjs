@@ -26,6 +26,7 @@ let key;
 let files;
 let context;
 let page;
+let session;
 
 before(async () => {
   server = await Server.start();
@@ -235,8 +236,7 @@ test("the owner finds somebody, hands him a copy and erases him; another person 
     server.api("POST", `/api/v1/sites/${site.id}/rights/find`, { user_id });
   const isStored = async (userId) => (await find(userId)).events > 0;
   await until("both are stored", async () => (await isStored("ada-7")) && (await isStored("bob-1")));
-  await page.goto(server.loginUrl);
-  await page.waitForURL((address) => !/login|setup/.test(address.pathname));
+  await logIn();
   await page.goto(`${server.origin}/sites/${site.id}/rights`);
   await page.getByLabel("Value").fill("ada-7");
   await page.getByLabel("Value").press("Enter");
@@ -274,8 +274,7 @@ test("an address that two browsers claim means nobody; the owner chooses whom, b
     const found = await Promise.all(["carl-1", "dora-2"].map((user_id) => find({ user_id })));
     return found.every(({ events }) => events > 0);
   });
-  await page.goto(server.loginUrl);
-  await page.waitForURL((address) => !/login|setup/.test(address.pathname));
+  await logIn();
   await page.goto(`${server.origin}/sites/${site.id}/rights`);
   await page.getByLabel("Known by").selectOption("email");
   await page.getByLabel("Value").fill(shared);
@@ -295,6 +294,14 @@ test("an address that two browsers claim means nobody; the owner chooses whom, b
   assert.equal(await candidates.count(), 0);
   await inEveryLook("preview");
 });
+
+/** As the owner. The link opens once; the session that it leaves does so again. */
+async function logIn() {
+  if (session) return context.addCookies(session);
+  await page.goto(server.loginUrl);
+  await page.waitForURL((address) => !/login|setup/.test(address.pathname));
+  session = await context.cookies(server.origin);
+}
 
 /** Light, dark and on a telephone: accessible, and no wider than the window. */
 async function inEveryLook(name) {
