@@ -11,13 +11,12 @@ use cairn_model::question::countries::country_name;
 use cairn_model::question::{
     Dimension, Engagement, Field, Filter, Metric, Question, Test, TimeUnit,
 };
-use cairn_model::session::Attribute;
 use foldhash::HashMap;
 
 use super::block::{Column, Wanted};
 use super::build::Making;
 use super::file::Reader;
-use super::fold::{Condition, Counts, Fold, GROUPS_MAX, Grouping, Groups, Side};
+use super::fold::{Condition, Counts, Fold, GROUPS_MAX, Grouping, Groups, Pass, Side};
 use super::{Block, RollupError, Rollups, Span, events_in, unreadable};
 use crate::duckdb::connection::Connection;
 use crate::duckdb::error::{DuckError, DuckErrorKind};
@@ -171,6 +170,34 @@ fn end_of_bucket(from_ms: i64, until_ms: i64, bucket_of: &dyn Fn(i64) -> i64) ->
 /// The texts of a field: which codes there are, and what they say.
 type Texts = Vec<(u32, String)>;
 
+/// What a fold's counts are for.
+#[derive(Clone, Copy)]
+enum Answers {
+    Visits,
+    Events,
+    Total,
+}
+
+/// What a question counts, and what for.
+#[derive(Default)]
+struct Folds<'q> {
+    answers: Vec<Answers>,
+    folds: Vec<Fold<'q>>,
+}
+
+impl<'q> Folds<'q> {
+    /// Nothing where rollups do not know what is asked.
+    fn add(&mut self, answers: Answers, fold: Option<Fold<'q>>) {
+        if let Some(fold) = fold {
+            self.answers.push(answers);
+            self.folds.push(fold);
+        }
+    }
+}
+
+/// What was counted, what for, and the places of each dimension.
+type CountedFold = (Answers, Groups, Vec<usize>);
+
 /// A side, counted.
 struct Grouped {
     groups: Groups,
@@ -219,75 +246,90 @@ impl<'q> Asking<'_, '_, 'q> {
             return Ok(rolled);
         }
         let dimensions = &plan.question.dimensions;
-        let counts_visits = plan.sides == Sides::Visits || plan.counts_in(Source::Visits);
-        if counts_visits {
-            let filters = plan.visit_filters.clone();
-            let grouped = self.grouped(Side::Visits, &filters, dimensions, true)?;
-            rolled.visits = grouped.map(|grouped| grouped.sql(dimensions, &VISITS, parameters));
+        let mut folds = Folds::default();
+        if plan.sides == Sides::Visits || plan.counts_in(Source::Visits) {
+            let mut fold = self.fold(Side::Visits, &plan.visit_filters, dimensions)?;
+            if plan.asks(Metric::BounceRate) {
+                fold = match self.conditions(&plan.bounce_filters, Side::Visits)? {
+                    Some(bounce_conditions) => fold.map(|fold| Fold { bounce_conditions, ..fold }),
+                    None => None,
+                };
+            }
+            folds.add(Answers::Visits, fold);
         }
         if plan.sides != Sides::Visits {
-            let filters = plan.filters.clone();
-            let grouped = self.grouped(Side::Events, &filters, dimensions, true)?;
-            rolled.events = grouped.map(|grouped| grouped.sql(dimensions, &EVENTS, parameters));
+            let fold = self.fold(Side::Events, &plan.filters, dimensions)?;
+            folds.add(Answers::Events, fold);
         }
         if plan.asks(Metric::Percentage) {
             let side = match plan.source(Metric::Visitors) {
                 Source::Visits => Side::Visits,
                 _ => Side::Events,
             };
-            let total = self.grouped(side, &plan.question.filters, &[], false)?;
-            rolled.total = total.map(|Grouped { groups, .. }| {
-                let visitors = groups.list().first().map_or(0, |(_, counts)| counts.visitors);
-                format!("SELECT {visitors}::BIGINT AS total")
-            });
+            folds.add(Answers::Total, self.fold(side, &plan.question.filters, &[])?);
+        }
+        for (answers, groups, bases) in self.counted(folds)? {
+            let grouped = Grouped { groups, bases };
+            match answers {
+                Answers::Visits => {
+                    rolled.visits = Some(grouped.sql(dimensions, &VISITS, parameters));
+                }
+                Answers::Events => {
+                    rolled.events = Some(grouped.sql(dimensions, &EVENTS, parameters));
+                }
+                Answers::Total => {
+                    let groups = grouped.groups.list();
+                    let visitors = groups.first().map_or(0, |(_, counts)| counts.visitors);
+                    rolled.total = Some(format!("SELECT {visitors}::BIGINT AS total"));
+                }
+            }
         }
         Ok(rolled)
     }
 
-    /// Counts one side; `None` where rollups do not know what is asked.
-    fn grouped(
-        &mut self,
-        side: Side,
-        filters: &[Filter],
-        dimensions: &[Dimension],
-        with_bounces: bool,
-    ) -> Result<Option<Grouped>, RollupError> {
-        let Some(mut fold) = self.fold(side, filters, dimensions)? else { return Ok(None) };
-        if side == Side::Visits && with_bounces && self.plan.asks(Metric::BounceRate) {
-            let Some(bounces) = self.conditions(&self.plan.bounce_filters, Side::Visits)? else {
-                return Ok(None);
-            };
-            fold.wanted.add(Column::Events);
-            bounces.iter().for_each(|condition| condition.want(&mut fold.wanted));
-            fold.bounce_conditions = bounces;
+    /// Counts all of them in one pass.
+    fn counted(
+        &self,
+        Folds { answers, folds }: Folds<'_>,
+    ) -> Result<Vec<CountedFold>, RollupError> {
+        if folds.is_empty() {
+            return Ok(Vec::new());
         }
-        let mut blocks = Vec::with_capacity(self.covered.len());
-        for Stretch { span, path } in &self.covered {
-            blocks.push(match path {
-                Some(path) => {
-                    let reader = Reader::open(path, &fold.wanted);
-                    let reader = reader.map_err(|error| unreadable(error, path))?;
-                    Block::InFile { span: *span, path: path.clone(), reader }
-                }
-                None => Block::InMemory {
-                    span: *span,
-                    slice: Making {
-                        connection: self.connection,
-                        site_id: self.plan.question.site_id,
-                        span: *span,
-                        visitors: (0, u64::MAX),
-                        wanted: fold.wanted,
-                        with_visits: side == Side::Visits,
-                    }
-                    .block()?,
-                },
-            });
-        }
-        self.rolling.rollups.answered.fetch_add(1, Ordering::Relaxed);
-        let groups = fold.over(&blocks, self.rolling.threads, self.rolling.deadline)?;
-        Ok(Some(Grouped { groups, bases: fold.bases }))
+        let mut wanted = Wanted::default();
+        folds.iter().for_each(|fold| fold.want(&mut wanted));
+        let counts_visits = |fold: &Fold<'_>| fold.side == Side::Visits;
+        let with_visits = folds.iter().any(counts_visits);
+        let blocks = self.blocks(wanted, with_visits)?;
+        self.rolling.rollups.answered.fetch_add(folds.len() as u64, Ordering::Relaxed);
+        let Rolling { threads, deadline, .. } = *self.rolling;
+        let groups = Pass { folds: &folds, blocks: &blocks, threads, deadline }.count()?;
+        let counted = answers.into_iter().zip(groups).zip(folds);
+        Ok(counted.map(|((answers, groups), fold)| (answers, groups, fold.bases)).collect())
     }
 
+    fn blocks(&self, wanted: Wanted, with_visits: bool) -> Result<Vec<Block>, RollupError> {
+        let block = |Stretch { span, path }: &Stretch| match path {
+            Some(path) => {
+                let reader = Reader::open(path, &wanted);
+                let reader = reader.map_err(|error| unreadable(error, path))?;
+                Ok(Block::InFile { span: *span, path: path.clone(), reader })
+            }
+            None => {
+                let making = Making {
+                    connection: self.connection,
+                    site_id: self.plan.question.site_id,
+                    span: *span,
+                    visitors: (0, u64::MAX),
+                    wanted,
+                    with_visits,
+                };
+                Ok(Block::InMemory { span: *span, slice: making.block()? })
+            }
+        };
+        self.covered.iter().map(block).collect()
+    }
+
+    /// How one side is counted; `None` where rollups do not know what is asked.
     fn fold(
         &mut self,
         side: Side,
@@ -295,15 +337,7 @@ impl<'q> Asking<'_, '_, 'q> {
         dimensions: &[Dimension],
     ) -> Result<Option<Fold<'q>>, RollupError> {
         let question = self.plan.question;
-        let mut wanted = Wanted::default();
-        wanted.add(Column::Flags);
-        let people_only = !question.names_bots;
-        if people_only {
-            wanted.add(BOT);
-        }
-        let Some((grouping, bases)) = self.grouping(side, dimensions, &mut wanted)? else {
-            return Ok(None);
-        };
+        let Some((grouping, bases)) = self.grouping(side, dimensions)? else { return Ok(None) };
         let (of_events, of_visits): (Vec<Filter>, Vec<Filter>) =
             filters.iter().cloned().partition(Filter::needs_event);
         let Some(conditions) = self.conditions(&of_visits, side)? else { return Ok(None) };
@@ -312,32 +346,10 @@ impl<'q> Asking<'_, '_, 'q> {
             || grouping
                 .iter()
                 .any(|how| matches!(how, Grouping::Code(column) if column.is_of_entries()));
-        match (side, by_entry) {
-            (_, true) => {
-                wanted.add(Column::Entries);
-                wanted.add(Column::Name);
-                wanted.add(Column::Count);
-            }
-            (Side::Events, false) => {
-                wanted.add(Column::PartPageviews);
-                wanted.add(Column::PartEvents);
-            }
-            (Side::Visits, false) => {}
-        }
-        for condition in conditions.iter().chain(&entry_conditions) {
-            condition.want(&mut wanted);
-        }
-        for (metric, column) in
-            [(Metric::VisitDuration, Column::Seconds), (Metric::ViewsPerVisit, Column::Pageviews)]
-        {
-            if side == Side::Visits && self.plan.asks(metric) {
-                wanted.add(column);
-            }
-        }
         let buckets = question.buckets.as_ref().filter(|_| grouping.contains(&Grouping::Time));
         Ok(Some(Fold {
             side,
-            people_only,
+            people_only: !question.names_bots,
             conditions,
             entry_conditions,
             grouping,
@@ -346,8 +358,11 @@ impl<'q> Asking<'_, '_, 'q> {
             range_ms: (question.range.from_ms(), question.range.until_ms()),
             buckets,
             counts_visitors: counts_visitors(self.plan, side),
+            counts_visits: self.plan.asks(Metric::Visits),
+            with_seconds: self.plan.asks(Metric::VisitDuration),
+            with_pageviews: self.plan.asks(Metric::ViewsPerVisit),
+            with_bounces: self.plan.asks(Metric::BounceRate),
             by_entry,
-            wanted,
         }))
     }
 
@@ -355,7 +370,6 @@ impl<'q> Asking<'_, '_, 'q> {
         &mut self,
         side: Side,
         dimensions: &[Dimension],
-        wanted: &mut Wanted,
     ) -> Result<Option<GroupingOf>, RollupError> {
         let (mut grouping, mut bases) = (Vec::new(), Vec::new());
         let buckets = self.plan.question.buckets.as_ref();
@@ -378,7 +392,6 @@ impl<'q> Asking<'_, '_, 'q> {
                     _ => return Ok(None),
                 },
             };
-            how.want(wanted);
             grouping.push(how);
             bases.push(base);
         }
@@ -517,8 +530,6 @@ fn key(dimension: &Dimension, code: &str) -> String {
         _ => code.to_owned(),
     }
 }
-
-const BOT: Column = Column::Attribute(Attribute::Bot as u8);
 
 /// Where a dimension's codes are, and what they stand for.
 fn column(dimension: &Dimension) -> Option<(Column, TextField)> {

@@ -171,11 +171,6 @@ impl Slice {
         }
     }
 
-    /// Rows to be counted, about.
-    pub(super) fn rows(&self) -> usize {
-        self.column(Column::Name).len().max(self.visitors.len())
-    }
-
     /// The parts put in the order of their visitors.
     pub(super) fn sorted(self) -> Slice {
         let mut order: Vec<u32> = (0..self.visitors.len() as u32).collect();

@@ -264,18 +264,32 @@ fn decoded(numbers: &[u32], places: &[u8], rows: usize) -> io::Result<Vec<u32>> 
     if places.len() != rows * size {
         return Err(damaged("its columns differ in length"));
     }
-    let at = |place: usize| numbers.get(place).copied().ok_or_else(|| damaged("a place"));
+    // Checked beforehand, so that the numbers are put down without a look at each.
+    let within = |highest: Option<usize>| match highest.is_none_or(|place| place < numbers.len()) {
+        true => Ok(()),
+        false => Err(damaged("a place")),
+    };
     match size {
         0 if rows == 0 => Ok(Vec::new()),
-        0 => Ok(vec![at(0)?; rows]),
-        1 => places.iter().map(|place| at(usize::from(*place))).collect(),
+        0 => {
+            within(Some(0))?;
+            Ok(vec![numbers[0]; rows])
+        }
+        1 => {
+            within(places.iter().max().map(|place| usize::from(*place)))?;
+            Ok(places.iter().map(|place| numbers[usize::from(*place)]).collect())
+        }
         2 => {
             let (places, _) = places.as_chunks::<2>();
-            places.iter().map(|place| at(usize::from(u16::from_le_bytes(*place)))).collect()
+            let place = |bytes: &[u8; 2]| usize::from(u16::from_le_bytes(*bytes));
+            within(places.iter().map(place).max())?;
+            Ok(places.iter().map(|bytes| numbers[place(bytes)]).collect())
         }
         _ => {
             let (places, _) = places.as_chunks::<4>();
-            places.iter().map(|place| at(u32::from_le_bytes(*place) as usize)).collect()
+            let place = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes) as usize;
+            within(places.iter().map(place).max())?;
+            Ok(places.iter().map(|bytes| numbers[place(bytes)]).collect())
         }
     }
 }

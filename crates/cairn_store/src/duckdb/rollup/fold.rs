@@ -2,8 +2,10 @@
 //!
 //! Guarantees: what is counted is exactly what the rows of the blocks' stretches would give. Blocks follow one another in
 //! time without a gap; a visit that several of them know is counted once. Visitors are taken some at a time, so that what is
-//! needed to count them once fits into a processor's cache, however many there are.
+//! needed to count them once fits into a processor's cache, however many there are. All that a question counts is counted in
+//! one pass: blocks are read, and visitors told apart, once.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -13,6 +15,7 @@ use foldhash::HashSet;
 
 use super::block::{ACTIVE, CROSSES, Column, Crossing, IDENTIFIED, KNOWN, Slice, Wanted};
 use super::file::{SEGMENTS, visitors_of};
+use super::seen::{Numbering, Seen};
 use super::{Block, RollupError};
 use crate::schema::PAGE_VIEW_CODE;
 
@@ -76,9 +79,14 @@ pub(super) struct Fold<'q> {
     pub buckets: Option<&'q Buckets>,
     /// Distinct visitors are asked for.
     pub counts_visitors: bool,
+    /// Distinct visits of events are asked for; of the visits' side they are counted anyway.
+    pub counts_visits: bool,
+    /// Of the visits' side: durations, page views and bounces are asked for.
+    pub with_seconds: bool,
+    pub with_pageviews: bool,
+    pub with_bounces: bool,
     /// Entries are looked at one by one; otherwise what a part has of them in all suffices.
     pub by_entry: bool,
-    pub wanted: Wanted,
 }
 
 /// Counts of a group.
@@ -154,75 +162,48 @@ impl Groups {
     }
 }
 
-/// Visitors that were counted in a group.
-#[derive(Default)]
-struct Seen {
-    /// The visitor, and the group's number and one; 0 = free.
-    places: Vec<(u64, u32)>,
-    mask: usize,
-}
-
-impl Seen {
-    /// Forgets them; there is room for so many.
-    fn clear(&mut self, rows: usize) {
-        if rows * 2 >= self.places.len() {
-            let size = ((rows + 1) * 2).next_power_of_two();
-            *self = Seen { places: vec![(0, 0); size], mask: size - 1 };
-        } else {
-            self.places.fill((0, 0));
-        }
-    }
-
-    /// Whether the visitor is new in the group.
-    #[inline]
-    fn insert(&mut self, visitor: u64, group: u32) -> bool {
-        let mixed = visitor ^ u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut at = (mixed ^ (mixed >> 29)) as usize & self.mask;
-        loop {
-            let place = &mut self.places[at];
-            if place.1 == 0 {
-                *place = (visitor, group + 1);
-                return true;
-            }
-            if *place == (visitor, group + 1) {
-                return false;
-            }
-            at = (at + 1) & self.mask;
-        }
-    }
-}
-
 /// A block's parts, as far as they were counted.
 struct Cursor {
     slice: Slice,
     part: usize,
     entry: usize,
     crossing: usize,
+}
+
+/// Parts that follow one another in a block.
+#[derive(Clone)]
+struct Run<'a> {
+    slice: &'a Slice,
+    parts: Range<usize>,
+    /// The first entry of the first part.
+    entry: usize,
+    /// What of [`Slice::crossing`] is not of earlier parts.
+    crossing: &'a [Crossing],
+    /// A number for each part's visitor, the same for the same; empty where visitors are not counted.
+    visitors: &'a [u32],
+    /// Where the block lies; `None` outside the range.
     bucket: Option<u32>,
 }
 
 impl Cursor {
-    fn new(slice: Slice, bucket: Option<u32>) -> Cursor {
-        Cursor { slice, part: 0, entry: 0, crossing: 0, bucket }
+    fn new(slice: Slice) -> Cursor {
+        Cursor { slice, part: 0, entry: 0, crossing: 0 }
     }
 
-    /// What other blocks know of this part's visit; parts are asked for in their order.
-    #[inline]
-    fn crossing_of(&mut self, part: usize) -> Option<Crossing> {
-        if self.slice.column(Column::Flags)[part] & CROSSES == 0 {
-            return None;
-        }
-        let left = &self.slice.crossing[self.crossing..];
-        self.crossing += left.partition_point(|crossing| (crossing.part as usize) < part);
-        self.slice.crossing.get(self.crossing).copied()
+    /// The parts up to that one.
+    fn run<'a>(&'a self, end: usize, visitors: &'a [u32]) -> Run<'a> {
+        let crossing = self.slice.crossing.get(self.crossing..).unwrap_or_default();
+        let (parts, entry) = (self.part..end, self.entry);
+        Run { slice: &self.slice, parts, entry, crossing, visitors, bucket: None }
     }
 
-    /// The part's entries; parts are asked for in their order.
-    fn entries_of(&mut self, part: usize) -> std::ops::Range<usize> {
-        let entries = self.slice.column(Column::Entries).get(part).copied().unwrap_or(0);
-        let first = self.entry;
-        self.entry += entries as usize;
-        first..self.entry
+    /// Goes on to that part.
+    fn advance(&mut self, end: usize) {
+        let entries = self.slice.column(Column::Entries).get(self.part..end).unwrap_or_default();
+        self.entry += sum_of(entries);
+        let left = self.slice.crossing.get(self.crossing..).unwrap_or_default();
+        self.crossing += left.partition_point(|crossing| (crossing.part as usize) < end);
+        self.part = end;
     }
 
     /// The first part of a visitor from this one on.
@@ -230,6 +211,67 @@ impl Cursor {
         let left = &self.slice.visitors[self.part..];
         let some = |until: u64| left.partition_point(|visitor| *visitor < until);
         self.part + visitor.map_or(left.len(), some)
+    }
+}
+
+impl<'a> Run<'a> {
+    /// A column's numbers of the parts; `None` where it was not wanted.
+    fn of_parts(&self, column: Column) -> Option<&'a [u32]> {
+        self.slice.column(column).get(self.parts.clone())
+    }
+
+    /// What other blocks know of this part's visit; parts are asked for in their order.
+    #[inline]
+    fn crossing_of(&mut self, part: usize, flags: u32) -> Option<Crossing> {
+        if flags & CROSSES == 0 {
+            return None;
+        }
+        let before = self.crossing.partition_point(|crossing| (crossing.part as usize) < part);
+        self.crossing = &self.crossing[before..];
+        self.crossing.first().copied()
+    }
+
+    /// The part's entries; parts are asked for in their order.
+    #[inline]
+    fn entries_of(&mut self, part: usize) -> Range<usize> {
+        let entries = self.slice.column(Column::Entries).get(part).copied().unwrap_or(0);
+        let first = self.entry;
+        self.entry += entries as usize;
+        first..self.entry
+    }
+}
+
+fn sum_of(numbers: &[u32]) -> usize {
+    numbers.iter().map(|number| *number as usize).sum()
+}
+
+/// Where a row's place in a grouping comes from.
+enum Place<'a> {
+    Bucket,
+    OfPart(&'a [u32]),
+    OfEntry(&'a [u32]),
+    Bot(&'a [u32]),
+    Identified(&'a [u32]),
+}
+
+/// Where a row's group comes from: the place in each grouping, and how many places that has.
+struct Places<'a>(Vec<(Place<'a>, u32)>);
+
+impl Places<'_> {
+    #[inline]
+    fn group(&self, part: usize, entry: usize, bucket: u32) -> u32 {
+        let mut group = 0;
+        for (place, base) in &self.0 {
+            let place = match place {
+                Place::Bucket => bucket,
+                Place::OfPart(codes) => codes[part],
+                Place::OfEntry(codes) => codes[entry],
+                Place::Bot(codes) => u32::from(codes[part] != 0),
+                Place::Identified(flags) => u32::from(flags[part] & IDENTIFIED != 0),
+            };
+            group = group * base + place;
+        }
+        group
     }
 }
 
@@ -303,114 +345,221 @@ fn by_segment<T: Default + Send>(
     })
 }
 
-impl Fold<'_> {
-    /// Counts over blocks, by group.
-    pub(super) fn over(
-        &self,
-        blocks: &[Block],
-        threads: usize,
-        deadline: Instant,
-    ) -> Result<Groups, RollupError> {
-        let matched = self.visits_that_match(blocks, threads)?;
-        let tallies = by_segment(threads, |segment, tally: &mut Tally| {
-            self.count_segment(blocks, segment, &matched, tally, deadline)
+/// Folds over the same blocks, counted in one pass.
+pub(super) struct Pass<'a, 'q> {
+    pub folds: &'a [Fold<'q>],
+    pub blocks: &'a [Block],
+    pub threads: usize,
+    pub deadline: Instant,
+}
+
+/// By fold: visits that several blocks know and that have an event as asked for.
+type Matched = Vec<HashSet<u64>>;
+/// By block: the bucket that it lies in; `None` outside the range.
+type BlockBuckets = Vec<Option<u32>>;
+
+impl Pass<'_, '_> {
+    /// What each fold counts, by group.
+    pub(super) fn count(&self) -> Result<Vec<Groups>, RollupError> {
+        let matched = self.visits_that_match()?;
+        let starts = || self.blocks.iter().map(|block| block.span().from_ms);
+        let buckets_of =
+            |fold: &Fold<'_>| starts().map(|from_ms| fold.bucket_of(from_ms)).collect();
+        let buckets: Vec<BlockBuckets> = self.folds.iter().map(buckets_of).collect();
+        let mut counted = by_segment(self.threads, |segment, tallies: &mut Vec<Tally>| {
+            tallies.resize_with(self.folds.len(), Tally::default);
+            self.count_segment(segment, &matched, &buckets, tallies)
         })?;
+        let of_fold = |fold: usize| {
+            Tally::together(counted.iter_mut().filter_map(|tallies| tallies.get_mut(fold)))
+        };
+        Ok((0..self.folds.len()).map(of_fold).collect())
+    }
+
+    fn check_time(&self) -> Result<(), RollupError> {
+        match Instant::now() > self.deadline {
+            true => Err(RollupError::TooSlow),
+            false => Ok(()),
+        }
+    }
+
+    fn visits_that_match(&self) -> Result<Matched, RollupError> {
+        let mut matched = Matched::new();
+        matched.resize_with(self.folds.len(), HashSet::default);
+        if !self.folds.iter().any(Fold::looks_for_visits) {
+            return Ok(matched);
+        }
+        let found = by_segment(self.threads, |segment, found: &mut Matched| {
+            found.resize_with(self.folds.len(), HashSet::default);
+            for block in self.blocks {
+                self.check_time()?;
+                let cursor = Cursor::new(block.slice(segment)?);
+                for (fold, found) in self.folds.iter().zip(&mut *found) {
+                    if fold.looks_for_visits() {
+                        fold.find_visits(cursor.run(cursor.slice.visitors.len(), &[]), found);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        for found in found {
+            for (matched, found) in matched.iter_mut().zip(found) {
+                matched.extend(found);
+            }
+        }
+        Ok(matched)
+    }
+
+    fn count_segment(
+        &self,
+        segment: usize,
+        matched: &Matched,
+        buckets: &[BlockBuckets],
+        tallies: &mut [Tally],
+    ) -> Result<(), RollupError> {
+        let slices = self.blocks.iter().map(|block| Ok(Cursor::new(block.slice(segment)?)));
+        let mut cursors = slices.collect::<Result<Vec<Cursor>, RollupError>>()?;
+        let rows: usize = cursors.iter().map(|cursor| cursor.slice.visitors.len()).sum();
+        // Visitors are spread evenly: equal steps of their numbers have about the same number of rows.
+        let steps = (rows / ROWS_AT_ONCE + 1) as u64;
+        let (first, last) = visitors_of(segment);
+        let step = (last - first) / steps + 1;
+        let mut telling = Telling::of(self.folds);
+        for index in 1..=steps {
+            self.check_time()?;
+            let until = (index < steps).then(|| first + step * index);
+            let ends: Vec<usize> = cursors.iter().map(|cursor| cursor.until(until)).collect();
+            telling.begin(self.folds, &cursors, &ends);
+            let mut visitors = telling.numbers.as_slice();
+            for (block, (cursor, end)) in cursors.iter_mut().zip(ends).enumerate() {
+                let (of_run, others) = visitors.split_at((end - cursor.part).min(visitors.len()));
+                visitors = others;
+                for (place, fold) in self.folds.iter().enumerate() {
+                    let mut run = cursor.run(end, of_run);
+                    run.bucket = buckets[place][block];
+                    let (tally, seen) = (&mut tallies[place], &mut telling.seen[place]);
+                    fold.count(run, &matched[place], tally, seen);
+                }
+                cursor.advance(end);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who was counted where, for the rows of one step.
+struct Telling {
+    numbering: Numbering,
+    /// The numbers of the step's rows, cursor after cursor; none where no fold counts visitors.
+    numbers: Vec<u32>,
+    /// By fold.
+    seen: Vec<Seen>,
+}
+
+impl Telling {
+    fn of(folds: &[Fold<'_>]) -> Telling {
+        let seen = folds.iter().map(|fold| Seen::new(fold.bases.iter().product()));
+        Telling { numbering: Numbering::default(), numbers: Vec::new(), seen: seen.collect() }
+    }
+
+    /// Begins a step that ends at those parts.
+    fn begin(&mut self, folds: &[Fold<'_>], cursors: &[Cursor], ends: &[usize]) {
+        self.numbers.clear();
+        if !folds.iter().any(|fold| fold.counts_visitors) {
+            return;
+        }
+        let runs = || cursors.iter().zip(ends).map(|(cursor, end)| (cursor, cursor.part..*end));
+        let parts = runs().map(|(_, parts)| parts.len()).sum();
+        self.numbering.begin(parts);
+        for (cursor, parts) in runs() {
+            self.numbering.number(&cursor.slice.visitors[parts], &mut self.numbers);
+        }
+        let entries = |(cursor, parts): (&Cursor, Range<usize>)| {
+            let entries = cursor.slice.column(Column::Entries);
+            entries.get(parts).map_or(0, sum_of)
+        };
+        for (fold, seen) in folds.iter().zip(&mut self.seen) {
+            if fold.counts_visitors {
+                let is_by_entry = fold.side == Side::Events && fold.by_entry;
+                let rows = if is_by_entry { runs().map(entries).sum() } else { parts };
+                seen.begin(self.numbering.below(), rows);
+            }
+        }
+    }
+}
+
+impl Tally {
+    /// What several threads counted of one fold.
+    fn together<'t>(tallies: impl Iterator<Item = &'t mut Tally>) -> Groups {
         let mut groups = Groups::default();
         let mut visits: HashSet<(u64, u32)> = HashSet::default();
         for tally in tallies {
             for (group, counts) in tally.groups.list() {
                 groups.at(*group).add(counts);
             }
-            visits.extend(tally.visits);
+            visits.extend(std::mem::take(&mut tally.visits));
         }
         for (_, group) in visits {
             groups.at(group).visits += 1;
         }
-        Ok(groups)
+        groups
     }
+}
 
-    /// Of the visits that several blocks know: those with an event that fulfils the conditions on events.
-    fn visits_that_match(
-        &self,
-        blocks: &[Block],
-        threads: usize,
-    ) -> Result<HashSet<u64>, RollupError> {
-        if self.side == Side::Events || self.entry_conditions.is_empty() {
-            return Ok(HashSet::default());
+impl Fold<'_> {
+    /// What it looks at.
+    pub(super) fn want(&self, wanted: &mut Wanted) {
+        wanted.add(Column::Flags);
+        if self.people_only {
+            wanted.add(BOT);
         }
-        let found = by_segment(threads, |segment, matched: &mut HashSet<u64>| {
-            for block in blocks {
-                let mut cursor = Cursor::new(block.slice(segment)?, None);
-                for part in 0..cursor.slice.visitors.len() {
-                    let (entries, crossing) = (cursor.entries_of(part), cursor.crossing_of(part));
-                    let Some(crossing) = crossing.filter(|one| one.session_id != 0) else {
-                        continue;
-                    };
-                    let is_asked_about = !self.people_only || is_person(&cursor.slice, part);
-                    if is_asked_about && self.matches(&cursor.slice, part, entries) {
-                        matched.insert(crossing.session_id);
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        Ok(found.into_iter().flatten().collect())
-    }
-
-    fn count_segment(
-        &self,
-        blocks: &[Block],
-        segment: usize,
-        matched: &HashSet<u64>,
-        tally: &mut Tally,
-        deadline: Instant,
-    ) -> Result<(), RollupError> {
-        let mut cursors = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            let slice = block.slice(segment)?;
-            cursors.push(Cursor::new(slice, self.bucket_of(block.span().from_ms)));
-        }
-        let rows: usize = cursors.iter().map(|cursor| cursor.slice.rows()).sum();
-        // Visitors are spread evenly: equal steps of their numbers have about the same number of rows.
-        let steps = (rows / ROWS_AT_ONCE + 1) as u64;
-        let (first, last) = visitors_of(segment);
-        let step = (last - first) / steps + 1;
-        let mut seen = Seen::default();
-        for index in 1..=steps {
-            if Instant::now() > deadline {
-                return Err(RollupError::TooSlow);
-            }
-            let until = (index < steps).then(|| first + step * index);
-            let ends: Vec<usize> = cursors.iter().map(|cursor| cursor.until(until)).collect();
-            if self.counts_visitors {
-                seen.clear(self.rows_until(&cursors, &ends));
-            }
-            for (cursor, end) in cursors.iter_mut().zip(ends) {
-                match self.side {
-                    Side::Visits => self.count_visits(cursor, end, matched, tally, &mut seen),
-                    Side::Events if self.by_entry => {
-                        self.count_entries(cursor, end, tally, &mut seen);
-                    }
-                    Side::Events => self.count_parts(cursor, end, tally, &mut seen),
-                }
-                cursor.part = end;
-            }
-        }
-        Ok(())
-    }
-
-    fn rows_until(&self, cursors: &[Cursor], ends: &[usize]) -> usize {
-        let rows = |(cursor, end): (&Cursor, &usize)| {
-            let parts = cursor.part..*end;
-            match self.side == Side::Events && self.by_entry {
-                false => parts.len(),
-                true => {
-                    let entries = &cursor.slice.column(Column::Entries)[parts];
-                    entries.iter().map(|entries| *entries as usize).sum()
-                }
-            }
+        self.grouping.iter().for_each(|grouping| grouping.want(wanted));
+        let conditions = self.conditions.iter().chain(&self.entry_conditions);
+        conditions.chain(&self.bounce_conditions).for_each(|condition| condition.want(wanted));
+        let columns: &[(bool, Column)] = match (self.side, self.by_entry) {
+            (_, true) => &[(true, Column::Entries), (true, Column::Name), (true, Column::Count)],
+            (Side::Events, false) => &[(true, Column::PartPageviews), (true, Column::PartEvents)],
+            (Side::Visits, false) => &[],
         };
-        cursors.iter().zip(ends).map(rows).sum()
+        let of_visits = [
+            (self.with_seconds, Column::Seconds),
+            (self.with_pageviews, Column::Pageviews),
+            (self.with_bounces, Column::Events),
+        ];
+        let of_visits = of_visits.iter().filter(|_| self.side == Side::Visits);
+        for (_, column) in columns.iter().chain(of_visits).filter(|(is_wanted, _)| *is_wanted) {
+            wanted.add(*column);
+        }
+    }
+
+    /// Of the visits that several blocks know, those with an event that fulfils the conditions on events have to be found first.
+    fn looks_for_visits(&self) -> bool {
+        self.side == Side::Visits && !self.entry_conditions.is_empty()
+    }
+
+    fn find_visits(&self, mut run: Run<'_>, found: &mut HashSet<u64>) {
+        let Some(flags) = run.of_parts(Column::Flags) else { return };
+        for (part, flags) in run.parts.clone().zip(flags) {
+            let entries = run.entries_of(part);
+            let Some(crossing) = run.crossing_of(part, *flags) else { continue };
+            let is_asked_about = !self.people_only || is_person(run.slice, part);
+            if crossing.session_id != 0 && is_asked_about && self.matches(run.slice, part, entries)
+            {
+                found.insert(crossing.session_id);
+            }
+        }
+    }
+
+    fn count(&self, run: Run<'_>, matched: &HashSet<u64>, tally: &mut Tally, seen: &mut Seen) {
+        if run.parts.is_empty() {
+            return;
+        }
+        match self.side {
+            Side::Visits => self.count_visits(run, matched, tally, seen),
+            Side::Events if run.bucket.is_none() => {}
+            Side::Events if self.by_entry => self.count_entries(run, tally, seen),
+            Side::Events => self.count_parts(run, tally, seen),
+        }
     }
 
     #[inline]
@@ -420,49 +569,51 @@ impl Fold<'_> {
                 || self.conditions.iter().all(|condition| condition.holds(slice, part, 0)))
     }
 
+    #[inline]
     fn entry_passes(&self, slice: &Slice, part: usize, entry: usize) -> bool {
         self.entry_conditions.iter().all(|condition| condition.holds(slice, part, entry))
     }
 
-    fn matches(&self, slice: &Slice, part: usize, mut entries: std::ops::Range<usize>) -> bool {
+    fn matches(&self, slice: &Slice, part: usize, mut entries: Range<usize>) -> bool {
         self.entry_conditions.is_empty()
             || entries.any(|entry| self.entry_passes(slice, part, entry))
     }
 
-    fn group(&self, slice: &Slice, part: usize, entry: usize, bucket: u32) -> u32 {
-        let mut group = 0;
-        for (grouping, base) in self.grouping.iter().zip(&self.bases) {
-            let place = match grouping {
-                Grouping::Time => bucket,
-                Grouping::Code(column) if column.is_of_entries() => slice.column(*column)[entry],
-                Grouping::Code(column) => slice.column(*column)[part],
-                Grouping::Bot => u32::from(!is_person(slice, part)),
-                Grouping::Identification => {
-                    u32::from(slice.column(Column::Flags)[part] & IDENTIFIED != 0)
-                }
-            };
-            group = group * *base as u32 + place;
-        }
-        group
+    /// Where the groups of a run's rows come from.
+    fn places<'a>(&self, slice: &'a Slice) -> Places<'a> {
+        let place = |grouping: &Grouping| match grouping {
+            Grouping::Time => Place::Bucket,
+            Grouping::Code(column) if column.is_of_entries() => {
+                Place::OfEntry(slice.column(*column))
+            }
+            Grouping::Code(column) => Place::OfPart(slice.column(*column)),
+            Grouping::Bot => Place::Bot(slice.column(BOT)),
+            Grouping::Identification => Place::Identified(slice.column(Column::Flags)),
+        };
+        let bases = self.bases.iter().map(|base| *base as u32);
+        Places(self.grouping.iter().map(place).zip(bases).collect())
     }
 
     fn count_visits(
         &self,
-        cursor: &mut Cursor,
-        end: usize,
+        mut run: Run<'_>,
         matched: &HashSet<u64>,
         tally: &mut Tally,
         seen: &mut Seen,
     ) {
-        for part in cursor.part..end {
-            let (entries, crossing) = (cursor.entries_of(part), cursor.crossing_of(part));
-            let slice = &cursor.slice;
-            let is_active = slice.column(Column::Flags)[part] & ACTIVE != 0;
-            if !is_active || !self.passes(slice, part) {
+        let slice = run.slice;
+        let Some(flags) = run.of_parts(Column::Flags) else { return };
+        let places = self.places(slice);
+        let [seconds, pageviews, events] =
+            [Column::Seconds, Column::Pageviews, Column::Events].map(|one| run.of_parts(one));
+        for (row, part) in run.parts.clone().enumerate() {
+            let entries = if self.by_entry { run.entries_of(part) } else { 0..0 };
+            if flags[row] & ACTIVE == 0 || !self.passes(slice, part) {
                 continue;
             }
+            let crossing = run.crossing_of(part, flags[row]);
             let bucket = match crossing {
-                None if self.matches(slice, part, entries) => cursor.bucket,
+                None if self.matches(slice, part, entries) => run.bucket,
                 None => None,
                 Some(crossing) => self.bucket_of_crossing(&crossing, matched),
             };
@@ -470,23 +621,19 @@ impl Fold<'_> {
             if crossing.is_some_and(|crossing| !tally.counted.insert(crossing.session_id)) {
                 continue;
             }
-            let group = self.group(slice, part, 0, bucket);
+            let group = places.group(part, 0, bucket);
             let counted = tally.groups.at(group);
             counted.visits += 1;
-            if let Some(seconds) = slice.column(Column::Seconds).get(part) {
-                counted.seconds += u64::from(*seconds);
-            }
-            if let Some(pageviews) = slice.column(Column::Pageviews).get(part) {
-                counted.visit_pageviews += u64::from(*pageviews);
-            }
-            if let Some(events) = slice.column(Column::Events).get(part)
+            counted.seconds += seconds.map_or(0, |seconds| u64::from(seconds[row]));
+            counted.visit_pageviews += pageviews.map_or(0, |views| u64::from(views[row]));
+            if let Some(events) = events
                 && self.bounce_conditions.iter().all(|one| one.holds(slice, part, 0))
             {
                 counted.bounce_visits += 1;
-                counted.bounces += u64::from(*events == 1);
+                counted.bounces += u64::from(events[row] == 1);
             }
-            if self.counts_visitors && seen.insert(slice.visitors[part], group) {
-                counted.visitors += 1;
+            if self.counts_visitors {
+                counted.visitors += seen.insert(run.visitors[row], group);
             }
         }
     }
@@ -507,37 +654,45 @@ impl Fold<'_> {
     }
 
     /// Events of parts of which no single one is asked about.
-    fn count_parts(&self, cursor: &mut Cursor, end: usize, tally: &mut Tally, seen: &mut Seen) {
-        let Some(bucket) = cursor.bucket else { return };
-        for part in cursor.part..end {
-            let crossing = cursor.crossing_of(part);
-            let slice = &cursor.slice;
-            let events = slice.column(Column::PartEvents)[part];
-            if events == 0 || !self.passes(slice, part) {
+    fn count_parts(&self, mut run: Run<'_>, tally: &mut Tally, seen: &mut Seen) {
+        let (slice, bucket) = (run.slice, run.bucket.unwrap_or_default());
+        let columns = [Column::Flags, Column::PartEvents, Column::PartPageviews];
+        let [Some(flags), Some(events), Some(pageviews)] = columns.map(|one| run.of_parts(one))
+        else {
+            return;
+        };
+        let places = self.places(slice);
+        for (row, part) in run.parts.clone().enumerate() {
+            if events[row] == 0 || !self.passes(slice, part) {
                 continue;
             }
-            let group = self.group(slice, part, 0, bucket);
+            let group = places.group(part, 0, bucket);
             let counted = tally.groups.at(group);
-            counted.events += u64::from(events);
-            counted.pageviews += u64::from(slice.column(Column::PartPageviews)[part]);
-            match crossing {
-                None => counted.visits += 1,
-                Some(crossing) => {
-                    tally.visits.insert((crossing.session_id, group));
-                }
+            counted.events += u64::from(events[row]);
+            counted.pageviews += u64::from(pageviews[row]);
+            if self.counts_visitors {
+                counted.visitors += seen.insert(run.visitors[row], group);
             }
-            if self.counts_visitors && seen.insert(slice.visitors[part], group) {
-                counted.visitors += 1;
+            if self.counts_visits {
+                match run.crossing_of(part, flags[row]) {
+                    None => counted.visits += 1,
+                    Some(crossing) => {
+                        tally.visits.insert((crossing.session_id, group));
+                    }
+                }
             }
         }
     }
 
-    fn count_entries(&self, cursor: &mut Cursor, end: usize, tally: &mut Tally, seen: &mut Seen) {
+    fn count_entries(&self, mut run: Run<'_>, tally: &mut Tally, seen: &mut Seen) {
+        let (slice, bucket) = (run.slice, run.bucket.unwrap_or_default());
+        let Some(flags) = run.of_parts(Column::Flags) else { return };
+        let (names, counts) = (slice.column(Column::Name), slice.column(Column::Count));
+        let places = self.places(slice);
+        // Groups of one part: its visit counts once in each.
         let mut groups: Vec<u32> = Vec::new();
-        for part in cursor.part..end {
-            let (entries, crossing) = (cursor.entries_of(part), cursor.crossing_of(part));
-            let Some(bucket) = cursor.bucket else { continue };
-            let slice = &cursor.slice;
+        for (row, part) in run.parts.clone().enumerate() {
+            let entries = run.entries_of(part);
             if !self.passes(slice, part) {
                 continue;
             }
@@ -546,25 +701,22 @@ impl Fold<'_> {
                 if !self.entry_passes(slice, part, entry) {
                     continue;
                 }
-                let group = self.group(slice, part, entry, bucket);
-                let count = u64::from(slice.column(Column::Count)[entry]);
+                let group = places.group(part, entry, bucket);
                 let counted = tally.groups.at(group);
+                let count = u64::from(counts[entry]);
                 counted.events += count;
-                if slice.column(Column::Name)[entry] == PAGE_VIEW_CODE {
-                    counted.pageviews += count;
+                counted.pageviews += if names[entry] == PAGE_VIEW_CODE { count } else { 0 };
+                if self.counts_visitors {
+                    counted.visitors += seen.insert(run.visitors[row], group);
                 }
-                if groups.contains(&group) {
-                    continue;
-                }
-                groups.push(group);
-                match crossing {
-                    None => counted.visits += 1,
-                    Some(crossing) => {
-                        tally.visits.insert((crossing.session_id, group));
+                if self.counts_visits && !groups.contains(&group) {
+                    groups.push(group);
+                    match run.crossing_of(part, flags[row]) {
+                        None => counted.visits += 1,
+                        Some(crossing) => {
+                            tally.visits.insert((crossing.session_id, group));
+                        }
                     }
-                }
-                if self.counts_visitors && seen.insert(slice.visitors[part], group) {
-                    counted.visitors += 1;
                 }
             }
         }

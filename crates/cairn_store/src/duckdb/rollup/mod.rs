@@ -13,6 +13,7 @@ mod block;
 mod build;
 mod file;
 mod fold;
+mod seen;
 #[cfg(test)]
 mod tests;
 
