@@ -60,15 +60,23 @@ export async function startCairn(work, settings = {}) {
       if (found) resolve(Number(found[1]));
     });
   });
-  const api = async (method, path, body, type = "application/json") => {
+  const asked = async (method, path, body, type) => {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
       method, body, headers: { authorization: `Bearer ${token}`, "content-type": type },
     });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text.slice(0, 500)}`);
-    return JSON.parse(text);
+    return text;
   };
-  return { child, api, pid: child.pid, port };
+  const api = async (method, path, body, type = "application/json") => JSON.parse(await asked(method, path, body, type));
+  // An answer of many lines, each of which says whether it succeeded.
+  const lines = async (path, body) => {
+    const answers = (await asked("POST", path, body, "application/json")).trimEnd().split("\n").map((line) => JSON.parse(line));
+    const failed = answers.find(({ status }) => status !== 200);
+    if (failed) throw new Error(`${path}: ${JSON.stringify(failed).slice(0, 500)}`);
+    return answers;
+  };
+  return { child, api, lines, pid: child.pid, port };
 }
 
 export function stop({ child }) {

@@ -15,8 +15,10 @@ use foldhash::HashMap;
 
 use super::block::{Column, Wanted};
 use super::build::Making;
+use super::condition::{Condition, Grouping};
 use super::file::Reader;
-use super::fold::{Condition, Counts, Fold, GROUPS_MAX, Grouping, Groups, Pass, Side};
+use super::fold::{Counts, Fold, GROUPS_MAX, Groups, Side};
+use super::pass::Pass;
 use super::{Block, RollupError, Rollups, Span, events_in, unreadable};
 use crate::duckdb::connection::Connection;
 use crate::duckdb::error::{DuckError, DuckErrorKind};

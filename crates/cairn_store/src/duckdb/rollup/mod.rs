@@ -5,14 +5,18 @@
 //! *before* it is committed, and a question uses those alone that are no newer than what it sees. Losing them costs time only:
 //! `roll_up` makes them again. It does not know zones or reports: which stretches are worth it, the caller decides.
 //!
-//! `block` is a stretch in memory, `build` makes it from rows, `file` keeps it, `fold` counts over many, `ask` answers a
-//! question's sides.
+//! `block` is a stretch in memory, `build` makes it from rows, `file` keeps it. `ask` turns a question's sides into folds:
+//! `condition` is what a fold asks of a row, `fold` what it counts of a `run` of rows, `pass` counts several of them over many
+//! blocks, `seen` tells visitors apart.
 
 mod ask;
 mod block;
 mod build;
+mod condition;
 mod file;
 mod fold;
+mod pass;
+mod run;
 mod seen;
 #[cfg(test)]
 mod tests;
