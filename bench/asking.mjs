@@ -121,6 +121,27 @@ export async function load(server, work, events, days) {
   writeFileSync(join(work, "loaded.json"), JSON.stringify({ endMs, site: site.id, events }));
 }
 
+/** A program that answers a statement a line with a line. */
+function startAnswering(command, words) {
+  const child = spawn(command, words, { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error("the statements by hand ended early");
+    return JSON.parse(value);
+  };
+  const ask = (sql) => {
+    child.stdin.write(`${JSON.stringify(sql)}\n`);
+    return next();
+  };
+  const end = async () => {
+    const ended = once(child, "exit");
+    child.stdin.end();
+    await ended;
+  };
+  return { next, ask, end, pid: child.pid };
+}
+
 /** Hand-written SQL, answered by DuckDB on a copy of the file. */
 export function startByHand(work, memoryMb = MEMORY_MB) {
   const copy = join(work, "by-hand");
@@ -130,22 +151,35 @@ export function startByHand(work, memoryMb = MEMORY_MB) {
     const from = join(work, "data/store", name);
     if (existsSync(from)) copyFileSync(from, join(copy, name));
   }
-  const threads = String(availableParallelism());
-  const child = spawn(byHandProgram, [join(copy, "events.duckdb"), String(memoryMb), threads], { stdio: ["pipe", "pipe", "inherit"] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const ask = async (sql) => {
-    child.stdin.write(`${JSON.stringify(sql)}\n`);
-    const { value, done } = await lines.next();
-    if (done) throw new Error("the statements by hand ended early");
-    return JSON.parse(value);
+  return startAnswering(byHandProgram, [join(copy, "events.duckdb"), String(memoryMb), String(availableParallelism())]);
+}
+
+/** The same with ClickHouse's engine, on tables of its own that have what the statements ask for. */
+export async function startClickHouse(work, hand, python, memoryMb) {
+  const directory = join(work, "clickhouse");
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory);
+  const columns = {
+    events: "site_id, timestamp_ms, visitor_id, session_id, name, path, bot",
+    sessions: "site_id, started_at_ms, ended_at_ms, visitor_id, pageviews, events, source, country, device, bot",
+    texts: "site_id, field, code, text",
   };
-  return { child, ask };
+  for (const [table, of] of Object.entries(columns)) {
+    await hand.ask(`COPY (SELECT ${of} FROM ${table}) TO '${join(directory, table)}.parquet' (FORMAT parquet)`);
+  }
+  const engine = startAnswering(python, [join(root, "bench/chdb_by_hand.py"), directory, String(memoryMb), String(availableParallelism())]);
+  const { loaded_ms: loadedMs } = await engine.next();
+  return { ...engine, loadedMs };
 }
 
 const dayOf = (ms) => new Date(ms + ZONE_MS).toISOString().slice(0, 10);
 
+/** How engines write a division of whole numbers. */
+const DIVISION = { duckdb: (left, right) => `${left} // ${right}`, clickhouse: (left, right) => `intDiv(${left}, ${right})` };
+
 /** The questions that the Overview asks when it opens, and what a person would write for each. */
-export function overview({ endMs, site }, days = 30) {
+export function overview({ endMs, site }, days = 30, engine = "duckdb") {
+  const divided = DIVISION[engine];
   const lastDay = Math.floor((endMs + ZONE_MS) / DAY_MS);
   const until = (lastDay + 1) * DAY_MS - ZONE_MS;
   const now = [until - days * DAY_MS, until];
@@ -155,12 +189,12 @@ export function overview({ endMs, site }, days = 30) {
   const stored = ([from, to]) => `site_id = ${site} AND timestamp_ms >= ${from} AND timestamp_ms < ${to} AND name <> ${ENGAGEMENT}`;
   const events = (range) => `${stored(range)} AND bot = 0`;
   const visits = ([from, to]) => `site_id = ${site} AND bot = 0 AND ended_at_ms >= ${from} AND started_at_ms < ${to}`;
-  const seconds = "round(avg(abs(ended_at_ms // 1000 - started_at_ms // 1000)))";
+  const seconds = `round(avg(abs(${divided("ended_at_ms", 1000)} - ${divided("started_at_ms", 1000)})))`;
   const bounced = "round(100.0 * count(*) FILTER (events = 1) / count(*))";
   const cards = (range) => `SELECT * FROM
     (SELECT count(DISTINCT visitor_id), count(DISTINCT session_id), count(*) FILTER (name = ${PAGE_VIEW}) FROM events WHERE ${events(range)}),
     (SELECT round(sum(pageviews) / count(*), 2), ${bounced}, ${seconds} FROM sessions WHERE ${visits(range)})`;
-  const day = (column, range) => `(${column} - ${range[0]}) // ${DAY_MS}`;
+  const day = (column, range) => divided(`(${column} - ${range[0]})`, DAY_MS);
   const chart = (range) => `SELECT * FROM
     (SELECT ${day("timestamp_ms", range)} AS day, count(DISTINCT visitor_id), count(DISTINCT session_id), count(*) FILTER (name = ${PAGE_VIEW})
       FROM events WHERE ${events(range)} GROUP BY 1)
@@ -218,6 +252,14 @@ export async function timed(work) {
 export function assertEqual(question, asked, hand) {
   const [left, right] = [question.rows(asked), hand].map((rows) => JSON.stringify(rows));
   if (left !== right) throw new Error(`${question.name} differs:\n asked ${left.slice(0, 1500)}\n by hand ${right.slice(0, 1500)}`);
+}
+
+/** The same, but numbers may differ by one in a hundred: engines round halves differently. */
+export function assertNear(question, asked, hand) {
+  const near = (left, right) => left === right || (typeof left === "number" && Math.abs(left - right) <= Math.max(1, Math.abs(left) / 100));
+  const [left, right] = [question.rows(asked), hand].map((lists) => lists.flat(2));
+  const differing = left.findIndex((cell, index) => !near(cell, right[index]));
+  if (left.length !== right.length || differing >= 0) throw new Error(`${question.name} differs at ${differing}: ${left[differing]}, ${right[differing]}`);
 }
 
 /** Hits that arrive at a rate, through a pixel of the site's own, until the process is ended or the seconds are over. */

@@ -24,7 +24,7 @@ const NO_ROLLUPS = { CAIRN_STORE__ROLLUP_EVENTS_MIN: "1000000000000" };
 async function inTurns(server, hand, set) {
   const times = new Map(set.map(({ name }) => [name, { asked: [], hand: [] }]));
   const whole = { asked: [], hand: [] };
-  const pids = { asked: server.pid, hand: hand.child.pid };
+  const pids = { asked: server.pid, hand: hand.pid };
   let before;
   for (let round = 0; round <= repetitions; round += 1) {
     const sums = { asked: 0, hand: 0 };
@@ -106,7 +106,7 @@ async function main() {
     console.log(`start         ${memory(server.pid).now.toFixed(0)} MB resident on ${loaded.events} events`);
     const set = overview(loaded);
     const ratio = await inTurns(server, hand, set);
-    hand.child.stdin.end();
+    await hand.end();
     console.log(`peak memory of the server so far ${memory(server.pid).peak.toFixed(0)} MB\n`);
     await others(server, loaded);
     await atOnce(server, set, loaded, 1);

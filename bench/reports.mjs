@@ -5,17 +5,22 @@
 // Needs target/release/cairn, target/release/examples/by_hand and bench/offered (`make bench-reports` builds them). Events go
 // in through the product's own import, and `cairn rebuild` sums up the days. Then the Overview is opened for 30 days and for
 // 12 months, all of its questions at once, while 2,000 events a second arrive. Each question is also asked alone, and as SQL
-// by hand of DuckDB over the rows of a copy of the same file, with the same threads and more memory; answers must be equal.
+// by hand of DuckDB over the rows of a copy of the same file, with the same threads and more memory; answers must be equal. With
+// CAIRN_BENCH_PYTHON, a Python that has `chdb`, ClickHouse's engine is asked as well, on tables of its own.
 // Fails when a p95 of the whole Overview, or the funnel's, is above its bound.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { assertEqual, bytesIn, load, memory, offered, overview, percentile, processorMs, program, resetPeak, shown, startByHand, startCairn, stop, timed } from "./asking.mjs";
+import {
+  assertEqual, assertNear, bytesIn, load, memory, offered, overview, percentile, processorMs, program, resetPeak, shown, startByHand, startCairn,
+  startClickHouse, stop, timed,
+} from "./asking.mjs";
 
 const events = Number(process.argv[2] ?? 100_000_000);
 const repetitions = Number(process.argv[3] ?? 20);
 const kept = process.argv[4];
+const python = process.env.CAIRN_BENCH_PYTHON;
 const work = kept ?? mkdtempSync(join(tmpdir(), "cairn-reports-"));
 const DAYS = 730;
 const RATE = 2000;
@@ -34,10 +39,13 @@ function rebuild() {
   console.log(`file          ${(all / events).toFixed(1)} bytes an event, of which ${(rollups / events).toFixed(1)} are rollups`);
 }
 
-/** Each question alone, and by hand. */
-async function alone(server, hand, set) {
-  console.log(`${"question".padEnd(13)} ${"p50 ms".padStart(9)} ${"p95 ms".padStart(9)}  ${"by hand".padStart(9)}  ratio`);
-  for (const question of set) {
+/** Each question alone, and by hand of other engines. */
+async function alone(server, engines, days, loaded) {
+  const names = Object.keys(engines);
+  const titles = names.map((name) => `${name.padStart(10)}  ratio`).join("  ");
+  console.log(`${"question".padEnd(13)} ${"p50 ms".padStart(9)} ${"p95 ms".padStart(9)}  ${titles}`);
+  const statements = names.map((name) => overview(loaded, days, name));
+  for (const [index, question] of overview(loaded, days).entries()) {
     const times = [];
     let answer;
     for (let round = 0; round <= repetitions; round += 1) {
@@ -45,21 +53,33 @@ async function alone(server, hand, set) {
       answer = value;
       if (round > 0) times.push(ms);
     }
-    const byHand = [];
-    for (let round = 0; round < BY_HAND_REPETITIONS; round += 1) {
-      const rows = [];
-      let sum = 0;
-      for (const sql of question.sql) {
-        const part = await hand.ask(sql);
-        rows.push(part.rows);
-        sum += part.ms;
-      }
-      byHand.push(sum);
-      assertEqual(question, answer, rows);
+    const p50 = percentile(times, 50);
+    const peers = [];
+    for (const [place, name] of names.entries()) {
+      const plain = await byHand(engines[name], statements[place][index].sql);
+      // ClickHouse rounds halves to even numbers.
+      if (name === "duckdb") assertEqual(question, answer, plain.rows);
+      else assertNear(question, answer, plain.rows);
+      peers.push(`${plain.ms.toFixed(0).padStart(10)}  1/${(plain.ms / p50).toFixed(0)}`.padEnd(17));
     }
-    const [p50, p95, plain] = [percentile(times, 50), percentile(times, 95), percentile(byHand, 50)];
-    console.log(`${question.name.padEnd(13)} ${shown(p50)} ${shown(p95)}  ${shown(plain)}  1/${(plain / p50).toFixed(0)}`);
+    console.log(`${question.name.padEnd(13)} ${shown(p50)} ${shown(percentile(times, 95))}  ${peers.join("  ")}`);
   }
+}
+
+/** The rows of each statement, and the milliseconds of all of them together: the best of some rounds. */
+async function byHand(engine, statements) {
+  let best;
+  for (let round = 0; round < BY_HAND_REPETITIONS; round += 1) {
+    const rows = [];
+    let ms = 0;
+    for (const sql of statements) {
+      const part = await engine.ask(sql);
+      rows.push(part.rows);
+      ms += part.ms;
+    }
+    if (!best || ms < best.ms) best = { ms, rows };
+  }
+  return best;
 }
 
 /** All questions in one request, as an Overview that opens asks them. */
@@ -102,14 +122,19 @@ async function main() {
     }
     const loaded = JSON.parse(readFileSync(join(work, "loaded.json"), "utf8"));
     if (!process.env.CAIRN_BENCH_KEEP_ROLLUPS) rebuild();
-    const hand = startByHand(work, BY_HAND_MEMORY_MB);
+    const engines = { duckdb: startByHand(work, BY_HAND_MEMORY_MB) };
+    if (python) {
+      engines.clickhouse = await startClickHouse(work, engines.duckdb, python, BY_HAND_MEMORY_MB);
+      const size = bytesIn(join(work, "clickhouse/clickhouse")) / events;
+      console.log(`ClickHouse    took ${(engines.clickhouse.loadedMs / 1000).toFixed(0)} s to load; ${size.toFixed(1)} bytes an event with the columns asked for`);
+    }
     server = await startCairn(work);
     console.log(`start         ${memory(server.pid).now.toFixed(0)} MB resident on ${loaded.events} events`);
     for (const days of Object.keys(BOUNDS_MS).map(Number)) {
       console.log(`\n${days} days, each question alone`);
-      await alone(server, hand, overview(loaded, days));
+      await alone(server, engines, days, loaded);
     }
-    hand.child.stdin.end();
+    for (const engine of Object.values(engines)) await engine.end();
     console.log(`\nwhile ${RATE} events a second arrive`);
     const load = await offered(server, loaded.site, RATE, 600);
     const held = [];

@@ -273,6 +273,12 @@ pub trait EventStore: Send + Sync {
     /// Answers a question of the query language.
     fn ask(&self, question: &Question) -> Result<Answer, StoreError>;
 
+    /// Answers those of several questions that cost much less together than one after the other, all from one state; `None`
+    /// for the others, which are to be asked alone.
+    fn ask_together(&self, questions: &[Question]) -> Result<Vec<Option<Answer>>, StoreError> {
+        Ok(vec![None; questions.len()])
+    }
+
     /// Sums up a stretch of a site's time that is over, so that questions over it need not read its rows; answers stay the same.
     /// Whatever changes the stretch later forgets the sum, and it may be made again. False: it changed meanwhile.
     fn roll_up(&self, site_id: SiteId, span: Span) -> Result<bool, StoreError>;

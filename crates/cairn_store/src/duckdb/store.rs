@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
@@ -27,7 +27,7 @@ use cairn_model::{Answer, Outcome, PixelId, Session, SiteId, Subject, VisitorId}
 use super::connection::{Connection, Database, DatabaseOptions};
 use super::error::{DuckError, DuckErrorKind};
 use super::rewrite::{self, Step};
-use super::rollup::{Rolling, Rollups};
+use super::rollup::Rollups;
 use super::sessions::{self, SESSION_COLUMNS};
 use super::source::Source;
 use super::tables::prepare_schema;
@@ -452,13 +452,13 @@ impl EventStore for DuckStore {
 
     fn ask(&self, question: &Question) -> Result<Answer, StoreError> {
         self.answer("answers a question", |connection| {
-            let rolling = Rolling {
-                rollups: &self.rollups,
-                threads: self.options.threads.max(1) as usize,
-                // Waiting for a turn does not count.
-                deadline: Instant::now() + self.options.question_time_max,
-            };
-            query::ask(connection, question, &rolling)
+            query::ask(connection, question, &self.rolling())
+        })
+    }
+
+    fn ask_together(&self, questions: &[Question]) -> Result<Vec<Option<Answer>>, StoreError> {
+        self.answer("answers questions", |connection| {
+            query::ask_together(connection, questions, &self.rolling())
         })
     }
 

@@ -1,5 +1,7 @@
 //! Questions over stretches that are summed up get the answers that the rows give, whatever changes afterwards.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use cairn_model::Subject;
 use cairn_store::Span;
 
@@ -34,6 +36,9 @@ const DIMENSIONS: [&str; 14] = [
     "visit:bot",
     "visit:identification",
 ];
+
+/// Questions that were answered with others.
+static TOGETHER: AtomicUsize = AtomicUsize::new(0);
 
 /// Visits, some of which change again.
 struct Traffic {
@@ -159,10 +164,26 @@ fn ask(
 ) -> usize {
     let pricing = Arc::new(Pricing::default());
     let (mut asked, mut seen) = (0, Seen::default());
+    let mut bodies = Vec::new();
     while asked < questions {
         let body = body(&mut traffic.dice, day);
         let agreed = agree(duck, reference, &body, asking, &pricing, 0, &mut seen);
         asked += usize::from(agreed.is_some());
+        bodies.extend(agreed.map(|_| body));
+    }
+    // The same over few ranges, so that several questions are answered in one pass.
+    let ranges: Vec<Value> = bodies.iter().take(2).map(|body| body["date_range"].clone()).collect();
+    for body in &mut bodies {
+        body["date_range"] = ranges[traffic.dice.roll(ranges.len() as u64) as usize].clone();
+    }
+    let parsed = bodies.iter().filter_map(|body| Question::parse(body, asking).ok());
+    let parsed: Vec<Question> = parsed.collect();
+    let together = duck.ask_together(&parsed).expect("answers");
+    for (question, answer) in parsed.iter().zip(together) {
+        if let Some(answer) = answer {
+            TOGETHER.fetch_add(1, Relaxed);
+            assert_eq!(answer, reference.ask(question).expect("an answer"), "{question:?}");
+        }
     }
     asked
 }
@@ -208,7 +229,11 @@ fn questions_over_rollups_get_equal_answers() {
         duck.forget_rollups(SiteId(1)).expect("forgotten");
         assert!(duck.rolled_up(SiteId(1)).is_empty());
     }
-    eprintln!("{asked} questions agree, rollups answered {answered} sides of them");
+    let together = TOGETHER.load(Relaxed);
+    eprintln!(
+        "{asked} questions agree, rollups answered {answered} sides of them, {together} in common"
+    );
+    assert!(together > asked / 4, "too few were answered together: {together}");
     assert!(answered as usize > asked / 2, "too few were answered by rollups: {answered}");
     assert!(kept > 0, "none was there after a restart");
 }

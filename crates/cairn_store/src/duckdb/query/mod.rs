@@ -27,7 +27,7 @@ use cairn_model::question::{Column, Dimension, Direction, Field, Metric, Questio
 
 use super::connection::{Connection, RowRef};
 use super::error::DuckError;
-use super::rollup::Rolling;
+use super::rollup::{Asked, Rolling};
 use super::texts::texts_of;
 use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
@@ -58,6 +58,40 @@ pub(super) fn ask(
     Ok(Answer { rows: Vec::new(), ..all })
 }
 
+/// Answers those questions that rollups can answer whole, all of a range in one pass.
+pub(super) fn ask_together(
+    connection: &Connection,
+    questions: &[Question],
+    rolling: &Rolling<'_>,
+) -> Result<Vec<Option<Answer>>, DuckError> {
+    let mut answers: Vec<Option<Answer>> = vec![None; questions.len()];
+    let mut begun: Vec<(usize, Plan<'_>, Predicates<'_>)> = questions
+        .iter()
+        .enumerate()
+        .map(|(place, question)| (place, Plan::of(question), Predicates::new(question)))
+        .collect();
+    let about = |plan: &Plan<'_>| (plan.question.site_id, plan.question.range);
+    while let Some(first) = begun.first().map(|(_, plan, _)| about(plan)) {
+        let (mut same, others): (Vec<_>, Vec<_>) =
+            begun.into_iter().partition(|(_, plan, _)| about(plan) == first);
+        begun = others;
+        let asked = same
+            .iter_mut()
+            .map(|(_, plan, predicates)| Asked { plan, parameters: &mut predicates.parameters });
+        let rolled = rolling.sides(connection, &mut asked.collect::<Vec<_>>())?;
+        for ((place, plan, mut predicates), rolled) in same.into_iter().zip(rolled) {
+            if rolled.is_whole(&plan) {
+                predicates.rolled = rolled;
+                let answer = read(connection, &plan, predicates)?;
+                // What is said about all rows rides on each row: an empty page is asked for alone.
+                let is_told = !answer.rows.is_empty() || plan.question.page.offset == 0;
+                answers[place] = is_told.then_some(answer);
+            }
+        }
+    }
+    Ok(answers)
+}
+
 fn run(
     connection: &Connection,
     question: &Question,
@@ -65,18 +99,29 @@ fn run(
 ) -> Result<Answer, DuckError> {
     let plan = Plan::of(question);
     let mut predicates = Predicates::new(question);
-    predicates.rolled = rolling.sides(connection, &plan, &mut predicates.parameters)?;
+    let asked = Asked { plan: &plan, parameters: &mut predicates.parameters };
+    predicates.rolled = rolling.sides(connection, &mut [asked])?.pop().unwrap_or_default();
+    read(connection, &plan, predicates)
+}
+
+/// Runs the statement of a question.
+fn read(
+    connection: &Connection,
+    plan: &Plan<'_>,
+    mut predicates: Predicates<'_>,
+) -> Result<Answer, DuckError> {
+    let question = plan.question;
     if !plan.sums.is_empty() {
         predicates.order_names = OrderNames::of(connection, question.site_id)?;
     }
-    let sql = statement(&plan, &mut predicates);
+    let sql = statement(plan, &mut predicates);
     let values = predicates.parameters.values();
     let mut answer =
         Answer { total_rows: question.include.total_rows.then_some(0), ..Answer::default() };
     let rows = connection.query(&sql, &values)?;
-    rows.for_each(|row| read_row(&plan, row, &mut answer))?;
+    rows.for_each(|row| read_row(plan, row, &mut answer))?;
     if !plan.sums.is_empty() {
-        answer.notes = Some(orders::notes(connection, &plan, predicates.order_names)?);
+        answer.notes = Some(orders::notes(connection, plan, predicates.order_names)?);
     }
     Ok(answer)
 }

@@ -7,9 +7,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use cairn_model::SiteId;
 use cairn_model::question::countries::country_name;
 use cairn_model::question::{
-    Dimension, Engagement, Field, Filter, Metric, Question, Test, TimeUnit,
+    Buckets, Dimension, Engagement, Field, Filter, Metric, Question, Test, TimeUnit,
 };
 use foldhash::HashMap;
 
@@ -48,60 +49,144 @@ pub(in crate::duckdb) struct Rolled {
     pub total: Option<String>,
 }
 
+/// A question whose sides are asked for.
+pub(in crate::duckdb) struct Asked<'a, 'q> {
+    pub plan: &'a Plan<'q>,
+    pub parameters: &'a mut Parameters,
+}
+
 impl Rolling<'_> {
-    /// Answers those sides of a question that rollups can.
+    /// Answers those sides of questions that rollups can, in one pass. They are about one site and one range.
     pub(in crate::duckdb) fn sides(
         &self,
         connection: &Connection,
-        plan: &Plan<'_>,
-        parameters: &mut Parameters,
-    ) -> Result<Rolled, DuckError> {
-        let Some(covered) = self.covered(connection, plan.question)? else {
-            return Ok(Rolled::default());
-        };
-        let mut asking =
-            Asking { rolling: self, connection, plan, covered, fields: HashMap::default() };
-        match asking.answer(parameters) {
-            Ok(rolled) => Ok(rolled),
+        asked: &mut [Asked<'_, '_>],
+    ) -> Result<Vec<Rolled>, DuckError> {
+        match self.counted(connection, asked) {
+            Ok(Some(rolled)) => return Ok(rolled),
+            Ok(None) => {}
             Err(RollupError::TooSlow) => {
-                Err(DuckError::new(DuckErrorKind::Interrupted, "its time is over"))
+                return Err(DuckError::new(DuckErrorKind::Interrupted, "its time is over"));
             }
-            Err(RollupError::Rows(error)) => Err(error),
-            Err(RollupError::Damaged(path)) => {
-                self.rollups.forget_damaged(&path);
-                Ok(Rolled::default())
-            }
+            Err(RollupError::Rows(error)) => return Err(error),
+            Err(RollupError::Damaged(path)) => self.rollups.forget_damaged(&path),
             // Something of the range is being changed: the rows know.
-            Err(RollupError::Gone) => Ok(Rolled::default()),
+            Err(RollupError::Gone) => {}
             Err(RollupError::Broken) => {
                 debug_assert!(false, "a thread that counts ended early");
-                Ok(Rolled::default())
             }
         }
+        Ok(asked.iter().map(|_| Rolled::default()).collect())
     }
 
-    /// The stretches that the range is made of; `None` where rollups are no help.
+    /// The same; `None` where rollups are no help.
+    fn counted(
+        &self,
+        connection: &Connection,
+        asked: &mut [Asked<'_, '_>],
+    ) -> Result<Option<Vec<Rolled>>, RollupError> {
+        let Some(site_id) = asked.first().map(|one| one.plan.question.site_id) else {
+            return Ok(None);
+        };
+        if !self.rollups.has_any(site_id) {
+            return Ok(None);
+        }
+        let mut fields = HashMap::default();
+        let mut folds = Folds::default();
+        for (place, Asked { plan, .. }) in asked.iter().enumerate() {
+            Asking { connection, plan, fields: &mut fields }.add_folds(place, &mut folds)?;
+        }
+        let questions: Vec<&Question> = asked.iter().map(|one| one.plan.question).collect();
+        let counted: Vec<&Question> = folds.of.iter().map(|(place, _)| questions[*place]).collect();
+        let Some(covered) = self.covered(connection, &counted)? else { return Ok(None) };
+        let blocks = blocks(connection, site_id, &covered, &folds.folds)?;
+        self.rollups.answered.fetch_add(folds.folds.len() as u64, Ordering::Relaxed);
+        let Rolling { threads, deadline, .. } = *self;
+        let pass = Pass { folds: &folds.folds, blocks: &blocks, threads, deadline };
+        let mut rolled: Vec<Rolled> = asked.iter().map(|_| Rolled::default()).collect();
+        for (groups, ((place, answers), fold)) in
+            pass.count()?.into_iter().zip(folds.of.into_iter().zip(folds.folds))
+        {
+            let grouped = Grouped { groups, bases: fold.bases };
+            rolled[place].put(answers, &grouped, &mut asked[place]);
+        }
+        Ok(Some(rolled))
+    }
+
+    /// The stretches that the questions' range is made of; `None` where rollups are no help.
     fn covered(
         &self,
         connection: &Connection,
-        question: &Question,
+        questions: &[&Question],
     ) -> Result<Option<Vec<Stretch>>, DuckError> {
-        if !self.rollups.has_any(question.site_id) {
-            return Ok(None);
-        }
+        let Some(first) = questions.first() else { return Ok(None) };
         let watermark = connection.query("SELECT watermark FROM meta", &[])?;
         let watermark: u64 = watermark.first(|row| row.get(0))?.unwrap_or_default();
-        let stretches = self.rollups.cover(question, watermark);
+        let stretches = self.rollups.cover(questions, watermark);
         let gaps = || stretches.iter().filter(|stretch| stretch.path.is_none());
         if gaps().count() > GAPS_MAX || gaps().count() == stretches.len() {
             return Ok(None);
         }
         let mut events = 0;
         for gap in gaps() {
-            events += events_in(connection, question.site_id, gap.span)?;
+            events += events_in(connection, first.site_id, gap.span)?;
         }
         Ok((events <= GAP_EVENTS_MAX).then_some(stretches))
     }
+}
+
+impl Rolled {
+    fn put(&mut self, answers: Answers, grouped: &Grouped, asked: &mut Asked<'_, '_>) {
+        let dimensions = &asked.plan.question.dimensions;
+        match answers {
+            Answers::Visits => {
+                self.visits = Some(grouped.sql(dimensions, &VISITS, asked.parameters));
+            }
+            Answers::Events => {
+                self.events = Some(grouped.sql(dimensions, &EVENTS, asked.parameters));
+            }
+            Answers::Total => {
+                let visitors =
+                    grouped.groups.list().first().map_or(0, |(_, counts)| counts.visitors);
+                self.total = Some(format!("SELECT {visitors}::BIGINT AS total"));
+            }
+        }
+    }
+
+    /// Nothing of a question is left to be read from the rows.
+    pub(in crate::duckdb) fn is_whole(&self, plan: &Plan<'_>) -> bool {
+        (self.visits.is_some() || !needs_visits(plan))
+            && (self.events.is_some() || plan.sides == Sides::Visits)
+            && (self.total.is_some() || !plan.asks(Metric::Percentage))
+    }
+}
+
+fn needs_visits(plan: &Plan<'_>) -> bool {
+    plan.sides == Sides::Visits || plan.counts_in(Source::Visits)
+}
+
+fn blocks(
+    connection: &Connection,
+    site_id: SiteId,
+    covered: &[Stretch],
+    folds: &[Fold<'_>],
+) -> Result<Vec<Block>, RollupError> {
+    let mut wanted = Wanted::default();
+    folds.iter().for_each(|fold| fold.want(&mut wanted));
+    let with_visits = folds.iter().any(|fold| fold.side == Side::Visits);
+    let block = |Stretch { span, path }: &Stretch| match path {
+        Some(path) => {
+            let reader = Reader::open(path, &wanted);
+            let reader = reader.map_err(|error| unreadable(error, path))?;
+            Ok(Block::InFile { span: *span, path: path.clone(), reader })
+        }
+        None => {
+            let (span, visitors) = (*span, (0, u64::MAX));
+            let making = Making { connection, site_id, span, visitors, wanted, with_visits };
+            Ok(Block::InMemory { span, slice: making.block()? })
+        }
+    };
+    covered.iter().map(block).collect()
 }
 
 /// A part of a range, with its rollup where it has one.
@@ -111,12 +196,15 @@ struct Stretch {
 }
 
 impl Rollups {
-    /// Cuts a question's range into rollups that say what is so as of `watermark`, and what lies between them; each in one
-    /// bucket.
-    fn cover(&self, question: &Question, watermark: u64) -> Vec<Stretch> {
-        let range = Span { from_ms: question.range.from_ms(), until_ms: question.range.until_ms() };
-        let bucket_of = |ms: i64| question.buckets.as_ref().map_or(0, |cut| cut.index_of(ms));
+    /// Cuts the questions' range into rollups that say what is so as of `watermark`, and what lies between them; each in one
+    /// bucket of every question.
+    fn cover(&self, questions: &[&Question], watermark: u64) -> Vec<Stretch> {
         let mut stretches = Vec::new();
+        let Some(first) = questions.first() else { return stretches };
+        let range = Span { from_ms: first.range.from_ms(), until_ms: first.range.until_ms() };
+        let cuts: Vec<&Buckets> =
+            questions.iter().filter_map(|question| question.buckets.as_ref()).collect();
+        let bucket_of = |ms: i64| cuts.iter().map(|cut| cut.index_of(ms)).collect::<Vec<i64>>();
         let mut next_ms = range.from_ms;
         let gap = |from_ms: i64, until_ms: i64, stretches: &mut Vec<Stretch>| {
             let mut from_ms = from_ms;
@@ -131,14 +219,14 @@ impl Rollups {
             }
         };
         let state = super::lock(&self.state);
-        for (span, known) in state.of_site(question.site_id) {
+        for (span, known) in state.of_site(first.site_id) {
             let is_usable = known.watermark <= watermark
                 && span.from_ms >= next_ms
                 && span.until_ms <= range.until_ms
                 && bucket_of(span.from_ms) == bucket_of(span.until_ms - 1);
             if is_usable {
                 gap(next_ms, span.from_ms, &mut stretches);
-                let path = Some(self.path(question.site_id, span, &known));
+                let path = Some(self.path(first.site_id, span, &known));
                 stretches.push(Stretch { span, path });
                 next_ms = span.until_ms;
             }
@@ -152,7 +240,7 @@ impl Rollups {
 const STRETCHES_MAX: usize = 20_000;
 
 /// The end of the bucket that an instant lies in, at most `until_ms`.
-fn end_of_bucket(from_ms: i64, until_ms: i64, bucket_of: &dyn Fn(i64) -> i64) -> i64 {
+fn end_of_bucket(from_ms: i64, until_ms: i64, bucket_of: &dyn Fn(i64) -> Vec<i64>) -> i64 {
     let bucket = bucket_of(from_ms);
     // Of these two, the first lies in the bucket and the second after it.
     let (mut inside, mut after) = (from_ms, until_ms);
@@ -180,25 +268,12 @@ enum Answers {
     Total,
 }
 
-/// What a question counts, and what for.
+/// What questions count: of which question, and what for.
 #[derive(Default)]
 struct Folds<'q> {
-    answers: Vec<Answers>,
+    of: Vec<(usize, Answers)>,
     folds: Vec<Fold<'q>>,
 }
-
-impl<'q> Folds<'q> {
-    /// Nothing where rollups do not know what is asked.
-    fn add(&mut self, answers: Answers, fold: Option<Fold<'q>>) {
-        if let Some(fold) = fold {
-            self.answers.push(answers);
-            self.folds.push(fold);
-        }
-    }
-}
-
-/// What was counted, what for, and the places of each dimension.
-type CountedFold = (Answers, Groups, Vec<usize>);
 
 /// A side, counted.
 struct Grouped {
@@ -207,12 +282,11 @@ struct Grouped {
     bases: Vec<usize>,
 }
 
-struct Asking<'a, 's, 'q> {
-    rolling: &'a Rolling<'s>,
+/// How a question's sides are counted.
+struct Asking<'a, 'q> {
     connection: &'a Connection,
     plan: &'a Plan<'q>,
-    covered: Vec<Stretch>,
-    fields: HashMap<TextField, Texts>,
+    fields: &'a mut HashMap<TextField, Texts>,
 }
 
 /// How a side is grouped: by what, and how many places each has.
@@ -239,17 +313,21 @@ const VISITS: [Counted; 6] = [
     Counted { name: "visit_pageviews", count: |counts| counts.visit_pageviews },
 ];
 
-impl<'q> Asking<'_, '_, 'q> {
-    fn answer(&mut self, parameters: &mut Parameters) -> Result<Rolled, RollupError> {
+impl<'q> Asking<'_, 'q> {
+    /// Adds what the question counts, as far as rollups know it.
+    fn add_folds(&mut self, place: usize, folds: &mut Folds<'q>) -> Result<(), RollupError> {
         let plan = self.plan;
-        let mut rolled = Rolled::default();
-        let by_hour = plan.question.dimensions.contains(&Dimension::Time(TimeUnit::Hour));
-        if by_hour || !is_of_ordinary_events(plan) {
-            return Ok(rolled);
-        }
         let dimensions = &plan.question.dimensions;
-        let mut folds = Folds::default();
-        if plan.sides == Sides::Visits || plan.counts_in(Source::Visits) {
+        if dimensions.contains(&Dimension::Time(TimeUnit::Hour)) || !is_of_ordinary_events(plan) {
+            return Ok(());
+        }
+        let mut add = |answers: Answers, fold: Option<Fold<'q>>| {
+            if let Some(fold) = fold {
+                folds.of.push((place, answers));
+                folds.folds.push(fold);
+            }
+        };
+        if needs_visits(plan) {
             let mut fold = self.fold(Side::Visits, &plan.visit_filters, dimensions)?;
             if plan.asks(Metric::BounceRate) {
                 fold = match self.conditions(&plan.bounce_filters, Side::Visits)? {
@@ -257,78 +335,19 @@ impl<'q> Asking<'_, '_, 'q> {
                     None => None,
                 };
             }
-            folds.add(Answers::Visits, fold);
+            add(Answers::Visits, fold);
         }
         if plan.sides != Sides::Visits {
-            let fold = self.fold(Side::Events, &plan.filters, dimensions)?;
-            folds.add(Answers::Events, fold);
+            add(Answers::Events, self.fold(Side::Events, &plan.filters, dimensions)?);
         }
         if plan.asks(Metric::Percentage) {
             let side = match plan.source(Metric::Visitors) {
                 Source::Visits => Side::Visits,
                 _ => Side::Events,
             };
-            folds.add(Answers::Total, self.fold(side, &plan.question.filters, &[])?);
+            add(Answers::Total, self.fold(side, &plan.question.filters, &[])?);
         }
-        for (answers, groups, bases) in self.counted(folds)? {
-            let grouped = Grouped { groups, bases };
-            match answers {
-                Answers::Visits => {
-                    rolled.visits = Some(grouped.sql(dimensions, &VISITS, parameters));
-                }
-                Answers::Events => {
-                    rolled.events = Some(grouped.sql(dimensions, &EVENTS, parameters));
-                }
-                Answers::Total => {
-                    let groups = grouped.groups.list();
-                    let visitors = groups.first().map_or(0, |(_, counts)| counts.visitors);
-                    rolled.total = Some(format!("SELECT {visitors}::BIGINT AS total"));
-                }
-            }
-        }
-        Ok(rolled)
-    }
-
-    /// Counts all of them in one pass.
-    fn counted(
-        &self,
-        Folds { answers, folds }: Folds<'_>,
-    ) -> Result<Vec<CountedFold>, RollupError> {
-        if folds.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut wanted = Wanted::default();
-        folds.iter().for_each(|fold| fold.want(&mut wanted));
-        let counts_visits = |fold: &Fold<'_>| fold.side == Side::Visits;
-        let with_visits = folds.iter().any(counts_visits);
-        let blocks = self.blocks(wanted, with_visits)?;
-        self.rolling.rollups.answered.fetch_add(folds.len() as u64, Ordering::Relaxed);
-        let Rolling { threads, deadline, .. } = *self.rolling;
-        let groups = Pass { folds: &folds, blocks: &blocks, threads, deadline }.count()?;
-        let counted = answers.into_iter().zip(groups).zip(folds);
-        Ok(counted.map(|((answers, groups), fold)| (answers, groups, fold.bases)).collect())
-    }
-
-    fn blocks(&self, wanted: Wanted, with_visits: bool) -> Result<Vec<Block>, RollupError> {
-        let block = |Stretch { span, path }: &Stretch| match path {
-            Some(path) => {
-                let reader = Reader::open(path, &wanted);
-                let reader = reader.map_err(|error| unreadable(error, path))?;
-                Ok(Block::InFile { span: *span, path: path.clone(), reader })
-            }
-            None => {
-                let making = Making {
-                    connection: self.connection,
-                    site_id: self.plan.question.site_id,
-                    span: *span,
-                    visitors: (0, u64::MAX),
-                    wanted,
-                    with_visits,
-                };
-                Ok(Block::InMemory { span: *span, slice: making.block()? })
-            }
-        };
-        self.covered.iter().map(block).collect()
+        Ok(())
     }
 
     /// How one side is counted; `None` where rollups do not know what is asked.
@@ -342,7 +361,9 @@ impl<'q> Asking<'_, '_, 'q> {
         let Some((grouping, bases)) = self.grouping(side, dimensions)? else { return Ok(None) };
         let (of_events, of_visits): (Vec<Filter>, Vec<Filter>) =
             filters.iter().cloned().partition(Filter::needs_event);
-        let Some(conditions) = self.conditions(&of_visits, side)? else { return Ok(None) };
+        let Some(mut conditions) = self.conditions(&of_visits, side)? else { return Ok(None) };
+        // What holds always need not be asked of every row.
+        conditions.retain(|one| !matches!(one, Condition::All(all) if all.is_empty()));
         let Some(entry_conditions) = self.conditions(&of_events, side)? else { return Ok(None) };
         let by_entry = !entry_conditions.is_empty()
             || grouping
@@ -447,9 +468,12 @@ impl<'q> Asking<'_, '_, 'q> {
 
     fn test(&mut self, test: &Test, side: Side) -> Result<Option<Condition>, RollupError> {
         let either = |first: Condition, second: Condition, words: [&str; 2]| {
-            let members = [first, second].into_iter().zip(words);
-            let passing = members.filter(|(_, word)| test.accepts(word)).map(|(one, _)| one);
-            Some(Condition::Any(passing.collect()))
+            Some(match words.map(|word| test.accepts(word)) {
+                [true, true] => Condition::All(Vec::new()),
+                [true, false] => first,
+                [false, true] => second,
+                [false, false] => Condition::Any(Vec::new()),
+            })
         };
         match &test.subject {
             Dimension::Visit(Field::Bot) => {

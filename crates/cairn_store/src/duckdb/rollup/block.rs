@@ -6,6 +6,8 @@
 
 use cairn_model::session::ATTRIBUTES;
 
+use super::run::{Cursor, Run};
+
 /// What a part knows, a number each.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Column {
@@ -117,7 +119,7 @@ pub(super) struct Crossing {
 }
 
 /// Some parts of a block, those of visitors that follow one another, with the columns that were wanted.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct Slice {
     pub visitors: Vec<u64>,
     /// Empty where a column was not wanted.
@@ -126,49 +128,52 @@ pub(super) struct Slice {
     pub crossing: Vec<Crossing>,
 }
 
+impl Default for Slice {
+    fn default() -> Slice {
+        Slice::empty()
+    }
+}
+
 impl Slice {
     pub(super) fn empty() -> Slice {
         Slice { visitors: Vec::new(), columns: vec![Vec::new(); COLUMNS], crossing: Vec::new() }
+    }
+
+    /// Forgets its parts; there is room for as many.
+    pub(super) fn clear(&mut self) {
+        self.visitors.clear();
+        self.columns.iter_mut().for_each(Vec::clear);
+        self.crossing.clear();
     }
 
     pub(super) fn column(&self, column: Column) -> &[u32] {
         &self.columns[column.place()]
     }
 
-    /// Adds parts of visitors that follow those it has.
-    pub(super) fn append(&mut self, other: Slice) {
-        let parts = self.visitors.len() as u32;
-        self.visitors.extend(other.visitors);
-        for (column, more) in self.columns.iter_mut().zip(other.columns) {
-            column.extend(more);
+    /// Adds parts after those it has.
+    pub(super) fn append(&mut self, run: &Run<'_>) {
+        let Run { slice, parts, entries, crossing, .. } = run;
+        let before = self.visitors.len() as u32;
+        self.visitors.extend_from_slice(slice.visitors.get(parts.clone()).unwrap_or_default());
+        for (place, (column, more)) in self.columns.iter_mut().zip(&slice.columns).enumerate() {
+            let rows = if place < PART_COLUMNS { parts } else { entries };
+            column.extend_from_slice(more.get(rows.clone()).unwrap_or_default());
         }
-        let more = other.crossing.into_iter();
-        self.crossing.extend(more.map(|one| Crossing { part: one.part + parts, ..one }));
+        let first = parts.start as u32;
+        let moved = |one: &Crossing| Crossing { part: one.part - first + before, ..*one };
+        self.crossing.extend(crossing.iter().map(moved));
     }
 
-    /// The parts of some visitors, the first and the last of whom are given.
-    pub(super) fn of_visitors(&self, (first, last): (u64, u64)) -> Slice {
-        let from = self.visitors.partition_point(|visitor| *visitor < first);
-        let to = self.visitors.partition_point(|visitor| *visitor <= last);
-        let entries_in = |parts: std::ops::Range<usize>| -> usize {
-            let entries = self.column(Column::Entries).get(parts).unwrap_or_default();
-            entries.iter().map(|entries| *entries as usize).sum()
+    /// The parts of some visitors, the first and the last of whom are given, into what another slice had room for.
+    pub(super) fn of_visitors(&self, (first, last): (u64, u64), some: &mut Slice) {
+        let mut cursor = Cursor::new(self);
+        cursor.run_until(first);
+        let run = match last.checked_add(1) {
+            Some(until) => cursor.run_until(until),
+            None => cursor.rest(),
         };
-        let first_entry = entries_in(0..from);
-        let entries = first_entry..first_entry + entries_in(from..to);
-        let columns = self.columns.iter().enumerate().map(|(place, column)| {
-            let rows = if place < PART_COLUMNS { from..to } else { entries.clone() };
-            column.get(rows).unwrap_or_default().to_vec()
-        });
-        let parts = from as u32..to as u32;
-        let crossing = self.crossing.iter().filter(|one| parts.contains(&one.part));
-        Slice {
-            visitors: self.visitors[from..to].to_vec(),
-            columns: columns.collect(),
-            crossing: crossing
-                .map(|one| Crossing { part: one.part - parts.start, ..*one })
-                .collect(),
-        }
+        some.clear();
+        some.append(&run);
     }
 
     /// The parts put in the order of their visitors.

@@ -215,18 +215,18 @@ impl Reader {
     }
 
     /// Parts in a segment.
-    fn parts(&self, segment: usize) -> usize {
+    pub(super) fn parts(&self, segment: usize) -> usize {
         self.directory.visitors(segment).size_bytes as usize / VISITOR_SIZE_BYTES
     }
 
-    /// A segment's parts.
-    pub(super) fn slice(&self, segment: usize) -> io::Result<Slice> {
+    /// A segment's parts, into what a slice had room for.
+    pub(super) fn slice(&self, segment: usize, slice: &mut Slice) -> io::Result<()> {
         let file = File::open(&self.path)?;
         let mut bytes = Vec::new();
-        let mut slice = Slice::empty();
+        slice.clear();
         read(&file, self.directory.visitors(segment), &mut bytes)?;
         let (visitors, _) = bytes.as_chunks::<VISITOR_SIZE_BYTES>();
-        slice.visitors = visitors.iter().map(|visitor| u64::from_le_bytes(*visitor)).collect();
+        slice.visitors.extend(visitors.iter().map(|visitor| u64::from_le_bytes(*visitor)));
         read(&file, self.directory.crossing(segment), &mut bytes)?;
         for crossing in bytes.chunks_exact(CROSSING_SIZE_BYTES) {
             slice.crossing.push(Crossing {
@@ -240,12 +240,13 @@ impl Reader {
         for place in (0..COLUMNS).filter(|place| self.wanted.has(*place)) {
             let rows = if place < PART_COLUMNS { self.parts(segment) } else { entries };
             read(&file, self.directory.places(place, segment), &mut bytes)?;
-            slice.columns[place] = decoded(&self.numbers[place], &bytes, rows)?;
+            let column = &mut slice.columns[place];
+            decode(&self.numbers[place], &bytes, rows, column)?;
             if place == Column::Entries.place() {
-                entries = slice.columns[place].iter().map(|entries| *entries as usize).sum();
+                entries = column.iter().map(|entries| *entries as usize).sum();
             }
         }
-        Ok(slice)
+        Ok(())
     }
 }
 
@@ -258,8 +259,8 @@ fn read(file: &File, extent: Extent, into: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// The numbers at some places.
-fn decoded(numbers: &[u32], places: &[u8], rows: usize) -> io::Result<Vec<u32>> {
+/// Puts down the numbers at some places.
+fn decode(numbers: &[u32], places: &[u8], rows: usize, column: &mut Vec<u32>) -> io::Result<()> {
     let size = place_size_bytes(numbers.len());
     if places.len() != rows * size {
         return Err(damaged("its columns differ in length"));
@@ -270,26 +271,27 @@ fn decoded(numbers: &[u32], places: &[u8], rows: usize) -> io::Result<Vec<u32>> 
         false => Err(damaged("a place")),
     };
     match size {
-        0 if rows == 0 => Ok(Vec::new()),
+        0 if rows == 0 => {}
         0 => {
             within(Some(0))?;
-            Ok(vec![numbers[0]; rows])
+            column.resize(rows, numbers[0]);
         }
         1 => {
             within(places.iter().max().map(|place| usize::from(*place)))?;
-            Ok(places.iter().map(|place| numbers[usize::from(*place)]).collect())
+            column.extend(places.iter().map(|place| numbers[usize::from(*place)]));
         }
         2 => {
             let (places, _) = places.as_chunks::<2>();
             let place = |bytes: &[u8; 2]| usize::from(u16::from_le_bytes(*bytes));
             within(places.iter().map(place).max())?;
-            Ok(places.iter().map(|bytes| numbers[place(bytes)]).collect())
+            column.extend(places.iter().map(|bytes| numbers[place(bytes)]));
         }
         _ => {
             let (places, _) = places.as_chunks::<4>();
             let place = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes) as usize;
             within(places.iter().map(place).max())?;
-            Ok(places.iter().map(|bytes| numbers[place(bytes)]).collect())
+            column.extend(places.iter().map(|bytes| numbers[place(bytes)]));
         }
     }
+    Ok(())
 }

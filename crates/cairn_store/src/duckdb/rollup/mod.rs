@@ -37,8 +37,9 @@ use super::store::lock;
 use block::{Slice, Wanted};
 use build::Making;
 use file::{Reader, visitors_of};
+use run::Cursor;
 
-pub(super) use ask::{Rolled, Rolling};
+pub(super) use ask::{Asked, Rolled, Rolling};
 
 /// Directory of the files, within that of the store.
 pub(super) const DIRECTORY: &str = "rollups";
@@ -122,13 +123,28 @@ impl Block {
         }
     }
 
+    /// How many parts a segment's visitors have.
+    fn parts(&self, segment: usize) -> usize {
+        match self {
+            Block::InFile { reader, .. } => reader.parts(segment),
+            Block::InMemory { slice, .. } => {
+                let (first, last) = visitors_of(segment);
+                let before = slice.visitors.partition_point(|visitor| *visitor < first);
+                slice.visitors.partition_point(|visitor| *visitor <= last) - before
+            }
+        }
+    }
+
     /// The parts of a segment's visitors.
-    fn slice(&self, segment: usize) -> Result<Slice, RollupError> {
+    fn slice(&self, segment: usize, slice: &mut Slice) -> Result<(), RollupError> {
         match self {
             Block::InFile { path, reader, .. } => {
-                reader.slice(segment).map_err(|error| unreadable(error, path))
+                reader.slice(segment, slice).map_err(|error| unreadable(error, path))
             }
-            Block::InMemory { slice, .. } => Ok(slice.of_visitors(visitors_of(segment))),
+            Block::InMemory { slice: whole, .. } => {
+                whole.of_visitors(visitors_of(segment), slice);
+                Ok(())
+            }
         }
     }
 }
@@ -389,7 +405,7 @@ fn whole_block(connection: &Connection, site_id: SiteId, span: Span) -> Result<S
         let visitors = (step * pass, last);
         let wanted = Wanted::all();
         let making = Making { connection, site_id, span, visitors, wanted, with_visits: true };
-        block.append(making.block()?);
+        block.append(&Cursor::new(&making.block()?).rest());
     }
     Ok(block)
 }

@@ -3,16 +3,15 @@
 //! Guarantees: blocks are read, and visitors told apart, once. Visitors are taken some at a time, so that what is needed to
 //! count them once fits into a processor's cache, however many there are; nothing goes on much longer than the deadline.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use foldhash::HashSet;
 
-use super::block::Column;
+use super::block::{Column, Slice};
 use super::file::{SEGMENTS, visitors_of};
 use super::fold::{Fold, Groups, Side, Tally};
-use super::run::{Cursor, sum_of};
+use super::run::{Cursor, Run};
 use super::seen::{Numbering, Seen};
 use super::{Block, RollupError};
 
@@ -65,12 +64,17 @@ impl Pass<'_, '_> {
         let buckets_of =
             |fold: &Fold<'_>| starts().map(|from_ms| fold.bucket_of(from_ms)).collect();
         let buckets: Vec<BlockBuckets> = self.folds.iter().map(buckets_of).collect();
-        let mut counted = by_segment(self.threads, |segment, tallies: &mut Vec<Tally>| {
-            tallies.resize_with(self.folds.len(), Tally::default);
-            self.count_segment(segment, &matched, &buckets, tallies)
+        let counts_visitors = self.folds.iter().any(|fold| fold.counts_visitors);
+        let mut counted = by_segment(self.threads, |segment, work: &mut Work| {
+            work.tallies.resize_with(self.folds.len(), Tally::default);
+            match counts_visitors {
+                true => self.read_steps(segment, work)?,
+                false => self.read_segment(segment, work)?,
+            }
+            self.count_steps(&matched, &buckets, work)
         })?;
         let of_fold = |fold: usize| {
-            Tally::together(counted.iter_mut().filter_map(|tallies| tallies.get_mut(fold)))
+            Tally::together(counted.iter_mut().filter_map(|work| work.tallies.get_mut(fold)))
         };
         Ok((0..self.folds.len()).map(of_fold).collect())
     }
@@ -90,12 +94,13 @@ impl Pass<'_, '_> {
         }
         let found = by_segment(self.threads, |segment, found: &mut Matched| {
             found.resize_with(self.folds.len(), HashSet::default);
+            let mut slice = Slice::empty();
             for block in self.blocks {
                 self.check_time()?;
-                let cursor = Cursor::new(block.slice(segment)?);
+                block.slice(segment, &mut slice)?;
                 for (fold, found) in self.folds.iter().zip(&mut *found) {
                     if fold.looks_for_visits() {
-                        fold.find_visits(cursor.run(cursor.slice.visitors.len(), &[]), found);
+                        fold.find_visits(Cursor::new(&slice).rest(), found);
                     }
                 }
             }
@@ -109,80 +114,124 @@ impl Pass<'_, '_> {
         Ok(matched)
     }
 
-    fn count_segment(
+    fn count_steps(
         &self,
-        segment: usize,
         matched: &Matched,
         buckets: &[BlockBuckets],
-        tallies: &mut [Tally],
+        Work { tallies, steps, telling, .. }: &mut Work,
     ) -> Result<(), RollupError> {
-        let slices = self.blocks.iter().map(|block| Ok(Cursor::new(block.slice(segment)?)));
-        let mut cursors = slices.collect::<Result<Vec<Cursor>, RollupError>>()?;
-        let rows: usize = cursors.iter().map(|cursor| cursor.slice.visitors.len()).sum();
-        // Visitors are spread evenly: equal steps of their numbers have about the same number of rows.
-        let steps = (rows / ROWS_AT_ONCE + 1) as u64;
-        let (first, last) = visitors_of(segment);
-        let step = (last - first) / steps + 1;
-        let mut telling = Telling::of(self.folds);
-        for index in 1..=steps {
+        for step in steps {
             self.check_time()?;
-            let until = (index < steps).then(|| first + step * index);
-            let ends: Vec<usize> = cursors.iter().map(|cursor| cursor.until(until)).collect();
-            telling.begin(self.folds, &cursors, &ends);
+            telling.begin(self.folds, &step.slice);
+            let mut cursor = Cursor::new(&step.slice);
             let mut visitors = telling.numbers.as_slice();
-            for (block, (cursor, end)) in cursors.iter_mut().zip(ends).enumerate() {
-                let (of_run, others) = visitors.split_at((end - cursor.part).min(visitors.len()));
+            for (block, end) in &step.ends {
+                let run = cursor.run_to(*end);
+                let (of_run, others) = visitors.split_at(run.parts.len().min(visitors.len()));
                 visitors = others;
                 for (place, fold) in self.folds.iter().enumerate() {
-                    let mut run = cursor.run(end, of_run);
-                    run.bucket = buckets[place][block];
-                    let (tally, seen) = (&mut tallies[place], &mut telling.seen[place]);
-                    fold.count(run, &matched[place], tally, seen);
+                    let (bucket, tally) = (buckets[place][*block], &mut tallies[place]);
+                    let run = Run { visitors: of_run, bucket, ..run.clone() };
+                    fold.count(run, &matched[place], tally, &mut telling.seen[place]);
                 }
-                cursor.advance(end);
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment's parts, block after block, as they are.
+    fn read_segment(&self, segment: usize, work: &mut Work) -> Result<(), RollupError> {
+        work.steps.resize_with(self.blocks.len(), Step::default);
+        for (block, (of_block, step)) in self.blocks.iter().zip(&mut work.steps).enumerate() {
+            self.check_time()?;
+            of_block.slice(segment, &mut step.slice)?;
+            step.ends.clear();
+            step.ends.push((block, step.slice.visitors.len()));
+        }
+        Ok(())
+    }
+
+    /// A segment's parts, some visitors' of all blocks at a time. They are put together because a block has few of so few
+    /// visitors: reading here and there in hundreds of blocks would wait for memory.
+    fn read_steps(&self, segment: usize, work: &mut Work) -> Result<(), RollupError> {
+        let Work { steps, slice, .. } = work;
+        let parts: usize = self.blocks.iter().map(|block| block.parts(segment)).sum();
+        // Visitors are spread evenly: equal steps of their numbers have about the same number of parts.
+        let count = parts / ROWS_AT_ONCE + 1;
+        let (first, last) = visitors_of(segment);
+        let width = (last - first) / count as u64 + 1;
+        steps.resize_with(count, Step::default);
+        steps.iter_mut().for_each(Step::clear);
+        for (block, of_block) in self.blocks.iter().enumerate() {
+            self.check_time()?;
+            of_block.slice(segment, slice)?;
+            let mut cursor = Cursor::new(slice);
+            let mut until = first;
+            for (index, step) in (1..).zip(&mut *steps) {
+                until = until.saturating_add(width);
+                let run = if index < count { cursor.run_until(until) } else { cursor.rest() };
+                if !run.parts.is_empty() {
+                    step.slice.append(&run);
+                    step.ends.push((block, step.slice.visitors.len()));
+                }
             }
         }
         Ok(())
     }
 }
 
-/// Who was counted where, for the rows of one step.
+/// What a thread has counted, and its room, which serves one segment after the other.
+#[derive(Default)]
+struct Work {
+    tallies: Vec<Tally>,
+    steps: Vec<Step>,
+    slice: Slice,
+    telling: Telling,
+}
+
+/// Parts of some visitors, block after block.
+#[derive(Default)]
+struct Step {
+    slice: Slice,
+    /// By block: where its parts end.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Step {
+    fn clear(&mut self) {
+        self.slice.clear();
+        self.ends.clear();
+    }
+}
+
+/// Who was counted where, for the parts of one step.
+#[derive(Default)]
 struct Telling {
     numbering: Numbering,
-    /// The numbers of the step's rows, cursor after cursor; none where no fold counts visitors.
+    /// The numbers of the parts' visitors; none where no fold counts visitors.
     numbers: Vec<u32>,
     /// By fold.
     seen: Vec<Seen>,
 }
 
 impl Telling {
-    fn of(folds: &[Fold<'_>]) -> Telling {
-        let seen = folds.iter().map(|fold| Seen::new(fold.bases.iter().product()));
-        Telling { numbering: Numbering::default(), numbers: Vec::new(), seen: seen.collect() }
-    }
-
-    /// Begins a step that ends at those parts.
-    fn begin(&mut self, folds: &[Fold<'_>], cursors: &[Cursor], ends: &[usize]) {
+    /// Begins a step.
+    fn begin(&mut self, folds: &[Fold<'_>], slice: &Slice) {
         self.numbers.clear();
+        if self.seen.len() < folds.len() {
+            self.seen.extend(folds.iter().map(|fold| Seen::new(fold.bases.iter().product())));
+        }
         if !folds.iter().any(|fold| fold.counts_visitors) {
             return;
         }
-        let runs = || cursors.iter().zip(ends).map(|(cursor, end)| (cursor, cursor.part..*end));
-        let parts = runs().map(|(_, parts)| parts.len()).sum();
-        self.numbering.begin(parts);
-        for (cursor, parts) in runs() {
-            self.numbering.number(&cursor.slice.visitors[parts], &mut self.numbers);
-        }
-        let entries = |(cursor, parts): (&Cursor, Range<usize>)| {
-            let entries = cursor.slice.column(Column::Entries);
-            entries.get(parts).map_or(0, sum_of)
-        };
-        for (fold, seen) in folds.iter().zip(&mut self.seen) {
-            if fold.counts_visitors {
-                let is_by_entry = fold.side == Side::Events && fold.by_entry;
-                let rows = if is_by_entry { runs().map(entries).sum() } else { parts };
-                seen.begin(self.numbering.below(), rows);
-            }
+        self.numbering.begin(slice.visitors.len());
+        self.numbering.number(&slice.visitors, &mut self.numbers);
+        for (fold, seen) in
+            folds.iter().zip(&mut self.seen).filter(|(fold, _)| fold.counts_visitors)
+        {
+            let is_by_entry = fold.side == Side::Events && fold.by_entry;
+            let rows = if is_by_entry { slice.column(Column::Count) } else { &[] };
+            seen.begin(self.numbering.below(), rows.len().max(slice.visitors.len()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Going through a block's parts, some at a time.
+//! Going through the parts of a slice, some at a time.
 //!
 //! Guarantees: entries and crossings come with the parts that they belong to.
 
@@ -6,55 +6,55 @@ use std::ops::Range;
 
 use super::block::{CROSSES, Column, Crossing, Slice};
 
-/// A block's parts, as far as they were counted.
-pub(super) struct Cursor {
-    pub slice: Slice,
-    pub part: usize,
+/// A slice, as far as one went through it.
+pub(super) struct Cursor<'a> {
+    slice: &'a Slice,
+    part: usize,
     entry: usize,
     crossing: usize,
 }
 
-/// Parts that follow one another in a block.
+/// Parts that follow one another in a slice.
 #[derive(Clone)]
 pub(super) struct Run<'a> {
     pub slice: &'a Slice,
     pub parts: Range<usize>,
-    /// The first entry of the first part.
-    entry: usize,
-    /// What of [`Slice::crossing`] is not of earlier parts.
-    crossing: &'a [Crossing],
+    pub entries: Range<usize>,
+    /// What other blocks know of the parts' visits.
+    pub crossing: &'a [Crossing],
     /// A number for each part's visitor, the same for the same; empty where visitors are not counted.
     pub visitors: &'a [u32],
-    /// Where the block lies; `None` outside the range.
+    /// Where the parts' block lies; `None` outside the range.
     pub bucket: Option<u32>,
 }
 
-impl Cursor {
-    pub(super) fn new(slice: Slice) -> Cursor {
+impl<'a> Cursor<'a> {
+    pub(super) fn new(slice: &'a Slice) -> Cursor<'a> {
         Cursor { slice, part: 0, entry: 0, crossing: 0 }
     }
 
-    /// The parts up to that one.
-    pub(super) fn run<'a>(&'a self, end: usize, visitors: &'a [u32]) -> Run<'a> {
-        let crossing = self.slice.crossing.get(self.crossing..).unwrap_or_default();
-        let (parts, entry) = (self.part..end, self.entry);
-        Run { slice: &self.slice, parts, entry, crossing, visitors, bucket: None }
+    /// Goes on to a part.
+    pub(super) fn run_to(&mut self, end: usize) -> Run<'a> {
+        let slice = self.slice;
+        let parts = self.part..end;
+        let entries = slice.column(Column::Entries).get(parts.clone()).unwrap_or_default();
+        let entries = self.entry..self.entry + sum_of(entries);
+        let left = slice.crossing.get(self.crossing..).unwrap_or_default();
+        let here = left.partition_point(|crossing| (crossing.part as usize) < end);
+        let crossing = left.get(..here).unwrap_or_default();
+        (self.part, self.entry, self.crossing) = (end, entries.end, self.crossing + here);
+        Run { slice, parts, entries, crossing, visitors: &[], bucket: None }
     }
 
-    /// Goes on to that part.
-    pub(super) fn advance(&mut self, end: usize) {
-        let entries = self.slice.column(Column::Entries).get(self.part..end).unwrap_or_default();
-        self.entry += sum_of(entries);
-        let left = self.slice.crossing.get(self.crossing..).unwrap_or_default();
-        self.crossing += left.partition_point(|crossing| (crossing.part as usize) < end);
-        self.part = end;
+    /// Goes on to the first part of a visitor from that number on.
+    pub(super) fn run_until(&mut self, visitor: u64) -> Run<'a> {
+        let left = self.slice.visitors.get(self.part..).unwrap_or_default();
+        self.run_to(self.part + left.partition_point(|other| *other < visitor))
     }
 
-    /// The first part of a visitor from this one on.
-    pub(super) fn until(&self, visitor: Option<u64>) -> usize {
-        let left = &self.slice.visitors[self.part..];
-        let some = |until: u64| left.partition_point(|visitor| *visitor < until);
-        self.part + visitor.map_or(left.len(), some)
+    /// Goes to the end.
+    pub(super) fn rest(&mut self) -> Run<'a> {
+        self.run_to(self.slice.visitors.len())
     }
 }
 
@@ -79,12 +79,12 @@ impl<'a> Run<'a> {
     #[inline]
     pub(super) fn entries_of(&mut self, part: usize) -> Range<usize> {
         let entries = self.slice.column(Column::Entries).get(part).copied().unwrap_or(0);
-        let first = self.entry;
-        self.entry += entries as usize;
-        first..self.entry
+        let first = self.entries.start;
+        self.entries.start += entries as usize;
+        first..self.entries.start
     }
 }
 
-pub(super) fn sum_of(numbers: &[u32]) -> usize {
+fn sum_of(numbers: &[u32]) -> usize {
     numbers.iter().map(|number| *number as usize).sum()
 }

@@ -1,10 +1,13 @@
 //! Summing stretches up.
 
+use std::time::Instant;
+
 use cairn_model::SiteId;
 
 use super::{DuckStore, Opened, lock};
 use crate::duckdb::connection::Connection;
 use crate::duckdb::error::DuckError;
+use crate::duckdb::rollup::Rolling;
 use crate::{Span, StoreError};
 
 const DOING: &str = "sums up a stretch";
@@ -13,6 +16,15 @@ impl DuckStore {
     /// How many sides of questions were answered with rollups since the start.
     pub fn rollups_answered(&self) -> u64 {
         self.rollups.answered()
+    }
+
+    /// For a question that begins now: waiting for a turn does not count.
+    pub(super) fn rolling(&self) -> Rolling<'_> {
+        Rolling {
+            rollups: &self.rollups,
+            threads: self.options.threads.max(1) as usize,
+            deadline: Instant::now() + self.options.question_time_max,
+        }
     }
 
     pub(super) fn sum_up(&self, site_id: SiteId, span: Span) -> Result<bool, StoreError> {
