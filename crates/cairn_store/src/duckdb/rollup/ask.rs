@@ -382,6 +382,7 @@ impl<'q> Asking<'_, 'q> {
             buckets,
             counts_visitors: counts_visitors(self.plan, side),
             counts_visits: self.plan.asks(Metric::Visits),
+            counts_rows: question.metrics.iter().any(|metric| !is_about_visitors(metric)),
             with_seconds: self.plan.asks(Metric::VisitDuration),
             with_pageviews: self.plan.asks(Metric::ViewsPerVisit),
             with_bounces: self.plan.asks(Metric::BounceRate),
@@ -580,16 +581,20 @@ fn column(dimension: &Dimension) -> Option<(Column, TextField)> {
 /// Whether a side has to tell visitors apart.
 fn counts_visitors(plan: &Plan<'_>, side: Side) -> bool {
     let counts = |metric: &Metric| {
-        let is_about_visitors = matches!(
-            metric,
-            Metric::Visitors
-                | Metric::Percentage
-                | Metric::ConversionRate
-                | Metric::GroupConversionRate
-        );
-        is_about_visitors && (plan.source(*metric) == Source::Visits) == (side == Side::Visits)
+        is_about_visitors(metric)
+            && (plan.source(*metric) == Source::Visits) == (side == Side::Visits)
     };
     plan.question.metrics.iter().any(counts)
+}
+
+fn is_about_visitors(metric: &Metric) -> bool {
+    matches!(
+        metric,
+        Metric::Visitors
+            | Metric::Percentage
+            | Metric::ConversionRate
+            | Metric::GroupConversionRate
+    )
 }
 
 /// Nothing but visits and ordinary events is asked about.

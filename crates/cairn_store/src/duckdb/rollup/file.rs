@@ -215,8 +215,18 @@ impl Reader {
     }
 
     /// Parts in a segment.
-    pub(super) fn parts(&self, segment: usize) -> usize {
+    fn parts(&self, segment: usize) -> usize {
         self.directory.visitors(segment).size_bytes as usize / VISITOR_SIZE_BYTES
+    }
+
+    /// Rows of a segment: parts, or entries where they are wanted, as far as columns that differ tell.
+    pub(super) fn rows(&self, segment: usize) -> usize {
+        let wanted = (0..COLUMNS).filter(|place| self.wanted.has(*place));
+        let rows = wanted.map(|place| {
+            let size_bytes = self.directory.places(place, segment).size_bytes as usize;
+            size_bytes / place_size_bytes(self.numbers[place].len()).max(1)
+        });
+        rows.fold(self.parts(segment), usize::max)
     }
 
     /// A segment's parts, into what a slice had room for.

@@ -45,6 +45,8 @@ pub(super) struct Fold<'q> {
     pub counts_visitors: bool,
     /// Distinct visits of events are asked for; of the visits' side they are counted anyway.
     pub counts_visits: bool,
+    /// Numbers of visits or events are asked for, or what is measured by them; otherwise visitors alone are counted.
+    pub counts_rows: bool,
     /// Of the visits' side: durations, page views and bounces are asked for.
     pub with_seconds: bool,
     pub with_pageviews: bool,
@@ -205,11 +207,14 @@ impl Fold<'_> {
         }
     }
 
+    /// What tells bots among a run's parts, where they do not count.
+    fn bots<'a>(&self, run: &Run<'a>) -> Option<&'a [u32]> {
+        run.of_parts(BOT).filter(|_| self.people_only)
+    }
+
     #[inline]
     fn passes(&self, slice: &Slice, part: usize) -> bool {
-        (!self.people_only || is_person(slice, part))
-            && (self.conditions.is_empty()
-                || self.conditions.iter().all(|condition| condition.holds(slice, part, 0)))
+        self.conditions.iter().all(|condition| condition.holds(slice, part, 0))
     }
 
     #[inline]
@@ -232,11 +237,13 @@ impl Fold<'_> {
         let slice = run.slice;
         let Some(flags) = run.of_parts(Column::Flags) else { return };
         let places = Places::of(&self.grouping, &self.bases, slice);
+        let bots = self.bots(&run);
         let [seconds, pageviews, events] =
             [Column::Seconds, Column::Pageviews, Column::Events].map(|one| run.of_parts(one));
         for (row, part) in run.parts.clone().enumerate() {
             let entries = if self.by_entry { run.entries_of(part) } else { 0..0 };
-            if flags[row] & ACTIVE == 0 || !self.passes(slice, part) {
+            let is_bot = bots.is_some_and(|bots| bots[row] != 0);
+            if is_bot || flags[row] & ACTIVE == 0 || !self.passes(slice, part) {
                 continue;
             }
             let crossing = run.crossing_of(part, flags[row]);
@@ -250,7 +257,12 @@ impl Fold<'_> {
                 continue;
             }
             let group = places.group(part, 0, bucket);
+            let is_new = self.counts_visitors && seen.insert(run.visitors[row], group);
+            if !is_new && !self.counts_rows {
+                continue;
+            }
             let counted = tally.groups.at(group);
+            counted.visitors += u64::from(is_new);
             counted.visits += 1;
             counted.seconds += seconds.map_or(0, |seconds| u64::from(seconds[row]));
             counted.visit_pageviews += pageviews.map_or(0, |views| u64::from(views[row]));
@@ -259,9 +271,6 @@ impl Fold<'_> {
             {
                 counted.bounce_visits += 1;
                 counted.bounces += u64::from(events[row] == 1);
-            }
-            if self.counts_visitors {
-                counted.visitors += seen.insert(run.visitors[row], group);
             }
         }
     }
@@ -290,17 +299,21 @@ impl Fold<'_> {
             return;
         };
         let places = Places::of(&self.grouping, &self.bases, slice);
+        let bots = self.bots(&run);
         for (row, part) in run.parts.clone().enumerate() {
-            if events[row] == 0 || !self.passes(slice, part) {
+            let is_bot = bots.is_some_and(|bots| bots[row] != 0);
+            if is_bot || events[row] == 0 || !self.passes(slice, part) {
                 continue;
             }
             let group = places.group(part, 0, bucket);
+            let is_new = self.counts_visitors && seen.insert(run.visitors[row], group);
+            if !is_new && !self.counts_rows {
+                continue;
+            }
             let counted = tally.groups.at(group);
+            counted.visitors += u64::from(is_new);
             counted.events += u64::from(events[row]);
             counted.pageviews += u64::from(pageviews[row]);
-            if self.counts_visitors {
-                counted.visitors += seen.insert(run.visitors[row], group);
-            }
             if self.counts_visits {
                 match run.crossing_of(part, flags[row]) {
                     None => counted.visits += 1,
@@ -317,11 +330,12 @@ impl Fold<'_> {
         let Some(flags) = run.of_parts(Column::Flags) else { return };
         let (names, counts) = (slice.column(Column::Name), slice.column(Column::Count));
         let places = Places::of(&self.grouping, &self.bases, slice);
+        let bots = self.bots(&run);
         // Groups of one part: its visit counts once in each.
         let mut groups: Vec<u32> = Vec::new();
         for (row, part) in run.parts.clone().enumerate() {
             let entries = run.entries_of(part);
-            if !self.passes(slice, part) {
+            if bots.is_some_and(|bots| bots[row] != 0) || !self.passes(slice, part) {
                 continue;
             }
             groups.clear();
@@ -330,13 +344,15 @@ impl Fold<'_> {
                     continue;
                 }
                 let group = places.group(part, entry, bucket);
+                let is_new = self.counts_visitors && seen.insert(run.visitors[row], group);
+                if !is_new && !self.counts_rows {
+                    continue;
+                }
                 let counted = tally.groups.at(group);
+                counted.visitors += u64::from(is_new);
                 let count = u64::from(counts[entry]);
                 counted.events += count;
                 counted.pageviews += if names[entry] == PAGE_VIEW_CODE { count } else { 0 };
-                if self.counts_visitors {
-                    counted.visitors += seen.insert(run.visitors[row], group);
-                }
                 if self.counts_visits && !groups.contains(&group) {
                     groups.push(group);
                     match run.crossing_of(part, flags[row]) {

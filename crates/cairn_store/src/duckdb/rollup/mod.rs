@@ -36,7 +36,7 @@ use super::error::{DuckError, DuckErrorKind};
 use super::store::lock;
 use block::{Slice, Wanted};
 use build::Making;
-use file::{Reader, visitors_of};
+use file::{Reader, SEGMENTS, visitors_of};
 use run::Cursor;
 
 pub(super) use ask::{Asked, Rolled, Rolling};
@@ -123,14 +123,12 @@ impl Block {
         }
     }
 
-    /// How many parts a segment's visitors have.
-    fn parts(&self, segment: usize) -> usize {
+    /// About how many rows a segment has: parts, or entries where they are wanted.
+    fn rows(&self, segment: usize) -> usize {
         match self {
-            Block::InFile { reader, .. } => reader.parts(segment),
+            Block::InFile { reader, .. } => reader.rows(segment),
             Block::InMemory { slice, .. } => {
-                let (first, last) = visitors_of(segment);
-                let before = slice.visitors.partition_point(|visitor| *visitor < first);
-                slice.visitors.partition_point(|visitor| *visitor <= last) - before
+                slice.columns.iter().map(Vec::len).max().unwrap_or_default() / SEGMENTS
             }
         }
     }

@@ -16,7 +16,7 @@ use super::seen::{Numbering, Seen};
 use super::{Block, RollupError};
 
 /// Rows of all blocks whose visitors are counted at once.
-const ROWS_AT_ONCE: usize = 8_192;
+const ROWS_AT_ONCE: usize = 24_576;
 
 /// What a number of threads work on, one segment after the other.
 fn by_segment<T: Default + Send>(
@@ -155,9 +155,9 @@ impl Pass<'_, '_> {
     /// visitors: reading here and there in hundreds of blocks would wait for memory.
     fn read_steps(&self, segment: usize, work: &mut Work) -> Result<(), RollupError> {
         let Work { steps, slice, .. } = work;
-        let parts: usize = self.blocks.iter().map(|block| block.parts(segment)).sum();
-        // Visitors are spread evenly: equal steps of their numbers have about the same number of parts.
-        let count = parts / ROWS_AT_ONCE + 1;
+        let rows: usize = self.blocks.iter().map(|block| block.rows(segment)).sum();
+        // Visitors are spread evenly: equal steps of their numbers have about the same number of rows.
+        let count = rows / ROWS_AT_ONCE + 1;
         let (first, last) = visitors_of(segment);
         let width = (last - first) / count as u64 + 1;
         steps.resize_with(count, Step::default);

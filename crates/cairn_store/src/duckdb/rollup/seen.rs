@@ -104,13 +104,13 @@ impl Seen {
         }
     }
 
-    /// 1 where the visitor is new in the group, 0 where not.
+    /// Whether the visitor is new in the group.
     #[inline]
-    pub(super) fn insert(&mut self, visitor: u32, group: u32) -> u64 {
+    pub(super) fn insert(&mut self, visitor: u32, group: u32) -> bool {
         match self {
             Seen::Bits(bits) => {
                 let bits = &mut bits[visitor as usize];
-                let is_new = *bits >> group & 1 ^ 1;
+                let is_new = *bits >> group & 1 == 0;
                 *bits |= 1 << group;
                 is_new
             }
@@ -121,9 +121,9 @@ impl Seen {
                     match places[at] {
                         FREE => {
                             places[at] = pair;
-                            return 1;
+                            return true;
                         }
-                        known if known == pair => return 0,
+                        known if known == pair => return false,
                         _ => at = (at + 1) & *mask,
                     }
                 }
@@ -166,8 +166,8 @@ mod tests {
                 for (visitor, group) in
                     (0..9).flat_map(|one| groups.iter().map(move |of| (one, of)))
                 {
-                    assert_eq!(seen.insert(visitor, *group), 1, "{visitor} {group}");
-                    assert_eq!(seen.insert(visitor, *group), 0, "{visitor} {group}");
+                    assert!(seen.insert(visitor, *group), "{visitor} {group}");
+                    assert!(!seen.insert(visitor, *group), "{visitor} {group}");
                 }
             }
         }
