@@ -62,10 +62,32 @@ impl From<CatalogError> for QueryError {
     }
 }
 
+/// Answers that are there before they are asked for.
+#[derive(Debug, Default)]
+pub struct Prefetched(Vec<(Question, Answer)>);
+
+impl Prefetched {
+    /// Asks for what the store answers for several questions together; what it cannot is asked for later.
+    pub(super) fn of(store: &dyn EventStore, questions: Vec<Question>) -> Prefetched {
+        if questions.len() < 2 {
+            return Prefetched::default();
+        }
+        // Whoever asks alone afterwards is told why it fails.
+        let answers = store.ask_together(&questions).unwrap_or_default();
+        let found = questions.into_iter().zip(answers);
+        Prefetched(found.filter_map(|(question, answer)| Some((question, answer?))).collect())
+    }
+
+    fn find(&self, question: &Question) -> Option<&Answer> {
+        self.0.iter().find(|(asked, _)| asked == question).map(|(_, answer)| answer)
+    }
+}
+
 /// Answers questions, with or without money.
 pub(super) struct Asker<'a> {
     pub(super) store: &'a dyn EventStore,
     pub(super) site: ReportSite<'a>,
+    pub(super) prefetched: &'a Prefetched,
 }
 
 /// Costs by group.
@@ -75,7 +97,7 @@ struct Costs {
     unconverted: BTreeMap<String, i128>,
 }
 
-fn asks_for_money(question: &Question) -> bool {
+pub(super) fn asks_for_money(question: &Question) -> bool {
     question.money().next().is_some()
 }
 
@@ -86,7 +108,7 @@ impl Asker<'_> {
         question: &Question,
     ) -> Result<(Answer, Option<MoneyNotes>), QueryError> {
         if !asks_for_money(question) {
-            return Ok((self.store.ask(question)?, None));
+            return Ok((self.counted(question)?, None));
         }
         let Some(books) = self.site.books else {
             let message = "metrics of money are not part of this report".to_owned();
@@ -99,7 +121,7 @@ impl Asker<'_> {
         let inner = question.counted(Arc::new(pricing));
         let counted = match inner.metrics.is_empty() {
             true => nothing_counted(question),
-            false => self.store.ask(&inner)?,
+            false => self.counted(&inner)?,
         };
         let costs = match question.money().any(|money| money.needs_cost()) {
             true if question.cost_problem().is_none() => {
@@ -116,6 +138,14 @@ impl Asker<'_> {
         };
         let answer = assemble(question, &inner, counted, costs.map(|costs| costs.groups), &books);
         Ok((answer, Some(notes)))
+    }
+
+    /// What the store counts.
+    fn counted(&self, question: &Question) -> Result<Answer, QueryError> {
+        match self.prefetched.find(question) {
+            Some(answer) => Ok(answer.clone()),
+            None => Ok(self.store.ask(question)?),
+        }
     }
 
     /// The rates that a range needs.

@@ -7,7 +7,7 @@ use cairn_model::question::money::{Account, Spent};
 use cairn_model::question::{Dimension, Metric, Question};
 
 use super::QueryError;
-use super::accounts::{Asker, MoneyNotes};
+use super::accounts::{Asker, MoneyNotes, asks_for_money};
 
 /// A row and its counterpart of the earlier range.
 pub(super) struct Pair {
@@ -58,6 +58,26 @@ fn group_of(keys: &[Key]) -> Vec<Key> {
     keys.iter().filter(|key| !matches!(key, Key::Bucket(_))).cloned().collect()
 }
 
+fn is_by_time_alone(question: &Question) -> bool {
+    matches!(question.dimensions.as_slice(), [Dimension::Time(_)])
+}
+
+/// The questions that [`answer`] asks the store, as far as they are known before any is answered.
+pub(super) fn asked_first(question: &Question) -> Vec<Question> {
+    if asks_for_money(question) {
+        return Vec::new();
+    }
+    if question.include.comparison.is_none() {
+        return vec![question.clone()];
+    }
+    let by_time_alone = is_by_time_alone(question);
+    let own = if by_time_alone { question.with_all_rows() } else { question.clone() };
+    // Other comparisons are about the groups of the answer.
+    let has_no_groups = by_time_alone || question.dimensions.is_empty();
+    let earlier = has_no_groups.then(|| question.compared(None)).flatten();
+    std::iter::once(own).chain(earlier).collect()
+}
+
 /// Answers the question, and the comparison if there is one.
 pub(super) fn answer(asker: &Asker<'_>, question: &Question) -> Result<Compared, QueryError> {
     if question.include.comparison.is_none() {
@@ -65,7 +85,7 @@ pub(super) fn answer(asker: &Asker<'_>, question: &Question) -> Result<Compared,
         let pairs = rows.into_iter().map(|row| Pair { row, earlier: None }).collect();
         return Ok(Compared { pairs, total_rows, mixed_identification, money });
     }
-    let by_time_alone = matches!(question.dimensions.as_slice(), [Dimension::Time(_)]);
+    let by_time_alone = is_by_time_alone(question);
     let (answer, money) =
         if by_time_alone { every_bucket(asker, question)? } else { asker.ask(question)? };
     let groups = (!by_time_alone && !question.dimensions.is_empty()).then(|| {

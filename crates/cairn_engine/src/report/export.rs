@@ -9,6 +9,7 @@ use cairn_model::question::{Dimension, Metric, Question, ROWS_PER_PAGE_MAX, Tall
 use cairn_store::EventStore;
 use serde_json::{Map, Value, json};
 
+use super::Prefetched;
 use super::accounts::Asker;
 use super::csv::cell;
 use super::parquet::ParquetFile;
@@ -110,7 +111,7 @@ impl Export {
         store: &dyn EventStore,
         site: ReportSite<'_>,
     ) -> Result<ExportPart, QueryError> {
-        let asker = Asker { store, site };
+        let asker = Asker { store, site, prefetched: &Prefetched::default() };
         let compared = if self.has_page {
             comparison::answer(&asker, &self.question)?
         } else {

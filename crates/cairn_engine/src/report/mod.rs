@@ -16,7 +16,7 @@ pub mod paths;
 mod reply;
 pub mod shared;
 
-pub use accounts::Books;
+pub use accounts::{Books, Prefetched};
 
 use ::parquet::errors::ParquetError;
 use cairn_model::SiteId;
@@ -124,9 +124,33 @@ pub fn ask(
     body: &Value,
     now_ms: i64,
 ) -> Result<Value, QueryError> {
+    ask_after(&Prefetched::default(), store, site, body, now_ms)
+}
+
+/// The same, with what [`prefetch`] found.
+pub fn ask_after(
+    prefetched: &Prefetched,
+    store: &dyn EventStore,
+    site: ReportSite<'_>,
+    body: &Value,
+    now_ms: i64,
+) -> Result<Value, QueryError> {
     let question = parsed(store, site, body, now_ms)?;
-    let compared = comparison::answer(&Asker { store, site }, &question)?;
+    let compared = comparison::answer(&Asker { store, site, prefetched }, &question)?;
     Ok(reply::reply(&question, &compared, site))
+}
+
+/// Asks for what several queries of one site need and the store counts together at much less than one after the other. Queries
+/// that are wrong are left alone.
+pub fn prefetch<'b>(
+    store: &dyn EventStore,
+    site: ReportSite<'_>,
+    bodies: impl Iterator<Item = &'b Value>,
+    now_ms: i64,
+) -> Prefetched {
+    let questions = bodies.filter_map(|body| parsed(store, site, body, now_ms).ok());
+    let first = questions.flat_map(|question| comparison::asked_first(&question));
+    Prefetched::of(store, first.collect())
 }
 
 /// Checks a query.

@@ -1,8 +1,9 @@
 //! Several questions about one site in one request: `POST /api/v2/queries` (docs/queries.md).
 //!
 //! Guarantees: each question has the answer, the status and the limits that it would have alone; an answer is sent as soon as
-//! it is there, so that a slow one keeps no other waiting; access is checked once. Questions begin in the order asked, a few
-//! at a time, so that one request never takes all of the store's places.
+//! it is there, so that a slow one keeps no other waiting; access is checked once. What the store counts for several of them
+//! in one pass is asked for first; then they begin in the order asked, a few at a time, so that one request never takes all of
+//! the store's places.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +20,8 @@ use utoipa::ToSchema;
 
 use super::body::{Fields, missing, parse, read_body, require_json, wrong_type};
 use super::live::Messages;
+use cairn_engine::report::{self, Prefetched};
+
 use super::query::{Asked, QueryBody, Surroundings, named_site};
 use crate::App;
 use crate::auth::Caller;
@@ -86,13 +89,8 @@ pub async fn ask(
     let about = Arc::new(Surroundings::of(&app, access.site()).await?);
     // Room for every line: a slow reader keeps no question waiting.
     let (sender, lines) = mpsc::channel(QUERIES_MAX);
-    let workers = questions.len().min(AT_ONCE_MAX);
-    let next = AtomicUsize::new(0);
-    let list = Arc::new(List { app, about, site, questions, now_ms, next, _place: place });
-    for _ in 0..workers {
-        tokio::spawn(Arc::clone(&list).work(sender.clone()));
-    }
-    drop(sender);
+    let list = List { app, about, site, now_ms, _place: place };
+    tokio::spawn(list.answer(questions, sender));
     let mut response = Response::new(Body::new(Messages(lines)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -101,26 +99,74 @@ pub async fn ask(
     Ok(response)
 }
 
-/// The questions of a request.
+/// What the questions of a request have in common.
 struct List {
     app: Arc<App>,
     about: Arc<Surroundings>,
     /// The site as the request names it.
     site: Value,
-    questions: Vec<Value>,
     now_ms: i64,
-    /// The first question that nobody works on.
-    next: AtomicUsize,
     _place: SemaphorePermit<'static>,
 }
 
+/// The questions of a request, ready to be answered.
+struct Ready {
+    list: List,
+    questions: Vec<Result<Asked, ApiError>>,
+    prefetched: Arc<Prefetched>,
+    /// The first question that nobody works on.
+    next: AtomicUsize,
+}
+
 impl List {
+    async fn answer(self, questions: Vec<Value>, sender: mpsc::Sender<Bytes>) {
+        let mut asked = Vec::with_capacity(questions.len());
+        for question in questions {
+            asked.push(self.asked(question).await);
+        }
+        let prefetched = self.prefetch(&asked).await;
+        let workers = asked.len().min(AT_ONCE_MAX);
+        let next = AtomicUsize::new(0);
+        let ready = Arc::new(Ready { list: self, questions: asked, prefetched, next });
+        for _ in 0..workers {
+            tokio::spawn(Arc::clone(&ready).work(sender.clone()));
+        }
+    }
+
+    async fn asked(&self, mut question: Value) -> Result<Asked, ApiError> {
+        let Some(fields) = question.as_object_mut() else {
+            return Err(ApiError::new(Code::InvalidQuery, "A question must be a JSON object."));
+        };
+        let named = fields.entry("site_id").or_insert_with(|| self.site.clone());
+        if *named != self.site {
+            let message = "All questions of a request are about the site that it names.";
+            return Err(ApiError::new(Code::InvalidQuery, message).on("#/site_id"));
+        }
+        Asked::new(&self.app, Arc::clone(&self.about), question, self.now_ms).await
+    }
+
+    /// Nothing where the store cannot: each question is told alone why.
+    async fn prefetch(&self, asked: &[Result<Asked, ApiError>]) -> Arc<Prefetched> {
+        let asked: Vec<Asked> = asked.iter().flatten().cloned().collect();
+        let (held, now_ms) = (Arc::clone(&self.app), self.now_ms);
+        let found = super::with_store(&self.app, move |store| match asked.first() {
+            Some(first) => {
+                let bodies = asked.iter().map(|one| &one.body);
+                report::prefetch(store, first.site(&held), bodies, now_ms)
+            }
+            None => Prefetched::default(),
+        });
+        Arc::new(found.await.unwrap_or_default())
+    }
+}
+
+impl Ready {
     /// Answers one question after the other, as long as there are some and somebody listens.
     async fn work(self: Arc<Self>, sender: mpsc::Sender<Bytes>) {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(question) = self.questions.get(index) else { return };
-            let (status, body) = match self.answer(question.clone()).await {
+            let (status, body) = match self.answer(question).await {
                 Ok(body) => (200, body),
                 Err(error) => (error.code.status().as_u16(), json!(error.body())),
             };
@@ -131,16 +177,8 @@ impl List {
         }
     }
 
-    async fn answer(&self, mut question: Value) -> Result<Value, ApiError> {
-        let Some(fields) = question.as_object_mut() else {
-            return Err(ApiError::new(Code::InvalidQuery, "A question must be a JSON object."));
-        };
-        let named = fields.entry("site_id").or_insert_with(|| self.site.clone());
-        if *named != self.site {
-            let message = "All questions of a request are about the site that it names.";
-            return Err(ApiError::new(Code::InvalidQuery, message).on("#/site_id"));
-        }
-        let about = Arc::clone(&self.about);
-        Asked::new(&self.app, about, question, self.now_ms).await?.answer(&self.app).await
+    async fn answer(&self, question: &Result<Asked, ApiError>) -> Result<Value, ApiError> {
+        let asked = question.clone()?;
+        asked.answer_after(&self.list.app, Arc::clone(&self.prefetched)).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
-use cairn_engine::report::{self, Books, QueryError, ReportSite};
+use cairn_engine::report::{self, Books, Prefetched, QueryError, ReportSite};
 use cairn_model::question::segments::{self, Segment};
 use cairn_model::question::{Goal, QuestionError};
 use cairn_model::{Site, SiteId};
@@ -152,6 +152,7 @@ impl Surroundings {
 }
 
 /// A question with all that answering it needs.
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(super) about: Arc<Surroundings>,
     pub(super) body: Value,
@@ -191,9 +192,18 @@ impl Asked {
 
     /// The answer as JSON.
     pub(super) async fn answer(self, app: &Arc<App>) -> Result<Value, ApiError> {
+        self.answer_after(app, Arc::default()).await
+    }
+
+    /// The same, with what was found for several questions together.
+    pub(super) async fn answer_after(
+        self,
+        app: &Arc<App>,
+        prefetched: Arc<Prefetched>,
+    ) -> Result<Value, ApiError> {
         let held = Arc::clone(app);
         let answer = super::with_store(app, move |store| {
-            report::ask(store, self.site(&held), &self.body, self.now_ms)
+            report::ask_after(&prefetched, store, self.site(&held), &self.body, self.now_ms)
         });
         answer.await?.map_err(failed)
     }
