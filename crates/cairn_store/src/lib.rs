@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
-use cairn_model::question::lists::PersonSummary;
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary};
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
     AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, ListQuestion,
@@ -311,6 +311,16 @@ pub trait EventStore: Send + Sync {
 
     /// Visits that pass, by start and number, the latest first.
     fn visits_page(&self, question: &ListQuestion) -> Result<Vec<Session>, StoreError>;
+
+    /// What some visits brought in the question's range, by rising number; only those that brought anything.
+    fn visit_conversions(
+        &self,
+        question: &ListQuestion,
+        visits: &[u64],
+    ) -> Result<Vec<VisitConversions>, StoreError>;
+
+    /// Visitors of visits that pass, by the end of their last one and number, the latest first.
+    fn visitors_page(&self, question: &ListQuestion) -> Result<Vec<VisitorSummary>, StoreError>;
 
     /// People whom events that pass name, by their last one and number, the latest first.
     fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError>;

@@ -18,7 +18,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use cairn_model::question::filters::folded as fold;
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
-use cairn_model::question::lists::PersonSummary;
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary};
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{FunnelQuestion, JourneyQuestion, ListQuestion, RetentionQuestion};
 use cairn_model::session::Attribute;
@@ -327,6 +327,18 @@ impl EventStore for ReferenceStore {
 
     fn visits_page(&self, question: &ListQuestion) -> Result<Vec<Session>, StoreError> {
         Ok(lists::visits_page(&self.state(), question))
+    }
+
+    fn visit_conversions(
+        &self,
+        question: &ListQuestion,
+        visits: &[u64],
+    ) -> Result<Vec<VisitConversions>, StoreError> {
+        Ok(lists::visit_conversions(&self.state(), question, visits))
+    }
+
+    fn visitors_page(&self, question: &ListQuestion) -> Result<Vec<VisitorSummary>, StoreError> {
+        Ok(lists::visitors_page(&self.state(), question))
     }
 
     fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError> {

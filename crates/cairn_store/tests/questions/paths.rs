@@ -90,7 +90,7 @@ fn random_retention(dice: &mut Dice, day: &str, asking: &Asking<'_>) -> Option<R
     RetentionQuestion::parse(&range, &filters, unit, goals, asking).ok()
 }
 
-/// Walks through all pages of both lists, and looks at what the last visit did.
+/// Walks through all pages of the lists, and looks at what visits brought and what the last one did.
 fn lists_agree(
     dice: &mut Dice,
     day: &str,
@@ -112,6 +112,18 @@ fn lists_agree(
             store.visit_events(SiteId(1), last.session_id, None, 3).expect("an answer")
         };
         assert_eq!(events(duck), events(reference));
+        let listed: Vec<u64> = found.iter().map(|visit| visit.session_id).collect();
+        let expected = reference.visit_conversions(&question, &listed).expect("an answer");
+        let brought = duck.visit_conversions(&question, &listed).expect("an answer");
+        assert_eq!(brought, expected, "{question:?}");
+    }
+    before = None;
+    loop {
+        let question = page(before)?;
+        let found = duck.visitors_page(&question).expect("an answer");
+        assert_eq!(found, reference.visitors_page(&question).expect("an answer"), "{question:?}");
+        let Some(last) = found.last() else { break };
+        before = Some((last.last_ms, last.last_visit.visitor_id.0));
     }
     before = None;
     loop {

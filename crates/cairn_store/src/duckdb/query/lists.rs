@@ -1,14 +1,20 @@
-//! Lists of visits and of people, the latest first.
+//! Lists of visits, of visitors and of people, the latest first, and what visits brought.
+
+use std::collections::BTreeMap;
 
 use cairn_model::Session;
 use cairn_model::question::ListQuestion;
-use cairn_model::question::lists::PersonSummary;
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary};
 
+use super::orders::{OrderNames, ledger_of};
 use super::predicate::Predicates;
+use super::statement::all_of;
 use crate::duckdb::connection::Connection;
 use crate::duckdb::error::DuckError;
 use crate::duckdb::sessions::{self, SESSION_COLUMNS};
+use crate::duckdb::texts::texts_of;
 use crate::plan::Plan;
+use crate::schema::TextField;
 
 /// What comes after the last entry of the page before.
 fn after(asked: &ListQuestion, time: &str, number: &str) -> String {
@@ -35,6 +41,152 @@ pub(in crate::duckdb) fn visits_page(
         asked.limit()
     );
     sessions::read(connection, &sql, &predicates.parameters.values())
+}
+
+/// Visits by their numbers. The bounds let a scan skip what lies far from all of them.
+fn among(visits: &[u64]) -> String {
+    let (first, last) = (visits.iter().min(), visits.iter().max());
+    let numbers: Vec<String> = visits.iter().map(u64::to_string).collect();
+    match (first, last) {
+        (Some(first), Some(last)) => format!(
+            "session_id BETWEEN {first} AND {last} AND session_id IN ({})",
+            numbers.join(", ")
+        ),
+        _ => "FALSE".to_owned(),
+    }
+}
+
+/// What visits brought; see [`crate::EventStore::visit_conversions`].
+pub(in crate::duckdb) fn visit_conversions(
+    connection: &Connection,
+    asked: &ListQuestion,
+    visits: &[u64],
+) -> Result<Vec<VisitConversions>, DuckError> {
+    let mut found = BTreeMap::new();
+    if visits.is_empty() {
+        return Ok(Vec::new());
+    }
+    goals_of(connection, asked, visits, &mut found)?;
+    orders_of(connection, asked, visits, &mut found)?;
+    Ok(found.into_values().collect())
+}
+
+type Found = BTreeMap<u64, VisitConversions>;
+
+fn entry(found: &mut Found, session_id: u64) -> &mut VisitConversions {
+    found
+        .entry(session_id)
+        .or_insert_with(|| VisitConversions { session_id, ..VisitConversions::default() })
+}
+
+fn goals_of(
+    connection: &Connection,
+    asked: &ListQuestion,
+    visits: &[u64],
+    found: &mut Found,
+) -> Result<(), DuckError> {
+    let question = asked.question();
+    if question.goals.is_empty() {
+        return Ok(());
+    }
+    let mut predicates = Predicates::new(question);
+    let converted = question.goals.iter().map(|goal| predicates.converts(goal));
+    let converted: Vec<String> =
+        converted.map(|converts| format!("coalesce(bool_or({converts}), FALSE)")).collect();
+    let mut conditions = predicates.stored_in_range();
+    conditions.push(among(visits));
+    let sql = format!(
+        "SELECT session_id, {} FROM events WHERE {} GROUP BY session_id",
+        converted.join(", "),
+        all_of(&conditions)
+    );
+    connection.query(&sql, &predicates.parameters.values())?.for_each(|row| {
+        let session_id = row.get(0)?;
+        for index in 0..question.goals.len() {
+            if row.get(index + 1)? {
+                entry(found, session_id).goals.push(index);
+            }
+        }
+        Ok::<(), DuckError>(())
+    })
+}
+
+fn orders_of(
+    connection: &Connection,
+    asked: &ListQuestion,
+    visits: &[u64],
+    found: &mut Found,
+) -> Result<(), DuckError> {
+    let question = asked.question();
+    let mut predicates = Predicates::new(question);
+    predicates.order_names = OrderNames::of(connection, question.site_id)?;
+    let among = among(visits);
+    let ledger = ledger_of(question, &mut predicates, &among);
+    let mut conditions = predicates.stored_in_range();
+    conditions.push(among);
+    let currencies = texts_of(question.site_id.0, TextField::Currency);
+    // A sender may say any amount: a sum beyond all bounds must not fail the whole page.
+    let (least, most) = (i64::MIN, i64::MAX);
+    let sql = format!(
+        "SELECT session_id, coalesce(text, ''), orders,
+                CASE WHEN minor IS NOT NULL
+                    THEN greatest(least(minor, {most}), {least})::BIGINT END AS minor
+         FROM (SELECT session_id, currency, count(*)::UBIGINT AS orders,
+                    sum(own_minor::HUGEINT - own_refund_minor) AS minor
+                FROM events JOIN ({ledger}) USING (event_offset)
+                WHERE is_order AND {}
+                GROUP BY session_id, currency)
+            LEFT JOIN {currencies} ON code = currency
+         ORDER BY session_id, 2",
+        all_of(&conditions)
+    );
+    connection.query(&sql, &predicates.parameters.values())?.for_each(|row| {
+        let visit = entry(found, row.get(0)?);
+        visit.orders += row.get::<u64>(2)?;
+        if let Some(minor) = row.optional(3)? {
+            visit.revenue.push((row.get(1)?, minor));
+        }
+        Ok::<(), DuckError>(())
+    })
+}
+
+/// A page of visitors; see [`crate::EventStore::visitors_page`].
+pub(in crate::duckdb) fn visitors_page(
+    connection: &Connection,
+    asked: &ListQuestion,
+) -> Result<Vec<VisitorSummary>, DuckError> {
+    let question = asked.question();
+    let mut predicates = Predicates::new(question);
+    let kept = predicates.kept_visits(&question.filters, Plan::of(question).engagement);
+    let after = after(asked, "last_ms", "visitor_id");
+    let sql = format!(
+        "SELECT count(*)::UBIGINT, sum(pageviews)::UBIGINT, sum(events)::UBIGINT,
+                min(started_at_ms), max(ended_at_ms) AS last_ms, max(session_id)
+         FROM sessions WHERE {kept}
+         GROUP BY visitor_id HAVING {after} ORDER BY last_ms DESC, visitor_id DESC LIMIT {}",
+        asked.limit()
+    );
+    let mut summaries = Vec::new();
+    connection.query(&sql, &predicates.parameters.values())?.for_each(|row| {
+        let counts: (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let times: (i64, i64) = (row.get(3)?, row.get(4)?);
+        summaries.push((counts, times, row.get::<u64>(5)?));
+        Ok::<(), DuckError>(())
+    })?;
+    let numbers: Vec<u64> = summaries.iter().map(|(_, _, visit)| *visit).collect();
+    let sql = format!(
+        "SELECT {SESSION_COLUMNS} FROM sessions s WHERE site_id = {} AND {}",
+        question.site_id,
+        among(&numbers)
+    );
+    let read = sessions::read(connection, &sql, &[])?;
+    let mut last: BTreeMap<u64, Session> =
+        read.into_iter().map(|visit| (visit.session_id, visit)).collect();
+    let summary = |((visits, pageviews, events), (first_ms, last_ms), visit)| {
+        let last_visit = last.remove(&visit)?;
+        Some(VisitorSummary { visits, pageviews, events, first_ms, last_ms, last_visit })
+    };
+    Ok(summaries.into_iter().filter_map(summary).collect())
 }
 
 /// A page of people; see [`crate::EventStore::people_page`].
