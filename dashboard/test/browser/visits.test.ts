@@ -117,6 +117,7 @@ test("visitors are told apart by permission, and a visit leads to all that its v
 
 test("people: what is claimed about them is text and says that it is not proven", async () => {
   await on("/sites/1/visits", async (page) => {
+    await rows(page).first().waitFor();
     await page.keyboard.press("Control+k");
     await page.getByRole("combobox").fill("People");
     await page.keyboard.press("Enter");

@@ -13,6 +13,7 @@ export function eventItem(page: string, at: number, key: string): EventItem {
     session_id: "s",
     source: "Google",
     channel: "Organic Search",
+    utm: { source: "", medium: "", campaign: "", content: "", term: "" },
     geo: { country: "EE", region: "EE-37", city: "Tallinn" },
     device: { browser: "Firefox", os: "Linux", type: "Desktop" },
     bot: "",
