@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
-use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary};
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary, Whose};
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
     AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, ListQuestion,
@@ -325,11 +325,11 @@ pub trait EventStore: Send + Sync {
     /// People whom events that pass name, by their last one and number, the latest first.
     fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError>;
 
-    /// Events of a visit, newest (highest offset) first, those below `before` if it is given.
-    fn visit_events(
+    /// Events of an entry of a list, newest (highest offset) first, those below `before` if it is given.
+    fn timeline(
         &self,
         site_id: SiteId,
-        session_id: u64,
+        whose: Whose,
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError>;

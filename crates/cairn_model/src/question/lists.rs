@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::Session;
 use crate::question::funnel::parse_base;
 use crate::question::{Asking, Question, QuestionError};
+use crate::{Session, VisitorId};
 
 /// Entries of one page, unless asked otherwise.
 pub const LISTED_PER_PAGE: u32 = 50;
@@ -99,4 +99,25 @@ pub struct VisitConversions {
     pub orders: u64,
     /// What they brought without what was given back: currency and minor units, by currency.
     pub revenue: Vec<(String, i64)>,
+}
+
+/// Whose events are told one after the other: an entry of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// A visit's.
+    Visit(u64),
+    /// A visitor's, from the first visit on.
+    Visitor(VisitorId),
+    /// Those that name a person, by the keyed hash of the user id.
+    Person(u64),
+}
+
+impl Whose {
+    /// The number; 0 is nobody's, though events have it where they have none.
+    pub fn number(self) -> u64 {
+        match self {
+            Whose::Visit(number) | Whose::Person(number) => number,
+            Whose::Visitor(visitor) => visitor.0,
+        }
+    }
 }

@@ -12,10 +12,10 @@ use axum::extract::{Path, RawQuery, Request, State};
 use cairn_engine::report::lists;
 use cairn_model::question::ListQuestion;
 use cairn_model::question::lists::{
-    LISTED_PER_PAGE, LISTED_PER_PAGE_MAX, PersonSummary, VisitConversions, VisitorSummary,
+    LISTED_PER_PAGE, LISTED_PER_PAGE_MAX, PersonSummary, VisitConversions, VisitorSummary, Whose,
 };
 use cairn_model::session::Attribute;
-use cairn_model::{Identification, Session, Subject, VisitorId};
+use cairn_model::{Identification, Session, VisitorId};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -242,17 +242,11 @@ pub async fn visit_events(
     Path((_, session_id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<EventBody>>, ApiError> {
-    let session_id: u64 = session_id.parse().map_err(|_| ApiError::not_found())?;
-    let (limit, before) = timeline(query.as_deref())?;
-    let site_id = access.site_id();
-    let ask = |before, wanted| {
-        let store = Arc::clone(&app.store);
-        move || store.visit_events(site_id, session_id, before, wanted)
-    };
-    cut_page(&app, &access, limit, before, ask).await.map(Json)
+    let session_id = session_id.parse().map_err(|_| ApiError::not_found())?;
+    timeline(&app, &access, query.as_deref(), Whose::Visit(session_id)).await
 }
 
-/// Lists what a visitor did, the latest first, in all visits and beside them.
+/// Lists what a visitor did from the first visit on, the latest first.
 #[utoipa::path(get, path = "/api/v1/sites/{site_id}/visitors/{visitor_id}/events", tag = "events",
     params(("site_id" = String, Path, description = "Number of the site"),
            ("visitor_id" = String, Path, description = "Number of the visitor"),
@@ -265,9 +259,8 @@ pub async fn visitor_events(
     Path((_, visitor_id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<EventBody>>, ApiError> {
-    let visitors = vec![VisitorId(numbered(&visitor_id)?)];
-    let subject = Subject { site_id: access.site_id(), visitors, ..Subject::default() };
-    events_of(&app, &access, query.as_deref(), subject).await
+    let whose = Whose::Visitor(VisitorId(numbered(&visitor_id)?));
+    timeline(&app, &access, query.as_deref(), whose).await
 }
 
 /// Lists what a person did, the latest first, on all browsers and devices.
@@ -283,9 +276,8 @@ pub async fn person_events(
     Path((_, person_id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<EventBody>>, ApiError> {
-    let users = vec![numbered(&person_id)?];
-    let subject = Subject { site_id: access.site_id(), users, ..Subject::default() };
-    events_of(&app, &access, query.as_deref(), subject).await
+    let whose = Whose::Person(numbered(&person_id)?);
+    timeline(&app, &access, query.as_deref(), whose).await
 }
 
 /// The number of a visitor or person, as lists write it.
@@ -293,27 +285,22 @@ fn numbered(text: &str) -> Result<u64, ApiError> {
     u64::from_str_radix(text, 16).map_err(|_| ApiError::not_found())
 }
 
-async fn events_of(
+async fn timeline(
     app: &Arc<App>,
     access: &SiteAccess,
     query: Option<&str>,
-    subject: Subject,
+    whose: Whose,
 ) -> Result<Json<Page<EventBody>>, ApiError> {
-    let (limit, before) = timeline(query)?;
-    let ask = |before, wanted| {
-        let (store, subject) = (Arc::clone(&app.store), subject.clone());
-        move || store.subject_events(&subject, before, wanted)
-    };
-    cut_page(app, access, limit, before, ask).await.map(Json)
-}
-
-/// Length of the page, and the offset that it begins below.
-fn timeline(query: Option<&str>) -> Result<(usize, Option<u64>), ApiError> {
     let mut parameters = Parameters::new(query)?;
     let page = PageRequest::read(&mut parameters)?;
     parameters.finish()?;
     let before = page.key(|text| text.parse::<u64>().ok())?;
-    Ok((page.limit, before))
+    let site_id = access.site_id();
+    let ask = |before, wanted| {
+        let store = Arc::clone(&app.store);
+        move || store.timeline(site_id, whose, before, wanted)
+    };
+    cut_page(app, access, page.limit, before, ask).await.map(Json)
 }
 
 /// Time and number of an entry, as a page's `next` has them.

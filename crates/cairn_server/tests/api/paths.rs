@@ -314,4 +314,10 @@ async fn visitors_are_listed_known_or_not_with_what_they_did() {
     assert_eq!(told["items"][0]["page"], "/product");
     let nobody = format!("/api/v1/sites/{site}/visitors/x/events");
     rig.get(&nobody).owner().send().await.is(404, "not_found");
+    // Events without a visit or a person have the number 0, which is nobody's.
+    for nobody in ["visits", "visitors", "people"] {
+        let path = format!("/api/v1/sites/{site}/{nobody}/0/events");
+        let told = rig.get(&path).owner().send().await.ok(200);
+        assert_eq!(told["items"], json!([]), "{nobody}");
+    }
 }

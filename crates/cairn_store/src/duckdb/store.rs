@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
-use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary};
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary, Whose};
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
     AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, ListQuestion, Question,
@@ -523,16 +523,15 @@ impl EventStore for DuckStore {
         self.answer("lists people", |connection| query::people_page(connection, question))
     }
 
-    fn visit_events(
+    fn timeline(
         &self,
         site_id: SiteId,
-        session_id: u64,
+        whose: Whose,
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let of_visit = format!("site_id = {site_id} AND session_id = {session_id}");
-        self.answer("reads a visit's events", |connection| {
-            query::events_where(connection, site_id, &of_visit, before, limit)
+        self.answer("reads a timeline", |connection| {
+            query::timeline(connection, site_id, whose, before, limit)
         })
     }
 

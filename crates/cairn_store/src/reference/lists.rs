@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::question::ListQuestion;
-use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary};
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary, Whose};
 use cairn_model::{Session, SiteId};
 
 use super::State;
@@ -134,4 +134,27 @@ pub(super) fn events_of(
             && before.is_none_or(|before| row.offset < before)
     };
     state.rows.iter().rev().filter(wanted).take(limit).map(stored).collect()
+}
+
+/// Events of an entry of a list, newest first.
+pub(super) fn timeline(
+    state: &State,
+    site_id: SiteId,
+    whose: Whose,
+    before: Option<u64>,
+    limit: usize,
+) -> Vec<StoredEvent> {
+    let is_own =
+        |visit: &&Session| visit.site_id == site_id && Whose::Visitor(visit.visitor_id) == whose;
+    let visits = state.sessions.iter().filter(is_own);
+    let first = visits.map(|visit| visit.session_id).min();
+    let wanted = |row: &Row<'_>| match whose {
+        _ if whose.number() == 0 => false,
+        Whose::Visit(session_id) => row.session_id == session_id,
+        Whose::Person(user_key) => row.event.user_key == user_key,
+        Whose::Visitor(visitor_id) => {
+            row.event.visitor_id == visitor_id && first.is_some_and(|first| row.offset >= first)
+        }
+    };
+    events_of(state, site_id, wanted, before, limit)
 }

@@ -1201,7 +1201,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists what a visitor did, the latest first, in all visits and beside them. */
+        /** Lists what a visitor did from the first visit on, the latest first. */
         get: operations["get_sites_by_site_id_visitors_by_visitor_id_events"];
         put?: never;
         post?: never;

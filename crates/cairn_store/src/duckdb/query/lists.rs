@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use cairn_model::Session;
 use cairn_model::question::ListQuestion;
-use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary};
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary, Whose};
+use cairn_model::{Session, SiteId};
 
+use super::events::events_where;
 use super::orders::{OrderNames, ledger_of};
 use super::predicate::Predicates;
 use super::statement::all_of;
+use crate::StoredEvent;
 use crate::duckdb::connection::Connection;
 use crate::duckdb::error::DuckError;
 use crate::duckdb::sessions::{self, SESSION_COLUMNS};
@@ -219,4 +221,30 @@ pub(in crate::duckdb) fn people_page(
         Ok::<(), DuckError>(())
     })?;
     Ok(people)
+}
+
+/// Events one after the other; see [`crate::EventStore::timeline`].
+pub(in crate::duckdb) fn timeline(
+    connection: &Connection,
+    site_id: SiteId,
+    whose: Whose,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<StoredEvent>, DuckError> {
+    let of_site = format!("site_id = {site_id}");
+    let condition = match whose {
+        _ if whose.number() == 0 => return Ok(Vec::new()),
+        Whose::Visit(session_id) => format!("{of_site} AND session_id = {session_id}"),
+        Whose::Person(user_key) => format!("{of_site} AND user_key = {user_key}"),
+        Whose::Visitor(visitor_id) => {
+            // The number of a visit is the offset of its first event: what is older need not be looked through.
+            let sql = format!(
+                "SELECT min(session_id) FROM sessions WHERE {of_site} AND visitor_id = {visitor_id}"
+            );
+            let first = connection.query(&sql, &[])?.first(|row| row.optional::<u64>(0))?;
+            let Some(first) = first.flatten() else { return Ok(Vec::new()) };
+            format!("{of_site} AND visitor_id = {visitor_id} AND event_offset >= {first}")
+        }
+    };
+    events_where(connection, site_id, &condition, before, limit)
 }
