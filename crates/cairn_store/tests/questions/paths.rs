@@ -114,7 +114,7 @@ fn lists_agree(
     (duck, reference): (&DuckStore, &ReferenceStore),
 ) -> Option<bool> {
     let (range, filters) = base(dice, day);
-    let limit = 5 + dice.roll(20) as u32;
+    let limit = 2 + dice.roll(12) as u32;
     let page = |before| ListQuestion::parse(&range, &filters, before, limit, asking).ok();
     let (mut before, mut telling) = (None, 0);
     loop {

@@ -1,6 +1,6 @@
 //! Lists of visits, of visitors and of people, the latest first, and what visits brought.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::question::ListQuestion;
 use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary, Whose};
@@ -14,7 +14,7 @@ use crate::StoredEvent;
 use crate::duckdb::connection::Connection;
 use crate::duckdb::error::DuckError;
 use crate::duckdb::sessions::{self, SESSION_COLUMNS};
-use crate::duckdb::texts::texts_of;
+use crate::duckdb::texts::{joined, texts_of};
 use crate::plan::Plan;
 use crate::schema::TextField;
 
@@ -48,11 +48,10 @@ pub(in crate::duckdb) fn visits_page(
 /// Visits by their numbers. The bounds let a scan skip what lies far from all of them.
 fn among(visits: &[u64]) -> String {
     let (first, last) = (visits.iter().min(), visits.iter().max());
-    let numbers: Vec<String> = visits.iter().map(u64::to_string).collect();
     match (first, last) {
         (Some(first), Some(last)) => format!(
             "session_id BETWEEN {first} AND {last} AND session_id IN ({})",
-            numbers.join(", ")
+            joined(visits.iter())
         ),
         _ => "FALSE".to_owned(),
     }
@@ -152,11 +151,85 @@ fn orders_of(
     })
 }
 
+/// Visits looked at for each visitor of a page, before all of the range are grouped.
+const VISITS_PER_VISITOR: usize = 4;
+
 /// A page of visitors; see [`crate::EventStore::visitors_page`].
 pub(in crate::duckdb) fn visitors_page(
     connection: &Connection,
     asked: &ListQuestion,
 ) -> Result<Vec<VisitorSummary>, DuckError> {
+    let (latest, complete_after_ms) = latest_visitors(connection, asked)?;
+    let mut visitors = visitors_of(connection, asked, &latest)?;
+    if let Some(complete_after_ms) = complete_after_ms {
+        visitors.retain(|visitor| visitor.last_ms > complete_after_ms);
+        if visitors.len() < asked.limit() {
+            visitors = visitors_of(connection, asked, "TRUE")?;
+        }
+    }
+    let numbers: Vec<u64> = visitors.iter().map(|visitor| visitor.last_visit).collect();
+    let sql = format!(
+        "SELECT {SESSION_COLUMNS} FROM sessions s WHERE site_id = {} AND {}",
+        asked.question().site_id,
+        among(&numbers)
+    );
+    let read = sessions::read(connection, &sql, &[])?;
+    let mut last: BTreeMap<u64, Session> =
+        read.into_iter().map(|visit| (visit.session_id, visit)).collect();
+    let summary = |visitor: Grouped| {
+        let Grouped { visits, pageviews, events, first_ms, last_ms, last_visit } = visitor;
+        let last_visit = last.remove(&last_visit)?;
+        Some(VisitorSummary { visits, pageviews, events, first_ms, last_ms, last_visit })
+    };
+    Ok(visitors.into_iter().filter_map(summary).collect())
+}
+
+/// Whose visits ended last, as a condition, and the time after which nobody else's last visit ended (none: at any time).
+/// Most pages are found among them, and the visits of millions of others need not be grouped.
+fn latest_visitors(
+    connection: &Connection,
+    asked: &ListQuestion,
+) -> Result<(String, Option<i64>), DuckError> {
+    let question = asked.question();
+    let mut predicates = Predicates::new(question);
+    let kept = predicates.kept_visits(&question.filters, Plan::of(question).engagement);
+    let until =
+        asked.before().map_or_else(String::new, |(at, _)| format!("AND ended_at_ms <= {at}"));
+    let visits_max = asked.limit() * VISITS_PER_VISITOR;
+    let sql = format!(
+        "SELECT visitor_id, ended_at_ms FROM sessions WHERE {kept} {until}
+         ORDER BY ended_at_ms DESC LIMIT {visits_max}"
+    );
+    let (mut visitors, mut visits, mut earliest_ms) = (BTreeSet::new(), 0, i64::MAX);
+    connection.query(&sql, &predicates.parameters.values())?.for_each(|row| {
+        visitors.insert(row.get::<u64>(0)?);
+        earliest_ms = earliest_ms.min(row.get(1)?);
+        visits += 1;
+        Ok::<(), DuckError>(())
+    })?;
+    let is_cut = visits == visits_max;
+    let of_them = match visitors.is_empty() {
+        true => "FALSE".to_owned(),
+        false => format!("visitor_id IN ({})", joined(visitors.iter())),
+    };
+    Ok((of_them, is_cut.then_some(earliest_ms)))
+}
+
+/// Visits of one visitor, grouped.
+struct Grouped {
+    visits: u64,
+    pageviews: u64,
+    events: u64,
+    first_ms: i64,
+    last_ms: i64,
+    last_visit: u64,
+}
+
+fn visitors_of(
+    connection: &Connection,
+    asked: &ListQuestion,
+    condition: &str,
+) -> Result<Vec<Grouped>, DuckError> {
     let question = asked.question();
     let mut predicates = Predicates::new(question);
     let kept = predicates.kept_visits(&question.filters, Plan::of(question).engagement);
@@ -164,31 +237,23 @@ pub(in crate::duckdb) fn visitors_page(
     let sql = format!(
         "SELECT count(*)::UBIGINT, sum(pageviews)::UBIGINT, sum(events)::UBIGINT,
                 min(started_at_ms), max(ended_at_ms) AS last_ms, max(session_id)
-         FROM sessions WHERE {kept}
+         FROM sessions WHERE {kept} AND {condition}
          GROUP BY visitor_id HAVING {after} ORDER BY last_ms DESC, visitor_id DESC LIMIT {}",
         asked.limit()
     );
-    let mut summaries = Vec::new();
+    let mut visitors = Vec::new();
     connection.query(&sql, &predicates.parameters.values())?.for_each(|row| {
-        let counts: (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let times: (i64, i64) = (row.get(3)?, row.get(4)?);
-        summaries.push((counts, times, row.get::<u64>(5)?));
+        visitors.push(Grouped {
+            visits: row.get(0)?,
+            pageviews: row.get(1)?,
+            events: row.get(2)?,
+            first_ms: row.get(3)?,
+            last_ms: row.get(4)?,
+            last_visit: row.get(5)?,
+        });
         Ok::<(), DuckError>(())
     })?;
-    let numbers: Vec<u64> = summaries.iter().map(|(_, _, visit)| *visit).collect();
-    let sql = format!(
-        "SELECT {SESSION_COLUMNS} FROM sessions s WHERE site_id = {} AND {}",
-        question.site_id,
-        among(&numbers)
-    );
-    let read = sessions::read(connection, &sql, &[])?;
-    let mut last: BTreeMap<u64, Session> =
-        read.into_iter().map(|visit| (visit.session_id, visit)).collect();
-    let summary = |((visits, pageviews, events), (first_ms, last_ms), visit)| {
-        let last_visit = last.remove(&visit)?;
-        Some(VisitorSummary { visits, pageviews, events, first_ms, last_ms, last_visit })
-    };
-    Ok(summaries.into_iter().filter_map(summary).collect())
+    Ok(visitors)
 }
 
 /// A page of people; see [`crate::EventStore::people_page`].
