@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
-use cairn_model::question::lists::PersonSummary;
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary, Whose};
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
     AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, ListQuestion,
@@ -318,14 +318,24 @@ pub trait EventStore: Send + Sync {
     /// Visits that pass, by start and number, the latest first.
     fn visits_page(&self, question: &ListQuestion) -> Result<Vec<Session>, StoreError>;
 
+    /// What some visits brought in the question's range, by rising number; only those that brought anything.
+    fn visit_conversions(
+        &self,
+        question: &ListQuestion,
+        visits: &[u64],
+    ) -> Result<Vec<VisitConversions>, StoreError>;
+
+    /// Visitors of visits that pass, by the end of their last one and number, the latest first.
+    fn visitors_page(&self, question: &ListQuestion) -> Result<Vec<VisitorSummary>, StoreError>;
+
     /// People whom events that pass name, by their last one and number, the latest first.
     fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError>;
 
-    /// Events of a visit, newest (highest offset) first, those below `before` if it is given.
-    fn visit_events(
+    /// Events of an entry of a list, newest (highest offset) first, those below `before` if it is given.
+    fn timeline(
         &self,
         site_id: SiteId,
-        session_id: u64,
+        whose: Whose,
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError>;

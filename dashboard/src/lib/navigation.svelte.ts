@@ -4,6 +4,7 @@ export type Place =
   | { page: SitePage; site: string };
 export type SitePage =
   | "overview"
+  | "visits"
   | "goals"
   | "campaigns"
   | "attribution"
@@ -15,6 +16,7 @@ export type SitePage =
 
 /** Pages of a site that have a name in the address. */
 const SITE_PAGES = [
+  "visits",
   "goals",
   "campaigns",
   "attribution",

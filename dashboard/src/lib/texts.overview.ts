@@ -45,6 +45,7 @@ export const overview = {
     value: "Value",
     none: "No event is stored for this.",
     more: "Show more",
+    visits: "Show the visits",
     shown: (count: string) => `${count} newest`,
     lead: "Single events as they are stored, the last to arrive first; reports of how pages were read are among them.",
   },

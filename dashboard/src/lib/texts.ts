@@ -9,6 +9,7 @@ import { pixels } from "./texts.pixels.ts";
 import { rights } from "./texts.rights.ts";
 import { reports } from "./texts.reports.ts";
 import { shared } from "./texts.shared.ts";
+import { visits } from "./texts.visits.ts";
 import { FIGURE_TEXTS, GRADE_TEXTS } from "./texts.figures.ts";
 
 export const t = {
@@ -33,6 +34,7 @@ export const t = {
   nav: {
     label: "Site",
     overview: "Overview",
+    visits: "Visits",
     campaigns: "Campaigns",
     goals: "Goals",
     attribution: "Attribution",
@@ -610,6 +612,7 @@ export const t = {
     arrows: "Earlier or later",
   },
   campaigns,
+  visits,
   reports,
   shared,
   overview,

@@ -78,6 +78,24 @@ const CASES: Case[] = [
     ready: ".panels .empty a",
     mock: "empty",
   },
+  {
+    name: "visits, one open",
+    path: "/sites/1/visits?f=is,visit:country,DE",
+    ready: "li .row",
+    mock: "full",
+    act: async (page) => {
+      await page.locator("li .row").first().click();
+      await page.waitForSelector(".step");
+    },
+  },
+  { name: "visitors", path: "/sites/1/visits?list=visitors", ready: "li .row", mock: "full" },
+  {
+    name: "people, one open",
+    path: "/sites/1/visits?list=people&open=00000000000000ad",
+    ready: ".step",
+    mock: "full",
+  },
+  { name: "no visits", path: "/sites/1/visits", ready: ".note", mock: "empty" },
   { name: "empty overview", path: "/sites/1", ready: ".canvas .empty", mock: "empty" },
   { name: "pixels", path: "/sites/1/pixels", ready: "pre", mock: "full" },
   {

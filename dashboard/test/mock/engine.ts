@@ -64,7 +64,8 @@ interface Part {
   hits: Visit["hits"];
 }
 
-function select(visits: Visit[], range: Range, filters: QueryFilter[]): Part[] {
+/** Visits with hits that pass, and those hits. */
+export function select(visits: Visit[], range: Range, filters: QueryFilter[]): Part[] {
   const from = Date.parse(`${range.from}T00:00:00Z`);
   const to = Date.parse(`${range.to}T00:00:00Z`) + DAY;
   const all = filters.some((f) => f[1] === "visit:bot")

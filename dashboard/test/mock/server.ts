@@ -9,7 +9,6 @@ import { fileURLToPath } from "node:url";
 import type {
   Answer,
   CookieReport,
-  EventItem,
   Outcomes,
   Pixel,
   Query,
@@ -17,7 +16,9 @@ import type {
   Site,
 } from "../../src/lib/api/client.ts";
 import { BadQuestion, answer } from "./engine.ts";
+import { eventItem } from "./items.ts";
 import { sendLines } from "./lines.ts";
+import { listsOf } from "./lists.ts";
 import { PLACES } from "./places.ts";
 import { listReceipts, makeReceipts, permissionOf, verify } from "./receipts.ts";
 import { NotOpen, Requests, retentionOf } from "./rights.ts";
@@ -234,44 +235,11 @@ export class Mock {
       pixel.last_event_at = new Date(at).toISOString();
       pixel.events_24h += 1;
     }
-    const item = this.#item(page, at, pixel?.key ?? "");
+    const item = eventItem(page, at, pixel?.key ?? "");
     for (const response of this.#live.get(siteId) ?? []) {
       response.write(`event: event\ndata: ${JSON.stringify(item)}\n\n`);
       response.write(`event: visitors\ndata: {"visitors_now":${24}}\n\n`);
     }
-  }
-
-  #item(page: string, at: number, key: string): EventItem {
-    return {
-      event: "page_view",
-      timestamp: new Date(at).toISOString(),
-      url: `https://shop.example${page}`,
-      page,
-      hostname: "shop.example",
-      visitor_id: "v",
-      session_id: "s",
-      source: "Google",
-      channel: "Organic Search",
-      geo: { country: "EE", region: "EE-37", city: "Tallinn" },
-      device: { browser: "Firefox", os: "Linux", type: "Desktop" },
-      bot: "",
-      identification: "identified",
-      why: {
-        verdict: "full",
-        rule: "sent_choice",
-        policy: "",
-        explanation: "The visitor's yes came with the event.",
-        receipt: {
-          receipt: 7,
-          at: new Date(at - 60_000).toISOString(),
-          choices: { analytics: "granted" },
-          signal: "banner",
-          version: "2026-11-a",
-          language: "de",
-        },
-      },
-      pixel_key: key,
-    } as unknown as EventItem;
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -364,6 +332,8 @@ export class Mock {
           this.#answer(question),
         );
     }
+    const listed = listsOf(this.visits, this.now, route, body as never, url.searchParams);
+    if (listed) return ok(listed);
     const [, of = "", asked = ""] =
       /\/api\/v1\/sites\/([^/]+)\/(identity-secret|cookies)$/.exec(url.pathname) ?? [];
     if (asked === "cookies") return ok(this.#cookies(of));
@@ -623,7 +593,7 @@ export class Mock {
           .slice(-8)
           .flatMap((visit) => visit.hits.slice(0, 1))
           .reverse();
-        return ok({ items: latest.map((hit) => this.#item(hit.page, hit.at, key)), next: null });
+        return ok({ items: latest.map((hit) => eventItem(hit.page, hit.at, key)), next: null });
       }
       case "POST emails":
         if (body["html"]?.includes("<script"))

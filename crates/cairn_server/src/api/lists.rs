@@ -1,22 +1,28 @@
-//! Lists of visits and of people, and what one of them did: `POST /api/v2/visits` and `/people` (docs/funnels.md).
+//! Lists of visits, of visitors and of people, and what one of them did: `POST /api/v2/visits`, `/visitors` and `/people`
+//! (docs/funnels.md).
 //!
-//! A person is here only where permission gave one: events without it carry no user, so that nobody is listed for them.
+//! A person is here only where permission gave one: events without it carry no user, so that nobody is listed for them. A
+//! visitor without permission is a number that is forgotten at midnight.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, Request, State};
 use cairn_engine::report::lists;
 use cairn_model::question::ListQuestion;
-use cairn_model::question::lists::{LISTED_PER_PAGE, LISTED_PER_PAGE_MAX, PersonSummary};
+use cairn_model::question::lists::{
+    LISTED_PER_PAGE, LISTED_PER_PAGE_MAX, PersonSummary, VisitConversions, VisitorSummary, Whose,
+};
 use cairn_model::session::Attribute;
-use cairn_model::{Identification, Session, Subject};
+use cairn_model::{Identification, Session, VisitorId};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::body::Parameters;
-use super::events::{EventBody, cut_page};
+use super::events::{EventBody, amount, cut_page};
 use super::page::{Page, PageRequest};
 use super::paths::Asked;
 use super::query::failed;
@@ -25,7 +31,7 @@ use crate::App;
 use crate::auth::{Caller, SiteAccess, blocking};
 use crate::error::ApiError;
 
-/// Which visits or people are wanted.
+/// Which visits, visitors or people are wanted.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes a body that `Fields` reads")]
 pub struct ListQuestionBody {
@@ -83,6 +89,55 @@ pub struct VisitBody {
     pub browser: String,
     /// Operating system.
     pub os: String,
+    /// Names of the goals that it converted in the range.
+    pub goals: Vec<String>,
+    /// Its orders in the range, each once.
+    pub orders: u64,
+    /// What they brought, without what was given back, by currency; orders without an amount add nothing.
+    pub revenue: Vec<AmountBody>,
+}
+
+/// An amount of money.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Amount)]
+pub struct AmountBody {
+    /// In the currency's main unit.
+    #[schema(value_type = f64)]
+    pub value: Box<RawValue>,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
+/// A visitor: a browser or device on this site, with or without permission to know it again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Visitor)]
+pub struct VisitorBody {
+    /// The visitor's number on this site; of an anonymous one it is forgotten at midnight.
+    pub visitor_id: String,
+    /// `identified` or `anonymous`.
+    pub identification: String,
+    /// Visits.
+    pub visits: u64,
+    /// Their page views.
+    pub pageviews: u64,
+    /// Their page views and events.
+    pub events: u64,
+    /// When the first of them began (RFC 3339).
+    pub first_at: String,
+    /// When the last of them ended.
+    pub last_at: String,
+    /// Where the latest visit came from; empty: direct.
+    pub source: String,
+    /// ISO 3166-1 alpha-2 country of the latest visit.
+    pub country: String,
+    /// Its city.
+    pub city: String,
+    /// Its device type.
+    pub device: String,
+    /// Its browser.
+    pub browser: String,
+    /// Its operating system.
+    pub os: String,
 }
 
 /// A person: somebody who may be known by name.
@@ -117,9 +172,38 @@ pub async fn visits(
     request: Request,
 ) -> Result<Json<Page<VisitBody>>, ApiError> {
     let (asked, page) = read(&app, &caller, request).await?;
-    let found = ask(&app, asked, &page, |store, question| store.visits_page(question)).await?;
+    let limit = page.limit;
+    let found = ask(&app, asked, &page, move |store, question| {
+        let found = store.visits_page(question)?;
+        let shown: Vec<u64> = found.iter().take(limit).map(|visit| visit.session_id).collect();
+        let brought = store.visit_conversions(question, &shown)?;
+        let goals = question.question().goals.iter().map(|goal| goal.name.clone());
+        Ok((found, brought, goals.collect::<Vec<_>>()))
+    });
+    let (found, brought, goals) = found.await?;
     let next = next(&page, &found, |visit: &Session| (visit.started_at_ms, visit.session_id));
-    Ok(Json(Page { items: found.into_iter().take(page.limit).map(visit_body).collect(), next }))
+    let mut brought: BTreeMap<u64, VisitConversions> =
+        brought.into_iter().map(|visit| (visit.session_id, visit)).collect();
+    let body = |visit: Session| {
+        let brought = brought.remove(&visit.session_id).unwrap_or_default();
+        visit_body(visit, brought, &goals)
+    };
+    Ok(Json(Page { items: found.into_iter().take(limit).map(body).collect(), next }))
+}
+
+/// Lists visitors, those seen last first: browsers and devices with visits that pass, as visits do in queries.
+#[utoipa::path(post, path = "/api/v2/visitors", tag = "queries", request_body = ListQuestionBody,
+    responses((status = 200, body = Page<VisitorBody>)))]
+pub async fn visitors(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Page<VisitorBody>>, ApiError> {
+    let (asked, page) = read(&app, &caller, request).await?;
+    let found = ask(&app, asked, &page, |store, question| store.visitors_page(question)).await?;
+    let place = |visitor: &VisitorSummary| (visitor.last_ms, visitor.last_visit.visitor_id.0);
+    let next = next(&page, &found, place);
+    Ok(Json(Page { items: found.into_iter().take(page.limit).map(visitor_body).collect(), next }))
 }
 
 /// Lists people, those seen last first: users whom events of the range name by permission.
@@ -158,14 +242,25 @@ pub async fn visit_events(
     Path((_, session_id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<EventBody>>, ApiError> {
-    let session_id: u64 = session_id.parse().map_err(|_| ApiError::not_found())?;
-    let (limit, before) = timeline(query.as_deref())?;
-    let site_id = access.site_id();
-    let ask = |before, wanted| {
-        let store = Arc::clone(&app.store);
-        move || store.visit_events(site_id, session_id, before, wanted)
-    };
-    cut_page(&app, &access, limit, before, ask).await.map(Json)
+    let session_id = session_id.parse().map_err(|_| ApiError::not_found())?;
+    timeline(&app, &access, query.as_deref(), Whose::Visit(session_id)).await
+}
+
+/// Lists what a visitor did from the first visit on, the latest first.
+#[utoipa::path(get, path = "/api/v1/sites/{site_id}/visitors/{visitor_id}/events", tag = "events",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("visitor_id" = String, Path, description = "Number of the visitor"),
+           ("after" = Option<String>, Query, description = "`next` of the page before"),
+           ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000 (default 100)")),
+    responses((status = 200, body = Page<EventBody>)))]
+pub async fn visitor_events(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, visitor_id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<EventBody>>, ApiError> {
+    let whose = Whose::Visitor(VisitorId(numbered(&visitor_id)?));
+    timeline(&app, &access, query.as_deref(), whose).await
 }
 
 /// Lists what a person did, the latest first, on all browsers and devices.
@@ -181,24 +276,31 @@ pub async fn person_events(
     Path((_, person_id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<EventBody>>, ApiError> {
-    let user_key = u64::from_str_radix(&person_id, 16).map_err(|_| ApiError::not_found())?;
-    let (limit, before) = timeline(query.as_deref())?;
-    let subject =
-        Subject { site_id: access.site_id(), users: vec![user_key], ..Subject::default() };
-    let ask = |before, wanted| {
-        let (store, subject) = (Arc::clone(&app.store), subject.clone());
-        move || store.subject_events(&subject, before, wanted)
-    };
-    cut_page(&app, &access, limit, before, ask).await.map(Json)
+    let whose = Whose::Person(numbered(&person_id)?);
+    timeline(&app, &access, query.as_deref(), whose).await
 }
 
-/// Length of the page, and the offset that it begins below.
-fn timeline(query: Option<&str>) -> Result<(usize, Option<u64>), ApiError> {
+/// The number of a visitor or person, as lists write it.
+fn numbered(text: &str) -> Result<u64, ApiError> {
+    u64::from_str_radix(text, 16).map_err(|_| ApiError::not_found())
+}
+
+async fn timeline(
+    app: &Arc<App>,
+    access: &SiteAccess,
+    query: Option<&str>,
+    whose: Whose,
+) -> Result<Json<Page<EventBody>>, ApiError> {
     let mut parameters = Parameters::new(query)?;
     let page = PageRequest::read(&mut parameters)?;
     parameters.finish()?;
     let before = page.key(|text| text.parse::<u64>().ok())?;
-    Ok((page.limit, before))
+    let site_id = access.site_id();
+    let ask = |before, wanted| {
+        let store = Arc::clone(&app.store);
+        move || store.timeline(site_id, whose, before, wanted)
+    };
+    cut_page(app, access, page.limit, before, ask).await.map(Json)
 }
 
 /// Time and number of an entry, as a page's `next` has them.
@@ -243,15 +345,23 @@ fn next<T>(page: &PageRequest, found: &[T], place: impl Fn(&T) -> (i64, u64)) ->
     Some(format!("{time}_{number}"))
 }
 
-fn visit_body(visit: Session) -> VisitBody {
+fn identification(visit: &Session) -> String {
+    match visit.identification {
+        Identification::Identified => "identified".to_owned(),
+        Identification::Anonymous => "anonymous".to_owned(),
+    }
+}
+
+fn visit_body(visit: Session, brought: VisitConversions, goals: &[String]) -> VisitBody {
+    let named = brought.goals.iter().filter_map(|index| goals.get(*index).cloned());
+    let sum = |(currency, minor): (String, i64)| {
+        Some(AmountBody { value: amount(minor, &currency)?, currency })
+    };
     let value = |attribute| visit.attributes.get(attribute).to_owned();
     VisitBody {
         session_id: visit.session_id.to_string(),
         visitor_id: format!("{:016x}", visit.visitor_id.0),
-        identification: match visit.identification {
-            Identification::Identified => "identified".to_owned(),
-            Identification::Anonymous => "anonymous".to_owned(),
-        },
+        identification: identification(&visit),
         started_at: show::instant(visit.started_at_ms),
         duration_s: visit.duration_s(),
         pageviews: visit.pageviews,
@@ -267,6 +377,29 @@ fn visit_body(visit: Session) -> VisitBody {
         os: value(Attribute::Os),
         entry_page: visit.entry_page,
         exit_page: visit.exit_page,
+        goals: named.collect(),
+        orders: brought.orders,
+        revenue: brought.revenue.into_iter().filter_map(sum).collect(),
+    }
+}
+
+fn visitor_body(visitor: VisitorSummary) -> VisitorBody {
+    let visit = visitor.last_visit;
+    let value = |attribute| visit.attributes.get(attribute).to_owned();
+    VisitorBody {
+        visitor_id: format!("{:016x}", visit.visitor_id.0),
+        identification: identification(&visit),
+        visits: visitor.visits,
+        pageviews: visitor.pageviews,
+        events: visitor.events,
+        first_at: show::instant(visitor.first_ms),
+        last_at: show::instant(visitor.last_ms),
+        source: value(Attribute::Source),
+        country: value(Attribute::Country),
+        city: value(Attribute::City),
+        device: value(Attribute::Device),
+        browser: value(Attribute::Browser),
+        os: value(Attribute::Os),
     }
 }
 

@@ -72,6 +72,7 @@ async fn no_route_answers_without_a_credential_or_for_another_tenant() {
         ("segment_id", "1"),
         ("annotation_id", "1"),
         ("session_id", "1"),
+        ("visitor_id", "1"),
         ("person_id", "1"),
         ("backup_id", "1"),
     ];

@@ -233,6 +233,8 @@ async fn visits_and_people_are_listed_with_what_they_did() {
         seen_at_ms: NOW_MS,
     };
     rig.app.catalog.apply_log(&[person], &[], u64::MAX >> 2).unwrap();
+    let goal = json!({"page_path": "/thanks", "display_name": "Read on"});
+    rig.post(&format!("/api/v1/sites/{site}/goals"), &goal).owner().send().await.ok(201);
     let mut question = json!({"site_id": "shop.example", "date_range": "day", "limit": 3});
     let first = rig.post("/api/v2/visits", &question).owner().send().await.ok(200);
     assert_eq!(first["items"].as_array().unwrap().len(), 3);
@@ -247,6 +249,13 @@ async fn visits_and_people_are_listed_with_what_they_did() {
     let buyers = rig.post("/api/v2/visits", &filtered).owner().send().await.ok(200);
     assert_eq!(buyers["items"].as_array().unwrap().len(), 1);
     assert_eq!(buyers["items"][0]["pageviews"], 3, "the visit is whole");
+    assert_eq!(buyers["items"][0]["orders"], 1);
+    assert_eq!(buyers["items"][0]["revenue"], json!([{"value": 59.90, "currency": "EUR"}]));
+    assert_eq!(buyers["items"][0]["goals"], json!(["Read on"]));
+    assert_eq!(
+        (&first["items"][0]["goals"], &first["items"][0]["orders"]),
+        (&json!([]), &json!(0))
+    );
     let visit = buyers["items"][0]["session_id"].as_str().unwrap();
     let path = format!("/api/v1/sites/{site}/visits/{visit}/events?limit=2");
     let told = rig.get(&path).owner().send().await.ok(200);
@@ -265,4 +274,50 @@ async fn visits_and_people_are_listed_with_what_they_did() {
     let path = format!("/api/v1/sites/{site}/people/{}/events", ada["person_id"].as_str().unwrap());
     let told = rig.get(&path).owner().send().await.ok(200);
     assert_eq!(told["items"][0]["page"], "/account");
+}
+
+#[tokio::test]
+async fn visitors_are_listed_known_or_not_with_what_they_did() {
+    let (rig, site) = shop().await;
+    let mut passing = event(8, 2, "/help");
+    passing.site_id = site.parse().unwrap();
+    passing.identification = Identification::Anonymous;
+    rig.store(&passing).await;
+    let mut question = json!({"site_id": "shop.example", "date_range": "day", "limit": 2});
+    let first = rig.post("/api/v2/visitors", &question).owner().send().await.ok(200);
+    let listed = |page: &Value| -> Vec<(String, String, u64)> {
+        let items = page["items"].as_array().unwrap();
+        let text = |item: &Value, name: &str| item[name].as_str().unwrap().to_owned();
+        let told = |item: &Value| {
+            let events = item["events"].as_u64().unwrap();
+            (text(item, "visitor_id"), text(item, "identification"), events)
+        };
+        items.iter().map(told).collect()
+    };
+    let row = |number: u64, kind: &str, events| (format!("{number:016x}"), kind.to_owned(), events);
+    assert_eq!(listed(&first), [row(8, "anonymous", 1), row(1, "identified", 4)]);
+    question["after"] = first["next"].clone();
+    let second = rig.post("/api/v2/visitors", &question).owner().send().await.ok(200);
+    assert_eq!(listed(&second), [row(2, "identified", 3), row(3, "identified", 1)]);
+    assert_eq!(second["next"], Value::Null);
+    let filtered = json!({"site_id": "shop.example", "date_range": "day",
+        "filters": [["is", "visit:identification", ["anonymous"]]]});
+    let unknown = rig.post("/api/v2/visitors", &filtered).owner().send().await.ok(200);
+    assert_eq!(listed(&unknown), [row(8, "anonymous", 1)]);
+
+    let path = format!("/api/v1/sites/{site}/visitors/{:016x}/events?limit=2", 2);
+    let told = rig.get(&path).owner().send().await.ok(200);
+    assert_eq!(told["items"][0]["page"], "/help", "the latest first");
+    let path = format!("{path}&after={}", told["next"].as_str().unwrap());
+    let told = rig.get(&path).owner().send().await.ok(200);
+    assert_eq!((told["items"].as_array().unwrap().len(), &told["next"]), (1, &Value::Null));
+    assert_eq!(told["items"][0]["page"], "/product");
+    let nobody = format!("/api/v1/sites/{site}/visitors/x/events");
+    rig.get(&nobody).owner().send().await.is(404, "not_found");
+    // Events without a visit or a person have the number 0, which is nobody's.
+    for nobody in ["visits", "visitors", "people"] {
+        let path = format!("/api/v1/sites/{site}/{nobody}/0/events");
+        let told = rig.get(&path).owner().send().await.ok(200);
+        assert_eq!(told["items"], json!([]), "{nobody}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The database's file as a thing to copy.
+//! The database's file as a thing to copy, and the room that all files take.
 //!
 //! Guarantees: once opened, the file stays open as long as it is the database's. Closing it would take the engine's lock on
 //! it away, since such locks belong to the process and not to a handle.
@@ -50,4 +50,15 @@ impl Source {
         *file = Some(Arc::clone(&opened));
         Ok(opened)
     }
+}
+
+/// Bytes in all files of a directory and of those in it.
+pub(super) fn size_bytes(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => size_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
-use cairn_model::question::lists::PersonSummary;
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary, Whose};
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{
     AttributionQuestion, EventsQuestion, FunnelQuestion, JourneyQuestion, ListQuestion, Question,
@@ -29,7 +29,7 @@ use super::error::{DuckError, DuckErrorKind};
 use super::rewrite::{self, Step};
 use super::rollup::Rollups;
 use super::sessions::{self, SESSION_COLUMNS};
-use super::source::Source;
+use super::source::{self, Source};
 use super::tables::prepare_schema;
 use super::time_limit;
 use super::turns::{Turn, Turns};
@@ -505,20 +505,33 @@ impl EventStore for DuckStore {
         self.answer("lists visits", |connection| query::visits_page(connection, question))
     }
 
+    fn visit_conversions(
+        &self,
+        question: &ListQuestion,
+        visits: &[u64],
+    ) -> Result<Vec<VisitConversions>, StoreError> {
+        self.answer("looks for conversions", |connection| {
+            query::visit_conversions(connection, question, visits)
+        })
+    }
+
+    fn visitors_page(&self, question: &ListQuestion) -> Result<Vec<VisitorSummary>, StoreError> {
+        self.answer("lists visitors", |connection| query::visitors_page(connection, question))
+    }
+
     fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError> {
         self.answer("lists people", |connection| query::people_page(connection, question))
     }
 
-    fn visit_events(
+    fn timeline(
         &self,
         site_id: SiteId,
-        session_id: u64,
+        whose: Whose,
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let of_visit = format!("site_id = {site_id} AND session_id = {session_id}");
-        self.answer("reads a visit's events", |connection| {
-            query::events_where(connection, site_id, &of_visit, before, limit)
+        self.answer("reads a timeline", |connection| {
+            query::timeline(connection, site_id, whose, before, limit)
         })
     }
 
@@ -558,16 +571,7 @@ impl EventStore for DuckStore {
     }
 
     fn size_bytes(&self) -> u64 {
-        fn size_of(directory: &Path) -> u64 {
-            let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-            let sizes = entries.flatten().map(|entry| match entry.metadata() {
-                Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
-                Ok(metadata) => metadata.len(),
-                Err(_) => 0,
-            });
-            sizes.sum()
-        }
-        size_of(&self.directory)
+        source::size_bytes(&self.directory)
     }
 
     fn delete_site(&self, site_id: SiteId) -> Result<(), StoreError> {

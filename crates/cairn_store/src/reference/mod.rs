@@ -18,7 +18,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use cairn_model::question::filters::folded as fold;
 use cairn_model::question::funnel::FunnelAnswer;
 use cairn_model::question::journey::JourneyAnswer;
-use cairn_model::question::lists::PersonSummary;
+use cairn_model::question::lists::{PersonSummary, VisitConversions, VisitorSummary, Whose};
 use cairn_model::question::retention::RetentionAnswer;
 use cairn_model::question::{FunnelQuestion, JourneyQuestion, ListQuestion, RetentionQuestion};
 use cairn_model::session::Attribute;
@@ -329,19 +329,30 @@ impl EventStore for ReferenceStore {
         Ok(lists::visits_page(&self.state(), question))
     }
 
+    fn visit_conversions(
+        &self,
+        question: &ListQuestion,
+        visits: &[u64],
+    ) -> Result<Vec<VisitConversions>, StoreError> {
+        Ok(lists::visit_conversions(&self.state(), question, visits))
+    }
+
+    fn visitors_page(&self, question: &ListQuestion) -> Result<Vec<VisitorSummary>, StoreError> {
+        Ok(lists::visitors_page(&self.state(), question))
+    }
+
     fn people_page(&self, question: &ListQuestion) -> Result<Vec<PersonSummary>, StoreError> {
         Ok(lists::people_page(&self.state(), question))
     }
 
-    fn visit_events(
+    fn timeline(
         &self,
         site_id: SiteId,
-        session_id: u64,
+        whose: Whose,
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let of_visit = |row: &Row<'_>| row.session_id == session_id;
-        Ok(lists::events_of(&self.state(), site_id, of_visit, before, limit))
+        Ok(lists::timeline(&self.state(), site_id, whose, before, limit))
     }
 
     fn events_page(

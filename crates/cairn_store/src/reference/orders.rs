@@ -13,10 +13,11 @@ use crate::plan::Plan;
 
 /// What is known of a purchase.
 #[derive(Default)]
-struct Purchase {
-    repeats: bool,
+pub(super) struct Purchase {
+    /// Another one of the same order came before.
+    pub(super) repeats: bool,
     /// Amount and what was given back, as they were said.
-    own: Option<(i64, i64)>,
+    pub(super) own: Option<(i64, i64)>,
     /// The same in the answer's currency.
     converted: Option<(i64, i64)>,
 }
@@ -56,7 +57,12 @@ fn given_back(state: &State, question: &Question, purchase: &Event<'_>, minor: i
 }
 
 impl Purchase {
-    fn of(state: &State, question: &Question, happening: Happening<'_>) -> Option<Purchase> {
+    /// What an event says, where it is a purchase.
+    pub(super) fn of(
+        state: &State,
+        question: &Question,
+        happening: Happening<'_>,
+    ) -> Option<Purchase> {
         let (event, offset) = (&happening.row.event, happening.row.offset);
         if event.name != PURCHASE {
             return None;

@@ -3,6 +3,7 @@
 use cairn_model::event::PAGE_VIEW;
 use cairn_model::question::funnel::{Funnel, StepOrder, Waypoint, Window};
 use cairn_model::question::journey::JourneyDirection;
+use cairn_model::question::lists::Whose;
 use cairn_model::question::{
     Condition, FunnelQuestion, JourneyQuestion, ListQuestion, RetentionQuestion, TimeUnit,
 };
@@ -90,7 +91,22 @@ fn random_retention(dice: &mut Dice, day: &str, asking: &Asking<'_>) -> Option<R
     RetentionQuestion::parse(&range, &filters, unit, goals, asking).ok()
 }
 
-/// Walks through all pages of both lists, and looks at what the last visit did.
+/// Walks through all pages of what an entry of a list did; whether it did anything.
+fn timelines_agree(whose: Whose, (duck, reference): (&DuckStore, &ReferenceStore)) -> bool {
+    let mut before = None;
+    loop {
+        let events = |store: &dyn EventStore| {
+            store.timeline(SiteId(1), whose, before, 3).expect("an answer")
+        };
+        let found = events(duck);
+        assert_eq!(found, events(reference), "{whose:?}");
+        let Some(last) = found.last() else { break };
+        before = Some(last.offset);
+    }
+    before.is_some()
+}
+
+/// Walks through all pages of the lists, and looks at what visits brought and what the last one did.
 fn lists_agree(
     dice: &mut Dice,
     day: &str,
@@ -98,27 +114,40 @@ fn lists_agree(
     (duck, reference): (&DuckStore, &ReferenceStore),
 ) -> Option<bool> {
     let (range, filters) = base(dice, day);
-    let limit = 5 + dice.roll(20) as u32;
+    let limit = 2 + dice.roll(12) as u32;
     let page = |before| ListQuestion::parse(&range, &filters, before, limit, asking).ok();
-    let (mut before, mut visits) = (None, 0);
+    let (mut before, mut telling) = (None, 0);
     loop {
         let question = page(before)?;
         let found = duck.visits_page(&question).expect("an answer");
         assert_eq!(found, reference.visits_page(&question).expect("an answer"), "{question:?}");
-        visits += found.len();
         let Some(last) = found.last() else { break };
         before = Some((last.started_at_ms, last.session_id));
-        let events = |store: &dyn EventStore| {
-            store.visit_events(SiteId(1), last.session_id, None, 3).expect("an answer")
-        };
-        assert_eq!(events(duck), events(reference));
+        let visit = Whose::Visit(last.session_id);
+        telling += usize::from(timelines_agree(visit, (duck, reference)));
+        let listed: Vec<u64> = found.iter().map(|visit| visit.session_id).collect();
+        let expected = reference.visit_conversions(&question, &listed).expect("an answer");
+        let brought = duck.visit_conversions(&question, &listed).expect("an answer");
+        assert_eq!(brought, expected, "{question:?}");
+    }
+    before = None;
+    loop {
+        let question = page(before)?;
+        let found = duck.visitors_page(&question).expect("an answer");
+        assert_eq!(found, reference.visitors_page(&question).expect("an answer"), "{question:?}");
+        let Some(last) = found.last() else { break };
+        before = Some((last.last_ms, last.last_visit.visitor_id.0));
+        let visitor = Whose::Visitor(last.last_visit.visitor_id);
+        telling += usize::from(timelines_agree(visitor, (duck, reference)));
     }
     before = None;
     loop {
         let question = page(before)?;
         let found = duck.people_page(&question).expect("an answer");
         assert_eq!(found, reference.people_page(&question).expect("an answer"), "{question:?}");
-        let Some(last) = found.last() else { return Some(visits > 0) };
+        let Some(last) = found.last() else { return Some(telling > 0) };
+        let did = timelines_agree(Whose::Person(last.user_key), (duck, reference));
+        assert!(did, "events name who is listed");
         before = Some((last.last_ms, last.user_key));
     }
 }

@@ -18,6 +18,9 @@ export type Segment = Schemas["Segment"];
 export type Annotation = Schemas["Annotation"];
 export type Outcomes = Schemas["Outcomes"];
 export type EventItem = Schemas["Event"];
+export type Visit = Schemas["Visit"];
+export type Visitor = Schemas["Visitor"];
+export type Person = Schemas["Person"];
 export type PixelActivity = Schemas["PixelActivityBody"];
 export type LiveTestStart = Schemas["LiveTest"];
 export type Stage = Schemas["LiveTestStage"];
@@ -128,6 +131,12 @@ export interface Answer {
 type Answered<T> = Omit<T, "meta" | "query"> & { meta: Record<string, unknown> };
 /** What a report is asked about; the description leaves the range open. */
 type Asked<T> = Omit<T, "date_range" | "filters"> & Pick<Query, "date_range" | "filters">;
+
+export type ListQuestion = Asked<Schemas["ListQuestionBody"]>;
+interface Paging {
+  limit: number;
+  after?: string;
+}
 
 /** What the server said about a request that it did not fulfil; status 0: it was not reached. */
 export class ApiError extends Error {
@@ -373,6 +382,30 @@ export const api = {
     query: { limit: number; filters?: string; date_range?: string; after?: string },
     signal?: AbortSignal,
   ) => call("get", "/api/v1/sites/{site_id}/events", { path: ofSite(site), query, signal }),
+  visits: (body: ListQuestion, signal?: AbortSignal) =>
+    send("post", "/api/v2/visits", { body, signal }) as Promise<Schemas["Page_Visit"]>,
+  visitors: (body: ListQuestion, signal?: AbortSignal) =>
+    send("post", "/api/v2/visitors", { body, signal }) as Promise<Schemas["Page_Visitor"]>,
+  people: (body: ListQuestion, signal?: AbortSignal) =>
+    send("post", "/api/v2/people", { body, signal }) as Promise<Schemas["Page_Person"]>,
+  visitEvents: (site_id: string, session_id: string, query: Paging, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/visits/{session_id}/events", {
+      path: { site_id, session_id },
+      query,
+      signal,
+    }),
+  visitorEvents: (site_id: string, visitor_id: string, query: Paging, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/visitors/{visitor_id}/events", {
+      path: { site_id, visitor_id },
+      query,
+      signal,
+    }),
+  personEvents: (site_id: string, person_id: string, query: Paging, signal?: AbortSignal) =>
+    call("get", "/api/v1/sites/{site_id}/people/{person_id}/events", {
+      path: { site_id, person_id },
+      query,
+      signal,
+    }),
   segments: (site: string, signal?: AbortSignal) =>
     call("get", "/api/v1/sites/{site_id}/segments", {
       path: ofSite(site),

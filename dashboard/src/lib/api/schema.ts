@@ -1194,6 +1194,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site_id}/visitors/{visitor_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what a visitor did from the first visit on, the latest first. */
+        get: operations["get_sites_by_site_id_visitors_by_visitor_id_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site_id}/visits/{session_id}/events": {
         parameters: {
             query?: never;
@@ -1368,6 +1385,23 @@ export interface paths {
         put?: never;
         /** Answers who came back. Anonymous visitors are left out, and counted in `meta`. */
         post: operations["post_retention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/visitors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lists visitors, those seen last first: browsers and devices with visits that pass, as visits do in queries. */
+        post: operations["post_visitors"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1640,6 +1674,16 @@ export interface components {
             webhook_secret?: string | null;
             /** @description Where it is posted to. */
             webhook_url?: string | null;
+        };
+        /** @description An amount of money. */
+        Amount: {
+            /** @description ISO 4217 code. */
+            currency: string;
+            /**
+             * Format: double
+             * @description In the currency's main unit.
+             */
+            value: number;
         };
         /** @description A note about a day. */
         Annotation: {
@@ -2880,7 +2924,7 @@ export interface components {
             /** @description The address to hand out; whatever is put behind or before it, it leads to `target`. */
             url: string;
         };
-        /** @description Which visits or people are wanted. */
+        /** @description Which visits, visitors or people are wanted. */
         ListQuestionBody: {
             /** @description `next` of the page before. */
             after?: string | null;
@@ -3975,8 +4019,15 @@ export interface components {
                 events: number;
                 /** @description Page that it ended on. */
                 exit_page: string;
+                /** @description Names of the goals that it converted in the range. */
+                goals: string[];
                 /** @description `identified` or `anonymous`. */
                 identification: string;
+                /**
+                 * Format: int64
+                 * @description Its orders in the range, each once.
+                 */
+                orders: number;
                 /** @description Operating system. */
                 os: string;
                 /**
@@ -3986,6 +4037,8 @@ export interface components {
                 pageviews: number;
                 /** @description Region. */
                 region: string;
+                /** @description What they brought, without what was given back, by currency; orders without an amount add nothing. */
+                revenue: components["schemas"]["Amount"][];
                 /** @description Its number, as `session_id` of its events. */
                 session_id: string;
                 /** @description Where it came from; empty: direct. */
@@ -3996,6 +4049,49 @@ export interface components {
                 utm_campaign: string;
                 /** @description The visitor's number on this site; of an anonymous one it is forgotten at midnight. */
                 visitor_id: string;
+            }[];
+            /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
+            next: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Visitor: {
+            /** @description The entries. */
+            items: {
+                /** @description Its browser. */
+                browser: string;
+                /** @description Its city. */
+                city: string;
+                /** @description ISO 3166-1 alpha-2 country of the latest visit. */
+                country: string;
+                /** @description Its device type. */
+                device: string;
+                /**
+                 * Format: int64
+                 * @description Their page views and events.
+                 */
+                events: number;
+                /** @description When the first of them began (RFC 3339). */
+                first_at: string;
+                /** @description `identified` or `anonymous`. */
+                identification: string;
+                /** @description When the last of them ended. */
+                last_at: string;
+                /** @description Its operating system. */
+                os: string;
+                /**
+                 * Format: int64
+                 * @description Their page views.
+                 */
+                pageviews: number;
+                /** @description Where the latest visit came from; empty: direct. */
+                source: string;
+                /** @description The visitor's number on this site; of an anonymous one it is forgotten at midnight. */
+                visitor_id: string;
+                /**
+                 * Format: int64
+                 * @description Visits.
+                 */
+                visits: number;
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
@@ -5166,8 +5262,15 @@ export interface components {
             events: number;
             /** @description Page that it ended on. */
             exit_page: string;
+            /** @description Names of the goals that it converted in the range. */
+            goals: string[];
             /** @description `identified` or `anonymous`. */
             identification: string;
+            /**
+             * Format: int64
+             * @description Its orders in the range, each once.
+             */
+            orders: number;
             /** @description Operating system. */
             os: string;
             /**
@@ -5177,6 +5280,8 @@ export interface components {
             pageviews: number;
             /** @description Region. */
             region: string;
+            /** @description What they brought, without what was given back, by currency; orders without an amount add nothing. */
+            revenue: components["schemas"]["Amount"][];
             /** @description Its number, as `session_id` of its events. */
             session_id: string;
             /** @description Where it came from; empty: direct. */
@@ -5187,6 +5292,44 @@ export interface components {
             utm_campaign: string;
             /** @description The visitor's number on this site; of an anonymous one it is forgotten at midnight. */
             visitor_id: string;
+        };
+        /** @description A visitor: a browser or device on this site, with or without permission to know it again. */
+        Visitor: {
+            /** @description Its browser. */
+            browser: string;
+            /** @description Its city. */
+            city: string;
+            /** @description ISO 3166-1 alpha-2 country of the latest visit. */
+            country: string;
+            /** @description Its device type. */
+            device: string;
+            /**
+             * Format: int64
+             * @description Their page views and events.
+             */
+            events: number;
+            /** @description When the first of them began (RFC 3339). */
+            first_at: string;
+            /** @description `identified` or `anonymous`. */
+            identification: string;
+            /** @description When the last of them ended. */
+            last_at: string;
+            /** @description Its operating system. */
+            os: string;
+            /**
+             * Format: int64
+             * @description Their page views.
+             */
+            pageviews: number;
+            /** @description Where the latest visit came from; empty: direct. */
+            source: string;
+            /** @description The visitor's number on this site; of an anonymous one it is forgotten at midnight. */
+            visitor_id: string;
+            /**
+             * Format: int64
+             * @description Visits.
+             */
+            visits: number;
         };
         /** @description How many requests wait. */
         WaitingRequests: {
@@ -8333,6 +8476,44 @@ export interface operations {
             };
         };
     };
+    get_sites_by_site_id_visitors_by_visitor_id_events: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description Entries wanted, 1 to 1000 (default 100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the visitor */
+                visitor_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Event"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_sites_by_site_id_visits_by_session_id_events: {
         parameters: {
             query?: {
@@ -8680,6 +8861,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetentionAnswerBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_visitors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListQuestionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Visitor"];
                 };
             };
             /** @description An error, see docs/errors.md */

@@ -33,7 +33,7 @@ use crate::plan::{Plan, Sides, Source};
 pub(super) use events::{events_page, events_where, first_event_ms};
 pub(super) use funnel::funnel;
 pub(super) use journeys::journeys;
-pub(super) use lists::{people_page, visits_page};
+pub(super) use lists::{people_page, timeline, visit_conversions, visitors_page, visits_page};
 use orders::OrderNames;
 pub(super) use orders::{currencies, spellings};
 use predicate::Predicates;

@@ -98,13 +98,22 @@ impl OrderNames {
 
 /// The sub-query [`LEDGER`]: purchases of the question's site and range, whoever made them.
 pub(super) fn ledger(question: &Question, predicates: &mut Predicates<'_>) -> String {
-    let tables = tables(question, predicates);
+    ledger_of(question, predicates, "TRUE")
+}
+
+/// The same of those purchases alone that fulfil a condition: the rest of the range is not held.
+pub(super) fn ledger_of(
+    question: &Question,
+    predicates: &mut Predicates<'_>,
+    condition: &str,
+) -> String {
+    let tables = tables(question, predicates, condition);
     format!("WITH {tables} {}", orders(question, predicates))
 }
 
-/// What the ledger is made from: `told` (all about orders in the range), `others` (all about the same orders, whenever it was),
+/// What the ledger is made from: `told` (all about orders in the range, where a condition holds), `others` (all about the same orders, whenever it was),
 /// `firsts` (purchases that count), `given` (what was given back, by currency) and `wholes` (cancelled orders).
-fn tables(question: &Question, predicates: &mut Predicates<'_>) -> String {
+fn tables(question: &Question, predicates: &mut Predicates<'_>, condition: &str) -> String {
     let site = question.site_id;
     let OrderNames { purchase, refund, cancellation } = predicates.order_names;
     let about_orders = format!("name IN ({purchase}, {refund}, {cancellation})");
@@ -112,7 +121,7 @@ fn tables(question: &Question, predicates: &mut Predicates<'_>) -> String {
     format!(
         "told AS MATERIALIZED (
             SELECT event_offset, order_id, timestamp_ms, value_minor, currency, name FROM events
-            WHERE {in_range} AND {about_orders}),
+            WHERE {in_range} AND {about_orders} AND {condition}),
         others AS MATERIALIZED (
             SELECT event_offset, order_id, value_minor, currency, name FROM events
             WHERE site_id = {site} AND {about_orders} AND order_id <> ''
@@ -221,7 +230,7 @@ pub(super) fn notes(
 fn notes_statement(plan: &Plan<'_>, predicates: &mut Predicates<'_>) -> String {
     let question = plan.question;
     let OrderNames { purchase, refund, .. } = predicates.order_names;
-    let tables = tables(question, predicates);
+    let tables = tables(question, predicates, "TRUE");
     let orders = orders(question, predicates);
     let kept = predicates.kept_anywhere(&plan.filters, plan.engagement, plan.off_site);
     let currencies = texts_of(question.site_id.0, TextField::Currency);
