@@ -99,6 +99,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         auth: cairn_server::auth::AuthState::new().map_err(|error| error.message)?,
         live_places: Default::default(),
         live_tests: Default::default(),
+        limits: Default::default(),
         outgoing,
         requests: Default::default(),
         config: server.clone(),

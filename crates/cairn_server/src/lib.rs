@@ -59,6 +59,8 @@ pub struct App {
     pub live_places: api::LivePlaces,
     /// Live tests that run.
     pub live_tests: live_test::LiveTests,
+    /// How often what costs much was asked for.
+    pub limits: api::CallLimits,
     /// The ways out.
     pub outgoing: sending::Outgoing,
     /// Requests and faults, for `/metrics`.

@@ -190,6 +190,7 @@ pub async fn test(
     let known = blocking(&app, move |catalog| catalog.alert(id)).await?;
     let known = known.filter(|alert| alert.site_id == access.site_id());
     let known = known.ok_or_else(ApiError::not_found)?;
+    app.limits.sending(access.site_id())?;
     let now_ms = app.now_ms(&headers);
     let content = json!({"at_ms": now_ms});
     let new = sending::addressed(&known, &format!("test {now_ms}"), &content);

@@ -207,6 +207,7 @@ pub async fn send(
 ) -> Result<Json<SentBody>, ApiError> {
     let now_ms = app.now_ms(&headers);
     let (digest, period) = of_site(&app, &access, &digest_id, now_ms).await?;
+    app.limits.sending(access.site_id())?;
     let new = sending::dispatches(&digest, period, &format!("now {now_ms}"));
     Ok(Json(send_now(&app, Sender::Digest(digest.id), new, now_ms).await?))
 }

@@ -21,6 +21,7 @@ mod goals;
 mod idempotency;
 mod identity;
 mod import;
+mod limits;
 mod links;
 mod lists;
 pub(crate) mod live;
@@ -67,6 +68,7 @@ use crate::error::{ApiError, Code};
 
 use crate::collect::description::Formats;
 use crate::{App, auth, openapi, ops};
+pub use limits::CallLimits;
 pub use live::LivePlaces;
 
 /// Every route under `/api` but the description itself.

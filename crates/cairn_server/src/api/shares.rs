@@ -325,9 +325,12 @@ pub async fn about(
 pub async fn ask(
     State(app): State<Arc<App>>,
     access: SharedAccess,
+    connection: Option<Extension<Connection>>,
     headers: HeaderMap,
     JsonBody(mut fields): JsonBody,
 ) -> Result<Json<Value>, ApiError> {
+    let address = connection.map(|Extension(connection)| connection.address);
+    app.limits.question(access.0.id, address)?;
     let range = fields.required_text("date_range")?;
     let dimension = fields.text("dimension")?;
     fields.finish()?;

@@ -1,4 +1,4 @@
-//! How many hits one place may send with one key.
+//! How many hits one place may send with one key, and how often whatever else costs much may be asked for.
 //!
 //! Guarantees: fixed memory, no locks. Senders are known by a hash of key and network only (an IPv4
 //! address, an IPv6 /56). Two busy senders that share a place in the table may be let through more
@@ -80,17 +80,38 @@ impl RateLimiter {
         }
     }
 
-    /// Whether this sender may send one more hit now.
-    pub fn allows(&self, key: &str, ip: IpAddr) -> bool {
-        if self.places.is_empty() || ip.is_loopback() {
-            return true;
-        }
-        let now_us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.allows_at(key, ip, now_us)
+    /// The same for what is often: so many in a minute; 0 = no limit.
+    pub fn by_the_minute(most: u32) -> Self {
+        Self::within(most, MINUTE_US)
     }
 
-    fn allows_at(&self, key: &str, ip: IpAddr, now_us: u64) -> bool {
-        let hash = self.hasher.hash_one((key, network(ip)));
+    /// Whether this sender may send one more hit now.
+    pub fn allows(&self, key: &str, ip: IpAddr) -> bool {
+        self.admits(key, ip).is_ok()
+    }
+
+    /// The same; `Err`: seconds to wait.
+    pub fn admits(&self, key: &str, ip: IpAddr) -> Result<(), u64> {
+        if ip.is_loopback() {
+            return Ok(());
+        }
+        self.admits_at(key, Some(ip), self.now_us())
+    }
+
+    /// Whether there may be one more of this now, wherever it comes from; `Err`: seconds to wait.
+    pub fn admits_from_anywhere(&self, key: &str) -> Result<(), u64> {
+        self.admits_at(key, None, self.now_us())
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn admits_at(&self, key: &str, ip: Option<IpAddr>, now_us: u64) -> Result<(), u64> {
+        if self.places.is_empty() {
+            return Ok(());
+        }
+        let hash = self.hasher.hash_one((key, ip.map(network)));
         let tag = hash >> (u64::BITS - TAG_BITS);
         let first = usize::try_from(hash).unwrap_or(0) % PLACES;
         for way in 0..WAYS {
@@ -104,19 +125,20 @@ impl RateLimiter {
                 }
                 let from_us = if owner == tag { whole_at_us.max(now_us) } else { now_us };
                 let whole_at_us = from_us + self.step_us();
-                if whole_at_us - now_us > self.window_us.max(self.step_us()) {
-                    return false;
+                let most_us = now_us + self.window_us.max(self.step_us());
+                if whole_at_us > most_us {
+                    return Err((whole_at_us - most_us).div_ceil(1_000_000));
                 }
                 let fresh = whole_at_us << TAG_BITS | tag;
                 let done =
                     place.compare_exchange_weak(known, fresh, Ordering::Relaxed, Ordering::Relaxed);
                 match done {
-                    Ok(_) => return true,
+                    Ok(_) => return Ok(()),
                     Err(changed) => known = changed,
                 }
             }
         }
-        true
+        Ok(())
     }
 
     fn step_us(&self) -> u64 {
@@ -132,27 +154,41 @@ mod tests {
         RateLimit { hits_per_minute_max, ..RateLimit::default() }
     }
 
+    fn allows(limiter: &RateLimiter, key: &str, ip: IpAddr, now_us: u64) -> bool {
+        limiter.admits_at(key, Some(ip), now_us).is_ok()
+    }
+
     #[test]
     fn lets_a_burst_through_and_then_the_rate() {
         let limiter = RateLimiter::new(per_minute(60));
         let ip: IpAddr = "203.0.113.9".parse().unwrap();
-        let sent = |at_us: u64| (0..200).filter(|_| limiter.allows_at("key", ip, at_us)).count();
+        let sent = |at_us: u64| (0..200).filter(|_| allows(&limiter, "key", ip, at_us)).count();
         assert_eq!(sent(1_000_000), 60);
         assert_eq!(sent(3_000_000), 2, "two seconds refill two");
         assert_eq!(sent(63_000_000), 60);
         let other: IpAddr = "203.0.113.10".parse().unwrap();
-        assert!(limiter.allows_at("key", other, 63_000_000));
-        assert!(limiter.allows_at("other key", ip, 63_000_000));
+        assert!(allows(&limiter, "key", other, 63_000_000));
+        assert!(allows(&limiter, "other key", ip, 63_000_000));
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_sender() {
         let limiter = RateLimiter::new(per_minute(1));
         let at = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert!(limiter.allows_at("key", at("2001:db8:0:1::1"), 5));
-        assert!(!limiter.allows_at("key", at("2001:db8:0:2::9"), 5), "same /56");
-        assert!(limiter.allows_at("key", at("2001:db8:0:100::1"), 5), "another /56");
+        assert!(allows(&limiter, "key", at("2001:db8:0:1::1"), 5));
+        assert!(!allows(&limiter, "key", at("2001:db8:0:2::9"), 5), "same /56");
+        assert!(allows(&limiter, "key", at("2001:db8:0:100::1"), 5), "another /56");
         assert!(limiter.allows("key", at("127.0.0.1")) && limiter.allows("key", at("127.0.0.1")));
+    }
+
+    #[test]
+    fn whoever_waits_as_long_as_told_is_let_through() {
+        let limiter = RateLimiter::hourly(10);
+        let at = |now_us: u64| limiter.admits_at("site", None, now_us);
+        assert!((0..10).all(|_| at(1_000_000).is_ok()));
+        assert_eq!(at(1_000_000), Err(360), "one of ten in an hour");
+        assert_eq!(at(2_500_000), Err(359));
+        assert_eq!((at(361_000_000), at(361_000_000)), (Ok(()), Err(360)));
     }
 
     #[test]

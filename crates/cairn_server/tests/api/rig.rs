@@ -118,15 +118,24 @@ impl Call<'_> {
     }
 
     pub fn request(self) -> Request<Body> {
+        self.request_from([192, 0, 2, 9])
+    }
+
+    fn request_from(self, address: [u8; 4]) -> Request<Body> {
         let mut request = self.request.body(Body::from(self.body.unwrap_or_default())).unwrap();
-        let peer = SocketAddr::from(([192, 0, 2, 9], 4711));
+        let peer = SocketAddr::from((address, 4711));
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     }
 
     pub async fn send(self) -> Answer {
+        self.send_from([192, 0, 2, 9]).await
+    }
+
+    /// From another address than that of the rig.
+    pub async fn send_from(self, address: [u8; 4]) -> Answer {
         let router = self.rig.router.clone();
-        let response = router.oneshot(self.request()).await.unwrap();
+        let response = router.oneshot(self.request_from(address)).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -225,6 +234,7 @@ impl Rig {
             auth: AuthState::new().unwrap(),
             live_places: api::LivePlaces::default(),
             live_tests: Default::default(),
+            limits: Default::default(),
             outgoing,
             requests: Default::default(),
             config,

@@ -269,6 +269,35 @@ async fn a_drop_is_told_against_the_same_hours_of_earlier_weeks() {
 }
 
 #[tokio::test]
+async fn what_is_sent_by_hand_is_sent_ten_times_an_hour_for_one_site() {
+    let (rig, server) = mail_rig().await;
+    let (site, other) = (rig.site("shop.example").await, rig.site("other.example").await);
+    let who = ["ann@example.com"];
+    let daily = json!({"every": "day", "recipients": who});
+    let quiet = json!({"name": "x", "kind": "silence", "recipients": who});
+    let id = |made: Value| made["id"].as_str().unwrap().to_owned();
+    let digest = id(make(&rig, &site, "digests", daily.clone()).await);
+    let alert = id(make(&rig, &site, "alerts", quiet).await);
+    let foreign = id(make(&rig, &other, "digests", daily).await);
+    let send = async |site: &str, what: &str, id: &str| {
+        let path = format!("/api/v1/sites/{site}/{what}/{id}/dispatches");
+        rig.advance(1);
+        rig.post(&path, &json!({})).owner().send().await
+    };
+    for _ in 0..5 {
+        send(&site, "digests", &digest).await.ok(200);
+        send(&site, "alerts", &alert).await.ok(200);
+    }
+    for (what, id) in [("digests", &digest), ("alerts", &alert)] {
+        let refused = send(&site, what, id).await;
+        let wait_s = refused.is(429, "rate_limited").headers["retry-after"].to_str().unwrap();
+        assert!((1..=360).contains(&wait_s.parse::<u64>().unwrap()), "{wait_s}");
+    }
+    assert_eq!(server.taken().len(), 10, "nothing was sent beyond");
+    send(&other, "digests", &foreign).await.ok(200);
+}
+
+#[tokio::test]
 async fn tests_of_an_alert_reach_everybody_and_bad_targets_are_refused() {
     let (rig, server) = mail_rig().await;
     let site = rig.site("shop.example").await;

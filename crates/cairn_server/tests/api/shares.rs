@@ -142,6 +142,35 @@ async fn a_link_opens_its_report_and_nothing_else() {
     ask(&rig, &made, json!({"date_range": "day"})).await.is(400, "invalid_query");
 }
 
+/// What a `429` says to wait, seconds.
+fn wait_s(answer: &Answer) -> u64 {
+    answer.is(429, "rate_limited").headers["retry-after"].to_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_network_that_asks_a_link_too_often_waits_and_others_do_not() {
+    let rig = Rig::new();
+    let site = rig.site("shop.example").await;
+    let made = share(&rig, &site, json!({"name": "For the press"})).await;
+    let body = json!({"date_range": "7d"});
+    let mut answered = 0;
+    let refused = loop {
+        let answer = ask(&rig, &made, body.clone()).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        answered += 1;
+        assert!(answered < 1_000, "there is a limit");
+    };
+    assert!(answered >= 120, "{answered}");
+    assert!((1..=60).contains(&wait_s(&refused)));
+    let token = made["token"].as_str().unwrap();
+    let elsewhere = rig.post("/api/v1/shared/query", &body).bearer(token);
+    elsewhere.send_from([203, 0, 113, 7]).await.ok(200);
+    let other = share(&rig, &site, json!({"name": "Another link"})).await;
+    ask(&rig, &other, body).await.ok(200);
+}
+
 #[tokio::test]
 async fn a_link_ends_with_its_share_and_with_its_site() {
     let rig = Rig::new();

@@ -131,6 +131,7 @@ impl Running {
             auth: cairn_server::auth::AuthState::new().unwrap(),
             live_places: Default::default(),
             live_tests: Default::default(),
+            limits: Default::default(),
             outgoing: Default::default(),
             requests: Default::default(),
             config: ServerConfig {
