@@ -1,4 +1,4 @@
-//! The last no of senders that keep no record of ours, as an SDK's own id: in the catalog and in memory.
+//! What senders that keep no record of ours, as an SDK's own id, say no to: in the catalog and in memory.
 //!
 //! Purpose: that a no holds for what such a sender sends without a word, also after a restart. Keyed numbers and times only;
 //! kept for [`REFUSAL_AGE_DAYS_MAX`] after it was last said, or until the sender says yes, is erased, or its site is removed.
@@ -19,7 +19,7 @@ use crate::{Catalog, CatalogError, SENDER_REFUSALS_PER_SITE_MAX, SiteEntry};
 const DAY_S: i64 = 24 * 60 * 60;
 /// A no that is said with everything is written again after so long.
 const WRITTEN_AGAIN_S: i64 = 30 * DAY_S;
-/// `said_by` of a sender who gave permission again, and of whom that is not written.
+/// `said_by` of a sender who says no to nothing any more, and of whom that is not written.
 const NOBODY: u8 = 0;
 
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ fn seconds(at_ms: i64) -> u32 {
 }
 
 impl SiteEntry {
-    /// By what a sender said no, and when, Unix seconds; `None`: he did not, or so long ago that it is over.
+    /// What a sender says no to, and when it spoke last, Unix seconds; `None`: to nothing, or so long ago that it is over.
     pub fn refusal_of(&self, sender: VisitorId, now_ms: i64) -> Option<(u8, i64)> {
         let known = self.refusals.of(sender.0).filter(|known| known.said_by != NOBODY)?;
         let said_at_s = i64::from(known.said_at_s);
@@ -83,17 +83,25 @@ impl SiteEntry {
         (!is_over).then_some((known.said_by, said_at_s))
     }
 
-    /// Takes a word of a sender, which holds at once. `true`: it is to be written, since that is not on record. There is room
-    /// for [`SENDER_REFUSALS_PER_SITE_MAX`]; who comes behind them is not taken.
-    pub fn take_word(&self, word: &Refusal) -> bool {
-        let known = self.refusals.of(word.sender.0);
-        let said_at_s = seconds(word.said_at_ms);
+    /// Takes a word of a sender, which holds at once: `after` makes of what it said no to before what it says no to now
+    /// (`None` = nothing). Gives what is to be written, if that is not on record. There is room for
+    /// [`SENDER_REFUSALS_PER_SITE_MAX`]; who comes behind them is not taken.
+    pub fn take_word(
+        &self,
+        sender: VisitorId,
+        said_at_ms: i64,
+        after: impl Fn(Option<u8>) -> Option<u8>,
+    ) -> Option<Refusal> {
+        let known = self.refusals.of(sender.0);
+        let said_at_s = seconds(said_at_ms);
         if known.is_some_and(|known| known.said_at_s > said_at_s) {
-            return false;
+            return None;
         }
-        let Some(said_by) = word.said_by else {
-            self.refusals.remove(word.sender.0);
-            return known.is_some();
+        let said_by = after(known.map(|known| known.said_by).filter(|by| *by != NOBODY));
+        let taken = Refusal { site_id: self.site.id, sender, said_by, said_at_ms };
+        let Some(said_by) = said_by else {
+            self.refusals.remove(sender.0);
+            return known.map(|_| taken);
         };
         let is_full = self.refusals.count.load(Ordering::Relaxed) >= SENDER_REFUSALS_PER_SITE_MAX;
         let age_s = |known: Known| i64::from(said_at_s) - i64::from(known.said_at_s);
@@ -101,10 +109,10 @@ impl SiteEntry {
             known.said_by == said_by && known.is_written && age_s(known) < WRITTEN_AGAIN_S
         };
         if known.is_some_and(says_it) || known.is_none() && is_full {
-            return false;
+            return None;
         }
-        self.refusals.put(word.sender.0, Known { said_by, is_written: true, said_at_s });
-        true
+        self.refusals.put(sender.0, Known { said_by, is_written: true, said_at_s });
+        Some(taken)
     }
 
     /// A sender's word could not be written: it is to be when it comes again.
@@ -214,6 +222,12 @@ mod tests {
         Refusal { site_id, sender: VisitorId(sender), said_by, said_at_ms }
     }
 
+    /// Whether that is to be written.
+    fn takes(entry: &SiteEntry, word: Refusal) -> bool {
+        let taken = entry.take_word(word.sender, word.said_at_ms, |_| word.said_by);
+        taken.is_some_and(|taken| taken == word)
+    }
+
     #[test]
     fn a_no_is_written_at_a_change_only_and_outlives_the_process() {
         let directory = tempfile::tempdir().unwrap();
@@ -222,16 +236,20 @@ mod tests {
         let no = |sender| word(site_id, sender, Some(2), NOW_MS);
         let entry = catalog.directory().current().by_id(site_id).unwrap();
         assert_eq!(entry.refusal_of(VisitorId(7), NOW_MS), None);
-        assert!(!entry.take_word(&word(site_id, 7, None, NOW_MS)), "there is nothing to take back");
+        assert!(!takes(&entry, word(site_id, 7, None, NOW_MS)), "there is nothing to take back");
         // Whose numbers end alike are not one.
         let same_end = 7 + (1_u64 << 32);
-        assert!(entry.take_word(&no(7)) && entry.take_word(&no(same_end)));
-        assert!(!entry.take_word(&no(7)), "it is on its way");
+        assert!(takes(&entry, no(7)) && takes(&entry, no(same_end)));
+        assert!(!takes(&entry, no(7)), "it is on its way");
         let later = |age_ms| word(site_id, 7, Some(2), NOW_MS + age_ms);
-        assert!(!entry.take_word(&later(DAY_MS)) && entry.take_word(&later(40 * DAY_MS)));
-        assert!(!entry.take_word(&word(site_id, 7, None, NOW_MS)), "an older yes changes nothing");
+        assert!(!takes(&entry, later(DAY_MS)) && takes(&entry, later(40 * DAY_MS)));
+        assert!(!takes(&entry, word(site_id, 7, None, NOW_MS)), "an older yes changes nothing");
         entry.unwritten(VisitorId(7));
-        assert!(entry.take_word(&later(40 * DAY_MS)), "it was not written");
+        assert!(takes(&entry, later(40 * DAY_MS)), "it was not written");
+        let after = |known: Option<u8>| known.map(|known| known | 4);
+        let taken = entry.take_word(VisitorId(same_end), NOW_MS, after);
+        assert_eq!(taken, Some(word(site_id, same_end, Some(6), NOW_MS)), "one no beside another");
+        assert!(takes(&entry, no(same_end)));
         catalog.apply_refusals(&[later(40 * DAY_MS), no(7), no(same_end)]).unwrap();
         drop((entry, catalog));
         let catalog = opened(&directory);
@@ -242,7 +260,7 @@ mod tests {
         let over_ms = NOW_MS + (i64::from(REFUSAL_AGE_DAYS_MAX) + 1) * DAY_MS;
         assert_eq!(entry.refusal_of(VisitorId(same_end), over_ms), None);
         let yes = word(site_id, same_end, None, NOW_MS + 1_000);
-        assert!(entry.take_word(&yes) && !entry.take_word(&yes));
+        assert!(takes(&entry, yes) && !takes(&entry, yes));
         catalog.apply_refusals(&[yes, yes]).unwrap();
         assert_eq!(opened(&directory).withdrawals().unwrap().len(), 1);
     }
@@ -253,12 +271,12 @@ mod tests {
         let catalog = opened(&directory);
         let site_id = catalog.add_site(&NewSite::of("shop.example"), None, NOW_MS).unwrap().id;
         let entry = catalog.directory().current().by_id(site_id).unwrap();
-        assert!(entry.take_word(&word(site_id, 7, Some(1), NOW_MS)));
+        assert!(takes(&entry, word(site_id, 7, Some(1), NOW_MS)));
         let yes = word(site_id, 7, None, NOW_MS);
-        assert!(entry.take_word(&yes));
+        assert!(takes(&entry, yes));
         entry.unwritten(VisitorId(7));
         assert_eq!(entry.refusal_of(VisitorId(7), NOW_MS), None);
-        assert!(entry.take_word(&yes));
+        assert!(takes(&entry, yes));
         catalog.note_refusal(&word(site_id, 7, Some(1), NOW_MS));
         catalog.note_refusal(&word(SiteId(99), 7, Some(1), NOW_MS));
         assert!(entry.refusal_of(VisitorId(7), NOW_MS).is_some(), "as a start finds it in the log");

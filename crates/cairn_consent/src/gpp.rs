@@ -120,10 +120,12 @@ impl Applicable {
         }
         let ids: Option<Vec<u16>> = text
             .split([',', '_'])
-            .take(SECTIONS_MAX)
+            .take(SECTIONS_MAX + 1)
             .map(|id| id.trim().parse().ok().filter(|id| *id > 0))
             .collect();
-        Ok(Applicable::Only(ids.ok_or(ConsentError::Applicable)?))
+        // What stands behind them may apply too: a list is read whole or not at all.
+        let ids = ids.filter(|ids| ids.len() <= SECTIONS_MAX).ok_or(ConsentError::Applicable)?;
+        Ok(Applicable::Only(ids))
     }
 
     /// Whether a section applies.

@@ -289,14 +289,16 @@ pub const MODE_RULES: [(Purpose, &[ModeSignal]); 4] = [
 ];
 
 /// A TC string: each purpose is answered. The publisher's own segment counts if it says anything,
-/// otherwise the purposes that were agreed to: the owner of a site is its publisher and no vendor.
+/// otherwise the purposes that were agreed to: the owner of a site is its publisher and no vendor. Whoever
+/// was not told of purpose 1 (`PurposeOneTreatment`) agreed to no storage, whatever its bit says.
 pub fn of_tcf(tcf: &TcString) -> Result<Answers, ConsentError> {
     tcf.check_valid()?;
     let publisher = tcf.publisher.as_ref().filter(|publisher| publisher.says_something());
     let consents = publisher.map_or(tcf.purpose_consents, |publisher| publisher.consents);
     let answer = |purpose| {
         let rule = TCF_RULES.iter().find(|rule| rule.purpose == purpose)?;
-        Some(yes_if(consents.contains_all(rule.needs)))
+        let is_told = !(tcf.purpose_one_untold && rule.needs.contains(&1));
+        Some(yes_if(is_told && consents.contains_all(rule.needs)))
     };
     let rule = if publisher.is_some() { Rule::TcfPublisher } else { Rule::TcfPurposes };
     Ok(Answers::each(rule, Some(day_of(tcf.header.updated_at_ms)), answer))

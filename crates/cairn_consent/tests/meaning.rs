@@ -217,6 +217,28 @@ fn answers() -> impl Strategy<Value = Answers> {
     )
 }
 
+/// 64 letters of base64url, as a TC string has them.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+#[test]
+fn sections_that_apply_are_read_whole_or_not_at_all() {
+    let no = format!("DBABMA~{NONE}");
+    assert_eq!(gpp(&no, "2"), Ok([NO; 4]));
+    assert_eq!(gpp(&no, &("7,".repeat(63) + "2")), Ok([NO; 4]));
+    assert_eq!(gpp(&no, &("7,".repeat(64) + "2")), Err(ConsentError::Applicable));
+}
+
+#[test]
+fn whoever_was_not_told_of_storage_agreed_to_none() {
+    let mut text = ALL.as_bytes().to_vec();
+    // Bit 200 of the core, `PurposeOneTreatment`, is in its 34th letter.
+    let value = LETTERS.iter().position(|letter| *letter == text[33]).unwrap() | 8;
+    text[33] = LETTERS[value];
+    let text = String::from_utf8(text).unwrap();
+    assert!(TcString::decode(&text).unwrap().purpose_one_untold);
+    assert_eq!(tcf(&text), [NO; 4]);
+}
+
 proptest! {
     #[test]
     fn together_is_never_more_than_each(one in answers(), other in answers()) {

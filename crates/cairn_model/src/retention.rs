@@ -162,7 +162,7 @@ pub const RULES: [Rule; 13] = [
     Rule {
         class: DataClass::Refusals,
         name: "refusals",
-        what: "keyed numbers of senders without a cookie, as an SDK's own id, that took permission back",
+        what: "keyed numbers of senders without a cookie, as an SDK's own id, that took permission back, and for which purposes",
         purpose: "to follow their no in what they send without a word",
         counted_from: "the day it was last said; noted again once a month",
         source: "as long as a browser's own record of a choice lasts",

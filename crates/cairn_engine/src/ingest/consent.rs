@@ -14,6 +14,7 @@ use cairn_model::limits::COOKIE_AGE_DAYS_MAX;
 use cairn_model::{Choice, Purpose};
 
 use super::rejection::Rejection;
+use super::withdrawal::Refused;
 
 /// One answer per purpose, in the order of [`Purpose::ALL`].
 pub type Choices = [Option<Choice>; 4];
@@ -242,11 +243,15 @@ pub enum Said {
 }
 
 impl Said {
-    /// Whether what is on record was said later.
+    /// Whether what is on record was said later. Of what was said within one second nobody knows the order: a no that is on
+    /// record stays.
     fn is_before(self, recorded: &RecordedChoice) -> bool {
+        let is_no = recorded.choice == Choice::Denied;
         match self {
             Said::Now => false,
-            Said::At(at_s) | Said::Repeated(Some(at_s)) => at_s < recorded.at_s,
+            Said::At(at_s) | Said::Repeated(Some(at_s)) => {
+                at_s < recorded.at_s || at_s == recorded.at_s && is_no
+            }
             Said::Repeated(None) => recorded.at_s > 0,
         }
     }
@@ -530,10 +535,15 @@ impl RecordedConsent {
         newer
     }
 
-    /// The record of somebody who took permission back at this time, while the browser still shows an older one.
-    pub fn withdrawn(mut self, by: Speaker, now_s: i64) -> Self {
-        let choice = Choice::Denied;
-        self.choices[0] = Some(RecordedChoice { choice, under_gpc: false, by, at_s: now_s });
+    /// The record of somebody who said no to these purposes at this time, while the browser may still show an older record.
+    pub(super) fn refusing(mut self, refused: Refused, at_s: i64) -> Self {
+        for (place, recorded) in self.choices.iter_mut().enumerate() {
+            let Some(by) = refused.by(place) else { continue };
+            if recorded.is_none_or(|recorded| recorded.at_s <= at_s) {
+                let choice = Choice::Denied;
+                *recorded = Some(RecordedChoice { choice, under_gpc: false, by, at_s });
+            }
+        }
         self
     }
 

@@ -15,7 +15,7 @@ use cairn_model::{PixelKind, SiteId, VisitorId};
 
 use super::consent::{RecordedConsent, Said, SentConsent};
 use super::json::{Raw, push_text};
-use super::page::filtered_query;
+use super::page::{filtered_query, filtered_route};
 use super::parsed::ParsedEvent;
 use super::visitor::IdentityKeys;
 
@@ -272,6 +272,8 @@ pub struct ConsentedEvent<'a> {
     keeps_click_id: bool,
     /// Set where the query that may be kept is not the one that was sent.
     query: Option<String>,
+    /// Set where the path that may be kept is not the one that was sent.
+    path: Option<String>,
 }
 
 impl<'a> ConsentedEvent<'a> {
@@ -312,11 +314,7 @@ impl<'a> ConsentedEvent<'a> {
 
     /// The path that may be kept: a client-side route may have a query of its own.
     pub fn path(&self) -> &str {
-        let path = self.parsed.page.path();
-        match self.visitor.identification {
-            Identification::Identified => path,
-            Identification::Anonymous => path.split('?').next().unwrap_or(path),
-        }
+        self.path.as_deref().unwrap_or_else(|| self.parsed.page.path())
     }
 }
 
@@ -351,11 +349,13 @@ pub fn consented<'a>(
     if let Some(items) = kept_items(&parsed.items, &keeps) {
         parsed.items = Cow::Owned(items);
     }
-    let query = filtered_query(raw, keeps);
-    let query = match query {
+    let changed = |kept: Cow<'_, str>| match kept {
         Cow::Borrowed(_) => None,
-        Cow::Owned(query) => Some(query),
+        Cow::Owned(kept) => Some(kept),
     };
+    let query = changed(filtered_query(raw, keeps));
+    let may_name = visitor.identification == Identification::Identified;
+    let path = changed(filtered_route(parsed.page.path(), |name| may_name && keeps(name)));
     let user_key = if parsed.user_id.is_empty() { 0 } else { keys.of_user(site, &parsed.user_id) };
     Some(ConsentedEvent {
         parsed,
@@ -365,6 +365,7 @@ pub fn consented<'a>(
         user_key,
         keeps_click_id,
         query,
+        path,
     })
 }
 

@@ -51,7 +51,7 @@ use cairn_model::{
 
 use cairn_store::event_ids::EventIds;
 pub use consent::Telling;
-use consent::{RecordedConsent, SentConsent, Speaker};
+use consent::{RecordedConsent, SentConsent};
 use cookies::{Cookies, Jar, must_forget};
 use enrich::AgentFacts;
 use gate::{
@@ -64,7 +64,7 @@ pub use rejection::Rejection;
 pub use standing::is_listed;
 use standing::standing;
 use visitor::{AnonymousKeys, CookieId, IdentityKeys};
-use withdrawal::Withdrawals;
+use withdrawal::{Spoken, Withdrawals};
 pub use word::Heard;
 use word::LastWords;
 
@@ -163,7 +163,7 @@ impl Ingest {
     ) -> RecordedConsent {
         let recorded = cookies.consent.unwrap_or_default();
         match visitor.and_then(|visitor| self.withdrawal_of(site, visitor, now_ms)) {
-            Some((by, at_s)) => recorded.withdrawn(by, at_s),
+            Some((refused, at_s)) => recorded.refusing(refused, at_s),
             None => recorded,
         }
     }
@@ -417,20 +417,15 @@ impl<'r> Admission<'r> {
         true
     }
 
-    /// Remembers a visitor who takes permission back, until he gives it again.
+    /// Remembers to what a visitor says no, until he says yes to it.
     fn note_withdrawal(&self) {
-        let sent = &self.signals.sent;
-        if matches!(sent, SentConsent::Nothing) {
+        let Some(visitor) = self.cookie_visitor else { return };
+        if matches!(self.signals.sent, SentConsent::Nothing) {
             return;
         }
-        if let Some(visitor) = self.withdrawn() {
-            let at_s = self.signals.said.at_s(self.hit.received_at_ms.div_euclid(1000));
-            self.ingest.withdrawals.note(visitor, Speaker::of_sent(sent, 0), at_s);
-        } else if let Some(visitor) = self.cookie_visitor
-            && self.decision.verdict == Verdict::Full
-        {
-            self.ingest.withdrawals.forget(visitor);
-        }
+        let at_s = self.signals.said.at_s(self.hit.received_at_ms.div_euclid(1000));
+        let spoken = Spoken::of(&self.signals).without_objections();
+        self.ingest.withdrawals.note(visitor, spoken, at_s);
     }
 
     /// The newest choice about analytics, and whether it was sent with the request.
@@ -441,10 +436,19 @@ impl<'r> Admission<'r> {
 
     /// What the browser's record becomes by what was sent; `None`: that says nothing new.
     fn updated_record(&self) -> Option<RecordedConsent> {
-        let under_gpc = self.signals.gpc && self.choice_alone;
+        let under_gpc = self.signals.gpc && self.choice_alone && !self.is_repetition();
         let now_s = self.hit.received_at_ms.div_euclid(1000);
         let Signals { recorded, sent, said, .. } = &self.signals;
         recorded.updated(sent, *said, under_gpc, now_s)
+    }
+
+    /// The record that the browser is to have after it said something, where it shows another one: as changed, or as it was
+    /// changed by an answer that did not reach it.
+    fn record_to_set(&self) -> Option<RecordedConsent> {
+        let is_told = !matches!(self.signals.sent, SentConsent::Nothing);
+        let (recorded, shown) = (self.signals.recorded, self.cookies.consent.unwrap_or_default());
+        let is_behind = is_told && recorded.choices != shown.choices;
+        self.updated_record().or_else(|| is_behind.then_some(recorded))
     }
 
     /// Turns one event into a record at the end of `buffer`; without one, what comes back is `buffer` as it was.
@@ -646,7 +650,7 @@ impl<'r> Admission<'r> {
         if must_forget(&self.cookies, &self.decision, denied) {
             headers.extend(jar.forget_id());
         }
-        if let Some(record) = self.updated_record() {
+        if let Some(record) = self.record_to_set() {
             headers.push(jar.consent(&record));
         }
         headers

@@ -141,10 +141,13 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The query without the parameters that `keeps` refuses and without those that name a person, a test or a link.
+/// The query without the parameters that `keeps` refuses and without those that name a person, a test or a link. A name
+/// counts as servers read it, with its percent-encoding undone.
 pub fn filtered_query(query: &str, keeps: impl Fn(&str) -> bool) -> Cow<'_, str> {
     let kept = |pair: &str| {
         let name = pair.split('=').next().unwrap_or("");
+        let decoded = name.contains(['%', '+']).then(|| decoded_name(name));
+        let name = decoded.as_deref().unwrap_or(name);
         !RECIPIENT_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))
             && name != TEST_PARAMETER
             && !name.eq_ignore_ascii_case(LINK_PARAMETER)
@@ -161,6 +164,21 @@ pub fn filtered_query(query: &str, keeps: impl Fn(&str) -> bool) -> Cow<'_, str>
         filtered.push_str(pair);
     }
     Cow::Owned(filtered)
+}
+
+fn decoded_name(name: &str) -> String {
+    let mut pairs = url::form_urlencoded::parse(name.as_bytes());
+    pairs.next().map_or_else(String::new, |(name, _)| name.into_owned())
+}
+
+/// A path whose client-side route has a query of its own, with what of that may be kept; as it is where it has none.
+pub fn filtered_route(path: &str, keeps: impl Fn(&str) -> bool) -> Cow<'_, str> {
+    let Some((place, query)) = path.split_once('?') else { return Cow::Borrowed(path) };
+    match filtered_query(query, keeps) {
+        Cow::Borrowed(_) => Cow::Borrowed(path),
+        Cow::Owned(kept) if kept.is_empty() => Cow::Owned(place.to_owned()),
+        Cow::Owned(kept) => Cow::Owned(format!("{place}?{kept}")),
+    }
 }
 
 /// Address without query and fragment: all that is used of a referrer without permission.
@@ -303,6 +321,10 @@ mod tests {
             "utm_source=a&utm_medium=b"
         );
         assert_eq!(filtered_query("q=1&MC_EID=77&b=", |_| true), "q=1&b=");
+        assert_eq!(filtered_query("m%63_eid=77&%75tm_source=a&x=1", utm_only), "%75tm_source=a");
+        assert_eq!(filtered_route("/a#/b?mc_eid=7", |_| true), "/a#/b");
+        assert_eq!(filtered_route("/a#/b?q=1&mc_eid=7", |_| true), "/a#/b?q=1");
+        assert!(matches!(filtered_route("/a#/b?q=1", |_| true), Cow::Borrowed(_)));
         assert!(matches!(filtered_query("q=1&b", |_| true), Cow::Borrowed("q=1&b")));
         assert_eq!(without_query("https://a.example/b?c#d"), "https://a.example/b");
     }

@@ -11,13 +11,14 @@ use std::sync::{Mutex, PoisonError};
 use cairn_catalog::SiteEntry;
 use cairn_enrich::{Location, Region};
 use cairn_model::receipt::{Answers, ChoiceMade};
-use cairn_model::refusal::Refusal;
-use cairn_model::{Choice, PixelKind, Purpose, Verdict, VisitorId};
+use cairn_model::{Choice, PixelKind, Purpose, VisitorId};
 
 use super::consent::{Said, SentConsent};
 use super::gate::{Signals, Standing, Voice};
 use super::halves::Halves;
 use super::statement::{Shown, Signal};
+use super::withdrawal::Spoken;
+use super::word::take_word;
 use super::{Admission, Hit, Ingest, privacy_at};
 use crate::record;
 
@@ -77,16 +78,12 @@ impl Admission<'_> {
     /// Who gives permission again whose no is kept with the site, as one that came with a message is, and the record of that:
     /// it holds from now on. To be asked once.
     pub fn permission_again(&self) -> Option<(VisitorId, Vec<u8>)> {
-        let is_yes = !matches!(self.signals.sent, SentConsent::Nothing)
-            && self.decision.verdict == Verdict::Full;
-        let sender = self.cookie_visitor.filter(|_| is_yes)?;
-        let now_ms = self.hit.received_at_ms;
-        let said_at_ms = self.signals.said.at_s(now_ms.div_euclid(1000)) * 1000;
-        let site_id = self.entry.site.site.id;
-        let word = Refusal { site_id, sender, said_by: None, said_at_ms };
-        let is_to_write = self.entry.site.take_word(&word);
-        let record = is_to_write.then(|| record::encode_refusal(&word).ok()).flatten()?;
-        Some((sender, record))
+        let is_told = !matches!(self.signals.sent, SentConsent::Nothing);
+        let sender = self.cookie_visitor.filter(|_| is_told)?;
+        let spoken = Spoken::of(&self.signals).allowing();
+        let at_s = self.signals.said.at_s(self.hit.received_at_ms.div_euclid(1000));
+        let word = take_word(&self.entry.site, sender, spoken, at_s)?;
+        Some((sender, record::encode_refusal(&word).ok()?))
     }
 
     fn receipt_of(&self, told: Told<'_>) -> Option<Vec<u8>> {
@@ -118,7 +115,7 @@ impl Admission<'_> {
             && !matches!(self.entry.pixel.kind, PixelKind::Email | PixelKind::Ad)
     }
 
-    fn is_repetition(&self) -> bool {
+    pub(super) fn is_repetition(&self) -> bool {
         matches!(self.signals.said, Said::Repeated(_))
     }
 

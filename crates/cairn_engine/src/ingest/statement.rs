@@ -4,6 +4,7 @@
 //! other make a *no*. It knows nothing of the visitor.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use cairn_consent::ConsentMode;
 use cairn_consent::purposes::Rule;
@@ -130,7 +131,7 @@ pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
     };
     let mut own = Choices::default();
     let mut strings = Strings::default();
-    for (name, value) in fields {
+    for (name, value) in once_each("consent", fields)? {
         if value.kind() == Kind::Null {
             continue;
         }
@@ -172,6 +173,22 @@ pub fn statement<'a>(value: Raw<'a>) -> Result<Statement<'a>, Rejection> {
     Ok(statement)
 }
 
+/// The fields of an object that has none twice: of two, nobody knows which was meant.
+fn once_each<'f>(
+    object: &'static str,
+    fields: Vec<(Cow<'f, str>, Raw<'f>)>,
+) -> Result<Vec<(Cow<'f, str>, Raw<'f>)>, Rejection> {
+    let mut seen = HashSet::new();
+    match fields.iter().find(|(name, _)| !seen.insert(name)) {
+        Some((name, _)) => {
+            let mut rejection = Rejection::malformed("", "given twice");
+            rejection.field = format!("{object}.{}", texts::cut(name, 64)).into();
+            Err(rejection)
+        }
+        None => Ok(fields),
+    }
+}
+
 /// Adds what was said in Cairn's words; two answers about one purpose are none.
 fn add_own(own: &mut Choices, said: Choices) -> Result<(), Rejection> {
     for (known, said) in own.iter_mut().zip(said) {
@@ -207,7 +224,7 @@ fn mode(value: Raw<'_>) -> Result<ConsentMode, Rejection> {
         return read.map_err(|_| fault());
     };
     let mut mode = ConsentMode::default();
-    for (name, value) in fields {
+    for (name, value) in once_each(FIELD, fields)? {
         let choice = value.text().as_deref().and_then(consent::choice).ok_or_else(fault)?;
         // Google adds signals now and then; what is not known says nothing here.
         mode.update(&name, choice);
@@ -229,7 +246,7 @@ fn age_ms(value: Raw<'_>) -> Result<i64, Rejection> {
 fn shown<'a>(value: Raw<'a>) -> Result<Shown<'a>, Rejection> {
     let mut shown = Shown::default();
     let fields = value.fields().ok_or_else(|| not_a("consent.shown", "JSON object"))?;
-    for (name, value) in fields {
+    for (name, value) in once_each("consent.shown", fields)? {
         match name.as_ref() {
             "version" => shown.version = text("consent.shown.version", value)?,
             "language" => {
@@ -339,6 +356,12 @@ mod tests {
             (r#"{"shown": "v1"}"#, "consent.shown"),
             (r#"{"shown": {"colour": "red"}}"#, "consent.shown"),
             (r#"{"choice": "ads:granted", "ads": "denied"}"#, "consent"),
+            (r#"{"choice": "1YYN", "choice": "1YNN"}"#, "consent.choice"),
+            (r#"{"tcf": "CP+/AAAA", "tcf": null}"#, "consent.tcf"),
+            (
+                r#"{"consent_mode": {"ad_storage": "denied", "ad_storage": "granted"}}"#,
+                "consent.consent_mode.ad_storage",
+            ),
             (long.as_str(), "consent.shown.version"),
         ] {
             assert_eq!(statement(Raw(json)).unwrap_err().field, field, "{json}");

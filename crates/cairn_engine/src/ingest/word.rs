@@ -1,8 +1,9 @@
 //! What a sender says of his choice with each event: messages of other products' formats, and advertisements.
 //!
 //! Guarantees: such a word is proven when it is not what its visitor said last, and not when it is late behind a newer one;
-//! a *no* of somebody who is known holds for what he sends without a word from then on. These senders keep no record of
-//! ours, so the last word of each is remembered: in memory, bounded, for a day or two, and its last no with its site, on disk.
+//! a *no* to a purpose, of somebody who is known, holds for what he sends without a word on it from then on. These senders
+//! keep no record of ours, so the last word of each is remembered: in memory, bounded, for a day or two, and what it says no
+//! to with its site, on disk.
 //! An event without a word costs nothing.
 
 use std::sync::{Mutex, PoisonError};
@@ -13,11 +14,11 @@ use cairn_model::receipt::Answers;
 use cairn_model::refusal::Refusal;
 use cairn_model::{Choice, Verdict, VisitorId};
 
-use super::consent::{Said, SentConsent, Speaker};
+use super::consent::{Said, SentConsent};
 use super::gate::{Decision, Signals, decide};
 use super::halves::Halves;
 use super::proof::{Proving, STRANGERS_MAX, Told};
-use super::withdrawal::mark_of;
+use super::withdrawal::{Refused, Spoken};
 use super::{Admission, Hit, Ingest, ParsedEvent, privacy_at};
 use crate::record;
 
@@ -106,18 +107,22 @@ impl Ingest {
         if last.is_some_and(|last| at_s < last.at_s) {
             return heard;
         }
-        let visitors = word.visitors().into_iter().flatten();
-        if recorded.newest(sent, *said, 0) == Some((Choice::Denied, true)) {
-            if word.is_of_known(last) {
-                heard.withdrawn = word.visitors();
-                let by = Speaker::of_sent(sent, 0);
-                visitors.for_each(|it| self.withdrawals.note(it, by, at_s));
-                heard.refusals = self.keep(word, Some(by), at_s);
-            }
-        } else if word.decision.verdict == Verdict::Full {
-            visitors.for_each(|it| self.withdrawals.forget(it));
-            heard.refusals = self.keep(word, None, at_s);
+        let is_of_known = word.is_of_known(last);
+        if is_of_known && recorded.newest(sent, *said, 0) == Some((Choice::Denied, true)) {
+            heard.withdrawn = word.visitors();
         }
+        let visitors = || word.visitors().into_iter().flatten();
+        let says_no = |it| self.withdrawal_of(word.site, it, now_ms).is_some();
+        let spoken = match is_of_known
+            || word.decision.verdict == Verdict::Full
+            || visitors().any(says_no)
+        {
+            true => Spoken::of(word.signals),
+            // What nobody known refuses, silence refuses too.
+            false => Spoken::of(word.signals).allowing(),
+        };
+        visitors().for_each(|it| self.withdrawals.note(it, spoken, at_s));
+        heard.refusals = self.keep(word, spoken, at_s);
         let answers = [0, 1, 2, 3].map(|place| Some(sent.answer(place)?.choice));
         let is_new = last.is_none_or(|last| last.answers != answers || !last.is_proven);
         let is_record_new = recorded.updated(sent, *said, false, now_s).is_some();
@@ -141,21 +146,21 @@ impl Ingest {
         heard
     }
 
-    /// Keeps with the site what a word says of being known, where that is something else than before. Gives the records to be
+    /// Keeps with the site what a word says no and yes to, where that is something else than before. Gives the records to be
     /// written: at a change only, and of one address no more than receipts are.
-    fn keep(&self, word: &Word<'_>, by: Option<Speaker>, at_s: i64) -> Vec<Vec<u8>> {
-        let (said_by, said_at_ms) = (by.map(mark_of), at_s.saturating_mul(1000));
+    fn keep(&self, word: &Word<'_>, spoken: Spoken, at_s: i64) -> Vec<Vec<u8>> {
         let (site_id, now_ms) = (word.site.site.id, word.hit.received_at_ms);
         let may_keep = |sender| {
             let key = ("refusal", site_id.0, word.hit.address.ip());
-            by.is_none()
+            spoken == spoken.allowing()
                 || word.site.refusal_of(sender, now_ms).is_some()
                 || self.choices.may_prove(key, STRANGERS_MAX, now_ms)
         };
         let kept = |sender| {
-            let refusal = Refusal { site_id, sender, said_by, said_at_ms };
-            let is_to_write = may_keep(sender) && word.site.take_word(&refusal);
-            is_to_write.then(|| record::encode_refusal(&refusal).ok()).flatten()
+            if !may_keep(sender) {
+                return None;
+            }
+            record::encode_refusal(&take_word(word.site, sender, spoken, at_s)?).ok()
         };
         word.visitors().into_iter().flatten().filter_map(kept).collect()
     }
@@ -168,6 +173,20 @@ impl Ingest {
             }
         });
     }
+}
+
+/// Has a site take a sender's word; gives what is to be written of it.
+pub(super) fn take_word(
+    site: &SiteEntry,
+    sender: VisitorId,
+    spoken: Spoken,
+    at_s: i64,
+) -> Option<Refusal> {
+    if spoken == Spoken::default() {
+        return None;
+    }
+    let after = |known: Option<u8>| spoken.after(Refused::of_mark(known.unwrap_or(0))).mark();
+    site.take_word(sender, at_s.saturating_mul(1000), after)
 }
 
 /// What bears on an event beside what bears on its request.
@@ -195,8 +214,8 @@ impl Admission<'_> {
             return None;
         }
         let mut signals = self.signals;
-        if let Some((by, at_s)) = withdrawal {
-            signals.recorded = signals.recorded.withdrawn(by, at_s);
+        if let Some((refused, at_s)) = withdrawal {
+            signals.recorded = signals.recorded.refusing(refused, at_s);
         }
         if is_told {
             let at_s = |at_ms: i64| at_ms.min(now_ms).div_euclid(1000);

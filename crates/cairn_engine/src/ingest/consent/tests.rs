@@ -297,10 +297,12 @@ fn what_was_said_before_the_record_goes_after_it() {
     for (said_at, of_yes) in [
         (Said::Now, (yes, true)),
         (Said::At(199), (no, false)),
-        (Said::At(200), (yes, true)),
+        (Said::At(200), (no, false)),
+        (Said::At(201), (yes, true)),
         (Said::Repeated(None), (no, false)),
         (Said::Repeated(Some(199)), (no, false)),
-        (Said::Repeated(Some(200)), (yes, true)),
+        (Said::Repeated(Some(200)), (no, false)),
+        (Said::Repeated(Some(201)), (yes, true)),
     ] {
         assert_eq!(newest("granted", said_at, 0), Some(of_yes), "{said_at:?}");
     }

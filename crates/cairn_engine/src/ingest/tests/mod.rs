@@ -2,6 +2,7 @@
 
 mod consent_table;
 mod decoders;
+mod permissions;
 mod pipeline;
 mod privacy_page;
 mod proofs;
