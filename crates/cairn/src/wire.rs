@@ -235,9 +235,7 @@ fn roll_up(
 
 /// Brings the edge's counts to disk; what cannot be written now is kept for the next time.
 fn write_counters(parts: &Parts, counters: &OutcomeCounters) {
-    let waiting = counters.drain();
-    if let Err(error) = parts.catalog.add_outcomes(&waiting) {
-        counters.restore(&waiting);
+    if let Err(error) = counters.store(&parts.catalog) {
         tracing::warn!(%error, "outcome counts wait for the catalog");
     }
 }

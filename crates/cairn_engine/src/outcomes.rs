@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use cairn_catalog::EdgeOutcome;
+use cairn_catalog::{Catalog, CatalogError, EdgeOutcome};
 use cairn_model::{Outcome, SiteId};
 
 /// Independent parts of the counters; threads are spread over them.
@@ -32,6 +32,8 @@ pub struct OutcomeCounters {
     shards: [Shard; SHARDS],
     /// Events that ended without an outcome: a bug.
     unsettled: AtomicU64,
+    /// Held by whoever stores them.
+    storing: Mutex<()>,
 }
 
 static NEXT_SHARD: AtomicUsize = AtomicUsize::new(0);
@@ -73,8 +75,16 @@ impl OutcomeCounters {
         }
     }
 
+    /// Brings what waits to the catalog; what cannot be stored now waits on. Who returns from it finds all there that was
+    /// counted before: two do not store at once.
+    pub fn store(&self, catalog: &Catalog) -> Result<(), CatalogError> {
+        let _turn = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.drain();
+        catalog.add_outcomes(&waiting).inspect_err(|_| self.restore(&waiting))
+    }
+
     /// What waits to be stored, and starts anew.
-    pub fn drain(&self) -> Vec<EdgeOutcome> {
+    fn drain(&self) -> Vec<EdgeOutcome> {
         let mut drained = Vec::new();
         for shard in &self.shards {
             let waiting =
@@ -93,7 +103,7 @@ impl OutcomeCounters {
     }
 
     /// Takes counts back that could not be stored.
-    pub fn restore(&self, counts: &[EdgeOutcome]) {
+    fn restore(&self, counts: &[EdgeOutcome]) {
         for entry in counts {
             let hour = entry.hour_ms.div_euclid(HOUR_MS);
             self.remember(entry.site_id, hour, entry.outcome, entry.count);

@@ -70,11 +70,7 @@ pub async fn show(
     // What the edge counted and did not store yet is stored now, so that one sum has all of it.
     let counters = Arc::clone(&app.counters);
     let edge = blocking(&app, move |catalog| {
-        let waiting = counters.drain();
-        if let Err(error) = catalog.add_outcomes(&waiting) {
-            counters.restore(&waiting);
-            return Err(error);
-        }
+        counters.store(catalog)?;
         catalog.outcomes_since(site_id, since_ms)
     })
     .await?;

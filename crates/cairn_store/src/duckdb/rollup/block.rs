@@ -150,6 +150,21 @@ impl Slice {
         &self.columns[column.place()]
     }
 
+    /// The same; `None` where it was not wanted.
+    pub(super) fn wanted(&self, column: Column) -> Option<&[u32]> {
+        Some(self.column(column)).filter(|numbers| !numbers.is_empty())
+    }
+
+    /// What other blocks know of this part's visit.
+    #[inline]
+    pub(super) fn crossing_of(&self, part: usize, flags: u32) -> Option<&Crossing> {
+        if flags & CROSSES == 0 {
+            return None;
+        }
+        let place = self.crossing.binary_search_by_key(&part, |one| one.part as usize);
+        place.ok().map(|place| &self.crossing[place])
+    }
+
     /// Adds parts after those it has.
     pub(super) fn append(&mut self, run: &Run<'_>) {
         let Run { slice, parts, entries, crossing, .. } = run;

@@ -10,8 +10,8 @@ use foldhash::HashSet;
 
 use super::block::{ACTIVE, Column, Crossing, Slice, Wanted};
 use super::condition::{BOT, Condition, Grouping, Places, is_person};
+use super::order::Row;
 use super::run::Run;
-use super::seen::Seen;
 use crate::schema::PAGE_VIEW_CODE;
 
 /// Most groups that there may be: an array has a place for each.
@@ -91,34 +91,82 @@ pub(super) struct Tally {
     visits: HashSet<(u64, u32)>,
 }
 
+/// Parts of some visitors, all that there are of each.
+pub(super) struct Step<'a> {
+    pub slice: &'a Slice,
+    /// Visitor after visitor, where those are counted.
+    pub rows: &'a [Row],
+    /// By block: the bucket that it lies in; `None` outside the range.
+    pub buckets: &'a [Option<u32>],
+}
+
+impl Step<'_> {
+    #[inline]
+    fn bucket(&self, row: &Row) -> Option<u32> {
+        self.buckets[row.block as usize]
+    }
+
+    /// The entries of a part; none where they were not wanted.
+    #[inline]
+    fn entries(&self, row: &Row) -> Range<usize> {
+        let entries = self.slice.column(Column::Entries).get(row.part as usize);
+        let first = row.entry as usize;
+        first..first + entries.copied().unwrap_or_default() as usize
+    }
+}
+
 /// Counts of the groups that there are.
 #[derive(Default)]
 pub(super) struct Groups {
-    /// By group: the place of its counts and one; 0 = there is none.
-    places: Vec<u32>,
+    places: Vec<Place>,
     counts: Vec<(u32, Counts)>,
 }
 
+/// Of a group.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// The place of its counts and one; 0 = there is none.
+    counts: u32,
+    /// The visitor who was counted last.
+    visitor: u32,
+}
+
 impl Groups {
+    /// Whether the visitor is new in the group. Visitors come one after the other, each once.
+    #[inline]
+    fn is_new(&mut self, group: u32, visitor: u32) -> bool {
+        let index = group as usize;
+        if index >= self.places.len() {
+            self.grow(index);
+        }
+        let before = std::mem::replace(&mut self.places[index].visitor, visitor);
+        before != visitor
+    }
+
     #[inline]
     fn at(&mut self, group: u32) -> &mut Counts {
         let index = group as usize;
         if let Some(place) = self.places.get(index)
-            && *place != 0
+            && place.counts != 0
         {
-            return &mut self.counts[*place as usize - 1].1;
+            return &mut self.counts[place.counts as usize - 1].1;
         }
         self.add(index, group)
     }
 
     #[cold]
+    fn grow(&mut self, index: usize) {
+        self.places.resize((index + 1).next_power_of_two(), Place::default());
+    }
+
+    #[cold]
     fn add(&mut self, index: usize, group: u32) -> &mut Counts {
         if index >= self.places.len() {
-            self.places.resize((index + 1).next_power_of_two(), 0);
+            self.grow(index);
         }
         self.counts.push((group, Counts::default()));
         let place = self.counts.len();
-        self.places[index] = place as u32;
+        self.places[index].counts = place as u32;
         &mut self.counts[place - 1].1
     }
 
@@ -189,27 +237,12 @@ impl Fold<'_> {
         }
     }
 
-    pub(super) fn count(
-        &self,
-        run: Run<'_>,
-        matched: &HashSet<u64>,
-        tally: &mut Tally,
-        seen: &mut Seen,
-    ) {
-        if run.parts.is_empty() {
-            return;
-        }
+    pub(super) fn count(&self, step: &Step<'_>, matched: &HashSet<u64>, tally: &mut Tally) {
         match self.side {
-            Side::Visits => self.count_visits(run, matched, tally, seen),
-            Side::Events if run.bucket.is_none() => {}
-            Side::Events if self.by_entry => self.count_entries(run, tally, seen),
-            Side::Events => self.count_parts(run, tally, seen),
+            Side::Visits => self.count_visits(step, matched, tally),
+            Side::Events if self.by_entry => self.count_entries(step, tally),
+            Side::Events => self.count_parts(step, tally),
         }
-    }
-
-    /// What tells bots among a run's parts, where they do not count.
-    fn bots<'a>(&self, run: &Run<'a>) -> Option<&'a [u32]> {
-        run.of_parts(BOT).filter(|_| self.people_only)
     }
 
     #[inline]
@@ -227,52 +260,51 @@ impl Fold<'_> {
             || entries.any(|entry| self.entry_passes(slice, part, entry))
     }
 
-    fn count_visits(
-        &self,
-        mut run: Run<'_>,
-        matched: &HashSet<u64>,
-        tally: &mut Tally,
-        seen: &mut Seen,
-    ) {
-        let slice = run.slice;
-        let Some(flags) = run.of_parts(Column::Flags) else { return };
+    fn count_visits(&self, step: &Step<'_>, matched: &HashSet<u64>, tally: &mut Tally) {
+        let slice = step.slice;
+        let flags = slice.column(Column::Flags);
         let places = Places::of(&self.grouping, &self.bases, slice);
-        let bots = self.bots(&run);
+        let bots = self.bots(slice);
         let [seconds, pageviews, events] =
-            [Column::Seconds, Column::Pageviews, Column::Events].map(|one| run.of_parts(one));
-        for (row, part) in run.parts.clone().enumerate() {
-            let entries = if self.by_entry { run.entries_of(part) } else { 0..0 };
-            let is_bot = bots.is_some_and(|bots| bots[row] != 0);
-            if is_bot || flags[row] & ACTIVE == 0 || !self.passes(slice, part) {
+            [Column::Seconds, Column::Pageviews, Column::Events].map(|one| slice.wanted(one));
+        for row in step.rows {
+            let part = row.part as usize;
+            let is_bot = bots.is_some_and(|bots| bots[part] != 0);
+            if is_bot || flags[part] & ACTIVE == 0 || !self.passes(slice, part) {
                 continue;
             }
-            let crossing = run.crossing_of(part, flags[row]);
+            let crossing = slice.crossing_of(part, flags[part]);
             let bucket = match crossing {
-                None if self.matches(slice, part, entries) => run.bucket,
+                None if self.matches(slice, part, step.entries(row)) => step.bucket(row),
                 None => None,
-                Some(crossing) => self.bucket_of_crossing(&crossing, matched),
+                Some(crossing) => self.bucket_of_crossing(crossing, matched),
             };
             let Some(bucket) = bucket else { continue };
             if crossing.is_some_and(|crossing| !tally.counted.insert(crossing.session_id)) {
                 continue;
             }
             let group = places.group(part, 0, bucket);
-            let is_new = self.counts_visitors && seen.insert(run.visitors[row], group);
+            let is_new = self.counts_visitors && tally.groups.is_new(group, row.visitor);
             if !is_new && !self.counts_rows {
                 continue;
             }
             let counted = tally.groups.at(group);
             counted.visitors += u64::from(is_new);
             counted.visits += 1;
-            counted.seconds += seconds.map_or(0, |seconds| u64::from(seconds[row]));
-            counted.visit_pageviews += pageviews.map_or(0, |views| u64::from(views[row]));
+            counted.seconds += seconds.map_or(0, |seconds| u64::from(seconds[part]));
+            counted.visit_pageviews += pageviews.map_or(0, |views| u64::from(views[part]));
             if let Some(events) = events
                 && self.bounce_conditions.iter().all(|one| one.holds(slice, part, 0))
             {
                 counted.bounce_visits += 1;
-                counted.bounces += u64::from(events[row] == 1);
+                counted.bounces += u64::from(events[part] == 1);
             }
         }
+    }
+
+    /// What tells bots among parts, where they do not count.
+    fn bots<'s>(&self, slice: &'s Slice) -> Option<&'s [u32]> {
+        slice.wanted(BOT).filter(|_| self.people_only)
     }
 
     /// The bucket of an instant; `None` outside the range.
@@ -291,31 +323,30 @@ impl Fold<'_> {
     }
 
     /// Events of parts of which no single one is asked about.
-    fn count_parts(&self, mut run: Run<'_>, tally: &mut Tally, seen: &mut Seen) {
-        let (slice, bucket) = (run.slice, run.bucket.unwrap_or_default());
-        let columns = [Column::Flags, Column::PartEvents, Column::PartPageviews];
-        let [Some(flags), Some(events), Some(pageviews)] = columns.map(|one| run.of_parts(one))
-        else {
-            return;
-        };
+    fn count_parts(&self, step: &Step<'_>, tally: &mut Tally) {
+        let slice = step.slice;
+        let [flags, events, pageviews] =
+            [Column::Flags, Column::PartEvents, Column::PartPageviews].map(|one| slice.column(one));
         let places = Places::of(&self.grouping, &self.bases, slice);
-        let bots = self.bots(&run);
-        for (row, part) in run.parts.clone().enumerate() {
-            let is_bot = bots.is_some_and(|bots| bots[row] != 0);
-            if is_bot || events[row] == 0 || !self.passes(slice, part) {
+        let bots = self.bots(slice);
+        for row in step.rows {
+            let part = row.part as usize;
+            let is_bot = bots.is_some_and(|bots| bots[part] != 0);
+            if is_bot || events[part] == 0 || !self.passes(slice, part) {
                 continue;
             }
+            let Some(bucket) = step.bucket(row) else { continue };
             let group = places.group(part, 0, bucket);
-            let is_new = self.counts_visitors && seen.insert(run.visitors[row], group);
+            let is_new = self.counts_visitors && tally.groups.is_new(group, row.visitor);
             if !is_new && !self.counts_rows {
                 continue;
             }
             let counted = tally.groups.at(group);
             counted.visitors += u64::from(is_new);
-            counted.events += u64::from(events[row]);
-            counted.pageviews += u64::from(pageviews[row]);
+            counted.events += u64::from(events[part]);
+            counted.pageviews += u64::from(pageviews[part]);
             if self.counts_visits {
-                match run.crossing_of(part, flags[row]) {
+                match slice.crossing_of(part, flags[part]) {
                     None => counted.visits += 1,
                     Some(crossing) => {
                         tally.visits.insert((crossing.session_id, group));
@@ -325,26 +356,27 @@ impl Fold<'_> {
         }
     }
 
-    fn count_entries(&self, mut run: Run<'_>, tally: &mut Tally, seen: &mut Seen) {
-        let (slice, bucket) = (run.slice, run.bucket.unwrap_or_default());
-        let Some(flags) = run.of_parts(Column::Flags) else { return };
-        let (names, counts) = (slice.column(Column::Name), slice.column(Column::Count));
+    fn count_entries(&self, step: &Step<'_>, tally: &mut Tally) {
+        let slice = step.slice;
+        let [flags, names, counts] =
+            [Column::Flags, Column::Name, Column::Count].map(|one| slice.column(one));
         let places = Places::of(&self.grouping, &self.bases, slice);
-        let bots = self.bots(&run);
+        let bots = self.bots(slice);
         // Groups of one part: its visit counts once in each.
         let mut groups: Vec<u32> = Vec::new();
-        for (row, part) in run.parts.clone().enumerate() {
-            let entries = run.entries_of(part);
-            if bots.is_some_and(|bots| bots[row] != 0) || !self.passes(slice, part) {
+        for row in step.rows {
+            let part = row.part as usize;
+            if bots.is_some_and(|bots| bots[part] != 0) || !self.passes(slice, part) {
                 continue;
             }
+            let Some(bucket) = step.bucket(row) else { continue };
             groups.clear();
-            for entry in entries {
+            for entry in step.entries(row) {
                 if !self.entry_passes(slice, part, entry) {
                     continue;
                 }
                 let group = places.group(part, entry, bucket);
-                let is_new = self.counts_visitors && seen.insert(run.visitors[row], group);
+                let is_new = self.counts_visitors && tally.groups.is_new(group, row.visitor);
                 if !is_new && !self.counts_rows {
                     continue;
                 }
@@ -355,7 +387,7 @@ impl Fold<'_> {
                 counted.pageviews += if names[entry] == PAGE_VIEW_CODE { count } else { 0 };
                 if self.counts_visits && !groups.contains(&group) {
                     groups.push(group);
-                    match run.crossing_of(part, flags[row]) {
+                    match slice.crossing_of(part, flags[part]) {
                         None => counted.visits += 1,
                         Some(crossing) => {
                             tally.visits.insert((crossing.session_id, group));

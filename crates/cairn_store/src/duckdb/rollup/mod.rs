@@ -7,7 +7,7 @@
 //!
 //! `block` is a stretch in memory, `build` makes it from rows, `file` keeps it. `ask` turns a question's sides into folds:
 //! `condition` is what a fold asks of a row, `fold` what it counts of a `run` of rows, `pass` counts several of them over many
-//! blocks, `seen` tells visitors apart.
+//! blocks, `order` tells visitors apart.
 
 mod ask;
 mod block;
@@ -15,9 +15,9 @@ mod build;
 mod condition;
 mod file;
 mod fold;
+mod order;
 mod pass;
 mod run;
-mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -56,7 +56,7 @@ pub(super) enum RollupError {
     Gone,
     /// A file cannot be read.
     Damaged(PathBuf),
-    /// A thread ended early.
+    /// A thread ended early, or there were more visits than it has numbers for.
     Broken,
     /// The rows could not be read.
     Rows(DuckError),

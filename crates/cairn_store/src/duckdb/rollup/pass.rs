@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use foldhash::HashSet;
 
-use super::block::{Column, Slice};
+use super::block::Slice;
 use super::file::{SEGMENTS, visitors_of};
-use super::fold::{Fold, Groups, Side, Tally};
-use super::run::{Cursor, Run};
-use super::seen::{Numbering, Seen};
+use super::fold::{Fold, Groups, Step, Tally};
+use super::order::Order;
+use super::run::Cursor;
 use super::{Block, RollupError};
 
 /// Rows of all blocks whose visitors are counted at once.
@@ -64,10 +64,9 @@ impl Pass<'_, '_> {
         let buckets_of =
             |fold: &Fold<'_>| starts().map(|from_ms| fold.bucket_of(from_ms)).collect();
         let buckets: Vec<BlockBuckets> = self.folds.iter().map(buckets_of).collect();
-        let counts_visitors = self.folds.iter().any(|fold| fold.counts_visitors);
         let mut counted = by_segment(self.threads, |segment, work: &mut Work| {
             work.tallies.resize_with(self.folds.len(), Tally::default);
-            match counts_visitors {
+            match self.counts_visitors() {
                 true => self.read_steps(segment, work)?,
                 false => self.read_segment(segment, work)?,
             }
@@ -118,30 +117,30 @@ impl Pass<'_, '_> {
         &self,
         matched: &Matched,
         buckets: &[BlockBuckets],
-        Work { tallies, steps, telling, .. }: &mut Work,
+        Work { tallies, steps, order, .. }: &mut Work,
     ) -> Result<(), RollupError> {
-        for step in steps {
+        let counts_visitors = self.counts_visitors();
+        for Together { slice, ends } in steps {
             self.check_time()?;
-            telling.begin(self.folds, &step.slice);
-            let mut cursor = Cursor::new(&step.slice);
-            let mut visitors = telling.numbers.as_slice();
-            for (block, end) in &step.ends {
-                let run = cursor.run_to(*end);
-                let (of_run, others) = visitors.split_at(run.parts.len().min(visitors.len()));
-                visitors = others;
-                for (place, fold) in self.folds.iter().enumerate() {
-                    let (bucket, tally) = (buckets[place][*block], &mut tallies[place]);
-                    let run = Run { visitors: of_run, bucket, ..run.clone() };
-                    fold.count(run, &matched[place], tally, &mut telling.seen[place]);
-                }
+            let rows = match counts_visitors {
+                true => order.by_visitor(slice, ends).ok_or(RollupError::Broken)?,
+                false => order.as_they_are(slice, ends),
+            };
+            for (place, fold) in self.folds.iter().enumerate() {
+                let step = Step { slice, rows, buckets: &buckets[place] };
+                fold.count(&step, &matched[place], &mut tallies[place]);
             }
         }
         Ok(())
     }
 
+    fn counts_visitors(&self) -> bool {
+        self.folds.iter().any(|fold| fold.counts_visitors)
+    }
+
     /// A segment's parts, block after block, as they are.
     fn read_segment(&self, segment: usize, work: &mut Work) -> Result<(), RollupError> {
-        work.steps.resize_with(self.blocks.len(), Step::default);
+        work.steps.resize_with(self.blocks.len(), Together::default);
         for (block, (of_block, step)) in self.blocks.iter().zip(&mut work.steps).enumerate() {
             self.check_time()?;
             of_block.slice(segment, &mut step.slice)?;
@@ -160,8 +159,8 @@ impl Pass<'_, '_> {
         let count = rows / ROWS_AT_ONCE + 1;
         let (first, last) = visitors_of(segment);
         let width = (last - first) / count as u64 + 1;
-        steps.resize_with(count, Step::default);
-        steps.iter_mut().for_each(Step::clear);
+        steps.resize_with(count, Together::default);
+        steps.iter_mut().for_each(Together::clear);
         for (block, of_block) in self.blocks.iter().enumerate() {
             self.check_time()?;
             of_block.slice(segment, slice)?;
@@ -184,54 +183,22 @@ impl Pass<'_, '_> {
 #[derive(Default)]
 struct Work {
     tallies: Vec<Tally>,
-    steps: Vec<Step>,
+    steps: Vec<Together>,
     slice: Slice,
-    telling: Telling,
+    order: Order,
 }
 
 /// Parts of some visitors, block after block.
 #[derive(Default)]
-struct Step {
+struct Together {
     slice: Slice,
     /// By block: where its parts end.
     ends: Vec<(usize, usize)>,
 }
 
-impl Step {
+impl Together {
     fn clear(&mut self) {
         self.slice.clear();
         self.ends.clear();
-    }
-}
-
-/// Who was counted where, for the parts of one step.
-#[derive(Default)]
-struct Telling {
-    numbering: Numbering,
-    /// The numbers of the parts' visitors; none where no fold counts visitors.
-    numbers: Vec<u32>,
-    /// By fold.
-    seen: Vec<Seen>,
-}
-
-impl Telling {
-    /// Begins a step.
-    fn begin(&mut self, folds: &[Fold<'_>], slice: &Slice) {
-        self.numbers.clear();
-        if self.seen.len() < folds.len() {
-            self.seen.extend(folds.iter().map(|fold| Seen::new(fold.bases.iter().product())));
-        }
-        if !folds.iter().any(|fold| fold.counts_visitors) {
-            return;
-        }
-        self.numbering.begin(slice.visitors.len());
-        self.numbering.number(&slice.visitors, &mut self.numbers);
-        for (fold, seen) in
-            folds.iter().zip(&mut self.seen).filter(|(fold, _)| fold.counts_visitors)
-        {
-            let is_by_entry = fold.side == Side::Events && fold.by_entry;
-            let rows = if is_by_entry { slice.column(Column::Count) } else { &[] };
-            seen.begin(self.numbering.below(), rows.len().max(slice.visitors.len()));
-        }
     }
 }

@@ -22,10 +22,6 @@ pub(super) struct Run<'a> {
     pub entries: Range<usize>,
     /// What other blocks know of the parts' visits.
     pub crossing: &'a [Crossing],
-    /// A number for each part's visitor, the same for the same; empty where visitors are not counted.
-    pub visitors: &'a [u32],
-    /// Where the parts' block lies; `None` outside the range.
-    pub bucket: Option<u32>,
 }
 
 impl<'a> Cursor<'a> {
@@ -43,7 +39,7 @@ impl<'a> Cursor<'a> {
         let here = left.partition_point(|crossing| (crossing.part as usize) < end);
         let crossing = left.get(..here).unwrap_or_default();
         (self.part, self.entry, self.crossing) = (end, entries.end, self.crossing + here);
-        Run { slice, parts, entries, crossing, visitors: &[], bucket: None }
+        Run { slice, parts, entries, crossing }
     }
 
     /// Goes on to the first part of a visitor from that number on.
