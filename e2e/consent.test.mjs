@@ -307,7 +307,7 @@ test("TCF: a yes recognises, its withdrawal by the manager forgets", async (run)
   const held = collector.replace("stats.shop.test", "stats.managed.test");
   const change = async (data) => {
     const taken = page.waitForResponse(
-      (response) => response.url() === `${held}/e` && /"signal":"tcf"/.test(response.request().postData()),
+      (response) => response.url() === `${held}/e` && response.request().postData().includes(data.tcString),
     );
     await page.evaluate((data) => window.change(data), data);
     await (await taken).finished();

@@ -65,8 +65,15 @@ async function kept(text) {
   return false;
 }
 
-/** The browser writes its cookies while it ends, and may take its time. */
-async function wroteCookies(profile, names) {
+/** Chromium writes its cookies down when 512 of them have changed, or half a minute later: it may end before that. */
+async function writeCookies(context, profile, names) {
+  const many = Array.from({ length: 600 }, (_, number) => ({
+    name: `full${number}`,
+    value: "1",
+    url: `http://full${number % 6}.test/`,
+    expires: Date.now() / 1000 + 3_600,
+  }));
+  await context.addCookies(many);
   const file = join(profile, "Default", "Cookies");
   for (const until = Date.now() + 20_000; Date.now() < until; ) {
     const written = await readFile(file).catch(() => Buffer.alloc(0));
@@ -90,8 +97,8 @@ test("a value outlives the browser", async () => {
     assert.ok(cookie.expires > Date.now() / 1000 + 390 * 86_400);
     const names = (await context.cookies()).map(({ name }) => name);
     assert.ok(!names.includes("cairn_id"), "memory needs no id for analysis");
+    await writeCookies(context, profile, ["cairn_memory", "cairn_consent"]);
     await context.close();
-    await wroteCookies(profile, ["cairn_memory", "cairn_consent"]);
     context = await launchKept(profile);
     page = await visitor(context);
     assert.equal(await recall(page, "size"), "M");

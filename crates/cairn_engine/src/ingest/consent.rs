@@ -218,14 +218,14 @@ pub struct RecordedChoice {
     pub under_gpc: bool,
     /// Where it came from.
     pub by: Speaker,
-    /// When it was said, Unix seconds.
-    pub at_s: i64,
+    /// When it was said, Unix milliseconds; one that a browser keeps, at a full second.
+    pub at_ms: i64,
 }
 
 impl RecordedChoice {
     /// The day on which it was said, in days since 1970.
     fn day(&self) -> i64 {
-        self.at_s.div_euclid(DAY_S)
+        self.at_ms.div_euclid(DAY_S * 1000)
     }
 }
 
@@ -235,34 +235,31 @@ pub enum Said {
     /// With this request.
     #[default]
     Now,
-    /// At this time, Unix seconds; it could not be told before.
+    /// At this time, Unix milliseconds; it could not be told before.
     At(i64),
-    /// It was told already, or another request tells it; at this time, Unix seconds. Without a time it was
+    /// It was told already, or another request tells it; at this time, Unix milliseconds. Without a time it was
     /// before whatever is on record.
     Repeated(Option<i64>),
 }
 
 impl Said {
-    /// Whether what is on record was said later. Of what was said within one second nobody knows the order: a no that is on
-    /// record stays.
+    /// Whether what is on record was said later. A browser's record tells seconds: of what was said within one, what comes
+    /// later was said later, since nobody answers in two tabs at once, while scripts say no and then yes.
     fn is_before(self, recorded: &RecordedChoice) -> bool {
-        let is_no = recorded.choice == Choice::Denied;
         match self {
             Said::Now => false,
-            Said::At(at_s) | Said::Repeated(Some(at_s)) => {
-                at_s < recorded.at_s || at_s == recorded.at_s && is_no
-            }
-            Said::Repeated(None) => recorded.at_s > 0,
+            Said::At(at_ms) | Said::Repeated(Some(at_ms)) => at_ms < recorded.at_ms,
+            Said::Repeated(None) => recorded.at_ms > 0,
         }
     }
 
     /// When that was, for a request that comes now.
-    pub(super) fn at_s(self, now_s: i64) -> i64 {
-        let at_s = match self {
-            Said::At(at_s) | Said::Repeated(Some(at_s)) => at_s,
-            Said::Now | Said::Repeated(None) => now_s,
+    pub(super) fn at_ms(self, now_ms: i64) -> i64 {
+        let at_ms = match self {
+            Said::At(at_ms) | Said::Repeated(Some(at_ms)) => at_ms,
+            Said::Now | Said::Repeated(None) => now_ms,
         };
-        at_s.clamp(0, i64::from(u32::MAX))
+        at_ms.clamp(0, i64::from(u32::MAX) * 1000)
     }
 }
 
@@ -333,10 +330,10 @@ pub struct Telling {
 
 impl Telling {
     pub(super) fn said(self, now_ms: i64) -> Said {
-        let at_s = self.age_ms.map(|age_ms| now_ms.saturating_sub(age_ms).div_euclid(1000));
-        match at_s {
-            _ if self.is_repeated => Said::Repeated(at_s),
-            Some(at_s) => Said::At(at_s),
+        let at_ms = self.age_ms.map(|age_ms| now_ms.saturating_sub(age_ms));
+        match at_ms {
+            _ if self.is_repeated => Said::Repeated(at_ms),
+            Some(at_ms) => Said::At(at_ms),
             None => Said::Now,
         }
     }
@@ -457,12 +454,12 @@ impl RecordedConsent {
                 _ => (false, speaker_of_mark(mark)?),
             };
             record.choices[place] =
-                Some(RecordedChoice { choice, under_gpc, by, at_s: -earlier_s });
+                Some(RecordedChoice { choice, under_gpc, by, at_ms: -earlier_s * 1000 });
         }
         for recorded in record.choices.iter_mut().flatten() {
-            recorded.at_s += newest_s;
+            recorded.at_ms += newest_s * 1000;
         }
-        record.choices.iter().flatten().all(|recorded| recorded.at_s >= 0).then_some(record)
+        record.choices.iter().flatten().all(|recorded| recorded.at_ms >= 0).then_some(record)
     }
 
     /// `v1.analytics=1.ads=0g-60.t=1795341600`: `g` marks a choice made under Global Privacy Control, `s` one
@@ -471,8 +468,8 @@ impl RecordedConsent {
     /// seconds older than the newest, whose time is `t`. `out=1`: opted out of pixels.
     pub fn cookie_value(&self) -> String {
         let mut value = String::from("v1");
-        let newest_s = self.choices.iter().flatten().map(|recorded| recorded.at_s).max();
-        let newest_s = newest_s.unwrap_or(0);
+        let newest_s = self.choices.iter().flatten().map(|recorded| recorded.at_ms).max();
+        let newest_s = newest_s.unwrap_or(0).div_euclid(1000);
         for (purpose, recorded) in Purpose::ALL.iter().zip(self.choices) {
             let Some(recorded) = recorded else { continue };
             let choice = if recorded.choice == Choice::Granted { '1' } else { '0' };
@@ -489,7 +486,7 @@ impl RecordedConsent {
             };
             // Writing to a String cannot fail.
             let _ = write!(value, ".{}={choice}{mark}", purpose.name());
-            let earlier_s = newest_s.saturating_sub(recorded.at_s);
+            let earlier_s = newest_s.saturating_sub(recorded.at_ms.div_euclid(1000));
             if earlier_s > 0 {
                 let _ = write!(value, "-{earlier_s}");
             }
@@ -502,12 +499,12 @@ impl RecordedConsent {
     /// The record as it can be relied on now. A yes ends after 13 months, however often the cookie was written
     /// since, and one of a time that lies ahead, as after a clock was set back, is none; a no of such a time
     /// was said now.
-    pub fn relied_on_at(mut self, now_s: i64) -> Self {
+    pub fn relied_on_at(mut self, now_ms: i64) -> Self {
         for place in &mut self.choices {
             let Some(recorded) = place else { continue };
-            let age_s = now_s - recorded.at_s;
+            let age_s = (now_ms - recorded.at_ms).div_euclid(1000);
             match recorded.choice {
-                Choice::Denied => recorded.at_s = recorded.at_s.min(now_s.max(0)),
+                Choice::Denied => recorded.at_ms = recorded.at_ms.min(now_ms.max(0)),
                 Choice::Granted if (-CLOCKS_APART_S..=YES_AGE_S_MAX).contains(&age_s) => {}
                 Choice::Granted => *place = None,
             }
@@ -516,9 +513,9 @@ impl RecordedConsent {
     }
 
     /// The record of somebody who opted out of pixels at this time.
-    pub fn of_opt_out(now_s: i64) -> Self {
+    pub fn of_opt_out(now_ms: i64) -> Self {
         let (choice, under_gpc, by) = (Choice::Denied, false, Speaker::Words);
-        let denied = RecordedChoice { choice, under_gpc, by, at_s: now_s };
+        let denied = RecordedChoice { choice, under_gpc, by, at_ms: now_ms };
         RecordedConsent { choices: [Some(denied); 4], opted_out: true }
     }
 
@@ -527,7 +524,7 @@ impl RecordedConsent {
         let mut newer = *self;
         newer.opted_out |= other.opted_out;
         for (known, other) in newer.choices.iter_mut().zip(other.choices) {
-            let order = |it: RecordedChoice| (it.at_s, it.choice == Choice::Denied);
+            let order = |it: RecordedChoice| (it.at_ms, it.choice == Choice::Denied);
             if other.map(order) > known.map(order) {
                 *known = other;
             }
@@ -536,12 +533,12 @@ impl RecordedConsent {
     }
 
     /// The record of somebody who said no to these purposes at this time, while the browser may still show an older record.
-    pub(super) fn refusing(mut self, refused: Refused, at_s: i64) -> Self {
+    pub(super) fn refusing(mut self, refused: Refused, at_ms: i64) -> Self {
         for (place, recorded) in self.choices.iter_mut().enumerate() {
             let Some(by) = refused.by(place) else { continue };
-            if recorded.is_none_or(|recorded| recorded.at_s <= at_s) {
+            if recorded.is_none_or(|recorded| recorded.at_ms <= at_ms) {
                 let choice = Choice::Denied;
-                *recorded = Some(RecordedChoice { choice, under_gpc: false, by, at_s });
+                *recorded = Some(RecordedChoice { choice, under_gpc: false, by, at_ms });
             }
         }
         self
@@ -597,7 +594,7 @@ impl RecordedConsent {
         sent: &SentConsent,
         said: Said,
         under_gpc: bool,
-        now_s: i64,
+        now_ms: i64,
     ) -> Option<Self> {
         if matches!(sent, SentConsent::Nothing | SentConsent::Unreadable(_)) {
             return None;
@@ -640,9 +637,10 @@ impl RecordedConsent {
             };
             if !recorded.is_some_and(says_it) {
                 // A string has its own day, however late it comes; at which time of the day nobody knows.
-                let latest_s = on_day.map_or(i64::MAX, |day| (i64::from(day) + 1) * DAY_S - 1);
-                let at_s = said.at_s(now_s).min(latest_s);
-                *recorded = Some(RecordedChoice { choice: newest, under_gpc, by, at_s });
+                let latest_ms =
+                    on_day.map_or(i64::MAX, |day| (i64::from(day) + 1) * DAY_S * 1000 - 1);
+                let at_ms = said.at_ms(now_ms).min(latest_ms);
+                *recorded = Some(RecordedChoice { choice: newest, under_gpc, by, at_ms });
             }
         }
         (updated.choices != self.choices).then_some(updated)

@@ -51,8 +51,7 @@ impl Cookies {
                 cookies.id = parse_cookie_id(value);
             } else if name == CONSENT_COOKIE {
                 // A browser may have one of this site alone and one of all.
-                let now_s = now_ms.div_euclid(1000);
-                let record = RecordedConsent::parse(value).map(|it| it.relied_on_at(now_s));
+                let record = RecordedConsent::parse(value).map(|it| it.relied_on_at(now_ms));
                 cookies.consent = match (cookies.consent, record) {
                     (Some(known), Some(record)) => Some(known.newer_of_each(&record)),
                     (known, record) => known.or(record),
@@ -185,12 +184,15 @@ mod tests {
         assert!(read(both.clone()).choices[0].is_some());
         let later = Cookies::parse(&both, later_ms).consent.unwrap();
         assert!(later.choices[0].is_none() && later.choices[1].is_some());
-        let updated = later.updated(&said("granted"), Said::Now, false, later_ms / 1000);
-        assert_eq!(updated.unwrap().choices[0].unwrap().at_s, later_ms / 1000, "asked anew");
+        let updated = later.updated(&said("granted"), Said::Now, false, later_ms);
+        assert_eq!(updated.unwrap().choices[0].unwrap().at_ms, later_ms, "asked anew");
         // A no of a time to come stands until somebody says yes.
         let ahead = now_s + 100 * day_s;
         let refused = at(0, ahead);
-        assert_eq!(refused.newest(&said("granted"), Said::At(now_s - 60), 0), Some((no, false)));
+        assert_eq!(
+            refused.newest(&said("granted"), Said::At(NOW_MS - 60_000), 0),
+            Some((no, false))
+        );
         assert_eq!(refused.newest(&said("granted"), Said::Now, 0), Some((yes, true)));
         // Of two cookies the one that can be relied on.
         let both = format!(
@@ -205,7 +207,7 @@ mod tests {
         let cookies =
             Cookies::parse(&format!("a=b; cairn_id={id}; cairn_consent=v1.ads=0.t=7;x"), NOW_MS);
         assert_eq!(cookies.id.unwrap()[15], 0xff);
-        assert_eq!(cookies.consent.unwrap().choices[1].unwrap().at_s, 7);
+        assert_eq!(cookies.consent.unwrap().choices[1].unwrap().at_ms, 7_000);
         let memory = Cookies::parse(&format!("cairn_memory={id}; cairn_memory=x"), NOW_MS);
         assert!(memory.memory == cookies.id && memory.has_memory && memory.id.is_none());
         let (one, other) = ("v1.ads=1.t=1795341599", "v1.ads=0.analytics=1.t=1795341598");

@@ -163,7 +163,7 @@ impl Ingest {
     ) -> RecordedConsent {
         let recorded = cookies.consent.unwrap_or_default();
         match visitor.and_then(|visitor| self.withdrawal_of(site, visitor, now_ms)) {
-            Some((refused, at_s)) => recorded.refusing(refused, at_s),
+            Some((refused, at_ms)) => recorded.refusing(refused, at_ms),
             None => recorded,
         }
     }
@@ -423,9 +423,9 @@ impl<'r> Admission<'r> {
         if matches!(self.signals.sent, SentConsent::Nothing) {
             return;
         }
-        let at_s = self.signals.said.at_s(self.hit.received_at_ms.div_euclid(1000));
+        let at_ms = self.signals.said.at_ms(self.hit.received_at_ms);
         let spoken = Spoken::of(&self.signals).without_objections();
-        self.ingest.withdrawals.note(visitor, spoken, at_s);
+        self.ingest.withdrawals.note(visitor, spoken, at_ms);
     }
 
     /// The newest choice about analytics, and whether it was sent with the request.
@@ -437,9 +437,8 @@ impl<'r> Admission<'r> {
     /// What the browser's record becomes by what was sent; `None`: that says nothing new.
     fn updated_record(&self) -> Option<RecordedConsent> {
         let under_gpc = self.signals.gpc && self.choice_alone && !self.is_repetition();
-        let now_s = self.hit.received_at_ms.div_euclid(1000);
         let Signals { recorded, sent, said, .. } = &self.signals;
-        recorded.updated(sent, *said, under_gpc, now_s)
+        recorded.updated(sent, *said, under_gpc, self.hit.received_at_ms)
     }
 
     /// The record that the browser is to have after it said something, where it shows another one: as changed, or as it was
@@ -447,7 +446,7 @@ impl<'r> Admission<'r> {
     fn record_to_set(&self) -> Option<RecordedConsent> {
         let is_told = !matches!(self.signals.sent, SentConsent::Nothing);
         let (recorded, shown) = (self.signals.recorded, self.cookies.consent.unwrap_or_default());
-        let is_behind = is_told && recorded.choices != shown.choices;
+        let is_behind = is_told && recorded.cookie_value() != shown.cookie_value();
         self.updated_record().or_else(|| is_behind.then_some(recorded))
     }
 

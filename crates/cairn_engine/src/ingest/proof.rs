@@ -81,8 +81,8 @@ impl Admission<'_> {
         let is_told = !matches!(self.signals.sent, SentConsent::Nothing);
         let sender = self.cookie_visitor.filter(|_| is_told)?;
         let spoken = Spoken::of(&self.signals).allowing();
-        let at_s = self.signals.said.at_s(self.hit.received_at_ms.div_euclid(1000));
-        let word = take_word(&self.entry.site, sender, spoken, at_s)?;
+        let at_ms = self.signals.said.at_ms(self.hit.received_at_ms);
+        let word = take_word(&self.entry.site, sender, spoken, at_ms)?;
         Some((sender, record::encode_refusal(&word).ok()?))
     }
 

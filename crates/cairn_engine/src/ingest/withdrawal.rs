@@ -119,12 +119,12 @@ impl Spoken {
     }
 }
 
-/// Nobody, or who said no, to what, and when (Unix seconds).
+/// Nobody, or who said no, to what, and when (Unix milliseconds).
 #[derive(Clone, Copy, Default)]
 struct Noted {
     visitor: VisitorId,
     refused: Refused,
-    at_s: i64,
+    at_ms: i64,
 }
 
 /// The memory; shared by all threads.
@@ -143,7 +143,7 @@ impl Withdrawals {
     }
 
     /// Notes what a visitor says at this time.
-    pub fn note(&self, visitor: VisitorId, spoken: Spoken, at_s: i64) {
+    pub fn note(&self, visitor: VisitorId, spoken: Spoken, at_ms: i64) {
         if spoken == Spoken::default() {
             return;
         }
@@ -151,21 +151,21 @@ impl Withdrawals {
         let is_known = noted.visitor == visitor;
         let refused = spoken.after(if is_known { noted.refused } else { Refused::default() });
         if is_known || refused.mark().is_some() {
-            let at_s = if is_known { noted.at_s.max(at_s) } else { at_s };
-            *noted = Noted { visitor, refused, at_s };
+            let at_ms = if is_known { noted.at_ms.max(at_ms) } else { at_ms };
+            *noted = Noted { visitor, refused, at_ms };
         }
     }
 
-    /// To what the visitor said no, and when he spoke last, Unix seconds; `None`: he did not lately.
+    /// To what the visitor said no, and when he spoke last, Unix milliseconds; `None`: he did not lately.
     pub fn of(&self, visitor: VisitorId) -> Option<(Refused, i64)> {
         let noted = *self.place(visitor).read().unwrap_or_else(PoisonError::into_inner);
         let is_no = noted.visitor == visitor && noted.refused.mark().is_some();
-        is_no.then_some((noted.refused, noted.at_s))
+        is_no.then_some((noted.refused, noted.at_ms))
     }
 }
 
 impl Ingest {
-    /// To what a visitor said no, and when he spoke last, Unix seconds: lately, or as a sender that keeps no record of ours.
+    /// To what a visitor said no, and when he spoke last, Unix milliseconds: lately, or as a sender that keeps no record of ours.
     pub(super) fn withdrawal_of(
         &self,
         site: &SiteEntry,
@@ -173,10 +173,10 @@ impl Ingest {
         now_ms: i64,
     ) -> Option<(Refused, i64)> {
         let kept = site.refusal_of(visitor, now_ms);
-        let kept = kept.map(|(mark, at_s)| (Refused::of_mark(mark), at_s));
+        let kept = kept.map(|(mark, at_s)| (Refused::of_mark(mark), at_s * 1000));
         match (self.withdrawals.of(visitor), kept) {
-            (Some((lately, at_s)), Some((kept, kept_at_s))) => {
-                Some((kept.and(lately), at_s.max(kept_at_s)))
+            (Some((lately, at_ms)), Some((kept, kept_at_ms))) => {
+                Some((kept.and(lately), at_ms.max(kept_at_ms)))
             }
             (lately, kept) => lately.or(kept),
         }
@@ -202,7 +202,7 @@ mod tests {
     fn a_visitor_is_held_until_he_says_yes_or_is_displaced() {
         let withdrawals = Withdrawals::default();
         let (one, same_place) = (VisitorId(7), VisitorId(7 + PLACES as u64));
-        let by = |visitor| withdrawals.of(visitor).map(|(refused, at_s)| (refused.by(0), at_s));
+        let by = |visitor| withdrawals.of(visitor).map(|(refused, at_ms)| (refused.by(0), at_ms));
         assert_eq!((by(one), by(VisitorId(1)), by(VisitorId(0))), (None, None, None));
         withdrawals.note(one, no(&[0], Speaker::ConsentString), 7);
         assert_eq!(by(one), Some((Some(Speaker::ConsentString), 7)));
@@ -224,10 +224,10 @@ mod tests {
         withdrawals.note(visitor, no(&[0, 1, 3], Speaker::Words), 7);
         withdrawals.note(visitor, yes(0), 8);
         withdrawals.note(visitor, no(&[3], Speaker::ConsentString), 6);
-        let (refused, at_s) = withdrawals.of(visitor).unwrap();
+        let (refused, at_ms) = withdrawals.of(visitor).unwrap();
         let by = [0, 1, 2, 3].map(|place| refused.by(place));
         assert_eq!(by, [None, Some(Speaker::Words), None, Some(Speaker::ConsentString)]);
-        assert_eq!(at_s, 8);
+        assert_eq!(at_ms, 8);
         assert_eq!(refused.mark(), Some(0b10_00_01_00));
         let objected = no(&[1], Speaker::UsString(UsFields::objections(8)));
         assert_eq!(objected.refused.by(1), Some(Speaker::UsString(UsFields::UNKNOWN)));

@@ -30,7 +30,7 @@ const VISITORS_MAX: usize = 32_768;
 #[derive(Clone, Copy)]
 struct LastWord {
     answers: Answers,
-    at_s: i64,
+    at_ms: i64,
     is_proven: bool,
 }
 
@@ -100,11 +100,10 @@ impl Ingest {
         let Some(visitor) = word.of_cookie.or(word.of_sender) else { return Heard::default() };
         let Signals { recorded, sent, said, .. } = word.signals;
         let now_ms = word.hit.received_at_ms;
-        let now_s = now_ms.div_euclid(1000);
-        let at_s = said.at_s(now_s);
+        let at_ms = said.at_ms(now_ms);
         let last = self.last_words.with(|words| words.get(&visitor).copied());
         let mut heard = Heard { visitor, visitors: word.visitors(), ..Heard::default() };
-        if last.is_some_and(|last| at_s < last.at_s) {
+        if last.is_some_and(|last| at_ms < last.at_ms) {
             return heard;
         }
         let is_of_known = word.is_of_known(last);
@@ -121,11 +120,11 @@ impl Ingest {
             // What nobody known refuses, silence refuses too.
             false => Spoken::of(word.signals).allowing(),
         };
-        visitors().for_each(|it| self.withdrawals.note(it, spoken, at_s));
-        heard.refusals = self.keep(word, spoken, at_s);
+        visitors().for_each(|it| self.withdrawals.note(it, spoken, at_ms));
+        heard.refusals = self.keep(word, spoken, at_ms);
         let answers = [0, 1, 2, 3].map(|place| Some(sent.answer(place)?.choice));
         let is_new = last.is_none_or(|last| last.answers != answers || !last.is_proven);
-        let is_record_new = recorded.updated(sent, *said, false, now_s).is_some();
+        let is_record_new = recorded.updated(sent, *said, false, now_ms).is_some();
         if is_new && is_record_new {
             heard.receipt = self.prove(
                 &Proving {
@@ -141,14 +140,14 @@ impl Ingest {
             );
         }
         let is_proven = !is_new || !is_record_new || heard.receipt.is_some();
-        let word = LastWord { answers, at_s, is_proven };
+        let word = LastWord { answers, at_ms, is_proven };
         self.last_words.with(|words| words.insert(visitor, word, now_ms));
         heard
     }
 
     /// Keeps with the site what a word says no and yes to, where that is something else than before. Gives the records to be
     /// written: at a change only, and of one address no more than receipts are.
-    fn keep(&self, word: &Word<'_>, spoken: Spoken, at_s: i64) -> Vec<Vec<u8>> {
+    fn keep(&self, word: &Word<'_>, spoken: Spoken, at_ms: i64) -> Vec<Vec<u8>> {
         let (site_id, now_ms) = (word.site.site.id, word.hit.received_at_ms);
         let may_keep = |sender| {
             let key = ("refusal", site_id.0, word.hit.address.ip());
@@ -160,7 +159,7 @@ impl Ingest {
             if !may_keep(sender) {
                 return None;
             }
-            record::encode_refusal(&take_word(word.site, sender, spoken, at_s)?).ok()
+            record::encode_refusal(&take_word(word.site, sender, spoken, at_ms)?).ok()
         };
         word.visitors().into_iter().flatten().filter_map(kept).collect()
     }
@@ -180,13 +179,13 @@ pub(super) fn take_word(
     site: &SiteEntry,
     sender: VisitorId,
     spoken: Spoken,
-    at_s: i64,
+    at_ms: i64,
 ) -> Option<Refusal> {
     if spoken == Spoken::default() {
         return None;
     }
     let after = |known: Option<u8>| spoken.after(Refused::of_mark(known.unwrap_or(0))).mark();
-    site.take_word(sender, at_s.saturating_mul(1000), after)
+    site.take_word(sender, at_ms, after)
 }
 
 /// What bears on an event beside what bears on its request.
@@ -214,13 +213,13 @@ impl Admission<'_> {
             return None;
         }
         let mut signals = self.signals;
-        if let Some((refused, at_s)) = withdrawal {
-            signals.recorded = signals.recorded.refusing(refused, at_s);
+        if let Some((refused, at_ms)) = withdrawal {
+            signals.recorded = signals.recorded.refusing(refused, at_ms);
         }
         if is_told {
-            let at_s = |at_ms: i64| at_ms.min(now_ms).div_euclid(1000);
             signals.sent = parsed.consent.at(now_ms);
-            signals.said = parsed.timestamp_ms.map_or(Said::Now, |at_ms| Said::At(at_s(at_ms)));
+            signals.said =
+                parsed.timestamp_ms.map_or(Said::Now, |at_ms| Said::At(at_ms.min(now_ms)));
         }
         Some(OwnWord { signals, of_sender, is_told })
     }

@@ -271,7 +271,7 @@ impl Collector {
             blocking(app, move |catalog| catalog.add_opt_outs(site_id, &[visitor.0], now_ms))
                 .await?;
         }
-        let record = RecordedConsent::of_opt_out(looked.now_ms.div_euclid(1000));
+        let record = RecordedConsent::of_opt_out(looked.now_ms);
         // Of two cookies with one name the later one stays.
         add_cookies(&mut cookies, vec![admission.jar().consent(&record)]);
         Ok(looked.back(cookies))

@@ -231,11 +231,8 @@ fn choice(view: &View<'_>, shown: &Shown<'_>) -> String {
 /// One box for each purpose, as in the preference centre.
 fn purposes(view: &View<'_>) -> String {
     let choices = view.recorded.choices;
-    let said = match choices.iter().flatten().map(|recorded| recorded.at_s).max() {
-        Some(at_s) => {
-            let at_ms = at_s.saturating_mul(1000);
-            view.text("chosen").replace("{day}", &day(at_ms, &view.entry.site.zone))
-        }
+    let said = match choices.iter().flatten().map(|recorded| recorded.at_ms).max() {
+        Some(at_ms) => view.text("chosen").replace("{day}", &day(at_ms, &view.entry.site.zone)),
         None => view.text("silent").to_owned(),
     };
     let mut boxes = String::new();

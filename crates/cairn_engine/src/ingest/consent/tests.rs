@@ -78,8 +78,8 @@ fn a_yes_in_a_string_ends_after_13_months() {
 fn the_newest_choice_wins() {
     let recorded = |choice, is_string, day: i64| {
         let by = if is_string { Speaker::ConsentString } else { Speaker::Words };
-        let at_s = day * DAY_S + 40_000;
-        let one = RecordedChoice { choice, under_gpc: false, by, at_s };
+        let at_ms = (day * DAY_S + 40_000) * 1000;
+        let one = RecordedChoice { choice, under_gpc: false, by, at_ms };
         RecordedConsent { choices: [Some(one); 4], opted_out: false }
     };
     let newest = |recorded: RecordedConsent, sent: &str| {
@@ -110,43 +110,49 @@ fn the_newest_choice_wins() {
 
 #[test]
 fn the_record_follows_the_consent_manager() {
-    let now_s = DAY * DAY_S + 50_000;
-    let agreed = RecordedConsent::default().updated(&parse(ALL).unwrap(), Said::Now, false, now_s);
+    let now_ms = (DAY * DAY_S + 50_000) * 1000;
+    let agreed = RecordedConsent::default().updated(&parse(ALL).unwrap(), Said::Now, false, now_ms);
     let agreed = agreed.unwrap();
     let value = agreed.cookie_value();
     assert!(value.starts_with("v1.analytics=1s.ads=1s.personalization=1s.functional=1s.t="));
     assert_eq!(
-        agreed.updated(&parse(ALL).unwrap(), Said::Now, false, now_s),
+        agreed.updated(&parse(ALL).unwrap(), Said::Now, false, now_ms),
         None,
         "says it already"
     );
     // Withdrawn and agreed to again on the same day.
-    let refused = agreed.updated(&parse(NONE).unwrap(), Said::Now, false, now_s).unwrap();
+    let refused = agreed.updated(&parse(NONE).unwrap(), Said::Now, false, now_ms).unwrap();
     assert!(refused.choices.iter().all(|choice| choice.unwrap().choice == Choice::Denied));
-    assert!(refused.updated(&parse(ALL).unwrap(), Said::Now, false, now_s).is_some());
+    assert!(refused.updated(&parse(ALL).unwrap(), Said::Now, false, now_ms).is_some());
     // An objection in the United States that was taken back: the string says nothing any more.
     let objected =
-        RecordedConsent::default().updated(&parse("1YYN").unwrap(), Said::Now, false, now_s);
+        RecordedConsent::default().updated(&parse("1YYN").unwrap(), Said::Now, false, now_ms);
     let objected = objected.unwrap();
     assert_eq!(objected.choices[1].unwrap().choice, Choice::Denied);
-    let back = objected.updated(&parse("1YNN").unwrap(), Said::Now, false, now_s).unwrap();
+    let back = objected.updated(&parse("1YNN").unwrap(), Said::Now, false, now_ms).unwrap();
     assert_eq!(back.choices, [None; 4]);
     // What was said in Cairn's words stays, and a string is no answer to the signal.
     let own =
-        RecordedConsent::default().updated(&parse("ads:denied").unwrap(), Said::Now, false, now_s);
-    assert_eq!(own.unwrap().updated(&parse("1YNN").unwrap(), Said::Now, false, now_s), None);
+        RecordedConsent::default().updated(&parse("ads:denied").unwrap(), Said::Now, false, now_ms);
+    assert_eq!(own.unwrap().updated(&parse("1YNN").unwrap(), Said::Now, false, now_ms), None);
     // Strings do not make words younger: those of day 1 are older than a string of a later day.
-    let words =
-        RecordedConsent::default().updated(&parse("ads:granted").unwrap(), Said::Now, false, DAY_S);
-    let both = words.unwrap().updated(&parse("1YYN").unwrap(), Said::Now, false, now_s).unwrap();
-    let words =
-        words.unwrap().updated(&parse(ALL).unwrap(), Said::Now, false, now_s + DAY_S).unwrap();
-    let times = |record: &RecordedConsent| record.choices.map(|it| it.map(|it| it.at_s));
-    assert_eq!(times(&words)[1], Some(DAY_S));
-    assert_eq!(times(&both)[1], Some(now_s));
+    let words = RecordedConsent::default().updated(
+        &parse("ads:granted").unwrap(),
+        Said::Now,
+        false,
+        DAY_S * 1000,
+    );
+    let both = words.unwrap().updated(&parse("1YYN").unwrap(), Said::Now, false, now_ms).unwrap();
+    let words = words
+        .unwrap()
+        .updated(&parse(ALL).unwrap(), Said::Now, false, now_ms + DAY_S * 1000)
+        .unwrap();
+    let times = |record: &RecordedConsent| record.choices.map(|it| it.map(|it| it.at_ms));
+    assert_eq!(times(&words)[1], Some(DAY_S * 1000));
+    assert_eq!(times(&both)[1], Some(now_ms));
     assert_eq!(words.newest(&parse(NONE).unwrap(), Said::Now, 1), Some((Choice::Denied, true)));
     let under_gpc =
-        RecordedConsent::default().updated(&parse(ALL).unwrap(), Said::Now, true, now_s);
+        RecordedConsent::default().updated(&parse(ALL).unwrap(), Said::Now, true, now_ms);
     assert!(under_gpc.unwrap().choices.iter().all(|choice| !choice.unwrap().under_gpc));
 }
 
@@ -214,13 +220,13 @@ fn us(section: u16, objects: Option<bool>, child: Option<bool>) -> Answers {
 fn an_objection_is_taken_back_by_the_field_that_told_it() {
     let say = |answers| SentConsent::Told(Told { answers, own: [None; 4] });
     let (yes, no) = (Choice::Granted, Choice::Denied);
-    let now_s = DAY * DAY_S + 100;
+    let now_ms = (DAY * DAY_S + 100) * 1000;
     let after = |record: RecordedConsent, answers| {
-        record.updated(&say(answers), Said::Now, false, now_s).unwrap_or(record)
+        record.updated(&say(answers), Said::Now, false, now_ms).unwrap_or(record)
     };
     let empty = RecordedConsent::default();
     let objected = after(empty, us(7, Some(true), None));
-    assert_eq!(objected.cookie_value(), format!("v1.ads=0u2.t={now_s}"));
+    assert_eq!(objected.cookie_value(), format!("v1.ads=0u2.t={}", now_ms / 1000));
     let stands = |record: RecordedConsent, answers: Answers| {
         record.newest(&say(answers), Said::Now, 1).is_some_and(|(choice, _)| choice == no)
     };
@@ -269,18 +275,18 @@ fn a_string_on_record_has_its_own_day() {
         SentConsent::Told(Told { answers, own: Default::default() })
     };
     let (yes, no) = (Choice::Granted, Choice::Denied);
-    let now_s = 100 * DAY_S + 5;
+    let now_ms = (100 * DAY_S + 5) * 1000;
     // A yes of day 10 arrives on day 100. A no of day 50, which another page still has, is newer.
     let empty = RecordedConsent::default();
-    let agreed = empty.updated(&of_day(yes, 10), Said::Now, false, now_s).unwrap();
+    let agreed = empty.updated(&of_day(yes, 10), Said::Now, false, now_ms).unwrap();
     assert_eq!(agreed.newest(&of_day(no, 50), Said::Now, 0), Some((no, true)));
-    let refused = agreed.updated(&of_day(no, 50), Said::Now, false, now_s).unwrap();
+    let refused = agreed.updated(&of_day(no, 50), Said::Now, false, now_ms).unwrap();
     assert_eq!(refused.newest(&of_day(yes, 49), Said::Now, 0), Some((no, false)));
     assert_eq!(refused.newest(&of_day(yes, 50), Said::Now, 0), Some((yes, true)), "said later");
     // The same word of a later day is newer, too.
-    let again = refused.updated(&of_day(no, 60), Said::Now, false, now_s).unwrap();
+    let again = refused.updated(&of_day(no, 60), Said::Now, false, now_ms).unwrap();
     assert_eq!(again.newest(&of_day(yes, 55), Said::Now, 0), Some((no, false)));
-    assert_eq!(again.updated(&of_day(no, 60), Said::Now, false, now_s + DAY_S), None);
+    assert_eq!(again.updated(&of_day(no, 60), Said::Now, false, now_ms + DAY_S * 1000), None);
 }
 
 #[test]
@@ -288,29 +294,27 @@ fn what_was_said_before_the_record_goes_after_it() {
     let (yes, no) = (Choice::Granted, Choice::Denied);
     let said = |choice: &str| parse(&format!("analytics:{choice},ads:{choice}")).unwrap();
     let record = RecordedConsent::default();
-    let record = record.updated(&said("granted"), Said::Now, false, 100).unwrap();
-    let record = record.updated(&parse("analytics:denied").unwrap(), Said::Now, false, 200);
+    let record = record.updated(&said("granted"), Said::Now, false, 100_000).unwrap();
+    let record = record.updated(&parse("analytics:denied").unwrap(), Said::Now, false, 200_000);
     let record = record.unwrap();
     assert_eq!(record.cookie_value(), "v1.analytics=0.ads=1-100.t=200");
     assert_eq!(RecordedConsent::parse(&record.cookie_value()), Some(record));
     let newest = |sent: &str, said_at, place| record.newest(&said(sent), said_at, place);
     for (said_at, of_yes) in [
         (Said::Now, (yes, true)),
-        (Said::At(199), (no, false)),
-        (Said::At(200), (no, false)),
-        (Said::At(201), (yes, true)),
+        (Said::At(199_999), (no, false)),
+        (Said::At(200_000), (yes, true)),
         (Said::Repeated(None), (no, false)),
-        (Said::Repeated(Some(199)), (no, false)),
-        (Said::Repeated(Some(200)), (no, false)),
-        (Said::Repeated(Some(201)), (yes, true)),
+        (Said::Repeated(Some(199_000)), (no, false)),
+        (Said::Repeated(Some(200_000)), (yes, true)),
     ] {
         assert_eq!(newest("granted", said_at, 0), Some(of_yes), "{said_at:?}");
     }
     // Each purpose has its own time: a no to advertising of then is newer than the yes.
-    assert_eq!(newest("denied", Said::At(150), 1), Some((no, true)));
-    assert_eq!(newest("denied", Said::At(99), 1), Some((yes, false)));
-    assert_eq!(record.updated(&said("granted"), Said::Repeated(None), false, 300), None);
-    let late = record.updated(&said("denied"), Said::At(150), false, 300).unwrap();
+    assert_eq!(newest("denied", Said::At(150_000), 1), Some((no, true)));
+    assert_eq!(newest("denied", Said::At(99_000), 1), Some((yes, false)));
+    assert_eq!(record.updated(&said("granted"), Said::Repeated(None), false, 300_000), None);
+    let late = record.updated(&said("denied"), Said::At(150_000), false, 300_000).unwrap();
     assert_eq!(late.cookie_value(), "v1.analytics=0.ads=0-50.t=200");
     // Strings, too; where nothing is on record, a repetition speaks.
     let string = parse(ALL).unwrap();
@@ -344,7 +348,7 @@ fn a_record_with_times_that_cannot_be_is_none() {
         // Whenever something is said beside it, what is written says when.
         let sent = parse("functional:granted").unwrap();
         for said in [Said::Now, Said::At(-5), Said::At(i64::MAX), Said::Repeated(Some(0))] {
-            let updated = record.and_then(|it| it.updated(&sent, said, false, 1_795_341_600));
+            let updated = record.and_then(|it| it.updated(&sent, said, false, 1_795_341_600_000));
             let written = updated.map(|it| it.cookie_value());
             assert_eq!(written.and_then(|it| RecordedConsent::parse(&it)), updated, "{value}");
         }
@@ -356,7 +360,7 @@ fn record() -> impl Strategy<Value = RecordedConsent> {
     (proptest::array::uniform4(one), any::<bool>()).prop_map(|(choices, opted_out)| {
         let choices = choices.map(|choice| {
             choice.map(|(yes, mark, at_s)| RecordedChoice {
-                at_s,
+                at_ms: at_s * 1000,
                 choice: if yes { Choice::Granted } else { Choice::Denied },
                 under_gpc: mark == 1,
                 by: match mark {

@@ -37,7 +37,7 @@ const RECORDED: [Option<(Choice, bool)>; 5] = [
 const SENT: [Option<Choice>; 3] = [None, Some(Choice::Granted), Some(Choice::Denied)];
 
 fn recorded_choice(choice: Choice, under_gpc: bool) -> RecordedChoice {
-    RecordedChoice { choice, under_gpc, by: Speaker::Words, at_s: 0 }
+    RecordedChoice { choice, under_gpc, by: Speaker::Words, at_ms: 0 }
 }
 
 /// Signals with the same answer for analytics and ads in all combinations that differ.

@@ -31,8 +31,8 @@ const DAY: u32 = 20_000;
 type Recorded = [Option<RecordedChoice>; 4];
 
 fn recorded_cases() -> [(&'static str, Recorded); 7] {
-    let at_s = i64::from(DAY) * 24 * 60 * 60 + 1;
-    let choice = |choice, under_gpc, by| Some(RecordedChoice { choice, under_gpc, by, at_s });
+    let at_ms = (i64::from(DAY) * 24 * 60 * 60 + 1) * 1000;
+    let choice = |choice, under_gpc, by| Some(RecordedChoice { choice, under_gpc, by, at_ms });
     let all = |choice| [choice; 4];
     let objection = choice(Choice::Denied, false, Speaker::UsString(UsFields::objections(7)));
     [
@@ -301,16 +301,16 @@ fn of_yes_of_age(age_days: i64) -> Decision {
 
 /// A yes on record for so many days, and nothing sent.
 fn of_recorded_yes(age_days: i64) -> Decision {
-    let now_s = i64::from(DAY) * 24 * 60 * 60;
+    let now_ms = i64::from(DAY) * 24 * 60 * 60 * 1000;
     let yes = RecordedChoice {
         choice: Choice::Granted,
         under_gpc: false,
         by: Speaker::Words,
-        at_s: now_s - age_days * 24 * 60 * 60,
+        at_ms: now_ms - age_days * 24 * 60 * 60 * 1000,
     };
     let record = RecordedConsent { choices: [Some(yes); 4], opted_out: false };
     let change = |signals: &mut Signals| {
-        (signals.sent, signals.recorded) = (SentConsent::Nothing, record.relied_on_at(now_s));
+        (signals.sent, signals.recorded) = (SentConsent::Nothing, record.relied_on_at(now_ms));
     };
     of(change, ALL, Policy::OptIn)
 }
@@ -439,7 +439,7 @@ fn a_purpose_is_answered_by_itself() {
                                 choice,
                                 under_gpc,
                                 by: Speaker::Words,
-                                at_s: 0,
+                                at_ms: 0,
                             });
                             let decision = decide(&signals, &privacy(policy, reach), region);
                             let is_full = decision.verdict == Verdict::Full;
