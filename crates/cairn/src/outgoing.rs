@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_connect::{Client, Guard, MailSecurity, Mailer, OutgoingOptions, SmtpOptions};
+use cairn_enrich::network::Prefix;
 use cairn_server::App;
 use cairn_server::sending::{self, Outgoing};
 
@@ -17,23 +18,25 @@ const SENDING_INTERVAL: Duration = Duration::from_secs(60);
 /// Opens the ways out, which connects to nothing yet. Without a mail server there is none for mails.
 pub fn open(config: &Config) -> Result<Outgoing, Failure> {
     let config::Outgoing { networks_allowed, http_allowed, authorities } = &config.outgoing;
-    let wrong = |text: &String| {
-        format!("setting `outgoing.networks_allowed`: \"{text}\" is no address or network")
-    };
-    let networks = networks_allowed.iter().map(|text| text.parse().map_err(|_| wrong(text)));
     let authorities_pem = match authorities.as_os_str().is_empty() {
         true => Vec::new(),
         false => std::fs::read(authorities)
             .map_err(|error| format!("setting `outgoing.authorities`: {error}"))?,
     };
     let guard = Guard::new(OutgoingOptions {
-        networks_allowed: networks.collect::<Result<_, _>>()?,
+        networks_allowed: networks("outgoing.networks_allowed", networks_allowed)?,
         plain_http_allowed: *http_allowed,
         authorities_pem,
         ..OutgoingOptions::default()
     })?;
     let client = Some(Arc::new(Client::new(guard.clone())?));
     Ok(Outgoing { client, mailer: mailer(config, guard)? })
+}
+
+fn networks(setting: &str, texts: &[String]) -> Result<Vec<Prefix>, Failure> {
+    let wrong = |text| format!("setting `{setting}`: \"{text}\" is no address or network");
+    let read = texts.iter().map(|text| text.parse().map_err(|_| wrong(text).into()));
+    read.collect()
 }
 
 fn mailer(config: &Config, guard: Guard) -> Result<Option<Mailer>, Failure> {
@@ -65,6 +68,8 @@ fn mailer(config: &Config, guard: Guard) -> Result<Option<Mailer>, Failure> {
         password: smtp.password.reveal().to_owned(),
         from: smtp.from.clone(),
     };
+    // What the mail server may be is nothing that webhooks may ask.
+    let guard = guard.allowing(&networks("smtp.networks_allowed", &smtp.networks_allowed)?);
     Ok(Some(Mailer::new(guard, options).map_err(|error| format!("settings `smtp`: {error}"))?))
 }
 

@@ -43,14 +43,25 @@ pub struct Alert {
     pub site_id: SiteId,
     /// What it watches for, and who is told.
     pub definition: NewAlert,
+    /// Those of its recipients who ended it for themselves.
+    pub ended: Vec<String>,
+    /// How often the secret of its webhook was renewed.
+    pub secret_renewals: u32,
     /// Whether it goes on.
     pub state: AlertState,
     /// Creation, Unix milliseconds.
     pub created_at_ms: i64,
 }
 
+impl Alert {
+    /// Those who get its mails.
+    pub fn readers(&self) -> impl Iterator<Item = &String> {
+        self.definition.recipients.iter().filter(|email| !self.ended.contains(email))
+    }
+}
+
 const COLUMNS: &str = "SELECT id, site_id, name, rule, recipients, webhook_url, since_ms, \
-                       began_at_ms, looked_at_ms, created_at_ms FROM alerts";
+                       began_at_ms, looked_at_ms, created_at_ms, ended, secret_renewals FROM alerts";
 
 impl Catalog {
     /// Makes an alert.
@@ -74,7 +85,9 @@ impl Catalog {
             Ok(transaction.last_insert_rowid())
         })?;
         let state = AlertState { looked_at_ms: now_ms, ..AlertState::default() };
-        Ok(Alert { id, site_id, definition: new, state, created_at_ms: now_ms })
+        let (ended, secret_renewals) = (Vec::new(), 0);
+        let definition = new;
+        Ok(Alert { id, site_id, definition, ended, secret_renewals, state, created_at_ms: now_ms })
     }
 
     /// The alerts of a site, or of all, by rising number.
@@ -113,6 +126,37 @@ impl Catalog {
         })
     }
 
+    /// Changes an alert; what waits for whoever is not told any more goes. One that watches for something else begins where
+    /// things stand now. False if the site has none with this number.
+    pub fn change_alert(
+        &self,
+        site_id: SiteId,
+        id: i64,
+        new: &NewAlert,
+        now_ms: i64,
+    ) -> Result<bool, CatalogError> {
+        let recipients = serde_json::to_string(&new.recipients).unwrap_or_default();
+        let NewAlert { name, rule, webhook_url, .. } = new;
+        let sql = "UPDATE alerts SET name = ?3, recipients = ?5, webhook_url = ?6,
+                   since_ms = iif(rule = ?4, since_ms, NULL),
+                   began_at_ms = iif(rule = ?4, began_at_ms, NULL),
+                   looked_at_ms = iif(rule = ?4, looked_at_ms, ?7), rule = ?4
+                   WHERE site_id = ?1 AND id = ?2";
+        let values = params![site_id.0, id, name, rule, recipients, webhook_url, now_ms];
+        self.change_sender("changes an alert", sql, values, Sender::Alert(id))
+    }
+
+    /// Gives the webhook of an alert another secret. False if the site has no alert with this number.
+    pub fn renew_alert_secret(&self, site_id: SiteId, id: i64) -> Result<bool, CatalogError> {
+        let doing = "renews the secret of a webhook";
+        self.connections.write(doing, |transaction| {
+            let sql = "UPDATE alerts SET secret_renewals = secret_renewals + 1
+                       WHERE site_id = ?1 AND id = ?2";
+            let renewed = transaction.execute(sql, params![site_id.0, id]);
+            Ok(renewed.map_err(CatalogError::during(doing))? > 0)
+        })
+    }
+
     /// Removes an alert with what waits of it; false if the site has none with this number.
     pub fn delete_alert(&self, site_id: SiteId, id: i64) -> Result<bool, CatalogError> {
         let sql = "DELETE FROM alerts WHERE site_id = ?1 AND id = ?2";
@@ -133,6 +177,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Alert> {
         id: row.get(0)?,
         site_id: SiteId(row.get(1)?),
         definition,
+        ended: read_json(row, 10)?,
+        secret_renewals: row.get(11)?,
         state,
         created_at_ms: row.get(9)?,
     })

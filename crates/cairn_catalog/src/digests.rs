@@ -95,26 +95,18 @@ impl Catalog {
         self.delete_sender("removes a digest", sql, site_id, id, Sender::Digest(id))
     }
 
-    /// A recipient ends a digest for himself; what waits for him goes, too.
-    pub fn end_digest(&self, id: i64, email: &str) -> Result<(), CatalogError> {
-        let doing = "ends a digest for a recipient";
-        self.connections.write(doing, |transaction| {
-            let sender = Sender::Digest(id).to_string();
-            let ended = transaction
-                .execute(
-                    "UPDATE digests SET ended = json_insert(ended, '$[#]', ?2) WHERE id = ?1
-                     AND NOT EXISTS (SELECT 1 FROM json_each(ended) WHERE value = ?2)",
-                    params![id, email],
-                )
-                .and_then(|_| {
-                    transaction.execute(
-                        "DELETE FROM dispatches
-                         WHERE sender = ?1 AND target = ?2 AND state = 'waiting'",
-                        params![sender, email],
-                    )
-                });
-            ended.map(drop).map_err(CatalogError::during(doing))
-        })
+    /// Changes a digest; what waits for whoever is no recipient any more goes. False if the site has none with this number.
+    pub fn change_digest(
+        &self,
+        site_id: SiteId,
+        id: i64,
+        new: &NewDigest,
+    ) -> Result<bool, CatalogError> {
+        let recipients = serde_json::to_string(&new.recipients).unwrap_or_default();
+        let sql = "UPDATE digests SET every = ?3, hour = ?4, recipients = ?5
+                   WHERE site_id = ?1 AND id = ?2";
+        let values = params![site_id.0, id, new.every.name(), new.hour, recipients];
+        self.change_sender("changes a digest", sql, values, Sender::Digest(id))
     }
 }
 

@@ -6,8 +6,9 @@
 use std::fmt;
 
 use cairn_model::SiteId;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
 
+use crate::sites::read_json;
 use crate::{Catalog, CatalogError};
 
 /// What sends.
@@ -17,6 +18,15 @@ pub enum Sender {
     Digest(i64),
     /// The alert of this number.
     Alert(i64),
+}
+
+impl Sender {
+    fn table(self) -> (&'static str, i64) {
+        match self {
+            Sender::Digest(id) => ("digests", id),
+            Sender::Alert(id) => ("alerts", id),
+        }
+    }
 }
 
 impl fmt::Display for Sender {
@@ -160,6 +170,65 @@ impl Catalog {
         self.connections.write(doing, |transaction| {
             let sql = "DELETE FROM dispatches WHERE settled_at_ms < ?1";
             transaction.execute(sql, [before_ms]).map_err(CatalogError::during(doing))
+        })
+    }
+
+    /// The site of a sender, and its recipients.
+    pub fn recipients_of(
+        &self,
+        sender: Sender,
+    ) -> Result<Option<(SiteId, Vec<String>)>, CatalogError> {
+        let (table, id) = sender.table();
+        self.connections.read("reads who gets something", |connection| {
+            let sql = format!("SELECT site_id, recipients FROM {table} WHERE id = ?1");
+            let read = |row: &Row<'_>| Ok((SiteId(row.get(0)?), read_json(row, 1)?));
+            connection.prepare_cached(&sql)?.query_row([id], read).optional()
+        })
+    }
+
+    /// A recipient ends what a sender sends him; what waits for him goes, too.
+    pub fn end_for_recipient(&self, sender: Sender, email: &str) -> Result<(), CatalogError> {
+        let doing = "ends what is sent to a recipient";
+        let (table, id) = sender.table();
+        self.connections.write(doing, |transaction| {
+            let note = format!(
+                "UPDATE {table} SET ended = json_insert(ended, '$[#]', ?2) WHERE id = ?1
+                 AND NOT EXISTS (SELECT 1 FROM json_each(ended) WHERE value = ?2)"
+            );
+            let ended = transaction.execute(&note, params![id, email]).and_then(|_| {
+                let rest = "DELETE FROM dispatches
+                            WHERE sender = ?1 AND target = ?2 AND state = 'waiting'";
+                transaction.execute(rest, params![sender.to_string(), email])
+            });
+            ended.map(drop).map_err(CatalogError::during(doing))
+        })
+    }
+
+    /// Changes a sender by an `UPDATE` of its own; what waits for targets that it has no more goes.
+    pub(crate) fn change_sender(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        values: &[&dyn ToSql],
+        sender: Sender,
+    ) -> Result<bool, CatalogError> {
+        let (table, id) = sender.table();
+        let webhook = match sender {
+            Sender::Digest(_) => "''",
+            Sender::Alert(_) => "webhook_url",
+        };
+        let rest = format!(
+            "DELETE FROM dispatches WHERE sender = ?1 AND state = 'waiting' AND NOT EXISTS (
+                 SELECT 1 FROM {table} WHERE id = ?2 AND CASE target
+                 WHEN '' THEN {webhook} <> ''
+                 ELSE target IN (SELECT value FROM json_each(recipients)) END)"
+        );
+        self.connections.write(doing, |transaction| {
+            let changed = transaction.execute(sql, values).and_then(|changed| {
+                transaction.execute(&rest, params![sender.to_string(), id])?;
+                Ok(changed)
+            });
+            Ok(changed.map_err(CatalogError::during(doing))? > 0)
         })
     }
 

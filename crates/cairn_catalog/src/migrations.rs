@@ -512,6 +512,11 @@ ALTER TABLE shares ADD COLUMN password_hash TEXT NOT NULL DEFAULT '';
 ALTER TABLE shares ADD COLUMN expires_at_ms INTEGER;
 ALTER TABLE shares ADD COLUMN filters TEXT NOT NULL DEFAULT '[]';
 ",
+    "
+-- Recipients who ended an alert for themselves, as JSON; how often its webhook's secret was renewed.
+ALTER TABLE alerts ADD COLUMN ended TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE alerts ADD COLUMN secret_renewals INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Newest schema version that this program knows.

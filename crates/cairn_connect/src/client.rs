@@ -70,9 +70,17 @@ impl Client {
 
     /// Sends a request, follows redirects, and reads the answer.
     pub async fn send(&self, request: OutgoingRequest) -> Result<OutgoingResponse, OutgoingError> {
-        let OutgoingRequest { method, url, headers, body } = request;
-        let url = self.target(&url)?;
+        self.send_made(|| request).await
+    }
+
+    /// The same with a request that is made when its turn has come, as one that tells the time.
+    pub async fn send_made(
+        &self,
+        make: impl FnOnce() -> OutgoingRequest,
+    ) -> Result<OutgoingResponse, OutgoingError> {
         let _place = self.places.acquire().await.map_err(|_| unavailable("the server stops"))?;
+        let OutgoingRequest { method, url, headers, body } = make();
+        let url = self.target(&url)?;
         let following = self.follow(Step { method, url, headers, body });
         timeout(self.guard.options.time_max, following).await.map_err(|_| OutgoingError::TooSlow)?
     }

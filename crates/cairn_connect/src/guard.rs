@@ -105,6 +105,13 @@ impl Guard {
         Ok(Guard { options: Arc::new(options), roots: Arc::new(roots), resolver })
     }
 
+    /// The same guard, which lets these networks be connected to, too.
+    pub fn allowing(&self, networks: &[Prefix]) -> Self {
+        let mut options = OutgoingOptions::clone(&self.options);
+        options.networks_allowed.extend_from_slice(networks);
+        Guard { options: Arc::new(options), ..self.clone() }
+    }
+
     /// Whether an address may be connected to.
     pub fn allows(&self, address: IpAddr) -> bool {
         let allowed = || self.options.networks_allowed.iter().any(|block| block.contains(address));

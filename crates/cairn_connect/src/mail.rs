@@ -1,7 +1,8 @@
 //! Mail over SMTP.
 //!
-//! Guarantees: the mail server is reached through the same guard as everything else, and certificates are checked against
-//! its name; without `none` nothing is said before TLS; name and password are sent under TLS only.
+//! Guarantees: the mail server is reached through a guard as everything else is, and certificates are checked against its
+//! name; without `none` nothing is said before TLS; name and password are sent under TLS only. Final is only what it says to a
+//! mail: that it takes no connection, no TLS or no log-in now may be mended while the mail waits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -112,7 +113,7 @@ impl Mailer {
         // Given addresses, it has no name to look up again.
         let connecting =
             AsyncSmtpConnection::connect_tokio1(&*addresses, wait, &hello, at_once, None);
-        let mut connection = connecting.await.map_err(|error| told(&error))?;
+        let mut connection = connecting.await.map_err(|error| not_ready(&error))?;
         let said = self.say(&mut connection, &hello, &message).await;
         if said.is_ok() {
             // Whatever is answered to that, the mail is taken.
@@ -127,10 +128,10 @@ impl Mailer {
         hello: &ClientId,
         message: &Message,
     ) -> Result<(), OutgoingError> {
-        let failed = |error: Error| told(&error);
+        let failed = |error: Error| not_ready(&error);
         if self.smtp.security == MailSecurity::StartTls {
             if !connection.can_starttls() {
-                return Err(refused("the mail server has no STARTTLS"));
+                return Err(unavailable("the mail server has no STARTTLS"));
             }
             connection.starttls(self.tls()?, hello).await.map_err(failed)?;
         }
@@ -143,7 +144,7 @@ impl Mailer {
                 .map_err(failed)?;
         }
         let sent = connection.send(message.envelope(), &message.formatted()).await;
-        sent.map(drop).map_err(failed)
+        sent.map(drop).map_err(|error| told(&error))
     }
 
     fn tls(&self) -> Result<TlsParameters, OutgoingError> {
@@ -201,10 +202,20 @@ fn authorities(pem: &[u8]) -> Vec<String> {
     text.split_inclusive(END).filter(|part| part.contains(END)).map(str::to_owned).collect()
 }
 
+/// The error of a mail server before any mail was named to it.
+fn not_ready(error: &Error) -> OutgoingError {
+    match told(error) {
+        OutgoingError::MailRefused { .. } => unavailable("the mail server takes no mail from here"),
+        other => other,
+    }
+}
+
 /// The error without what the server said: that may repeat the recipient.
 fn told(error: &Error) -> OutgoingError {
     let status = error.status().map(u16::from);
     match status {
+        // RFC 4954, section 6: these are about the log-in, not about the mail.
+        Some(530..=538) => unavailable("the mail server refuses the log-in"),
         Some(status) if error.is_permanent() => OutgoingError::MailRefused { status },
         Some(_) => unavailable("the mail server asks to try again later"),
         None if error.is_timeout() => OutgoingError::TooSlow,

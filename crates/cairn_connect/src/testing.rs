@@ -34,6 +34,8 @@ pub struct MailServerOptions {
     pub tls: Option<Arc<ServerConfig>>,
     /// TLS from the first byte.
     pub implicit_tls: bool,
+    /// A word that is answered like this, as `("AUTH", "535 no")`; the empty word is the connection itself.
+    pub refuses: Option<(&'static str, &'static str)>,
 }
 
 /// What it answers at the end of a mail.
@@ -89,7 +91,14 @@ async fn serve(
     said: &Mutex<&'static str>,
 ) -> io::Result<()> {
     let acceptor = options.tls.clone().map(TlsAcceptor::from);
-    let mut talk = Talk { held, said, login: String::new(), encrypted: false, greets: true };
+    let mut talk = Talk {
+        held,
+        said,
+        refuses: options.refuses,
+        login: String::new(),
+        encrypted: false,
+        greets: true,
+    };
     match acceptor {
         Some(acceptor) if options.implicit_tls => {
             talk.encrypted = true;
@@ -107,6 +116,7 @@ async fn serve(
 struct Talk<'a> {
     held: &'a Mutex<Vec<TakenMail>>,
     said: &'a Mutex<&'static str>,
+    refuses: Option<(&'static str, &'static str)>,
     login: String,
     encrypted: bool,
     greets: bool,
@@ -119,8 +129,10 @@ impl Talk<'_> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (mut from, mut to, mut line) = (String::new(), String::new(), String::new());
+        let refused = |word: &str| self.refuses.filter(|(refused, _)| *refused == word);
         if self.greets {
-            say(&mut stream, "220 mail.test ESMTP").await?;
+            let greeting = refused("").map_or("220 mail.test ESMTP", |(_, answer)| answer);
+            say(&mut stream, greeting).await?;
         }
         loop {
             line.clear();
@@ -130,7 +142,12 @@ impl Talk<'_> {
             let (word, rest) =
                 line.trim_end().split_once([' ', ':']).unwrap_or((line.trim_end(), ""));
             let address = || rest.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
-            match word.to_ascii_uppercase().as_str() {
+            let word = word.to_ascii_uppercase();
+            if let Some((_, answer)) = refused(&word) {
+                say(&mut stream, answer).await?;
+                continue;
+            }
+            match word.as_str() {
                 "EHLO" if starts_tls => say(&mut stream, "250-mail.test\r\n250 STARTTLS").await?,
                 "EHLO" => {
                     say(&mut stream, "250-mail.test\r\n250-8BITMIME\r\n250 AUTH PLAIN").await?

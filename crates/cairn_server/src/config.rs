@@ -99,6 +99,11 @@ impl ServerConfig {
         self.public_url.as_deref().or(self.admin_origin.as_deref())
     }
 
+    /// Origin under which visitors and recipients reach a server that listens at `address`.
+    pub fn visitor_origin(&self, address: SocketAddr) -> String {
+        self.snippet_origin().map_or_else(|| format!("http://{address}"), str::to_owned)
+    }
+
     /// Origin under which the dashboard answers, for a server that listens at `address`.
     pub fn dashboard_origin(&self, address: SocketAddr) -> String {
         let configured = self.admin_origin.as_ref().or(self.public_url.as_ref());

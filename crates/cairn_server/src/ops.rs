@@ -254,7 +254,7 @@ pub(crate) async fn page_or_nothing(
     ApiError::not_found().into_response()
 }
 
-/// With an admin origin, everything but health, metrics and the demo shop answers only there.
+/// With an admin origin, everything but health, metrics, the demo shop and what recipients of mails open answers only there.
 pub(crate) async fn on_admin_origin_only(
     State(app): State<Arc<App>>,
     request: Request,
@@ -262,7 +262,8 @@ pub(crate) async fn on_admin_origin_only(
 ) -> Response {
     let Some(origin) = &app.config.admin_origin else { return next.run(request).await };
     let path = request.uri().path();
-    let everywhere = ["/healthz", "/readyz", "/metrics"].contains(&path)
+    let everywhere = ["/healthz", "/readyz", "/metrics", crate::sending::ending::PATH]
+        .contains(&path)
         || path == "/demo"
         || path.starts_with("/demo/");
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());

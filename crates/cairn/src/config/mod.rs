@@ -200,6 +200,8 @@ pub struct Smtp {
     pub password: Secret,
     /// Whom mails are from.
     pub from: String,
+    /// Networks that it may be in though they are private.
+    pub networks_allowed: Vec<String>,
 }
 
 /// How the connection to the mail server is secured.

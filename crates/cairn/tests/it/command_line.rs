@@ -104,6 +104,7 @@ fn check_config_refuses_ways_out_that_the_server_could_not_use() {
         ("CAIRN_SMTP__USERNAME", "", "`smtp.username` and `smtp.password`"),
         ("CAIRN_SMTP__PASSWORD", "", "`smtp.username` and `smtp.password`"),
         ("CAIRN_OUTGOING__NETWORKS_ALLOWED", "10.0.0.0/33", "`outgoing.networks_allowed`"),
+        ("CAIRN_SMTP__NETWORKS_ALLOWED", "mail.example.com", "`smtp.networks_allowed`"),
         ("CAIRN_OUTGOING__AUTHORITIES", "/nowhere/roots.pem", "`outgoing.authorities`"),
     ] {
         let said = said_of(&[&mail[..], &[(name, value)]].concat()).unwrap_err();

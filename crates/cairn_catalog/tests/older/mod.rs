@@ -22,6 +22,7 @@ const UNDO: &[&str] = &[
     "DROP TABLE dispatches; DROP TABLE alerts; DROP TABLE digests",
     "ALTER TABLE shares DROP COLUMN password_hash; ALTER TABLE shares DROP COLUMN expires_at_ms;
     ALTER TABLE shares DROP COLUMN filters",
+    "ALTER TABLE alerts DROP COLUMN ended; ALTER TABLE alerts DROP COLUMN secret_renewals",
 ];
 const EARLIEST: usize = 10;
 

@@ -65,7 +65,7 @@ async fn names_and_passwords_go_under_tls_only() {
     let trusting = OutgoingOptions { authorities_pem, ..options() };
     for security in [MailSecurity::StartTls, MailSecurity::Tls] {
         let implicit_tls = security == MailSecurity::Tls;
-        let tls = MailServerOptions { tls: Some(Arc::clone(&tls)), implicit_tls };
+        let tls = MailServerOptions { tls: Some(Arc::clone(&tls)), implicit_tls, refuses: None };
         let server = MailServer::start(tls).await.unwrap();
         let known = SmtpOptions {
             username: "cairn".to_owned(),
@@ -87,8 +87,40 @@ async fn names_and_passwords_go_under_tls_only() {
     assert!(matches!(Mailer::new(guard, open), Err(OutgoingError::Refused { .. })));
     // Without STARTTLS nothing is said in the clear.
     let bare = mailer(options(), smtp(&server, MailSecurity::StartTls)).send(&mail()).await;
-    assert!(matches!(bare, Err(OutgoingError::Refused { .. })), "{bare:?}");
+    assert!(matches!(bare, Err(OutgoingError::Unavailable { .. })), "{bare:?}");
     assert_eq!(server.taken(), []);
+}
+
+#[tokio::test]
+async fn only_what_is_said_to_the_mail_itself_is_final() {
+    let (tls, authorities_pem) = certificate(HOST);
+    let trusting = OutgoingOptions { authorities_pem, ..options() };
+    for (word, answer, is_final) in [
+        ("", "554 reader@example.com: no service", false),
+        ("EHLO", "550 no", false),
+        ("STARTTLS", "502 no", false),
+        ("AUTH", "535 no", false),
+        ("MAIL", "530 log in first", false),
+        ("MAIL", "550 this sender never", true),
+        ("RCPT", "550 reader@example.com is nobody", true),
+        ("RCPT", "450 later", false),
+    ] {
+        let options = MailServerOptions {
+            tls: Some(Arc::clone(&tls)),
+            implicit_tls: false,
+            refuses: Some((word, answer)),
+        };
+        let server = MailServer::start(options).await.unwrap();
+        let known = SmtpOptions {
+            username: "cairn".to_owned(),
+            password: "word".to_owned(),
+            ..smtp(&server, MailSecurity::StartTls)
+        };
+        let error = mailer(trusting.clone(), known).send(&mail()).await.unwrap_err();
+        assert_eq!(!error.is_worth_repeating(), is_final, "{word} {answer}: {error:?}");
+        assert!(!error.to_string().contains("reader"), "{error}");
+        assert_eq!(server.taken(), []);
+    }
 }
 
 #[tokio::test]
@@ -113,4 +145,12 @@ async fn a_mail_server_at_a_private_address_is_reached_only_where_that_is_allowe
     let error = mailer(nothing_allowed, to_home()).send(&mail()).await.unwrap_err();
     assert!(matches!(error, OutgoingError::Refused { .. }), "{error}");
     assert_eq!(server.taken(), []);
+    // What is allowed for mails is not allowed for anything else.
+    let names = || Names::new(&[&["127.0.0.1"]]) as Arc<dyn Resolve>;
+    let nothing_allowed = OutgoingOptions { networks_allowed: Vec::new(), ..options() };
+    let guard = Guard::resolving_by(nothing_allowed, names()).unwrap();
+    let of_mails = guard.allowing(&["127.0.0.1".parse().unwrap()]);
+    Mailer::new(of_mails, to_home()).unwrap().send(&mail()).await.unwrap();
+    assert_eq!(server.taken().len(), 1);
+    assert!(!guard.allows([127, 0, 0, 1].into()));
 }

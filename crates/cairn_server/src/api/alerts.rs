@@ -12,7 +12,10 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::body::{Fields, JsonBody, Parameters, missing};
-use super::digests::{DispatchBody, SentBody, dispatch, recipients, send_now};
+use super::digests::{
+    DISPATCHES_SHOWN_MAX, DispatchBody, RecipientBody, SentBody, dispatch, recipients, send_now,
+    shown_recipients,
+};
 use super::page::{Page, PageRequest};
 use super::{show, sites};
 use crate::App;
@@ -20,8 +23,6 @@ use crate::auth::{SiteAccess, blocking};
 use crate::error::ApiError;
 use crate::sending;
 
-/// Dispatches that are shown of one alert.
-const DISPATCHES_SHOWN_MAX: usize = 20;
 /// Minutes of silence, and of the pause, that may be said: up to a week.
 const MINUTES_MAX: i64 = 7 * 24 * 60;
 
@@ -35,8 +36,8 @@ pub struct AlertBody {
     pub name: String,
     /// What is watched for.
     pub rule: RuleBody,
-    /// Mail addresses that are told.
-    pub recipients: Vec<String>,
+    /// Whom it tells by mail.
+    pub recipients: Vec<RecipientBody>,
     /// Where it is posted to.
     pub webhook_url: Option<String>,
     /// With what its posts are signed; there where there is a webhook.
@@ -99,6 +100,32 @@ pub struct NewAlertBody {
     pub webhook_url: Option<String>,
 }
 
+/// What changes of an alert; what is left out stays. One that watches for something else begins where things stand.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that `Fields` reads")]
+pub struct AlertPatch {
+    /// Name shown.
+    pub name: Option<String>,
+    /// `spike`, `drop` or `silence`; of another kind what is left out is as in a new one.
+    pub kind: Option<String>,
+    /// `visitors`, `pageviews` or `events`.
+    pub metric: Option<String>,
+    /// 10 to 10000 for a spike, 10 to 100 for a drop.
+    pub percent: Option<u32>,
+    /// Fewer do not count, 1 to a million.
+    pub least: Option<u64>,
+    /// Full hours that are looked at, 1 to 24.
+    pub hours: Option<u8>,
+    /// Minutes of silence, 5 to 10080.
+    pub minutes: Option<u32>,
+    /// Minutes from one beginning to the next at the earliest, 0 to 10080.
+    pub pause_minutes: Option<u32>,
+    /// Mail addresses, at most 20. Who ended it for himself gets none of it, also where he is named again.
+    pub recipients: Option<Vec<String>>,
+    /// Address that is posted to, `https://…`; empty: none.
+    pub webhook_url: Option<String>,
+}
+
 /// Lists the alerts of a site, by time of creation.
 #[utoipa::path(get, path = "/api/v1/sites/{site_id}/alerts", tag = "queries",
     params(("site_id" = String, Path, description = "Number of the site"),
@@ -139,22 +166,65 @@ pub async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<(StatusCode, Json<AlertBody>), ApiError> {
     let name = sites::name(&mut fields)?.ok_or_else(|| missing("name"))?;
-    let rule = rule(&mut fields)?;
+    let rule = serde_json::to_string(&rule(&mut fields, None)?).unwrap_or_default();
     let recipients = recipients(&mut fields)?.unwrap_or_default();
     let webhook_url = fields.text("webhook_url")?.unwrap_or_default();
     fields.finish()?;
-    check_webhook(&app, &webhook_url)?;
-    if recipients.is_empty() && webhook_url.is_empty() {
-        return Err(ApiError::invalid(
-            "recipients",
-            "Somebody has to be told: name a mail address or a webhook.",
-        ));
-    }
-    let rule = serde_json::to_string(&rule).unwrap_or_default();
     let new = NewAlert { name, rule, recipients, webhook_url };
+    check_targets(&app, &new)?;
     let (site_id, now_ms) = (access.site_id(), app.now_ms(&headers));
     let made = blocking(&app, move |catalog| catalog.add_alert(site_id, new, now_ms)).await?;
     Ok((StatusCode::CREATED, Json(body(&app, made, Vec::new()))))
+}
+
+/// Changes an alert.
+#[utoipa::path(patch, path = "/api/v1/sites/{site_id}/alerts/{alert_id}", tag = "queries",
+    request_body = AlertPatch,
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("alert_id" = String, Path, description = "Number of the alert")),
+    responses((status = 200, body = AlertBody)))]
+pub async fn change(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    headers: HeaderMap,
+    Path((_, alert_id)): Path<(String, String)>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Json<AlertBody>, ApiError> {
+    let Alert { id, definition: mut new, .. } = known(&app, &access, &alert_id).await?;
+    if let Some(name) = sites::name(&mut fields)? {
+        new.name = name;
+    }
+    let changed = rule(&mut fields, Some(rule_of(&new)))?;
+    new.rule = serde_json::to_string(&changed).unwrap_or_default();
+    if let Some(recipients) = recipients(&mut fields)? {
+        new.recipients = recipients;
+    }
+    if let Some(webhook_url) = fields.text("webhook_url")? {
+        new.webhook_url = webhook_url;
+    }
+    fields.finish()?;
+    check_targets(&app, &new)?;
+    let (site_id, now_ms) = (access.site_id(), app.now_ms(&headers));
+    let is_there = blocking(&app, move |catalog| catalog.change_alert(site_id, id, &new, now_ms));
+    if !is_there.await? {
+        return Err(ApiError::not_found());
+    }
+    shown_now(&app, &access, &alert_id).await
+}
+
+/// Gives the webhook of an alert another secret: posts from now on are signed with it, those that wait included.
+#[utoipa::path(post, path = "/api/v1/sites/{site_id}/alerts/{alert_id}/secret", tag = "queries",
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("alert_id" = String, Path, description = "Number of the alert")),
+    responses((status = 200, body = AlertBody)))]
+pub async fn renew_secret(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    Path((_, alert_id)): Path<(String, String)>,
+) -> Result<Json<AlertBody>, ApiError> {
+    let (site_id, id) = (access.site_id(), known(&app, &access, &alert_id).await?.id);
+    blocking(&app, move |catalog| catalog.renew_alert_secret(site_id, id)).await?;
+    shown_now(&app, &access, &alert_id).await
 }
 
 /// Removes an alert; what waits of it is not sent any more.
@@ -186,20 +256,42 @@ pub async fn test(
     headers: HeaderMap,
     Path((_, alert_id)): Path<(String, String)>,
 ) -> Result<Json<SentBody>, ApiError> {
-    let id: i64 = alert_id.parse().map_err(|_| ApiError::not_found())?;
-    let known = blocking(&app, move |catalog| catalog.alert(id)).await?;
-    let known = known.filter(|alert| alert.site_id == access.site_id());
-    let known = known.ok_or_else(ApiError::not_found)?;
+    let known = known(&app, &access, &alert_id).await?;
     app.limits.sending(access.site_id())?;
     let now_ms = app.now_ms(&headers);
     let content = json!({"at_ms": now_ms});
     let new = sending::addressed(&known, &format!("test {now_ms}"), &content);
-    Ok(Json(send_now(&app, Sender::Alert(id), new, now_ms).await?))
+    Ok(Json(send_now(&app, Sender::Alert(known.id), new, now_ms).await?))
 }
 
-fn rule(fields: &mut Fields) -> Result<Rule, ApiError> {
-    let kind = fields.required_text("kind")?;
-    let metric = match fields.text("metric")?.as_deref() {
+async fn known(app: &App, access: &SiteAccess, alert_id: &str) -> Result<Alert, ApiError> {
+    let id: i64 = alert_id.parse().map_err(|_| ApiError::not_found())?;
+    let known = blocking(app, move |catalog| catalog.alert(id)).await?;
+    known.filter(|alert| alert.site_id == access.site_id()).ok_or_else(ApiError::not_found)
+}
+
+/// An alert as it is after a change.
+async fn shown_now(
+    app: &App,
+    access: &SiteAccess,
+    alert_id: &str,
+) -> Result<Json<AlertBody>, ApiError> {
+    let alert = known(app, access, alert_id).await?;
+    let sender = Sender::Alert(alert.id);
+    let told = blocking(app, move |catalog| catalog.dispatches_of(sender, DISPATCHES_SHOWN_MAX));
+    Ok(Json(body(app, alert, told.await?)))
+}
+
+/// The rule of a body; what it leaves out is as in the `known` one of the same kind.
+fn rule(fields: &mut Fields, known: Option<Rule>) -> Result<Rule, ApiError> {
+    let kind = match (fields.text("kind")?, known) {
+        (Some(kind), _) => kind,
+        (None, Some(known)) => known.watch.kind().to_owned(),
+        (None, None) => return Err(missing("kind")),
+    };
+    let known = known.map(shown);
+    let same = known.as_ref().filter(|known| known.kind == kind);
+    let metric = match fields.text("metric")?.as_deref().or(same.and_then(|known| known.metric)) {
         None | Some("visitors") => Counted::Visitors,
         Some("pageviews") => Counted::Pageviews,
         Some("events") => Counted::Events,
@@ -210,11 +302,15 @@ fn rule(fields: &mut Fields) -> Result<Rule, ApiError> {
     };
     let percents = if kind == "drop" { 10..=100 } else { 10..=10_000 };
     let percent = fields.whole("percent", percents)?;
-    let least = fields.whole("least", 1..=1_000_000)?.unwrap_or(20).unsigned_abs();
+    let percent = percent.or(same.and_then(|known| known.percent.map(i64::from)));
+    let least = fields.whole("least", 1..=1_000_000)?.map(i64::unsigned_abs);
+    let least = least.or(same.and_then(|known| known.least)).unwrap_or(20);
     let hours = fields.whole("hours", 1..=24)?.and_then(|hours| u8::try_from(hours).ok());
-    let hours = hours.unwrap_or(1);
-    let minutes = small(fields.whole("minutes", 5..=MINUTES_MAX)?, 60);
-    let pause_minutes = small(fields.whole("pause_minutes", 0..=MINUTES_MAX)?, 60);
+    let hours = hours.or(same.and_then(|known| known.hours)).unwrap_or(1);
+    let minutes = same.and_then(|known| known.minutes).unwrap_or(60);
+    let minutes = small(fields.whole("minutes", 5..=MINUTES_MAX)?, minutes);
+    let pause_minutes = known.as_ref().map_or(60, |known| known.pause_minutes);
+    let pause_minutes = small(fields.whole("pause_minutes", 0..=MINUTES_MAX)?, pause_minutes);
     let watch = match kind.as_str() {
         "spike" => Watch::Spike { metric, percent: small(percent, 100), least, hours },
         "drop" => Watch::Drop { metric, percent: small(percent, 50), least, hours },
@@ -228,28 +324,37 @@ fn small(told: Option<i64>, otherwise: u32) -> u32 {
     told.and_then(|number| u32::try_from(number).ok()).unwrap_or(otherwise)
 }
 
-/// What its text tells already is told now; where its name leads is looked at each time.
-fn check_webhook(app: &App, url: &str) -> Result<(), ApiError> {
-    let Some(client) = app.outgoing.client.as_ref().filter(|_| !url.is_empty()) else {
-        return Ok(());
-    };
-    client
-        .check(url)
-        .map_err(|error| ApiError::invalid("webhook_url", format!("No post: {error}.")))
+/// Somebody is told; of a webhook what its text tells is looked at now, and where its name leads each time.
+fn check_targets(app: &App, new: &NewAlert) -> Result<(), ApiError> {
+    let NewAlert { recipients, webhook_url, .. } = new;
+    if let Some(client) = app.outgoing.client.as_ref().filter(|_| !webhook_url.is_empty()) {
+        let wrong = |error| ApiError::invalid("webhook_url", format!("No post: {error}."));
+        client.check(webhook_url).map_err(wrong)?;
+    }
+    if recipients.is_empty() && webhook_url.is_empty() {
+        let message = "Somebody has to be told: name a mail address or a webhook.";
+        return Err(ApiError::invalid("recipients", message));
+    }
+    Ok(())
+}
+
+fn rule_of(definition: &NewAlert) -> Rule {
+    let otherwise = Rule { watch: Watch::Silence { minutes: 60 }, pause_minutes: 60 };
+    serde_json::from_str(&definition.rule).unwrap_or(otherwise)
 }
 
 fn body(app: &App, alert: Alert, told: Vec<Dispatch>) -> AlertBody {
-    let NewAlert { name, rule, recipients, webhook_url } = alert.definition;
-    let has_webhook = !webhook_url.is_empty();
-    let rule = serde_json::from_str(&rule)
-        .unwrap_or(Rule { watch: Watch::Silence { minutes: 60 }, pause_minutes: 60 });
-    let secret = || sending::webhook_secret(app.catalog.master_secret(), alert.id);
+    let rule = shown(rule_of(&alert.definition));
+    let has_webhook = !alert.definition.webhook_url.is_empty();
+    let secret = || sending::webhook_secret(app.catalog.master_secret(), &alert);
+    let webhook_secret = has_webhook.then(secret);
+    let NewAlert { name, recipients, webhook_url, .. } = alert.definition;
     AlertBody {
         id: alert.id.to_string(),
         name,
-        rule: shown(rule),
-        recipients,
-        webhook_secret: has_webhook.then(secret),
+        rule,
+        recipients: shown_recipients(recipients, &alert.ended),
+        webhook_secret,
         webhook_url: has_webhook.then_some(webhook_url),
         since: alert.state.since_ms.map(show::instant),
         dispatches: told.into_iter().map(dispatch).collect(),

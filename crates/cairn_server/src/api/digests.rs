@@ -22,11 +22,14 @@ use crate::sending;
 /// Recipients of one digest or alert.
 const RECIPIENTS_MAX: usize = 20;
 /// Dispatches that are shown of one sender.
-const DISPATCHES_SHOWN_MAX: usize = 20;
+pub(super) const DISPATCHES_SHOWN_MAX: usize = 20;
+/// The hour of a digest that names none.
+const HOUR: i8 = 8;
 
-/// A recipient of a digest.
+/// A recipient of a digest or an alert.
 #[derive(Serialize, ToSchema)]
-pub struct DigestReader {
+#[schema(as = Recipient)]
+pub struct RecipientBody {
     /// Mail address.
     pub email: String,
     /// He ended it for himself.
@@ -62,7 +65,7 @@ pub struct DigestBody {
     /// Hour in the site's zone at which it is sent.
     pub hour: i8,
     /// Whom it is for.
-    pub recipients: Vec<DigestReader>,
+    pub recipients: Vec<RecipientBody>,
     /// When the next one is due (RFC 3339).
     pub next_at: Option<String>,
     /// The last ones, the newest first.
@@ -81,6 +84,18 @@ pub struct NewDigestBody {
     pub hour: Option<u8>,
     /// Mail addresses, 1 to 20.
     pub recipients: Vec<String>,
+}
+
+/// What changes of a digest; what is left out stays.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that `Fields` reads")]
+pub struct DigestPatch {
+    /// `day`, `week` (Monday to Sunday) or `month`.
+    pub every: Option<String>,
+    /// Hour in the site's zone, 0 to 23.
+    pub hour: Option<u8>,
+    /// Mail addresses, 1 to 20. Who ended it for himself gets none of it, also where he is named again.
+    pub recipients: Option<Vec<String>>,
 }
 
 /// How a digest looks.
@@ -142,20 +157,44 @@ pub async fn create(
     headers: HeaderMap,
     JsonBody(mut fields): JsonBody,
 ) -> Result<(StatusCode, Json<DigestBody>), ApiError> {
-    let every = fields.required_text("every")?;
-    let wrong = || ApiError::invalid("every", "Digests are sent every day, week or month.");
-    let every = Every::named(&every).ok_or_else(wrong)?;
-    let hour = fields.whole("hour", sending::is_hour())?.unwrap_or(8);
-    let hour = i8::try_from(hour).unwrap_or(8);
-    let recipients = recipients(&mut fields)?.ok_or_else(|| missing("recipients"))?;
+    let every = every(&mut fields)?.ok_or_else(|| missing("every"))?;
+    let hour = hour(&mut fields)?.unwrap_or(HOUR);
+    let recipients = readers(&mut fields)?.ok_or_else(|| missing("recipients"))?;
     fields.finish()?;
-    if recipients.is_empty() {
-        return Err(ApiError::invalid("recipients", "Somebody has to get it."));
-    }
     let (site_id, now_ms) = (access.site_id(), app.now_ms(&headers));
     let new = NewDigest { every, hour, recipients };
     let made = blocking(&app, move |catalog| catalog.add_digest(site_id, new, now_ms)).await?;
     Ok((StatusCode::CREATED, Json(body(made, Vec::new(), access.site(), now_ms))))
+}
+
+/// Changes a digest, from the next period that ends.
+#[utoipa::path(patch, path = "/api/v1/sites/{site_id}/digests/{digest_id}", tag = "queries",
+    request_body = DigestPatch,
+    params(("site_id" = String, Path, description = "Number of the site"),
+           ("digest_id" = String, Path, description = "Number of the digest")),
+    responses((status = 200, body = DigestBody)))]
+pub async fn change(
+    State(app): State<Arc<App>>,
+    access: SiteAccess,
+    headers: HeaderMap,
+    Path((_, digest_id)): Path<(String, String)>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Json<DigestBody>, ApiError> {
+    let mut digest = known(&app, &access, &digest_id).await?;
+    let definition = &mut digest.definition;
+    definition.every = every(&mut fields)?.unwrap_or(definition.every);
+    definition.hour = hour(&mut fields)?.unwrap_or(definition.hour);
+    if let Some(recipients) = readers(&mut fields)? {
+        definition.recipients = recipients;
+    }
+    fields.finish()?;
+    let (site_id, id, new) = (access.site_id(), digest.id, definition.clone());
+    let changed = blocking(&app, move |catalog| {
+        let is_there = catalog.change_digest(site_id, id, &new)?;
+        Ok((is_there, catalog.dispatches_of(Sender::Digest(id), DISPATCHES_SHOWN_MAX)?))
+    });
+    let (true, sent) = changed.await? else { return Err(ApiError::not_found()) };
+    Ok(Json(body(digest, sent, access.site(), app.now_ms(&headers))))
 }
 
 /// Removes a digest; what waits of it is not sent any more.
@@ -232,15 +271,38 @@ async fn of_site(
     digest_id: &str,
     now_ms: i64,
 ) -> Result<(Digest, digest::Period), ApiError> {
-    let id: i64 = digest_id.parse().map_err(|_| ApiError::not_found())?;
-    let known = blocking(app, move |catalog| catalog.digest(id)).await?;
-    let known = known.filter(|digest| digest.site_id == access.site_id());
-    let known = known.ok_or_else(ApiError::not_found)?;
+    let known = known(app, access, digest_id).await?;
     let zone = sending::zone_of(access.site());
     // What is finished now, also before the hour at which it is sent by itself.
     let due = digest::due(known.definition.every, 0, &zone, now_ms);
     let (period, _) = due.ok_or_else(ApiError::not_found)?;
     Ok((known, period))
+}
+
+async fn known(app: &App, access: &SiteAccess, digest_id: &str) -> Result<Digest, ApiError> {
+    let id: i64 = digest_id.parse().map_err(|_| ApiError::not_found())?;
+    let known = blocking(app, move |catalog| catalog.digest(id)).await?;
+    known.filter(|digest| digest.site_id == access.site_id()).ok_or_else(ApiError::not_found)
+}
+
+fn every(fields: &mut Fields) -> Result<Option<Every>, ApiError> {
+    let wrong = || ApiError::invalid("every", "Digests are sent every day, week or month.");
+    let named = |name: String| Every::named(&name).ok_or_else(wrong);
+    fields.text("every")?.map(named).transpose()
+}
+
+fn hour(fields: &mut Fields) -> Result<Option<i8>, ApiError> {
+    let hour = fields.whole("hour", sending::is_hour())?;
+    Ok(hour.and_then(|hour| i8::try_from(hour).ok()))
+}
+
+/// The mail addresses of a digest, of which there is one at least.
+fn readers(fields: &mut Fields) -> Result<Option<Vec<String>>, ApiError> {
+    let readers = recipients(fields)?;
+    if readers.as_ref().is_some_and(Vec::is_empty) {
+        return Err(ApiError::invalid("recipients", "Somebody has to get it."));
+    }
+    Ok(readers)
 }
 
 /// The mail addresses of a body, each once.
@@ -261,20 +323,24 @@ pub(super) fn recipients(fields: &mut Fields) -> Result<Option<Vec<String>>, Api
 
 fn body(digest: Digest, sent: Vec<Dispatch>, site: &Site, now_ms: i64) -> DigestBody {
     let NewDigest { every, hour, recipients } = digest.definition;
-    let readers = recipients.into_iter().map(|email| {
-        let ended = digest.ended.contains(&email);
-        DigestReader { email, ended }
-    });
     let next_ms = digest::next(every, hour, &sending::zone_of(site), now_ms);
     DigestBody {
         id: digest.id.to_string(),
         every: every.name(),
         hour,
-        recipients: readers.collect(),
+        recipients: shown_recipients(recipients, &digest.ended),
         next_at: next_ms.map(show::instant),
         dispatches: sent.into_iter().map(dispatch).collect(),
         created_at: show::instant(digest.created_at_ms),
     }
+}
+
+pub(super) fn shown_recipients(emails: Vec<String>, ended: &[String]) -> Vec<RecipientBody> {
+    let shown = emails.into_iter().map(|email| {
+        let ended = ended.contains(&email);
+        RecipientBody { email, ended }
+    });
+    shown.collect()
 }
 
 pub(super) fn dispatch(sent: Dispatch) -> DispatchBody {

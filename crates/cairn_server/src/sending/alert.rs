@@ -12,7 +12,7 @@ use cairn_model::Site;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use super::{Outbound, mail_key, zone_of};
+use super::{Outbound, ending, mail_key, zone_of};
 use crate::App;
 use crate::api::{query, show};
 use crate::auth::blocking;
@@ -21,11 +21,15 @@ use crate::error::ApiError;
 /// For so long it is waited that the store has what the log has; a store that lags looks silent.
 const LAG_MAX: Duration = Duration::from_secs(10);
 
-/// The secret with which an alert's posts are signed.
-pub(crate) fn webhook_secret(secret: &MasterSecret, alert_id: i64) -> String {
+/// The secret with which an alert's posts are signed, after so many renewals.
+pub(crate) fn webhook_secret(secret: &MasterSecret, known: &Alert) -> String {
     let key = secret.derive("cairn 2026 webhook of an alert");
-    let hash = blake3::keyed_hash(&key, &alert_id.to_be_bytes());
-    format!("whsec_{}", hash.to_hex())
+    let mut hasher = blake3::Hasher::new_keyed(&key);
+    hasher.update(&known.id.to_be_bytes());
+    if known.secret_renewals > 0 {
+        hasher.update(&known.secret_renewals.to_be_bytes());
+    }
+    format!("whsec_{}", hasher.finalize().to_hex())
 }
 
 /// Looks at every alert that can have something new.
@@ -88,7 +92,7 @@ fn dispatches(
 /// One for each recipient, and one for the webhook.
 pub(crate) fn addressed(known: &Alert, occasion: &str, content: &Value) -> Vec<NewDispatch> {
     let hook = (!known.definition.webhook_url.is_empty()).then(String::new);
-    let targets = known.definition.recipients.iter().cloned().chain(hook);
+    let targets = known.readers().cloned().chain(hook);
     let one = |target| NewDispatch {
         site_id: known.site_id,
         sender: Sender::Alert(known.id),
@@ -104,7 +108,6 @@ pub(super) async fn message(
     app: &Arc<App>,
     alert_id: i64,
     dispatch: &Dispatch,
-    now_ms: i64,
 ) -> Result<Option<Outbound>, ApiError> {
     let known = blocking(app, move |catalog| catalog.alert(alert_id)).await?;
     let (Some(known), Some(entry)) = (known, app.directory.current().by_id(dispatch.what.site_id))
@@ -114,11 +117,20 @@ pub(super) async fn message(
     let told: Value = serde_json::from_str(&dispatch.what.content).unwrap_or_default();
     let Ok(rule) = serde_json::from_str::<Rule>(&known.definition.rule) else { return Ok(None) };
     if dispatch.what.target.is_empty() {
-        return Ok(hook(app, &known, &entry.site, rule, &told, dispatch, now_ms));
+        return Ok(Some(Outbound::Hook(Box::new(hook(
+            app,
+            &known,
+            &entry.site,
+            rule,
+            &told,
+            dispatch,
+        )))));
     }
     let (subject, text) = words(app, &known, &entry.site, rule, &told);
     let (to, key) = (dispatch.what.target.clone(), mail_key(app, dispatch));
-    let (html, unsubscribe_url) = (String::new(), String::new());
+    let unsubscribe_url = ending::url(app, dispatch.what.sender, &to);
+    let text = format!("{text}\nEnd these messages: {unsubscribe_url}\n");
+    let html = String::new();
     Ok(Some(Outbound::Mail(Box::new(Mail { to, subject, text, html, key, unsubscribe_url }))))
 }
 
@@ -155,6 +167,37 @@ fn words(app: &App, known: &Alert, site: &Site, rule: Rule, told: &Value) -> (St
     (format!("{}: {name}: {state}", site.name), text)
 }
 
+/// A post that is signed when it goes out.
+pub(super) struct Hook {
+    url: String,
+    body: String,
+    secret: String,
+    delivery: String,
+}
+
+impl Hook {
+    /// As it goes out at this time.
+    pub fn signed(self, now_ms: i64) -> OutgoingRequest {
+        let Hook { url, body, secret, delivery } = self;
+        let timestamp = now_ms.div_euclid(1000).to_string();
+        let signed = hmac_sha256(secret.as_bytes(), format!("{timestamp}.{body}").as_bytes());
+        let signature = format!("v1={}", cairn_catalog::hex(&signed));
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in [
+            ("cairn-timestamp", timestamp),
+            ("cairn-delivery", delivery),
+            ("cairn-signature", signature),
+        ] {
+            // Digits and letters are a value of a header.
+            let Ok(mut value) = HeaderValue::try_from(value) else { continue };
+            value.set_sensitive(name == "cairn-signature");
+            headers.insert(name, value);
+        }
+        OutgoingRequest { method: Method::POST, url, headers, body: Bytes::from(body) }
+    }
+}
+
 fn hook(
     app: &App,
     known: &Alert,
@@ -162,8 +205,7 @@ fn hook(
     rule: Rule,
     told: &Value,
     dispatch: &Dispatch,
-    now_ms: i64,
-) -> Option<Outbound> {
+) -> Hook {
     let instant = |name: &str| told[name].as_i64().map(show::instant);
     let body = json!({
         "state": state(told),
@@ -174,27 +216,10 @@ fn hook(
         "since": instant("since_ms"),
         "at": instant("at_ms"),
     });
-    let body = body.to_string();
-    let timestamp = now_ms.div_euclid(1000).to_string();
-    let secret = webhook_secret(app.catalog.master_secret(), known.id);
-    let signed = hmac_sha256(secret.as_bytes(), format!("{timestamp}.{body}").as_bytes());
-    let signature = format!("v1={}", cairn_catalog::hex(&signed));
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, value) in [
-        ("cairn-timestamp", timestamp),
-        ("cairn-delivery", mail_key(app, dispatch)),
-        ("cairn-signature", signature),
-    ] {
-        let mut value = HeaderValue::try_from(value).ok()?;
-        value.set_sensitive(name == "cairn-signature");
-        headers.insert(name, value);
+    Hook {
+        url: known.definition.webhook_url.clone(),
+        body: body.to_string(),
+        secret: webhook_secret(app.catalog.master_secret(), known),
+        delivery: mail_key(app, dispatch),
     }
-    let (method, url) = (Method::POST, known.definition.webhook_url.clone());
-    Some(Outbound::Hook(Box::new(OutgoingRequest {
-        method,
-        url,
-        headers,
-        body: Bytes::from(body),
-    })))
 }

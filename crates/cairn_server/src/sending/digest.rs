@@ -106,7 +106,7 @@ pub(super) async fn mail(
         known.insert(key.clone(), written);
     }
     let Some(Written { subject, text, html }) = known.get(&key).cloned() else { return Ok(None) };
-    let end = ending::url(app, digest_id, &dispatch.what.target);
+    let end = ending::url(app, dispatch.what.sender, &dispatch.what.target);
     let text = format!("{text}\nEnd these reports: {end}\n");
     let link = format!(
         "<p style=\"{QUIET}\"><a class=\"d-quiet\" style=\"color:#5c655f\" href=\"{}\">End these reports</a></p>",

@@ -1,7 +1,8 @@
-//! `/digests/end`: where a recipient ends a digest for himself, from the link in each mail.
+//! `/unsubscribe`: where a recipient ends a digest or an alert for himself, from the link in each mail.
 //!
 //! Guarantees: the link holds no mail address; only `POST` ends anything, so that whoever looks links up in advance does not.
-//! A link that is not valid any more is answered like one that worked.
+//! A link that is not valid any more is answered like one that worked. It answers where visitors reach the server: recipients
+//! need not reach the dashboard.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use cairn_catalog::MasterSecret;
+use cairn_catalog::{MasterSecret, Sender};
+use cairn_model::SiteId;
 use http::HeaderMap;
 use subtle::ConstantTimeEq;
 
@@ -21,67 +23,92 @@ use crate::error::ApiError;
 use crate::rights::html::escaped;
 
 /// Where it is.
-const PATH: &str = "/digests/end";
+pub(crate) const PATH: &str = "/unsubscribe";
 
 /// The page's route.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new().route(PATH, get(ask).post(end))
 }
 
-/// Where this recipient ends this digest.
-pub(super) fn url(app: &App, digest_id: i64, email: &str) -> String {
-    let origin = app.config.dashboard_origin(app.config.listen);
-    let mark = mark(app.catalog.master_secret(), digest_id, email);
-    format!("{origin}{PATH}?token={digest_id}-{mark}")
+/// Where this recipient ends what this sender sends.
+pub(super) fn url(app: &App, sender: Sender, email: &str) -> String {
+    let origin = app.config.visitor_origin(app.config.listen);
+    let mark = mark(app.catalog.master_secret(), sender, email);
+    let (kind, id) = match sender {
+        Sender::Digest(id) => ("digest", id),
+        Sender::Alert(id) => ("alert", id),
+    };
+    format!("{origin}{PATH}?token={kind}-{id}-{mark}")
 }
 
-/// What only this server can say of a digest and a recipient.
-fn mark(secret: &MasterSecret, digest_id: i64, email: &str) -> String {
-    let key = secret.derive("cairn 2026 end of a digest");
+/// What only this server can say of a sender and a recipient.
+fn mark(secret: &MasterSecret, sender: Sender, email: &str) -> String {
+    let key = secret.derive("cairn 2026 end of a digest or an alert");
     let mut hasher = blake3::Hasher::new_keyed(&key);
-    hasher.update(&digest_id.to_be_bytes()).update(email.as_bytes());
+    hasher.update(sender.to_string().as_bytes()).update(b"\n").update(email.as_bytes());
     hasher.finalize().to_hex()[..40].to_owned()
 }
 
-fn token(query: Option<&str>) -> Option<(i64, String)> {
+fn token(query: Option<&str>) -> Option<(Sender, String)> {
     let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let (_, token) = pairs.find(|(name, _)| name == "token")?;
-    let (id, mark) = token.split_once('-')?;
-    Some((id.parse().ok()?, mark.to_owned()))
+    let mut parts = token.splitn(3, '-');
+    let (kind, id) = (parts.next()?, parts.next()?.parse().ok()?);
+    let sender = match kind {
+        "digest" => Sender::Digest(id),
+        "alert" => Sender::Alert(id),
+        _ => return None,
+    };
+    Some((sender, parts.next()?.to_owned()))
+}
+
+/// The words of the page for what is ended.
+fn words(sender: Sender) -> (&'static str, &'static str) {
+    match sender {
+        Sender::Digest(_) => ("End these reports", "You get no more of these reports"),
+        Sender::Alert(_) => ("End these messages", "You get no more of these messages"),
+    }
 }
 
 async fn ask(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
-    let Some((id, mark)) = token(query.as_deref()) else { return Err(ApiError::not_found()) };
-    let name = blocking(&app, move |catalog| catalog.digest(id)).await?.and_then(|digest| {
-        app.directory.current().by_id(digest.site_id).map(|entry| entry.site.name.clone())
-    });
-    let text = match name {
+    let Some((sender, mark)) = token(query.as_deref()) else { return Err(ApiError::not_found()) };
+    let (action, done) = words(sender);
+    let text = match reader(&app, sender, &mark).await? {
         // The name is for those who got the mail.
-        Some(name) if reader(&app, id, &mark).await?.is_some() => {
-            format!("You will get no more of these reports about {}.", escaped(&name))
-        }
-        _ => "You will get no more of these reports.".to_owned(),
+        Some((site_id, _)) => match app.directory.current().by_id(site_id) {
+            Some(entry) => format!("{done} about {}.", escaped(&entry.site.name)),
+            None => format!("{done}."),
+        },
+        None => format!("{done}."),
     };
-    let form = "<form method=\"post\"><button>End these reports</button></form>";
-    Ok(shown("End these reports?", &format!("<p>{text}</p>{form}")))
+    let form = format!("<form method=\"post\"><button>{action}</button></form>");
+    Ok(shown(
+        &format!("{action}?"),
+        &format!("<p>{}</p>{form}", text.replace("You get", "You will get")),
+    ))
 }
 
 async fn end(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
-    let Some((id, mark)) = token(query.as_deref()) else { return Err(ApiError::not_found()) };
-    if let Some(email) = reader(&app, id, &mark).await? {
-        blocking(&app, move |catalog| catalog.end_digest(id, &email)).await?;
+    let Some((sender, mark)) = token(query.as_deref()) else { return Err(ApiError::not_found()) };
+    if let Some((_, email)) = reader(&app, sender, &mark).await? {
+        blocking(&app, move |catalog| catalog.end_for_recipient(sender, &email)).await?;
     }
-    Ok(shown("Done", "<p class=\"state\" role=\"status\">You get no more of these reports.</p>"))
+    let (_, done) = words(sender);
+    Ok(shown("Done", &format!("<p class=\"state\" role=\"status\">{done}.</p>")))
 }
 
-/// The recipient whom a link was made for.
-async fn reader(app: &App, digest_id: i64, told: &str) -> Result<Option<String>, ApiError> {
-    let digest = blocking(app, move |catalog| catalog.digest(digest_id)).await?;
+/// The recipient whom a link was made for, and the site that he is told about.
+async fn reader(
+    app: &Arc<App>,
+    sender: Sender,
+    told: &str,
+) -> Result<Option<(SiteId, String)>, ApiError> {
+    let known = blocking(app, move |catalog| catalog.recipients_of(sender)).await?;
+    let Some((site_id, recipients)) = known else { return Ok(None) };
     let secret = app.catalog.master_secret();
-    let is_meant = |email: &String| {
-        bool::from(mark(secret, digest_id, email).as_bytes().ct_eq(told.as_bytes()))
-    };
-    Ok(digest.and_then(|digest| digest.definition.recipients.into_iter().find(is_meant)))
+    let is_meant =
+        |email: &String| bool::from(mark(secret, sender, email).as_bytes().ct_eq(told.as_bytes()));
+    Ok(recipients.into_iter().find(is_meant).map(|email| (site_id, email)))
 }
 
 fn shown(title: &str, body: &str) -> Response {

@@ -167,7 +167,9 @@ async fn the_description_of_each_body_lists_the_fields_that_are_read() {
                 .replace("{request_id}", request["id"].as_str().unwrap())
                 .replace("{funnel_id}", "1")
                 .replace("{segment_id}", "1")
-                .replace("{annotation_id}", "1");
+                .replace("{annotation_id}", "1")
+                .replace("{digest_id}", "1")
+                .replace("{alert_id}", "1");
             // Sound values for what is required, so that reading gets to the end and finds the odd one.
             let mut body = json!({"no_such_field": 1});
             for (field, value) in sound_values(name).as_object().unwrap() {

@@ -165,17 +165,16 @@ async fn a_reader_ends_a_digest_for_himself() {
     sending::round(&rig.app, NOW_MS + DAY_MS).await;
     let mails = server.taken();
     let ann = plain(mails.iter().find(|mail| mail.to == recipients[0]).unwrap());
-    let link = ann.split("List-Unsubscribe: <").nth(1).unwrap().split('>').next().unwrap();
-    let link = link.replace("\r\n ", "").replace("\r\n", "");
-    assert!(!link.contains("ann"), "{link}");
-    let path = &link[link.find("/digests/end").unwrap()..];
+    let link = unsubscribe_link(&ann);
+    let path = &link[link.find("/unsubscribe").unwrap()..];
     let page = rig.get(path).send().await;
     assert!(page.status == 200 && page.text.contains("about shop.example"), "{}", page.text);
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.contains("default-src 'none'"), "{policy}");
     sending::round(&rig.app, NOW_MS + 2 * DAY_MS).await;
     assert_eq!(server.taken().len(), 4, "looking ends nothing");
-    let forged = rig.call("POST", &path.replace("token=1-", "token=1-0")).send().await;
+    let forged =
+        rig.call("POST", &path.replace("token=digest-1-", "token=digest-1-0")).send().await;
     assert_eq!(forged.status, 200);
     let ended = rig.call("POST", path).body("List-Unsubscribe=One-Click").send().await;
     assert_eq!(ended.status, 200);
@@ -186,8 +185,148 @@ async fn a_reader_ends_a_digest_for_himself() {
     assert!(ended(0) && !ended(1), "{list}");
 }
 
+/// Where one click ends what a mail is of.
+fn unsubscribe_link(mail: &str) -> String {
+    let link = mail.split("List-Unsubscribe: <").nth(1).unwrap().split('>').next().unwrap();
+    let link = link.replace("\r\n ", "").replace("\r\n", "");
+    assert!(!link.contains("ann") && link.contains("/unsubscribe?token="), "{link}");
+    link
+}
+
+#[tokio::test]
+async fn a_reader_ends_an_alert_for_himself() {
+    let (rig, server) = mail_rig().await;
+    let site = rig.site("shop.example").await;
+    let recipients = ["ann@example.com", "bob@example.com"];
+    let alert = json!({"name": "x", "kind": "silence", "recipients": recipients});
+    let alert = make(&rig, &site, "alerts", alert).await;
+    let path = format!("/api/v1/sites/{site}/alerts/{}", alert["id"].as_str().unwrap());
+    let test = async || {
+        rig.advance(1);
+        rig.post(&format!("{path}/dispatches"), &json!({})).owner().send().await.ok(200)
+    };
+    test().await;
+    let mails = server.taken();
+    let ann = plain(mails.iter().find(|mail| mail.to == recipients[0]).unwrap());
+    assert!(ann.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click"), "{ann}");
+    let link = unsubscribe_link(&ann);
+    let link = &link[link.find("/unsubscribe").unwrap()..];
+    let page = rig.get(link).send().await;
+    assert!(page.text.contains("no more of these messages about shop.example"), "{}", page.text);
+    rig.call("POST", link).body("List-Unsubscribe=One-Click").send().await;
+    test().await;
+    assert_eq!(readers(&server.taken()[2..]), ["bob@example.com"]);
+    // Who is named again gets none all the same, and the owner sees why.
+    let again = rig.call("PATCH", &path).owner().json(&json!({"recipients": recipients}));
+    let again = again.send().await.ok(200);
+    assert_eq!(again["recipients"][0], json!({"email": "ann@example.com", "ended": true}));
+    test().await;
+    assert_eq!(server.taken().len(), 4);
+}
+
+#[tokio::test]
+async fn digests_and_alerts_change_and_what_waits_for_others_goes() {
+    let (rig, server) = mail_rig().await;
+    let site = rig.site("shop.example").await;
+    let digest = json!({"every": "day", "hour": 9,
+        "recipients": ["ann@example.com", "bob@example.com"]});
+    let digest = make(&rig, &site, "digests", digest).await;
+    let patch = async |what: &str, made: &Value, change: Value| {
+        let path = format!("/api/v1/sites/{site}/{what}/{}", made["id"].as_str().unwrap());
+        rig.call("PATCH", &path).owner().json(&change).send().await
+    };
+    server.answers("451 later");
+    sending::round(&rig.app, NOW_MS + DAY_MS).await;
+    let change = json!({"every": "month", "recipients": ["bob@example.com", "eve@example.com"]});
+    let changed = patch("digests", &digest, change).await.ok(200);
+    assert_eq!((&changed["every"], &changed["hour"]), (&json!("month"), &json!(9)));
+    let targets = changed["dispatches"].as_array().unwrap().iter().map(|one| &one["target"]);
+    assert_eq!(targets.collect::<Vec<_>>(), ["bob@example.com"], "nobody waits for a mail in vain");
+    patch("digests", &digest, json!({"recipients": []})).await.is(422, "invalid_value");
+    patch("digests", &digest, json!({"hour": 24})).await.is(422, "invalid_value");
+    patch("digests", &json!({"id": "99"}), json!({})).await.is(404, "not_found");
+    server.answers("250 taken");
+    sending::round(&rig.app, NOW_MS + DAY_MS + 2 * MINUTE_MS).await;
+    assert_eq!(readers(&server.taken()), ["bob@example.com"]);
+
+    let alert = json!({"name": "x", "kind": "drop", "percent": 40, "least": 7, "hours": 3,
+        "pause_minutes": 5, "recipients": ["ann@example.com"]});
+    let alert = make(&rig, &site, "alerts", alert).await;
+    let changed = patch("alerts", &alert, json!({"name": "y", "metric": "events"})).await.ok(200);
+    let rule = json!({"kind": "drop", "metric": "events", "percent": 40, "least": 7, "hours": 3,
+        "minutes": null, "pause_minutes": 5});
+    for (name, value) in rule.as_object().unwrap() {
+        assert_eq!(changed["rule"].get(name).unwrap_or(&Value::Null), value, "{name}");
+    }
+    assert_eq!(changed["name"], "y");
+    let silence = patch("alerts", &alert, json!({"kind": "silence"})).await.ok(200);
+    let rule = &silence["rule"];
+    assert_eq!((&rule["minutes"], &rule["pause_minutes"]), (&json!(60), &json!(5)));
+    patch("alerts", &alert, json!({"recipients": []})).await.is(422, "invalid_value");
+    patch("alerts", &alert, json!({"webhook_url": "http://10.0.0.1/"}))
+        .await
+        .is(422, "invalid_value");
+    patch("alerts", &alert, json!({"kind": "drop", "percent": 101})).await.is(422, "invalid_value");
+    patch("alerts", &alert, json!({"color": "red"})).await.is(400, "unknown_field");
+}
+
+#[tokio::test]
+async fn an_alert_that_watches_for_something_else_begins_where_things_stand() {
+    let (rig, server) = mail_rig().await;
+    let site = rig.site("shop.example").await;
+    let alert = json!({"name": "x", "kind": "silence", "minutes": 30,
+        "recipients": ["ann@example.com"]});
+    let alert = make(&rig, &site, "alerts", alert).await;
+    heard(&rig, &site, NOW_MS).await;
+    sending::round(&rig.app, NOW_MS + 30 * MINUTE_MS).await;
+    assert_eq!(server.taken().len(), 1);
+    let path = format!("/api/v1/sites/{site}/alerts/{}", alert["id"].as_str().unwrap());
+    let patch = async |change: Value| rig.call("PATCH", &path).owner().json(&change).send().await;
+    let renamed = patch(json!({"name": "y"})).await.ok(200);
+    assert!(renamed["since"].is_string(), "another name ends nothing");
+    let other = patch(json!({"minutes": 45})).await.ok(200);
+    assert!(other["since"].is_null(), "{other}");
+}
+
 /// What a receiver of posts got: headers and body.
 type Posts = Arc<Mutex<Vec<(HeaderMap, String)>>>;
+
+#[tokio::test]
+async fn a_post_that_is_tried_again_tells_its_own_time_under_the_secret_of_now() {
+    let (rig, _server) = mail_rig().await;
+    let site = rig.site("shop.example").await;
+    let posts = Posts::default();
+    let held = Arc::clone(&posts);
+    let refuse_once = move |headers: HeaderMap, body: String| async move {
+        let mut held = held.lock().unwrap();
+        held.push((headers, body));
+        if held.len() == 1 { http::StatusCode::SERVICE_UNAVAILABLE } else { http::StatusCode::OK }
+    };
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/hook", post(refuse_once))).await.unwrap();
+    });
+    let alert = json!({"name": "x", "kind": "silence", "webhook_url": url});
+    let alert = make(&rig, &site, "alerts", alert).await;
+    let path = format!("/api/v1/sites/{site}/alerts/{}", alert["id"].as_str().unwrap());
+    rig.post(&format!("{path}/dispatches"), &json!({})).owner().send().await.ok(200);
+    let renewed = rig.post(&format!("{path}/secret"), &json!({})).owner().send().await.ok(200);
+    assert_ne!(renewed["webhook_secret"], alert["webhook_secret"]);
+    sending::round(&rig.app, NOW_MS + 2 * MINUTE_MS).await;
+    let heard = posts.lock().unwrap().clone();
+    assert_eq!(heard.len(), 2);
+    let at_s = |place: usize| heard[place].0["cairn-timestamp"].to_str().unwrap().parse::<i64>();
+    assert!(at_s(1).unwrap() >= at_s(0).unwrap() + 120, "each has the time of its attempt");
+    assert_eq!(heard[0].0["cairn-delivery"], heard[1].0["cairn-delivery"]);
+    for (place, secret) in [(0, &alert), (1, &renewed)] {
+        let (headers, body) = &heard[place];
+        let secret = secret["webhook_secret"].as_str().unwrap();
+        let signed = format!("{}.{body}", at_s(place).unwrap());
+        let wanted = cairn_catalog::hex(&hmac_sha256(secret.as_bytes(), signed.as_bytes()));
+        assert_eq!(headers["cairn-signature"], format!("v1={wanted}"), "{place}");
+    }
+}
 
 async fn receiver() -> (String, Posts) {
     let posts = Posts::default();

@@ -533,6 +533,11 @@ export const api = {
     call("get", "/api/v1/sites/{site_id}/digests", { path: ofSite(site), signal }),
   addDigest: (site: string, body: Schemas["NewDigestBody"]) =>
     call("post", "/api/v1/sites/{site_id}/digests", { path: ofSite(site), body }),
+  changeDigest: (site_id: string, digest_id: string, body: Schemas["DigestPatch"]) =>
+    call("patch", "/api/v1/sites/{site_id}/digests/{digest_id}", {
+      path: { site_id, digest_id },
+      body,
+    }),
   removeDigest: (site_id: string, digest_id: string) =>
     call("delete", "/api/v1/sites/{site_id}/digests/{digest_id}", { path: { site_id, digest_id } }),
   sendDigest: (site_id: string, digest_id: string) =>
@@ -543,6 +548,15 @@ export const api = {
     call("get", "/api/v1/sites/{site_id}/alerts", { path: ofSite(site), signal }),
   addAlert: (site: string, body: Schemas["NewAlertBody"]) =>
     call("post", "/api/v1/sites/{site_id}/alerts", { path: ofSite(site), body }),
+  changeAlert: (site_id: string, alert_id: string, body: Schemas["AlertPatch"]) =>
+    call("patch", "/api/v1/sites/{site_id}/alerts/{alert_id}", {
+      path: { site_id, alert_id },
+      body,
+    }),
+  renewAlertSecret: (site_id: string, alert_id: string) =>
+    call("post", "/api/v1/sites/{site_id}/alerts/{alert_id}/secret", {
+      path: { site_id, alert_id },
+    }),
   removeAlert: (site_id: string, alert_id: string) =>
     call("delete", "/api/v1/sites/{site_id}/alerts/{alert_id}", { path: { site_id, alert_id } }),
   testAlert: (site_id: string, alert_id: string) =>

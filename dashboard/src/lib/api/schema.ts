@@ -267,7 +267,8 @@ export interface paths {
         delete: operations["delete_sites_by_site_id_alerts_by_alert_id"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Changes an alert. */
+        patch: operations["patch_sites_by_site_id_alerts_by_alert_id"];
         trace?: never;
     };
     "/api/v1/sites/{site_id}/alerts/{alert_id}/dispatches": {
@@ -281,6 +282,23 @@ export interface paths {
         put?: never;
         /** Sends a test to everybody whom the alert would tell. */
         post: operations["post_sites_by_site_id_alerts_by_alert_id_dispatches"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/{site_id}/alerts/{alert_id}/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives the webhook of an alert another secret: posts from now on are signed with it, those that wait included. */
+        post: operations["post_sites_by_site_id_alerts_by_alert_id_secret"];
         delete?: never;
         options?: never;
         head?: never;
@@ -414,7 +432,8 @@ export interface paths {
         delete: operations["delete_sites_by_site_id_digests_by_digest_id"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Changes a digest, from the next period that ends. */
+        patch: operations["patch_sites_by_site_id_digests_by_digest_id"];
         trace?: never;
     };
     "/api/v1/sites/{site_id}/digests/{digest_id}/dispatches": {
@@ -1664,8 +1683,8 @@ export interface components {
             id: string;
             /** @description Name shown. */
             name: string;
-            /** @description Mail addresses that are told. */
-            recipients: string[];
+            /** @description Whom it tells by mail. */
+            recipients: components["schemas"]["Recipient"][];
             /** @description What is watched for. */
             rule: components["schemas"]["RuleBody"];
             /** @description Since when it goes on (RFC 3339); null while all is well. */
@@ -1673,6 +1692,44 @@ export interface components {
             /** @description With what its posts are signed; there where there is a webhook. */
             webhook_secret?: string | null;
             /** @description Where it is posted to. */
+            webhook_url?: string | null;
+        };
+        /** @description What changes of an alert; what is left out stays. One that watches for something else begins where things stand. */
+        AlertPatch: {
+            /**
+             * Format: int32
+             * @description Full hours that are looked at, 1 to 24.
+             */
+            hours?: number | null;
+            /** @description `spike`, `drop` or `silence`; of another kind what is left out is as in a new one. */
+            kind?: string | null;
+            /**
+             * Format: int64
+             * @description Fewer do not count, 1 to a million.
+             */
+            least?: number | null;
+            /** @description `visitors`, `pageviews` or `events`. */
+            metric?: string | null;
+            /**
+             * Format: int32
+             * @description Minutes of silence, 5 to 10080.
+             */
+            minutes?: number | null;
+            /** @description Name shown. */
+            name?: string | null;
+            /**
+             * Format: int32
+             * @description Minutes from one beginning to the next at the earliest, 0 to 10080.
+             */
+            pause_minutes?: number | null;
+            /**
+             * Format: int32
+             * @description 10 to 10000 for a spike, 10 to 100 for a drop.
+             */
+            percent?: number | null;
+            /** @description Mail addresses, at most 20. Who ended it for himself gets none of it, also where he is named again. */
+            recipients?: string[] | null;
+            /** @description Address that is posted to, `https://…`; empty: none. */
             webhook_url?: string | null;
         };
         /** @description An amount of money. */
@@ -2255,7 +2312,19 @@ export interface components {
             /** @description When the next one is due (RFC 3339). */
             next_at?: string | null;
             /** @description Whom it is for. */
-            recipients: components["schemas"]["DigestReader"][];
+            recipients: components["schemas"]["Recipient"][];
+        };
+        /** @description What changes of a digest; what is left out stays. */
+        DigestPatch: {
+            /** @description `day`, `week` (Monday to Sunday) or `month`. */
+            every?: string | null;
+            /**
+             * Format: int32
+             * @description Hour in the site's zone, 0 to 23.
+             */
+            hour?: number | null;
+            /** @description Mail addresses, 1 to 20. Who ended it for himself gets none of it, also where he is named again. */
+            recipients?: string[] | null;
         };
         /** @description How a digest looks. */
         DigestPreview: {
@@ -2265,13 +2334,6 @@ export interface components {
             subject: string;
             /** @description The mail as text. */
             text: string;
-        };
-        /** @description A recipient of a digest. */
-        DigestReader: {
-            /** @description Mail address. */
-            email: string;
-            /** @description He ended it for himself. */
-            ended: boolean;
         };
         /** @description What was sent, or is to be. */
         Dispatch: {
@@ -3500,8 +3562,8 @@ export interface components {
                 id: string;
                 /** @description Name shown. */
                 name: string;
-                /** @description Mail addresses that are told. */
-                recipients: string[];
+                /** @description Whom it tells by mail. */
+                recipients: components["schemas"]["Recipient"][];
                 /** @description What is watched for. */
                 rule: components["schemas"]["RuleBody"];
                 /** @description Since when it goes on (RFC 3339); null while all is well. */
@@ -3553,7 +3615,7 @@ export interface components {
                 /** @description When the next one is due (RFC 3339). */
                 next_at?: string | null;
                 /** @description Whom it is for. */
-                recipients: components["schemas"]["DigestReader"][];
+                recipients: components["schemas"]["Recipient"][];
             }[];
             /** @description Where the next page begins: hand it back as `after`. Null: this was the last page. */
             next: string | null;
@@ -4527,6 +4589,13 @@ export interface components {
             sound: boolean;
             /** @description When it was looked at (RFC 3339). */
             verified_at: string;
+        };
+        /** @description A recipient of a digest or an alert. */
+        Recipient: {
+            /** @description Mail address. */
+            email: string;
+            /** @description He ended it for himself. */
+            ended: boolean;
         };
         /** @description A recipient, and what he says now. */
         RecipientBody: {
@@ -6104,6 +6173,43 @@ export interface operations {
             };
         };
     };
+    patch_sites_by_site_id_alerts_by_alert_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the alert */
+                alert_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_sites_by_site_id_alerts_by_alert_id_dispatches: {
         parameters: {
             query?: never;
@@ -6124,6 +6230,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SentBody"];
+                };
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_sites_by_site_id_alerts_by_alert_id_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the alert */
+                alert_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
                 };
             };
             /** @description An error, see docs/errors.md */
@@ -6548,6 +6687,43 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error, see docs/errors.md */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    patch_sites_by_site_id_digests_by_digest_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the site */
+                site_id: string;
+                /** @description Number of the digest */
+                digest_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DigestPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Digest"];
+                };
             };
             /** @description An error, see docs/errors.md */
             default: {
