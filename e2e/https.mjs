@@ -8,12 +8,14 @@ import { createServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-function certificate() {
+/** Key and certificate for names under `.test`, or for others: no authority, which nobody trusts unasked. */
+export function certificate(names = "DNS:*.test") {
   const directory = mkdtempSync(join(tmpdir(), "cairn-tls-"));
   try {
     const [key, cert] = ["key.pem", "cert.pem"].map((name) => join(directory, name));
     const form = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    const about = ["-days", "2", "-subj", "/CN=*.test", "-keyout", key, "-out", cert];
+    const kind = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", `subjectAltName=${names}`];
+    const about = ["-days", "2", "-subj", "/CN=cairn.test", ...kind, "-keyout", key, "-out", cert];
     execFileSync("openssl", [...form, ...about], { stdio: "ignore" });
     return { key: readFileSync(key), cert: readFileSync(cert) };
   } finally {

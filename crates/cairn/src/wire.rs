@@ -26,7 +26,7 @@ use cairn_log::{Log, LogOptions, Offset, RealDisk};
 use cairn_model::retention::DataClass;
 use cairn_server::collect::RateLimit;
 use cairn_server::config::BOOTSTRAP_TOKEN_SIZE_BYTES_MIN;
-use cairn_server::listen::{self, ListenOptions};
+use cairn_server::listen::{self, Bound, ListenOptions};
 use cairn_server::{App, Network, Secret, ServerConfig};
 use cairn_store::EventStore;
 use cairn_store::duckdb::{DuckOptions, DuckStore};
@@ -85,6 +85,8 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         runtime.block_on(prepare_demo(&parts, server.listen))?;
         server.demo_pixel_key = demo::pixel_key(&parts.catalog);
     }
+    let bound = Bound::to(server.listen)?;
+    server.listen = bound.address();
     let counters = Arc::new(OutcomeCounters::default());
     let outgoing = outgoing::open(config)?;
     let app = Arc::new(App {
@@ -106,7 +108,7 @@ pub fn serve(config: &Config, demo: bool) -> Result<(), Failure> {
         clock: cairn_server::system_clock(),
     });
     let router = cairn_server::api::router(Arc::clone(&app));
-    let running = listen::serve(Arc::clone(&app), router, listen_options(config, &server))?;
+    let running = listen::serve(Arc::clone(&app), router, bound, listen_options(config, &server))?;
     cairn_store::duckdb::release_code_pages();
     // Heard before anybody knows that it runs: who stops it at once stops it in order.
     let signals = {
@@ -417,7 +419,7 @@ fn listen_options(config: &Config, server: &ServerConfig) -> ListenOptions {
             hits_per_minute_max: config.server.hits_per_minute_max,
             ..RateLimit::default()
         },
-        ..ListenOptions::new(server.listen)
+        ..ListenOptions::default()
     }
 }
 

@@ -37,8 +37,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bounds of the listener.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
-    /// Where to listen; port 0 picks a free one.
-    pub address: SocketAddr,
     /// Listener threads; 0 = one per core.
     pub threads: usize,
     /// Open connections of all threads together.
@@ -57,11 +55,9 @@ pub struct ListenOptions {
     pub rate_limit: RateLimit,
 }
 
-impl ListenOptions {
-    /// The defaults, at this address.
-    pub fn new(address: SocketAddr) -> Self {
+impl Default for ListenOptions {
+    fn default() -> Self {
         ListenOptions {
-            address,
             threads: 0,
             connections_max: 8_192,
             tick: Duration::from_secs(1),
@@ -72,7 +68,9 @@ impl ListenOptions {
             rate_limit: RateLimit::default(),
         }
     }
+}
 
+impl ListenOptions {
     fn ticks(&self, time: Duration) -> u32 {
         let tick = self.tick.as_millis().max(1);
         u32::try_from(time.as_millis().div_ceil(tick)).unwrap_or(u32::MAX)
@@ -114,12 +112,16 @@ impl Drop for Server {
 }
 
 /// Starts listening. `router` answers everything that is not collection.
-pub fn serve(app: Arc<App>, router: Router, options: ListenOptions) -> io::Result<Server> {
+pub fn serve(
+    app: Arc<App>,
+    router: Router,
+    bound: Bound,
+    options: ListenOptions,
+) -> io::Result<Server> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if options.threads == 0 { cores } else { options.threads };
-    let first = bind(options.address)?;
-    let address = first.local_addr()?;
-    let mut sockets = vec![first];
+    let Bound { socket, address } = bound;
+    let mut sockets = vec![socket];
     for _ in 1..threads {
         sockets.push(bind(address)?);
     }
@@ -152,6 +154,25 @@ pub fn serve(app: Arc<App>, router: Router, options: ListenOptions) -> io::Resul
         server.threads.push(thread.spawn(run)?);
     }
     Ok(server)
+}
+
+/// Where a server listens: taken before the server is made, which names its address in links.
+pub struct Bound {
+    socket: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Takes an address; port 0 picks a free one. Whoever connects waits for the server.
+    pub fn to(address: SocketAddr) -> io::Result<Self> {
+        let socket = bind(address)?;
+        Ok(Bound { address: socket.local_addr()?, socket })
+    }
+
+    /// The address, with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 /// A socket that shares its port with those of the other threads.

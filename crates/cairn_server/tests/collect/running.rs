@@ -15,7 +15,7 @@ use cairn_enrich::Enricher;
 use cairn_enrich::network::Network as Databases;
 use cairn_log::{Log, LogOptions, Offset, RealDisk};
 use cairn_model::{CrossSiteCookies, Event, Outcome, PixelKind, Policy, PrivacySettings, SiteId};
-use cairn_server::listen::{self, ListenOptions, Server};
+use cairn_server::listen::{self, Bound, ListenOptions, Server};
 use cairn_server::{App, Network, ServerConfig};
 use cairn_store::EventStore;
 use cairn_store::event_ids::EventIds;
@@ -141,11 +141,12 @@ impl Running {
             },
             clock: Arc::new(|| NOW_MS),
         });
-        let mut options = ListenOptions::new(([127, 0, 0, 1], 0).into());
+        let bound = Bound::to(([127, 0, 0, 1], 0).into()).unwrap();
+        let mut options = ListenOptions::default();
         options.threads = 2;
         change(&mut options);
         let router = cairn_server::api::router(Arc::clone(&app));
-        let server = listen::serve(Arc::clone(&app), router, options).unwrap();
+        let server = listen::serve(Arc::clone(&app), router, bound, options).unwrap();
         let (begin, begun) = std::sync::mpsc::channel::<()>();
         let apply = std::thread::spawn(move || {
             // Nothing is ever sent: it ends with its sender.
