@@ -39,7 +39,7 @@ export const visits = {
   visits: (count: string, one: boolean) => counted(count, one, "visit", "visits"),
   browsers: (count: string, one: boolean) => counted(count, one, "browser", "browsers"),
   orders: (count: string, one: boolean) => counted(count, one, "order", "orders"),
-  since: (at: string) => `First seen ${at}`,
+  since: (at: string) => `First seen within these days: ${at}`,
   timeline: {
     title: "What was done, the latest first",
     none: "No event is stored any more.",
