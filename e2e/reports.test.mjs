@@ -90,7 +90,7 @@ async function assertSelfContained({ html }, about) {
 }
 
 test("a report is made, mailed, changed and ended by its reader; an alert is tested, changed and signed anew", async () => {
-  await panel.getByLabel("To").first().fill("ann@shop.test, bob@shop.test");
+  await panel.locator("form").first().getByLabel("To", { exact: true }).fill("ann@shop.test, bob@shop.test");
   await panel.getByRole("button", { name: "Mail a report" }).click();
   await panel.getByText("Every week at 08:00").waitFor();
   await panel.getByRole("button", { name: "Send to ann@shop.test, bob@shop.test now" }).click();
@@ -131,7 +131,7 @@ test("a report is made, mailed, changed and ended by its reader; an alert is tes
   await watched.getByRole("button", { name: "Add an alert" }).click();
   await watched.getByText(/No post: the target is refused/).waitFor();
   await watched.getByLabel("Webhook").fill("https://hooks.shop.test/");
-  await watched.getByLabel("To").fill("ann@shop.test");
+  await watched.getByLabel("To", { exact: true }).fill("ann@shop.test");
   await watched.getByRole("button", { name: "Add an alert" }).click();
   const alert = panel.getByRole("listitem").filter({ hasText: "Quiet" });
   const secret = await alert.locator("code").innerText();
@@ -158,7 +158,7 @@ test("a report is made, mailed, changed and ended by its reader; an alert is tes
 });
 
 test("a mail server that takes no log-in now is told to the owner, and the mail waits", async () => {
-  await panel.getByLabel("To").first().fill("eve@shop.test");
+  await panel.locator("form").first().getByLabel("To", { exact: true }).fill("eve@shop.test");
   await panel.getByRole("button", { name: "Mail a report" }).click();
   const { onAuth } = smtp.options;
   smtp.onAuth = (_auth, _session, done) => done(new Error("no"));
