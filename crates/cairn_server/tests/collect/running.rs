@@ -142,8 +142,7 @@ impl Running {
             clock: Arc::new(|| NOW_MS),
         });
         let bound = Bound::to(([127, 0, 0, 1], 0).into()).unwrap();
-        let mut options = ListenOptions::default();
-        options.threads = 2;
+        let mut options = ListenOptions { threads: 2, ..ListenOptions::default() };
         change(&mut options);
         let router = cairn_server::api::router(Arc::clone(&app));
         let server = listen::serve(Arc::clone(&app), router, bound, options).unwrap();
