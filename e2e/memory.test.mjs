@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
 import { once } from "node:events";
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -55,15 +55,6 @@ const recall = (page, name) =>
 
 const memoryCookie = async (context) =>
   (await context.cookies()).find(({ name }) => name === "cairn_memory");
-
-/** Whether any file of the data directory has these bytes. */
-async function kept(text) {
-  const files = await readdir(server.directory, { recursive: true, withFileTypes: true });
-  for (const file of files.filter((entry) => entry.isFile())) {
-    if ((await readFile(join(file.parentPath, file.name))).includes(text)) return true;
-  }
-  return false;
-}
 
 /** Chromium writes its cookies down when 512 of them have changed, or half a minute later: it may end before that. */
 async function writeCookies(context, profile, names) {
@@ -168,11 +159,11 @@ test("without permission nothing is kept, and a no forgets", async () => {
   await say(page, "remember", "bird", "kanarienvogel-1");
   assert.equal(await recall(page, "bird"), "nothing");
   assert.equal(await memoryCookie(context), undefined);
-  assert.equal(await kept("kanarienvogel-1"), false);
+  assert.equal(await server.keeps("kanarienvogel-1"), false);
   await say(page, "consent", { functional: "granted" });
   await say(page, "remember", "bird", "kanarienvogel-2");
   assert.equal(await recall(page, "bird"), "kanarienvogel-2");
-  assert.equal(await kept("kanarienvogel-2"), true, "the search finds what is there");
+  assert.equal(await server.keeps("kanarienvogel-2"), true, "the search finds what is there");
   const told = page.waitForResponse(
     (answer) => answer.url().endsWith("/m") && /"functional":"denied"/.test(answer.request().postData()),
   );
@@ -180,7 +171,7 @@ test("without permission nothing is kept, and a no forgets", async () => {
   await say(page, "consent", { functional: "denied" });
   assert.equal((await told).status(), 200);
   assert.equal(await memoryCookie(context), undefined, "the cookie went with it");
-  assert.equal(await kept("kanarienvogel-2"), false);
+  assert.equal(await server.keeps("kanarienvogel-2"), false);
   await context.close();
 });
 
@@ -214,7 +205,7 @@ test("pages of other sites read and leave nothing", async () => {
     await say(page, "remember", "bird", "kanarienvogel-3");
     await refused;
     assert.equal(await recall(page, "size"), "nothing");
-    assert.equal(await kept("kanarienvogel-3"), false);
+    assert.equal(await server.keeps("kanarienvogel-3"), false);
     assert.equal(await recall(own, "size"), "L");
   } finally {
     stranger.closeAllConnections();
@@ -230,7 +221,7 @@ test("a password is refused with a warning that names the field", async () => {
   await say(page, "consent", { functional: "granted" });
   await say(page, "remember", "password", "hunter2");
   assert.match((await warned).text(), /cairn: memory/);
-  assert.equal(await kept("hunter2"), false);
+  assert.equal(await server.keeps("hunter2"), false);
   await say(page, "remember", "email", "ada@shop.example");
   assert.equal(await recall(page, "email"), "ada@shop.example", "what comes after it is done");
   await context.close();

@@ -3,7 +3,7 @@
 // the collector http://stats.shop.test.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,15 +91,6 @@ const own = (more = "") => `${collector}/privacy?key=${key}&language=en${more}`;
 const button = (name) => page.getByRole("button", { name, exact: true });
 const cookies = async () => (await context.cookies(collector)).map(({ name }) => name).sort();
 
-/** Whether any file of the data directory has these bytes. */
-async function kept(text) {
-  const entries = await readdir(server.directory, { recursive: true, withFileTypes: true });
-  for (const file of entries.filter((entry) => entry.isFile())) {
-    if ((await readFile(join(file.parentPath, file.name))).includes(text)) return true;
-  }
-  return false;
-}
-
 /** Presses Tab until a control with this name has the focus, then Enter or a space. */
 async function press(name, with_ = "Enter") {
   for (let press = 0; press < 60; press += 1) {
@@ -146,7 +137,7 @@ test("a browser sees itself, changes its choice and has itself erased: by keyboa
     await assertAccessible(page, `the visitor's page, ${colorScheme}`);
   }
   assert.deepEqual(await cookies(), ["cairn_consent", "cairn_id"]);
-  assert.equal(await kept("kanarienvogel"), true, "the search finds what is there");
+  assert.equal(await server.keeps("kanarienvogel"), true, "the search finds what is there");
   await press("Erase everything …");
   await page.getByRole("heading", { name: "Really erase everything?" }).waitFor();
   await assertAccessible(page, "the question before erasing");
@@ -157,7 +148,7 @@ test("a browser sees itself, changes its choice and has itself erased: by keyboa
   await until("the erasure ends", async () => (await isOver()) || !(await page.reload()));
   await assertAccessible(page, "the end of an erasure");
   assert.deepEqual(await cookies(), ["cairn_consent"]);
-  assert.equal(await kept("kanarienvogel"), false);
+  assert.equal(await server.keeps("kanarienvogel"), false);
   await page.getByRole("link", { name: "Back" }).click();
   await page.getByText("Nothing is known about this browser").waitFor();
 });
@@ -247,17 +238,17 @@ test("the owner finds somebody, hands him a copy and erases him; another person 
   const copy = join(files, "ada.html");
   await file.saveAs(copy);
   assert.match(await readFile(copy, "utf8"), /ada-7@shop\.test.*shop\.test\/zeisig/s);
-  assert.equal(await kept("zeisig"), true, "the search finds what is there");
+  assert.equal(await server.keeps("zeisig"), true, "the search finds what is there");
   await button("Erase …").press("Enter");
   await page.getByText(/go from everywhere on this machine/).waitFor();
   await button("Erase now").press("Enter");
   await page.getByText("Everything is erased.").waitFor();
   await page.getByRole("rowheader", { name: "Store’s files" }).waitFor();
   await assertAccessible(page, "the record of an erasure");
-  assert.equal(await kept("zeisig"), false);
+  assert.equal(await server.keeps("zeisig"), false);
   assert.equal((await find("ada-7")).found, false);
   assert.ok((await find("bob-1")).events > 0);
-  assert.equal(await kept("ada-7"), false, "nor does the request name him any more");
+  assert.equal(await server.keeps("ada-7"), false, "nor does the request name him any more");
 });
 
 test("an address that two browsers claim means nobody; the owner chooses whom, by keyboard", async () => {

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -96,6 +96,28 @@ export class Server {
     }
     if (this.directory) await rm(this.directory, { recursive: true, force: true });
     return code;
+  }
+
+  /** Whether any file of the data directory has these bytes. */
+  async keeps(text) {
+    for (let search = 0; search < 100; search += 1) {
+      try {
+        return await this.#anyFileHas(text);
+      } catch (fault) {
+        // The server took a file away in the meantime, and may have put what was in it into another
+        // that was read already: only a search that met every file has found nothing.
+        if (fault.code !== "ENOENT") throw fault;
+      }
+    }
+    throw new Error(`files of ${this.directory} vanish in every search`);
+  }
+
+  async #anyFileHas(text) {
+    const entries = await readdir(this.directory, { recursive: true, withFileTypes: true });
+    for (const file of entries.filter((entry) => entry.isFile())) {
+      if ((await readFile(join(file.parentPath, file.name))).includes(text)) return true;
+    }
+    return false;
   }
 
   async api(method, path, body) {
